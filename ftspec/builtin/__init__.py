@@ -1,0 +1,48 @@
+"""The light components, loaded through ftspec's own entry point like anyone's. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ftspec import api
+from ftspec.builtin import checks, cleaners, engines, formats, gates, graders, simulated, sources
+
+
+@api.hookimpl
+def ftspec_sources() -> Mapping[str, api.Component]:
+    return sources.COMPONENTS
+
+
+@api.hookimpl
+def ftspec_cleaners() -> Mapping[str, api.Component]:
+    return cleaners.COMPONENTS
+
+
+@api.hookimpl
+def ftspec_formats() -> Mapping[str, api.Component]:
+    return formats.COMPONENTS
+
+
+@api.hookimpl
+def ftspec_checks() -> Mapping[str, api.Component]:
+    return checks.COMPONENTS
+
+
+@api.hookimpl
+def ftspec_providers() -> Mapping[str, api.Component]:
+    return simulated.COMPONENTS
+
+
+@api.hookimpl
+def ftspec_graders() -> Mapping[str, api.Component]:
+    return graders.COMPONENTS
+
+
+@api.hookimpl
+def ftspec_gates() -> Mapping[str, api.Component]:
+    return gates.COMPONENTS
+
+
+@api.hookimpl
+def ftspec_engines() -> Mapping[str, api.Component]:
+    return engines.COMPONENTS

@@ -1,0 +1,253 @@
+"""Components: what a spec can name. A component is a factory (options in, callable out) with a name, options and docs.
+
+The decorators below turn a plain function with keyword-only options into a `Component`::
+
+    @source
+    def jsonl(*, path: Path) -> Source: ...
+
+Annotations become the JSON Schema of the options, defaults become defaults, the docstring becomes the description;
+nothing is called and nothing heavy imported until a spec that names the component is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from ftspec.errors import Finding, PluginError
+from ftspec.provider import Answer, Prompt
+from ftspec.records import Evaluation, Grade, Verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["source", "cleaner", "format", "check", "provider", "grader", "gate", "engine"]
+Level = Literal["batch", "text", "row", "global", ""]
+KINDS: tuple[Kind, ...] = ("source", "cleaner", "format", "check", "provider", "grader", "gate", "engine")
+
+PATH_MARK = "x-ftspec"
+Path = Annotated[str, Meta(extra_json_schema={PATH_MARK: "path"})]
+"""A file, folder or glob. Relative to the spec there; core hashes its content and hands over an absolute path."""
+
+
+class Chunk(NamedTuple):
+    """Rows as a source read them: `lines[i]` is the 1-based line (or row) of `origin` that row i came from."""
+
+    batch: pa.RecordBatch
+    origin: str
+    lines: Sequence[int]
+
+
+class Source(NamedTuple):
+    """What a source factory returns. `read` yields Chunks, and a Finding for each line that is not a row.
+
+    `fingerprint` names the content where it is not in a Path option (a revision, an ETag): it goes into the plan.
+    """
+
+    read: Callable[[], Iterator[Chunk | Finding]]
+    fingerprint: Callable[[], str] | None = None
+
+
+BatchStep = Callable[["pa.RecordBatch"], "pa.RecordBatch"]
+"""Rows in, an ordered subset of them out (columns may change; `_row` and the other hidden columns stay)."""
+
+RowStep = Callable[[dict[str, Any]], dict[str, Any] | None]
+"""One row in, the row to keep or None to drop it. Convenient, and slower: rows are converted to dicts and back."""
+
+
+class Text(NamedTuple):
+    """What a text step returns: text to text, on every text of a row that `prefilter` (an RE2 pattern) finds."""
+
+    function: Callable[[str], str]
+    prefilter: str | None = None
+
+
+class Dropped(NamedTuple):
+    """Rows to drop, by `_row` number, and for each the row that is the reason (or itself)."""
+
+    rows: pa.Array
+    because: pa.Array
+
+
+class GlobalStep(NamedTuple):
+    """A step that must see every row: keys per batch (in parallel), then one reduction.
+
+    `keys(batch)` returns one key per row (or a list of keys per row). `reduce(keys, rows)` gets all keys with their
+    row numbers, in source order, and says what to drop. With `scope="key"` a reduction only ever compares equal keys,
+    so a distributed engine may partition by key.
+    """
+
+    keys: Callable[[pa.RecordBatch], pa.Array]
+    reduce: Callable[[pa.Array, pa.Array], Dropped]
+    scope: Literal["key", "all"] = "key"
+
+
+class Check(NamedTuple):
+    """Measured per batch, in parallel; judged once. Batches hold messages, tools and the hidden columns of ftspec.rows."""
+
+    measure: Callable[[pa.RecordBatch], Any]
+    judge: Callable[[list[Any]], Iterable[Finding]]
+
+
+Format = Callable[["pa.RecordBatch"], "pa.RecordBatch"]
+"""Rows of columns in, rows with `messages` (and `tools`) out: see ftspec.rows.MESSAGES. Raises DataError by row."""
+
+Grader = Callable[[Prompt, Answer], Grade]
+Gate = Callable[[Evaluation], Verdict]
+
+Work = Callable[[Any], Any]
+"""What an engine runs: stateless and picklable (names and options inside, never a closure)."""
+
+
+class Engine(Protocol):
+    """Runs the per-batch part of the pipeline. Whatever the engine, the results are the same."""
+
+    def map(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
+        """Apply `work` to each item; yield results in the items' order, holding a bounded number of them."""
+        ...
+
+
+Rule = Callable[[Mapping[str, Any]], Iterable[tuple[tuple[str | int, ...], str]]]
+"""Sees all options (defaults filled in) and yields (path within the options, message) for what does not go together."""
+
+
+class Component:
+    """A factory that a spec can name.
+
+    Args:
+        kind: where in the spec it may stand.
+        factory: a function, or for a provider a class, whose keyword-only parameters are the options.
+        level: of a cleaner: batch, text, row or global.
+        rules: cross-field rules over the options.
+        revision: raised by the author when results change though the code of this module does not.
+        dependencies: distributions whose version changes results, or that must be installed (`name` or `name>=1`).
+        install: the line that installs missing dependencies.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        factory: Callable[..., Any],
+        *,
+        level: Level = "",
+        name: str = "",
+        rules: Sequence[Rule] = (),
+        revision: int = 1,
+        dependencies: Sequence[str] = (),
+        install: str = "",
+    ) -> None:
+        self.kind: Kind = kind
+        self.factory = factory
+        self.level: Level = level
+        self.name = name or factory.__name__.rstrip("_")
+        self.rules = tuple(rules)
+        self.revision = revision
+        self.dependencies = tuple(dependencies)
+        self.install = install
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}>"
+
+    @property
+    def description(self) -> str:
+        return inspect.getdoc(self.factory) or ""
+
+    @property
+    def summary(self) -> str:
+        return self.description.partition("\n")[0]
+
+    @cached_property
+    def options(self) -> type[msgspec.Struct]:
+        """The options as a msgspec Struct: one field per keyword-only parameter of the factory."""
+        fields: list[Any] = [self._field(parameter) for parameter in self._parameters()]
+        if self.level == "text":
+            fields.append(("columns", TextColumns, msgspec.field(default_factory=list)))
+        return msgspec.defstruct(
+            f"{self.kind}_{self.name}", fields, kw_only=True, forbid_unknown_fields=True, module=self.factory.__module__
+        )
+
+    @property
+    def needs_options(self) -> bool:
+        """Whether some option has no default, so that the bare name is not enough."""
+        return any(field.required for field in msgspec.structs.fields(self.options))
+
+    @cached_property
+    def code_digest(self) -> str:
+        """sha256 of the module that defines the factory, so that changed code is a changed step."""
+        source = getattr(sys.modules.get(self.factory.__module__), "__file__", None)
+        return hashlib.sha256(FilePath(source).read_bytes()).hexdigest()[:16] if source else ""
+
+    def convert(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Validated options with defaults filled in. Raises msgspec.ValidationError."""
+        struct = msgspec.convert(dict(options), self.options)
+        return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+    def build(self, options: Mapping[str, Any]) -> Any:
+        """Call the factory. Text steps lose `columns`, which core applies (see ftspec.pipeline)."""
+        arguments = self.convert(options)
+        if self.level == "text":
+            arguments.pop("columns")
+        return self.factory(**arguments)
+
+    def _parameters(self) -> Iterator[inspect.Parameter]:
+        for parameter in inspect.signature(self.factory).parameters.values():
+            if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+                raise PluginError(f"{self.kind} '{self.name}': parameter '{parameter.name}' must be keyword-only")
+            yield parameter
+
+    def _field(self, parameter: inspect.Parameter) -> tuple[str, Any] | tuple[str, Any, Any]:
+        annotation = self._resolve(parameter)
+        if parameter.default is inspect.Parameter.empty:
+            return (parameter.name, annotation)
+        default = parameter.default
+        if isinstance(default, list | dict | set):
+            return (parameter.name, annotation, msgspec.field(default_factory=lambda: type(default)(default)))
+        return (parameter.name, annotation, default)
+
+    def _resolve(self, parameter: inspect.Parameter) -> Any:
+        """One annotation at a time: a whole-function get_type_hints fails on names imported under TYPE_CHECKING."""
+        if not isinstance(parameter.annotation, str):
+            return parameter.annotation
+        scope = vars(sys.modules[self.factory.__module__])
+        try:
+            # The text comes from the plugin's own source, which runs anyway.
+            return eval(parameter.annotation, scope)  # noqa: S307
+        except NameError as error:
+            raise PluginError(
+                f"{self.kind} '{self.name}': annotation '{parameter.annotation}' of option '{parameter.name}': {error}"
+            ) from error
+
+
+TextColumns = Annotated[list[str], Meta(description="Columns to work on; every text column when empty.")]
+
+
+
+def _decorator(kind: Kind, level: Level = "") -> Any:
+    def decorate(factory: Callable[..., Any] | None = None, **settings: Any) -> Any:
+        if factory is None:
+            return lambda late: Component(kind, late, level=level, **settings)
+        return Component(kind, factory, level=level, **settings)
+
+    decorate.__doc__ = f"Make a {level + ' ' if level else ''}{kind} of a factory; see Component for the settings."
+    return decorate
+
+
+source = _decorator("source")
+batch_step = _decorator("cleaner", "batch")
+text_step = _decorator("cleaner", "text")
+row_step = _decorator("cleaner", "row")
+global_step = _decorator("cleaner", "global")
+format_ = _decorator("format")
+check = _decorator("check")
+provider = _decorator("provider")
+grader = _decorator("grader")
+gate = _decorator("gate")
+engine = _decorator("engine")

@@ -1,0 +1,142 @@
+"""What can go wrong, and what a user is told.
+
+    FtspecError                 exit code 1: the user can fix it
+    ├── SpecError               the spec cannot be used: carries every Problem
+    ├── DataError               the data cannot be used: carries every Finding
+    ├── PluginError             a plugin cannot be loaded or broke its contract
+    ├── StoreError              the state folder or bucket cannot be trusted
+    ├── GateFailed              exit code 4: the run is complete, a gate said no
+    ├── StillRunning            exit code 5: the job goes on without us
+    └── ProviderError           the tuner's side
+        ├── Rejected            it said no: nothing exists there for this call
+        ├── Ambiguous           it may or may not have acted: look before you act again
+        ├── Transient           it did not act; the same call may succeed later
+        └── JobFailed           the job exists and ended without a model
+
+Anything else that escapes is a bug in ftspec: exit code 3 and a log to paste.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["error", "warning"]
+Path = tuple[str | int, ...]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a spec.
+
+    `path` addresses the offending node in the document; `on` says whether the caret goes under its key or its value.
+    `file`, `line`, `column` (both 1-based) and `length` (characters) are filled in by `Document.locate`.
+    """
+
+    message: str
+    hint: str = ""
+    path: Path = ()
+    on: Literal["key", "value"] = "value"
+    severity: Severity = "error"
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    length: int = 1
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with the data.
+
+    A step or check names rows by their number (`row`, the hidden `_row` column); core turns that into `file` and
+    1-based `line`. A source that cannot even make a row of a line sets `file` and `line` itself.
+    """
+
+    message: str
+    hint: str = ""
+    severity: Severity = "error"
+    row: int | None = None
+    file: str = ""
+    line: int = 0
+    check: str = ""
+
+
+class FtspecError(Exception):
+    """Base of everything that ftspec raises on purpose.
+
+    Args:
+        message: what happened, in one sentence, without secrets.
+        hint: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SpecError(FtspecError):
+    """The spec cannot be used; `problems` holds everything that is wrong with it, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(f"{len(problems)} problem{'s'[: len(problems) != 1]} in the spec")
+        self.problems = tuple(problems)
+
+
+class DataError(FtspecError):
+    """The data cannot be used; `findings` holds what was found (bounded), `total` how many there were."""
+
+    def __init__(self, findings: Sequence[Finding], total: int | None = None) -> None:
+        self.findings = tuple(findings)
+        self.total = len(self.findings) if total is None else total
+        super().__init__(f"{self.total} finding{'s'[: self.total != 1]} in the data")
+
+
+class PluginError(FtspecError):
+    """A plugin cannot be loaded, or broke its contract; the message names the culprit as `distribution[entry]`."""
+
+
+class StoreError(FtspecError):
+    """The state folder or bucket cannot be read, written or trusted."""
+
+
+class GateFailed(FtspecError):
+    """The run is complete and reported; at least one gate said no."""
+
+    exit_code = 4
+
+
+class StillRunning(FtspecError):
+    """We stop following, the job goes on (detached, `--wait` ran out, or ^C)."""
+
+    exit_code = 5
+
+
+class ProviderError(FtspecError):
+    """Something on the tuner's side."""
+
+
+class Rejected(ProviderError):
+    """The provider said no, and nothing exists on its side for this call."""
+
+
+class Ambiguous(ProviderError):
+    """The provider may or may not have acted (timeout, reset, 5xx, a broken body): look before acting again."""
+
+
+class Transient(ProviderError):
+    """The provider did not act and says that the same call may succeed later.
+
+    Args:
+        retry_after: seconds to wait before the next try, where the provider says.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
+class JobFailed(ProviderError):
+    """The job ended without a model (failed, cancelled or expired)."""

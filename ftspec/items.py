@@ -1,0 +1,81 @@
+"""From an Item of the spec to the thing it names: paths made absolute, secrets filled in, the factory called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ftspec.components import PATH_MARK, Component
+from ftspec.provider import Provider, Request
+from ftspec.references import resolve
+from ftspec.registry import Registry
+from ftspec.spec import Item, Spec
+
+
+def build(item: Item, registry: Registry, folder: Path) -> Any:
+    """Call the item's factory with its options, ready for use."""
+    component = registry.get(item.kind, item.name)
+    return component.build(resolve(absolute(item.options, component, folder)))
+
+
+def provider_of(spec: Spec, registry: Registry) -> Provider:
+    """The spec's provider, not yet attached to a folder."""
+    provider: Provider = build(spec.provider, registry, spec.folder)
+    return provider
+
+
+def request_of(spec: Spec, registry: Registry) -> Request:
+    """The spec's request, defaults filled in, before any data is known."""
+    provider: type[Provider] = registry.get("provider", spec.provider.name).factory  # type: ignore[assignment]
+    method = provider.methods[spec.method]
+    return Request(
+        model=spec.model,
+        method=spec.method,
+        method_options=msgspec.to_builtins(msgspec.convert(spec.method_options, method.options)),
+        hyperparameters=msgspec.to_builtins(msgspec.convert(spec.hyperparameters, method.hyperparameters)),
+    )
+
+
+def absolute(options: Mapping[str, Any], component: Component, folder: Path) -> dict[str, Any]:
+    """The options with every Path made absolute."""
+    marked = {tuple(path) for path, _ in paths(options, component)}
+    return {name: _absolute(value, (name,), marked, folder) for name, value in options.items()}
+
+
+def paths(options: Mapping[str, Any], component: Component) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every Path in the options, defaults included: (where, text as written)."""
+    schema = msgspec.json.schema(component.options)
+    converted = msgspec.to_builtins(component.convert(options))
+    yield from _paths(converted, {"$ref": schema["$ref"]}, schema["$defs"], ())
+
+
+def _paths(
+    value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any], where: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    for alternative in schema.get("anyOf", ()):
+        yield from _paths(value, alternative, definitions, where)
+    if isinstance(value, str) and schema.get(PATH_MARK) == "path":
+        yield where, value
+    elif isinstance(value, Mapping):
+        rest = schema.get("additionalProperties")
+        for key, entry in value.items():
+            inner = schema.get("properties", {}).get(key, rest if isinstance(rest, Mapping) else {})
+            yield from _paths(entry, inner, definitions, (*where, key))
+    elif isinstance(value, list | tuple) and isinstance(schema.get("items"), Mapping):
+        for index, entry in enumerate(value):
+            yield from _paths(entry, schema["items"], definitions, (*where, index))
+
+
+def _absolute(value: Any, where: tuple[str | int, ...], marked: set[tuple[str | int, ...]], folder: Path) -> Any:
+    if where in marked:
+        return str(folder / value)
+    if isinstance(value, Mapping):
+        return {key: _absolute(entry, (*where, key), marked, folder) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(entry, (*where, index), marked, folder) for index, entry in enumerate(value)]
+    return value

@@ -1,0 +1,340 @@
+"""The contract between ftspec and a tuner: what core sends, what it expects back, in plain records.
+
+One life of a tuning job, as core drives it::
+
+    problems ─ estimate ─ write ─ upload ─┬─ submit ─┬─ poll … poll ─ serve ─ (export)
+       offline, no side effect            └─ find ───┘        └─ cancel
+
+Core owns the order, the retries, the claim register (a job is submitted once: see ftspec.claims), the cache and the
+journal. A provider owns its wire format and its states, and never retries a call that could make a second job.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from ftspec.errors import Problem
+from ftspec.records import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class ModelRef(Record):
+    """A base model as the spec names it.
+
+    `id` is a provider's model name, an alias, a hub id, or an absolute folder when the spec gave a path.
+    """
+
+    id: str
+    revision: str | None = None
+
+
+class TunedModel(Record):
+    """A model that a job made. `id` is the provider's own name for it; `base` is what it was tuned from.
+
+    `details` is the provider's own (folder of the adapter, deployment id, ...): JSON-able, no secrets.
+    """
+
+    id: str
+    base: ModelRef
+    details: dict[str, Any] = {}
+
+
+class DataFile(Record):
+    """A training or validation file in the provider's own format, on this machine's disk."""
+
+    purpose: Literal["training", "validation"]
+    path: str
+    sha256: str
+    bytes: int
+    rows: int
+
+
+class RemoteFile(Record):
+    """A file as the provider knows it. `id` is what `submit` sends."""
+
+    id: str
+    sha256: str
+    bytes: int = 0
+
+
+class Size(Record):
+    """How much data there is. Tokens are None where the provider has no tokenizer at hand."""
+
+    rows: int = 0
+    validation_rows: int = 0
+    tokens: int | None = None
+    trained_tokens: int | None = None
+    prompts: int = 0
+    """Prompts to be answered by base and tuned model together, repeats included."""
+
+
+class Written(Record):
+    """What `Provider.write` wrote."""
+
+    rows: int
+    tokens: int | None = None
+    trained_tokens: int | None = None
+
+
+class Request(Record):
+    """Everything that decides what a tuning job makes; its canonical form is part of the job's key.
+
+    `hyperparameters` and `method_options` hold what the spec says, validated, with the provider's defaults filled in.
+    `model_fingerprint` is what `Provider.fingerprint` said. `training` and `validation` are None until uploaded, and
+    their ids are not part of the key: the sha256 is.
+    """
+
+    model: ModelRef
+    method: str = "sft"
+    method_options: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = {}
+    model_fingerprint: str = ""
+    suffix: str = ""
+    training: RemoteFile | None = None
+    validation: RemoteFile | None = None
+
+
+class JobState(enum.StrEnum):
+    """Every provider's states map to these. UNKNOWN and CANCELLING are not terminal."""
+
+    VALIDATING = "validating"
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINALIZING = "finalizing"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+    @property
+    def terminal(self) -> bool:
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+
+
+class Job(Record):
+    """A job as the provider knows it. `created_at` is seconds since the epoch, by the provider's clock."""
+
+    id: str
+    created_at: float = 0.0
+    details: dict[str, Any] = {}
+
+
+class TrainingEvent(Record):
+    """One thing that happened in a job; `id` is unique within the job, core drops what it has seen.
+
+    `metrics` uses the field's names: train_loss, validation_loss, train_accuracy, learning_rate, tokens_per_second,
+    epoch. `step` counts optimizer steps from 1.
+    """
+
+    id: str
+    at: float
+    message: str = ""
+    level: Literal["info", "warning", "error"] = "info"
+    step: int | None = None
+    total_steps: int | None = None
+    metrics: dict[str, float] = {}
+
+
+class JobUpdate(Record):
+    """What one poll learned. `raw` keeps the provider's own status string; `cursor` goes into the next poll."""
+
+    state: JobState
+    raw: str = ""
+    events: tuple[TrainingEvent, ...] = ()
+    cursor: str | None = None
+    model: TunedModel | None = None
+    error: str = ""
+    hint: str = ""
+
+
+class Estimate(Record):
+    """What a job will take, said before it is submitted. None means "cannot tell"; `basis` says where it comes from."""
+
+    seconds: float | None = None
+    cost: float | None = None
+    currency: str = "USD"
+    steps: int | None = None
+    basis: str = ""
+    watermark: str = ""
+    """Said wherever results of this provider are shown, e.g. "simulated"."""
+
+
+class Message(Record, omit_defaults=True):
+    """One chat message in the shape that every hosted tuner reads. `content` is text or a list of content parts."""
+
+    role: str
+    content: Any = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    weight: float | None = None
+
+
+class Example(Record, omit_defaults=True):
+    """One row after `format`: messages, and the tools that were on offer."""
+
+    messages: list[Message]
+    tools: list[dict[str, Any]] | None = None
+    row: int = -1
+
+
+class Token(Record):
+    """One token of a rendered example: its text, its id (-1 where the provider does not tell) and its loss weight."""
+
+    text: str
+    id: int = -1
+    weight: float = 0.0
+
+
+class Prompt(Record):
+    """One evaluation case. `id` is the content hash of messages, tools and expected answer.
+
+    `expected` is the last assistant message's content (or its tool calls as JSON text), None where the row has none.
+    `row` holds the columns of the prompt's source row, for graders that look at them.
+    """
+
+    id: str
+    messages: list[Message]
+    tools: list[dict[str, Any]] | None = None
+    expected: str | None = None
+    row: dict[str, Any] = {}
+    origin: str = ""
+
+
+class Generation(Record):
+    """How answers are sampled. Temperature 0 is greedy decoding; `max_tokens` bounds the answer, in tokens."""
+
+    temperature: float = 0.0
+    max_tokens: int = 256
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+
+
+class Question(Record):
+    """One prompt to be answered once: `repeat` counts from 0, `seed` differs per prompt and repeat."""
+
+    prompt: Prompt
+    repeat: int = 0
+    seed: int = 0
+
+
+class Answer(Record):
+    """What a model said to one Question. `error` is set, and `text` empty, where it could not be asked."""
+
+    prompt: str
+    repeat: int
+    text: str = ""
+    tool_calls: list[dict[str, Any]] | None = None
+    finish_reason: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    seconds: float | None = None
+    error: str = ""
+
+
+class Model(Protocol):
+    """A model that is up and answers."""
+
+    def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+        """Answer every question, in any order, as soon as each is known, so that core can keep it."""
+        ...
+
+
+class Method(msgspec.Struct, frozen=True):
+    """What a provider takes for one training method.
+
+    Args:
+        hyperparameters: a Struct whose fields are the keys of the spec's `hyperparameters`, with defaults and bounds.
+        options: a Struct of the method's own options, as in `method: {dpo: {beta: 0.1}}`.
+    """
+
+    hyperparameters: type[msgspec.Struct]
+    options: type[msgspec.Struct]
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """A tuner. The options under its name in the spec are its `__init__`'s keyword-only parameters."""
+
+    submission: ClassVar[Literal["idempotent", "findable", "blind"]]
+    """idempotent: the same key twice makes one job. findable: a job can be found by its key. blind: neither."""
+    methods: ClassVar[Mapping[str, Method]]
+    endpoint: str
+    """Where jobs live (a URL without secrets, or a word): part of the job's key."""
+
+    def attach(self, home: Path) -> None:
+        """Receive a private folder on this machine (it may not exist yet). Called once, before any call below upload."""
+        ...
+
+    def problems(self, request: Request) -> Iterable[Problem]:
+        """Say what is wrong with the request, offline and without heavy imports. Paths are relative to the spec's root,
+        e.g. ("hyperparameters", "epochs") or ("model",)."""
+        ...
+
+    def fingerprint(self, model: ModelRef) -> str:
+        """The base model's content hash or pinned revision, "" where it cannot be told. Reads, never writes."""
+        ...
+
+    def estimate(self, request: Request, size: Size) -> Estimate:
+        """Say what the job will take; offline."""
+        ...
+
+    def write(self, request: Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> Written:
+        """Write examples (columns `messages`, `tools`, `_row`; see ftspec.rows) in the provider's own file format.
+
+        Raises DataError with Findings that carry `row` for rows that the provider would refuse."""
+        ...
+
+    def upload(self, file: DataFile) -> RemoteFile:
+        """Bring the file to the provider, or find it there by its content hash; wait until it can be used."""
+        ...
+
+    def submit(self, request: Request, *, key: str) -> Job:
+        """Make the job: one attempt, no retry. Raises Rejected or Ambiguous."""
+        ...
+
+    def find(self, request: Request, *, key: str) -> Sequence[Job]:
+        """Jobs that were made with this key, oldest first."""
+        ...
+
+    def poll(self, job: Job, *, cursor: str | None) -> JobUpdate:
+        """The job's state and the events since `cursor`. Raises Transient."""
+        ...
+
+    def cancel(self, job: Job) -> None:
+        """Ask for the job to be cancelled; a job that has ended is left alone. Idempotent."""
+        ...
+
+    def serve(self, model: ModelRef | TunedModel) -> AbstractContextManager[Model]:
+        """Make the model answer; leaving the context takes down whatever was put up."""
+        ...
+
+
+@runtime_checkable
+class SupportsRender(Protocol):
+    """A provider that can show the exact tokens of an example and which of them are trained on."""
+
+    def render(self, request: Request, example: Example) -> Sequence[Token]: ...
+
+
+@runtime_checkable
+class SupportsExport(Protocol):
+    """A provider whose models can be taken away."""
+
+    exports: ClassVar[tuple[str, ...]]
+    """Forms that can be exported: "adapter", "merged"."""
+
+    def export(self, model: TunedModel, form: str, out: Path) -> None:
+        """Write the model into the existing empty folder `out`."""
+        ...

@@ -1,0 +1,68 @@
+"""`${env:NAME}` and `${secret:NAME}` in a spec's string values, and the mask that keeps secrets out of all output.
+
+An env reference is replaced when the spec is read, and so enters digests. A secret reference stays as it is in the
+Spec, in digests and in every file; `resolve` replaces it at the moment of use, and from then on `mask` hides the value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ftspec.errors import FtspecError
+
+ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
+MASK = "***"
+
+
+def secret_names(value: Any) -> set[str]:
+    """Names of all secrets that a value (nested dicts, lists, strings) refers to."""
+    if isinstance(value, str):
+        return set(SECRET.findall(value))
+    if isinstance(value, Mapping):
+        return set().union(*map(secret_names, value.values()))
+    if isinstance(value, list | tuple):
+        return set().union(*map(secret_names, value))
+    return set()
+
+
+def resolve(value: Any, environment: Mapping[str, str] | None = None) -> Any:
+    """The value with its secrets filled in. Raises FtspecError naming every secret that is not set."""
+    environment = os.environ if environment is None else environment
+    missing = sorted(name for name in secret_names(value) if name not in environment)
+    if missing:
+        raise FtspecError(
+            f"secret{'s'[: len(missing) != 1]} not set: {', '.join(missing)}",
+            "set the environment variable of that name, e.g. from your CI's secret store",
+        )
+    return _replace(value, environment)
+
+
+def _replace(value: Any, environment: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return SECRET.sub(lambda match: environment[match[1]], value)
+    if isinstance(value, Mapping):
+        return {key: _replace(entry, environment) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace(entry, environment) for entry in value]
+    return value
+
+
+class Mask:
+    """Replaces the values of secrets in text. Values come from the environment each time, so none is kept here."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = set(names)
+
+    def __call__(self, text: str) -> str:
+        values = (os.environ.get(name, "") for name in self.names)
+        for value in sorted(filter(None, values), key=len, reverse=True):
+            text = text.replace(value, MASK)
+        return text
+
+
+mask = Mask()
+"""The process's mask: `mask.names.update(spec.secrets)` as soon as a document has been read, before it is checked."""

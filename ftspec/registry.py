@@ -1,0 +1,154 @@
+"""Find plugins, load them guarded, attribute every component to its distribution, index them.
+
+No global manager: `load()` returns a Registry and it is passed on. Two environment variables help when a plugin
+misbehaves: FTSPEC_DISABLE_PLUGINS (comma-separated entry names, or `all`; the builtin one stays) and
+FTSPEC_TRACE_PLUGINS=1 (every hook call to standard error).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+import msgspec
+import pluggy
+
+from ftspec import hookspecs
+from ftspec.components import KINDS, Component, Kind
+from ftspec.errors import PluginError
+
+GROUP = "ftspec"
+BUILTIN = "builtin"
+HOOK_OF: dict[Kind, str] = {kind: f"ftspec_{kind}s" for kind in KINDS}
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A component with where it came from."""
+
+    component: Component
+    distribution: str
+    version: str
+    entry: str
+
+    @property
+    def origin(self) -> str:
+        return f"{self.distribution}[{self.entry}]"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """An entry point that has been found, and not loaded yet."""
+
+    entry: importlib.metadata.EntryPoint
+    distribution: str
+    version: str
+
+    @property
+    def origin(self) -> str:
+        return f"{self.distribution}[{self.entry.name}]"
+
+
+class Registry:
+    """What is installed: components by kind and name, and the plugin manager for the other hooks."""
+
+    def __init__(self) -> None:
+        self.manager = _manager()
+        self.components: dict[Kind, dict[str, Loaded]] = {kind: {} for kind in KINDS}
+        self.plugins: list[Found] = []
+
+    def get(self, kind: Kind, name: str) -> Component:
+        """The component, or PluginError naming near misses."""
+        try:
+            return self.components[kind][name].component
+        except KeyError:
+            near = get_close_matches(name, self.components[kind], n=1)
+            raise PluginError(
+                f"no {kind} named '{name}' is installed", f"did you mean '{near[0]}'?" if near else "see `ftspec plugins`"
+            ) from None
+
+    def all(self) -> Iterator[Loaded]:
+        for kind in KINDS:
+            yield from (self.components[kind][name] for name in sorted(self.components[kind]))
+
+    def add(self, found: Found, plugin: object) -> None:
+        """Register one plugin, all of it or nothing. Raises PluginError naming the culprit."""
+        offered = _try_out(found, plugin)
+        for kind, components in offered.items():
+            for name, component in components.items():
+                self._claim(found, kind, name, component)
+        self.manager.register(plugin, name=found.origin)
+        self.plugins.append(found)
+
+    def _claim(self, found: Found, kind: Kind, name: str, component: Component) -> None:
+        taken = self.components[kind].get(name)
+        if taken is not None:
+            raise PluginError(
+                f"two plugins offer a {kind} named '{name}': {taken.origin} and {found.origin}",
+                f"uninstall one, or set FTSPEC_DISABLE_PLUGINS={found.entry.name}",
+            )
+        self.components[kind][name] = Loaded(component, found.distribution, found.version, found.entry.name)
+
+
+def load() -> Registry:
+    """Load every installed plugin. Raises PluginError on the first that cannot be used, naming it."""
+    registry = Registry()
+    for found in find():
+        registry.add(found, _import(found))
+    registry.manager.check_pending()
+    return registry
+
+
+def find() -> list[Found]:
+    """Installed entry points, builtin first, then by distribution and name; metadata only, nothing is imported."""
+    disabled = set(filter(None, os.environ.get("FTSPEC_DISABLE_PLUGINS", "").split(",")))
+    found = {
+        (entry.name, entry.value): Found(entry, entry.dist.name if entry.dist else "?", entry.dist.version if entry.dist else "?")
+        for entry in importlib.metadata.entry_points(group=GROUP)
+        if entry.name == BUILTIN or not disabled & {entry.name, "all"}
+    }
+    return sorted(found.values(), key=lambda f: (f.entry.name != BUILTIN, f.distribution, f.entry.name))
+
+
+def _import(found: Found) -> object:
+    try:
+        return found.entry.load()
+    except Exception as error:
+        raise PluginError(
+            f"plugin {found.origin} cannot be loaded: {type(error).__name__}: {error}",
+            f"update or uninstall {found.distribution}, or set FTSPEC_DISABLE_PLUGINS={found.entry.name}",
+        ) from error
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("ftspec")
+    manager.add_hookspecs(hookspecs)
+    if os.environ.get("FTSPEC_TRACE_PLUGINS"):
+        manager.trace.root.setwriter(lambda text: sys.stderr.write(text))
+        manager.enable_tracing()
+    return manager
+
+
+def _try_out(found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]]:
+    """What the plugin offers, asked in a scratch manager: a rejected plugin must leave no hook behind."""
+    scratch = pluggy.PluginManager("ftspec")
+    scratch.add_hookspecs(hookspecs)
+    try:
+        scratch.register(plugin, name=found.origin)
+        scratch.check_pending()
+        return {kind: _offered(scratch, kind) for kind in KINDS}
+    except Exception as error:
+        hint = error.hint if isinstance(error, PluginError) else f"report it to the authors of {found.distribution}"
+        raise PluginError(f"plugin {found.origin} breaks its contract: {error}", hint) from error
+
+
+def _offered(manager: pluggy.PluginManager, kind: Kind) -> dict[str, Component]:
+    offered: dict[str, Component] = {}
+    for components in getattr(manager.hook, HOOK_OF[kind])():
+        for name, component in components.items():
+            if not isinstance(component, Component) or component.kind != kind:
+                raise PluginError(f"{HOOK_OF[kind]}() offers '{name}', which is not a {kind}: {component!r}")
+            component.options  # noqa: B018  # built now, so that a fault is found at load and names its plugin
+            offered[name] = component
+    return offered

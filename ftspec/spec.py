@@ -1,0 +1,81 @@
+"""The spec as frozen records: what `schema.parse` returns and every later room reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ftspec.components import Kind
+from ftspec.errors import Path as SpecPath
+from ftspec.provider import Generation, ModelRef
+
+
+class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a check's findings are accepted, by whom, and until when (ISO date): an expired waiver fails."""
+
+    reason: str
+    owner: str
+    until: str
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One component as the spec names it. `options` is as written (secrets still as `${secret:NAME}`), `path` where.
+
+    Relative paths in `options` stay relative: `inventory.build` makes them absolute.
+    """
+
+    kind: Kind
+    name: str
+    options: dict[str, Any] = {}
+    id: str = ""
+    weight: float = 1.0
+    negate: bool = False
+    severity: str = "error"
+    on_error: str = "fail"
+    waive: Waiver | None = None
+    path: SpecPath = ()
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True):
+    """How rows are divided. A number is a share (0..1) of rows by content hash; a string names a source's `id`."""
+
+    validation: float | str = 0.0
+    test: float | str = 0.0
+    seed: int = 0
+    by: str = ""
+
+
+class Eval(msgspec.Struct, frozen=True, kw_only=True):
+    """What the models are asked and how answers are graded. A prompt is a source Item, or the name of a split."""
+
+    prompts: tuple[Item | str, ...]
+    graders: tuple[Item, ...]
+    generation: Generation = Generation()
+    repeat: int = 1
+    seed: int = 0
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """One validated spec. `folder` is what its relative paths start from; `secrets` are the names it refers to."""
+
+    version: int
+    name: str
+    folder: Path
+    file: Path
+    sources: tuple[Item, ...]
+    provider: Item
+    model: ModelRef
+    requires: tuple[str, ...] = ()
+    cleaning: tuple[Item, ...] = ()
+    format: Item | None = None
+    split: Split = Split()
+    checks: tuple[Item, ...] = ()
+    method: str = "sft"
+    method_options: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = {}
+    eval: Eval | None = None
+    gates: tuple[Item, ...] = ()
+    engine: Item | None = None
+    secrets: tuple[str, ...] = ()
