@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ftspec.errors import Severity
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of ftspec's records: data only, immutable."""
@@ -115,6 +117,7 @@ class Score(Record):
     accuracy: float
     interval: Interval
     consistency: float | None = None
+    consistency_interval: Interval | None = None
     quadrant: Quadrant = "not measured"
     graders: dict[str, float] = {}
     errors: int = 0
@@ -132,9 +135,13 @@ class Evaluation(Record):
 
 
 class Verdict(Record):
-    """What a gate said. `measured` is None where the metric was not measured, and then the gate does not pass."""
+    """What a gate said. `measured` is None where the metric was not measured, and then the gate does not pass.
+
+    `severity` comes from the spec's item: a gate that only warns does not fail the run.
+    """
 
     gate: str
     passed: bool
     measured: float | None
     message: str
+    severity: Severity = "error"
