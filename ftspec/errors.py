@@ -19,7 +19,7 @@ Anything else that escapes is a bug in ftspec: exit code 3 and a log to paste.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -78,11 +78,15 @@ class FtspecError(Exception):
 
 
 class SpecError(FtspecError):
-    """The spec cannot be used; `problems` holds everything that is wrong with it, in file order."""
+    """The spec cannot be used; `problems` holds everything that is wrong with it, in file order.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    `document` (an `ftspec.document.Document`, where there is one) lets `ftspec.problems.render` show the lines.
+    """
+
+    def __init__(self, problems: Sequence[Problem], document: Any = None) -> None:
         super().__init__(f"{len(problems)} problem{'s'[: len(problems) != 1]} in the spec")
         self.problems = tuple(problems)
+        self.document = document
 
 
 class DataError(FtspecError):
