@@ -5,13 +5,14 @@ All are immutable and round-trip through JSON, so that the journal, `--format js
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, dataclass_transform
 
 import msgspec
 
 from ftspec.errors import Severity
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of ftspec's records: data only, immutable."""
 
