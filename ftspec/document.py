@@ -1,0 +1,419 @@
+"""YAML to plain data, with the position of every key and value; what YAML allows and a spec must not have is refused.
+
+PyYAML only tokenises and parses here. Events become data in this module, so that every fault is found at its place and
+reading goes on after it: duplicate keys, keys that are not text, tags, alias cycles and bombs, deep nesting, NaN.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+
+from ftspec import scalars
+from ftspec.errors import Path as SpecPath
+from ftspec.errors import Problem, SpecError
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_DEPTH = 64
+MAX_VALUES = 100_000
+LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
+PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Span(NamedTuple):
+    """A stretch of one line: line and column count from 1, the length is in characters."""
+
+    line: int
+    column: int
+    length: int
+
+
+class Node(NamedTuple):
+    """One value with its place. `children` maps a key or index to (the key's place, the value's node)."""
+
+    data: Any
+    span: Span
+    block: bool = False
+    children: dict[str | int, tuple[Span | None, Node]] = {}
+    size: int = 1
+    height: int = 0
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A spec as read: data, places, and the problems after which reading could go on.
+
+    `usable` is false when there is nothing to look at further (a syntax error, an empty file). `sets` maps the path
+    of an override to its text on the command line, `written` the path of a string with an environment reference to the
+    text before it was filled in.
+    """
+
+    file: Path
+    lines: tuple[str, ...] = ()
+    data: Any = None
+    root: Node | None = None
+    problems: tuple[Problem, ...] = ()
+    usable: bool = True
+    sets: dict[SpecPath, str] = {}
+    written: dict[SpecPath, str] = {}
+
+    def locate(self, problem: Problem) -> Problem:
+        """The problem with file, line, column and length filled in; one that has a place already is left alone."""
+        if problem.file:
+            return problem
+        override = self.override(problem.path)
+        if override:
+            return msgspec.structs.replace(problem, file=f"--set {override}")
+        span = self._span(problem)
+        return msgspec.structs.replace(
+            problem, file=str(self.file), line=span.line, column=span.column, length=span.length
+        )
+
+    def override(self, path: SpecPath) -> str:
+        """The override that made the value at `path` (or what it stands in), "" when the file did."""
+        return next((self.sets[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.sets), "")
+
+    def _span(self, problem: Problem) -> Span:
+        node, key, on = self.root or Node(None, Span(1, 1, 1)), None, problem.on
+        for part in problem.path:
+            if part not in node.children:
+                on = "key"
+                break
+            key, node = node.children[part]
+        if key is not None and (on == "key" or node.block):
+            return key
+        return node.span
+
+
+def load(file: Path) -> Document:
+    """Read a spec from disk. Raises SpecError with everything that is wrong."""
+    return _sound(read(file))
+
+
+def parse(text: str, file: Path) -> Document:
+    """Read a spec from text; `file` is what problems name. Raises SpecError with everything that is wrong."""
+    return _sound(read_text(text, file))
+
+
+def read(file: Path) -> Document:
+    """Like `load`, but what is wrong comes back in `problems`, so that later stages can add theirs. Never raises."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        return _unusable(file, _unreadable(file, error))
+    if len(content) > MAX_BYTES:
+        return _unusable(
+            file, Problem(message=f"larger than {MAX_BYTES >> 20} MiB", hint="keep data in files that `sources` name")
+        )
+    try:
+        return read_text(content.decode("utf-8"), file)
+    except UnicodeDecodeError as error:
+        return _not_utf8(file, content, error)
+
+
+def read_text(text: str, file: Path) -> Document:
+    """Like `parse`, but what is wrong comes back in `problems`. Never raises."""
+    text = text.removeprefix("\ufeff")
+    lines = tuple(LINE_BREAK.split(text))
+    problems = list(_unprintable(lines, str(file)))
+    if problems:
+        return Document(file=file, lines=lines, problems=tuple(problems), usable=False)
+    builder = _Builder(str(file), lines)
+    root = builder.build(text)
+    return Document(
+        file=file,
+        lines=lines,
+        data=root.data if root else None,
+        root=root,
+        problems=tuple(builder.problems),
+        usable=root is not None,
+    )
+
+
+def _sound(document: Document) -> Document:
+    if document.problems:
+        raise SpecError(document.problems, document)
+    return document
+
+
+def _unusable(file: Path, problem: Problem, lines: tuple[str, ...] = ()) -> Document:
+    problem = msgspec.structs.replace(problem, file=str(file))
+    return Document(file=file, lines=lines, problems=(problem,), usable=False)
+
+
+def _unreadable(file: Path, error: Exception) -> Problem:
+    if isinstance(error, FileNotFoundError):
+        return Problem(message="no such file", hint="`ftspec init` writes a starter spec")
+    if isinstance(error, IsADirectoryError):
+        return Problem(message="this is a folder, not a spec", hint="name the YAML file in it")
+    return Problem(message=f"cannot be read: {getattr(error, 'strerror', None) or error}", hint="check its permissions")
+
+
+def _not_utf8(file: Path, content: bytes, error: UnicodeDecodeError) -> Document:
+    before = content[: error.start].decode("utf-8", "replace")
+    lines = LINE_BREAK.split(before)
+    problem = Problem(
+        message=f"byte 0x{content[error.start]:02x} is not valid UTF-8",
+        hint="save the file as UTF-8",
+        line=len(lines),
+        column=len(lines[-1]) + 1,
+    )
+    return _unusable(file, problem, tuple(LINE_BREAK.split(content.decode("utf-8", "replace"))))
+
+
+def _unprintable(lines: tuple[str, ...], file: str) -> Iterator[Problem]:
+    for number, line in enumerate(lines, 1):
+        found = UNPRINTABLE.search(line)
+        if found:
+            yield Problem(
+                message=f"character U+{ord(found[0]):04X} cannot stand in a spec",
+                hint='remove it, or write it as an escape in double quotes, e.g. "\\u200b"',
+                file=file,
+                line=number,
+                column=found.start() + 1,
+            )
+
+
+class _Builder:
+    """Data and places out of parser events. Problems are collected; what is refused is left out, and reading goes on."""
+
+    def __init__(self, file: str, lines: tuple[str, ...]) -> None:
+        self.file = file
+        self.lines = lines
+        self.problems: list[Problem] = []
+        self.anchors: dict[str, Node | None] = {}
+        self.size = 0
+        self.full = False
+        self.events: Iterator[yaml.Event] = iter(())
+
+    def build(self, text: str) -> Node | None:
+        """The document's root, or None when there is nothing to go on with."""
+        self.events = yaml.parse(text, Loader=PARSER)
+        try:
+            return self._document()
+        except yaml.YAMLError as error:
+            self.problems.append(_syntax_problem(error, self.file, self.lines))
+            return None
+
+    def _document(self) -> Node | None:
+        next(self.events)
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            self._refuse("the spec is empty", "`ftspec init` writes a starter spec", Span(1, 1, 1), ())
+            return None
+        root = self._node(next(self.events), ())
+        next(self.events)
+        event = next(self.events)
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._refuse("a second YAML document starts here", "one spec per file", self._span(event, event), ())
+            return None
+        return root
+
+    def _node(self, event: yaml.Event, path: SpecPath) -> Node:
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, path)
+        if event.tag is not None:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self._refuse(f"tags are not allowed: {_short(tag)}", "remove it", self._span(event, event), path)
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        node = self._content(event, path)
+        if event.anchor:
+            self.anchors[event.anchor] = node
+        return node
+
+    def _content(self, event: yaml.Event, path: SpecPath) -> Node:
+        self.size += 1
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, path)
+        if len(path) >= MAX_DEPTH or self.size > MAX_VALUES:
+            return self._skip(event, path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(event, path)
+        return self._mapping(event, path)
+
+    def _scalar(self, event: yaml.ScalarEvent, path: SpecPath) -> Node:
+        span = self._span(event, event)
+        if "\0" in event.value:
+            self._refuse("a text cannot hold the character NUL", "remove the escape", span, path)
+            return Node("", span)
+        if not event.implicit[0]:
+            return Node(event.value, span)
+        try:
+            return Node(scalars.read(event.value), span)
+        except scalars.ScalarFault as fault:
+            self._refuse(fault.message, fault.hint, span, path)
+            return Node(0, span)
+
+    def _sequence(self, start: yaml.SequenceStartEvent, path: SpecPath) -> Node:
+        children: dict[str | int, tuple[Span | None, Node]] = {}
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            children[len(children)] = (None, self._node(event, (*path, len(children))))
+        return self._collection([node.data for _, node in children.values()], start, event, children)
+
+    def _mapping(self, start: yaml.MappingStartEvent, path: SpecPath) -> Node:
+        children: dict[str | int, tuple[Span | None, Node]] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            span = self._span(event, event)
+            key = self._key(event, path)
+            known = children.get(key)
+            if known is not None and known[0] is not None:
+                first = f"line {known[0].line}, column {known[0].column}"
+                self._refuse(f"key '{_short(key)}' is given twice", f"the first is at {first}", span, (*path, key))
+            node = self._node(next(self.events), (*path, key))
+            if known is None and isinstance(event, yaml.ScalarEvent):
+                children[key] = (span, node)
+        return self._collection({key: node.data for key, (_, node) in children.items()}, start, event, children)
+
+    def _key(self, event: yaml.Event, path: SpecPath) -> str:
+        """The key as text; a key that is not text is reported."""
+        span = self._span(event, event)
+        if not isinstance(event, yaml.ScalarEvent):
+            template = self.lines[span.line - 1][: span.column].endswith(("{{", "{ {"))
+            hint = 'quote a template: "{{ column }}"' if template else "a key is one word or a quoted text"
+            self._refuse("a key must be text", hint, span, (*path, "?"))
+            if not isinstance(event, yaml.AliasEvent):
+                self._content(event, (*path, "?"))
+            return "?"
+        text: str = event.value
+        if event.tag is not None:
+            self._refuse("tags are not allowed on keys", "remove it", span, (*path, text))
+        elif text == "<<" and event.implicit[0]:
+            self._refuse("merge keys (<<) are not part of YAML 1.2", "write the keys out", span, (*path, text))
+        elif event.implicit[0] and not _is_text(text):
+            self._refuse(f"a key must be text, not {text or 'empty'}", f"quote it: '{text}'", span, (*path, text))
+        return text
+
+    def _alias(self, event: yaml.AliasEvent, path: SpecPath) -> Node:
+        span = self._span(event, event)
+        name = _short(event.anchor)
+        if event.anchor not in self.anchors:
+            self._refuse(f"no anchor &{name} before this alias", "quote the text if it is no alias", span, path)
+            return Node(None, span)
+        target = self.anchors[event.anchor]
+        if target is None:
+            self._refuse(f"alias *{name} stands inside its own anchor", "write the values out", span, path)
+            return Node(None, span)
+        if len(path) + target.height > MAX_DEPTH:
+            self._refuse(f"this alias nests deeper than {MAX_DEPTH} levels", "flatten it", span, path)
+            return Node(None, span)
+        self.size += target.size
+        if self.size > MAX_VALUES:
+            self._too_many(span, path)
+            return Node(None, span)
+        return target._replace(span=span)
+
+    def _collection(
+        self, data: Any, start: yaml.Event, end: yaml.Event, children: dict[str | int, tuple[Span | None, Node]]
+    ) -> Node:
+        nodes = [node for _, node in children.values()]
+        return Node(
+            data,
+            self._span(start, end),
+            not start.flow_style,
+            children,
+            1 + sum(node.size for node in nodes),
+            1 + max((node.height for node in nodes), default=0),
+        )
+
+    def _skip(self, start: yaml.Event, path: SpecPath) -> Node:
+        """Read over a collection that stands too deep, or is one value too many."""
+        span = self._span(start, start)
+        if len(path) >= MAX_DEPTH:
+            self._refuse(f"nested deeper than {MAX_DEPTH} levels", "flatten it", span, path)
+        else:
+            self._too_many(span, path)
+        depth = 1
+        while depth:
+            event = next(self.events)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        return Node(None, span)
+
+    def _too_many(self, span: Span, path: SpecPath) -> None:
+        """Said once: after the first value too many, every collection and alias is one."""
+        if not self.full:
+            hint = "keep data in files that `sources` name, and write values out instead of aliases of aliases"
+            self._refuse(f"more than {MAX_VALUES} values, aliases expanded", hint, span, path)
+        self.full = True
+
+    def _span(self, start: yaml.Event, end: yaml.Event) -> Span:
+        first, last = start.start_mark, end.end_mark
+        line = self.lines[min(first.line, len(self.lines) - 1)]
+        stop = last.column if last.line == first.line else len(line.rstrip())
+        return Span(first.line + 1, first.column + 1, max(1, stop - first.column))
+
+    def _refuse(self, message: str, hint: str, span: Span, path: SpecPath) -> None:
+        self.problems.append(
+            Problem(
+                message=message,
+                hint=hint,
+                path=path,
+                file=self.file,
+                line=span.line,
+                column=span.column,
+                length=span.length,
+            )
+        )
+
+
+def _is_text(key: str) -> bool:
+    try:
+        return isinstance(scalars.read(key), str)
+    except scalars.ScalarFault:
+        return False
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+# What libyaml says, and what it means to someone who wrote the file. {line} is where the construct began.
+SYNTAX = (
+    ("mapping values are not allowed", "a ':' where no key can stand", "quote the text, or check the indentation"),
+    ("could not find expected ':'", "a key without ':'", "write `key: value`; check the indentation"),
+    ("did not find expected key", "indented unlike its neighbours", "line it up with the keys of line {line}"),
+    ("did not find expected '-'", "not a list item, in the list of line {line}", "start it with '- ', or indent it"),
+    ("block sequence entries are not allowed", "a list cannot start here", "start it on the next line"),
+    ("block mapping", "keys cannot start here", "start them on the next line"),
+    ("expected ',' or ']'", "the '[' of line {line} is not closed", "add ',' or ']'"),
+    (
+        "expected ',' or '}'",
+        "the '{{' of line {line} is not closed",
+        "add ',' or '}}'; quote a template: \"{{{{ x }}}}\"",
+    ),
+    ("unexpected end of stream", "the quote opened in line {line} is never closed", "close it"),
+    ("document indicator", "'---' or '...' inside a quoted text", "close the quote of line {line}"),
+    ("unknown escape character", "an unknown escape after '\\'", "use single quotes, or write '\\\\'"),
+    ("alphabetic or numeric character", "'*' and '&' start an alias or anchor", "quote the text"),
+    ("found undefined tag handle", "tags are not allowed", "quote the text if it starts with '!'"),
+    ("indentation indicator", "a wrong indicator after '|' or '>'", "write `|` alone and start the text below it"),
+    ("expected node content", "a value is missing here, or not closed", "complete it, or quote the text"),
+    ("duplicate %", "a directive is given twice", "remove the line that starts with '%'"),
+    ("incompatible YAML document", "this YAML version is not supported", "remove the %YAML line"),
+)
+FIRST_CHARACTER = {
+    "\t": ("a tab cannot indent", "use spaces"),
+    "@": ("a text cannot start with '@'", "quote it"),
+    "`": ("a text cannot start with '`'", "quote it"),
+    "%": ("a text cannot start with '%'", "quote it"),
+}
+
+
+def _syntax_problem(error: yaml.YAMLError, file: str, lines: tuple[str, ...]) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    context = getattr(error, "context_mark", None) or mark
+    said = str(getattr(error, "problem", None) or error)
+    if mark is None:
+        return Problem(message=f"not YAML: {said}", hint="check the syntax", file=file, line=1, column=1)
+    row = min(mark.line, len(lines) - 1)
+    column = min(mark.column, len(lines[row]))
+    message, hint = FIRST_CHARACTER.get(lines[row][column : column + 1], ("", "")) if "token" in said else ("", "")
+    if not message:
+        found = next((entry[1:] for entry in SYNTAX if entry[0] in said), (f"not YAML: {said}", "check the syntax"))
+        message, hint = (text.format(line=context.line + 1) for text in found)
+    return Problem(message=message, hint=hint, file=file, line=row + 1, column=column + 1)
