@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, overload
 
 import msgspec
 from msgspec import Meta
@@ -91,7 +91,7 @@ class GlobalStep(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Measured per batch, in parallel; judged once. Batches hold messages, tools and the hidden columns of ftspec.rows."""
+    """Measured per batch, in parallel; judged once. Batches hold messages, tools and ftspec.rows' hidden columns."""
 
     measure: Callable[[pa.RecordBatch], Any]
     judge: Callable[[list[Any]], Iterable[Finding]]
@@ -230,7 +230,25 @@ TextColumns = Annotated[list[str], Meta(description="Columns to work on; every t
 
 
 
-def _decorator(kind: Kind, level: Level = "") -> Any:
+class Decorator(Protocol):
+    """`@decorator` or `@decorator(rules=..., revision=...)` over a factory; see Component for the settings."""
+
+    @overload
+    def __call__(self, factory: Callable[..., Any], /) -> Component: ...
+
+    @overload
+    def __call__(
+        self,
+        *,
+        name: str = "",
+        rules: Sequence[Rule] = (),
+        revision: int = 1,
+        dependencies: Sequence[str] = (),
+        install: str = "",
+    ) -> Callable[[Callable[..., Any]], Component]: ...
+
+
+def _decorator(kind: Kind, level: Level = "") -> Decorator:
     def decorate(factory: Callable[..., Any] | None = None, **settings: Any) -> Any:
         if factory is None:
             return lambda late: Component(kind, late, level=level, **settings)
