@@ -1,0 +1,1 @@
+"""Kit for plugin authors: conformance suites that a plugin's tests subclass."""

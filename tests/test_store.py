@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ftspec.errors import StoreError
+from ftspec.store import STALE, Store
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Store.open(tmp_path / "state" if request.param == "folder" else "memory:///")
+
+
+def test_put_new_puts_once(store: Store) -> None:
+    assert store.put_new("jobs/a/1.claim", b"first")
+    assert not store.put_new("jobs/a/1.claim", b"second")
+    assert store.get("jobs/a/1.claim") == b"first"
+
+
+def test_put_replaces_and_delete_forgives(store: Store) -> None:
+    store.put("steps/x", b"1")
+    store.put("steps/x", b"2")
+    assert store.get("steps/x") == b"2"
+    store.delete("steps/x")
+    store.delete("steps/x")
+    assert store.get("steps/x") is None
+    assert store.head("steps/x") is None
+
+
+def test_list_is_sorted_and_by_whole_segments(store: Store) -> None:
+    for key in ("runs/a/2", "runs/a/1", "runs/ab/1"):
+        store.put(key, b"abc")
+    assert [(s.key, s.bytes) for s in store.list("runs/a")] == [("runs/a/1", 3), ("runs/a/2", 3)]
+
+
+def test_blobs_are_kept_by_content(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"x" * 3_000_000)
+    sha256 = store.put_file(file)
+    assert sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    before = store.head(f"blobs/{sha256}")
+    assert store.put_file(file) == sha256
+    assert store.head(f"blobs/{sha256}") == before
+    assert store.local(sha256).read_bytes() == file.read_bytes()
+    named = store.local(sha256, "rows.jsonl")
+    assert named.name == "rows.jsonl"
+    assert named.read_bytes() == file.read_bytes()
+
+
+def test_an_empty_file_is_content_too(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert store.local(store.put_file(tmp_path / "empty")).read_bytes() == b""
+    assert store.local(store.put_bytes(b"some")).read_bytes() == b"some"
+
+
+def test_a_lost_blob_says_what_to_do(store: Store) -> None:
+    with pytest.raises(StoreError, match="lost") as caught:
+        store.local("0" * 64)
+    assert caught.value.hint
+
+
+def test_a_blob_that_was_truncated_is_written_again(tmp_path: Path) -> None:
+    store, file = Store.open(tmp_path / "state"), tmp_path / "rows"
+    file.write_bytes(b"0123456789")
+    path = store.local(store.put_file(file))
+    path.write_bytes(b"01")
+    assert store.local(store.put_file(file)).read_bytes() == b"0123456789"
+
+
+def test_a_file_that_changes_while_it_is_stored_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, file = Store.open(tmp_path / "state"), tmp_path / "rows"
+    file.write_bytes(b"before")
+    monkeypatch.setattr("ftspec.store._hash", lambda path: ("0" * 64, 6))
+    with pytest.raises(StoreError, match="changed while"):
+        store.put_file(file)
+    assert store.list("blobs") == []
+
+
+def test_a_damaged_copy_from_a_bucket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    store = Store.open("memory:///")
+    store.put(f"blobs/{'0' * 64}", b"not what was hashed")
+    with pytest.raises(StoreError, match="damaged"):
+        store.local("0" * 64)
+    assert not [path for path in store.machine.rglob("*") if path.is_file()]
+
+
+def test_opening_and_reading_touch_nothing(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / ".ftspec")
+    assert store.get("steps/x") is None
+    assert store.list("runs") == []
+    assert not (tmp_path / ".ftspec").exists()
+
+
+def test_git_never_sees_the_state(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    Store.open(tmp_path / ".ftspec").put("steps/x", b"secret-ish")
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, check=True, capture_output=True)
+    assert status.stdout == b""
+
+
+def test_nothing_is_left_in_the_staging_area(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    store.put("a", b"1")
+    store.put_new("a", b"2")
+    store.now()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_litter_of_dead_processes_is_swept(tmp_path: Path) -> None:
+    Store.open(tmp_path).put("a", b"1")
+    old, young = tmp_path / "tmp/old", tmp_path / "tmp/young"
+    old.touch()
+    young.touch()
+    os.utime(old, (time.time() - STALE - 60,) * 2)
+    Store.open(tmp_path).put("a", b"2")
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == ["young"]
+
+
+def test_the_stores_clock_dates_its_objects(store: Store) -> None:
+    store.put("a", b"")
+    stored = store.head("a")
+    assert stored is not None
+    assert 0 <= store.now() - stored.modified < 5
+
+
+def test_a_store_without_put_if_absent_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.open(tmp_path)
+    publish = store._publish
+    monkeypatch.setattr(store, "_publish", lambda key, data, overwrite: publish(key, data, overwrite=True))
+    for _ in range(2):
+        with pytest.raises(StoreError, match="twice") as caught:
+            store.put("a", b"1")
+        assert "conditional" in caught.value.hint
+
+
+def test_errors_name_the_place_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError) as caught:
+        Store.open(tmp_path / "file").put("a", b"1")
+    assert str(tmp_path / "file") in caught.value.message
+    assert "\n" not in caught.value.message
+    with pytest.raises(StoreError, match="nonsense"):
+        Store.open("nonsense://x").put("a", b"1")
+
+
+def test_one_of_many_writers_wins(tmp_path: Path) -> None:
+    stores = [Store.open(tmp_path) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda pair: pair[1].put_new("claim", str(pair[0]).encode()), enumerate(stores)))
+    assert won.count(True) == 1
+    assert stores[0].get("claim") == str(won.index(True)).encode()
+
+
+def test_an_object_is_whole_or_absent_when_its_writer_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom ftspec.store import Store\nstore = Store.open(sys.argv[1])\nprint('go', flush=True)\n"
+        "for n in range(10**9): store.put(f'objects/{n % 50}', b'x' * 400_000)\n"
+    )
+    for delay in (0.02, 0.05, 0.08):
+        child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+        assert child.stdout and child.stdout.readline() == b"go\n"
+        time.sleep(delay)
+        child.kill()
+        child.communicate()
+    stored = Store.open(tmp_path).list("objects")
+    assert stored
+    assert {s.bytes for s in stored} == {400_000}
+
+
+def test_a_hundred_small_reads_are_cheap(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    for number in range(100):
+        store.put_new(f"steps/{number}", b"x" * 300)
+    started = time.process_time()
+    for number in range(100):
+        store.get(f"steps/{number}")
+    assert time.process_time() - started < 0.1
+
+
+def test_obstore_is_imported_late() -> None:
+    code = "import sys, ftspec.store, ftspec.journal; sys.exit('obstore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
