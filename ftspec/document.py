@@ -23,6 +23,7 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
+Event = Any  # PyYAML's stubs leave most attributes of events out
 PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -181,7 +182,7 @@ def _unprintable(lines: tuple[str, ...], file: str) -> Iterator[Problem]:
 
 
 class _Builder:
-    """Data and places out of parser events. Problems are collected; what is refused is left out, and reading goes on."""
+    """Data and places out of parser events. What is refused is collected and left out, and reading goes on."""
 
     def __init__(self, file: str, lines: tuple[str, ...]) -> None:
         self.file = file
@@ -190,7 +191,7 @@ class _Builder:
         self.anchors: dict[str, Node | None] = {}
         self.size = 0
         self.full = False
-        self.events: Iterator[yaml.Event] = iter(())
+        self.events: Iterator[Event] = iter(())
 
     def build(self, text: str) -> Node | None:
         """The document's root, or None when there is nothing to go on with."""
@@ -214,7 +215,7 @@ class _Builder:
             return None
         return root
 
-    def _node(self, event: yaml.Event, path: SpecPath) -> Node:
+    def _node(self, event: Event, path: SpecPath) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path)
         if event.tag is not None:
@@ -227,7 +228,7 @@ class _Builder:
             self.anchors[event.anchor] = node
         return node
 
-    def _content(self, event: yaml.Event, path: SpecPath) -> Node:
+    def _content(self, event: Event, path: SpecPath) -> Node:
         self.size += 1
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
@@ -237,7 +238,7 @@ class _Builder:
             return self._sequence(event, path)
         return self._mapping(event, path)
 
-    def _scalar(self, event: yaml.ScalarEvent, path: SpecPath) -> Node:
+    def _scalar(self, event: Event, path: SpecPath) -> Node:
         span = self._span(event, event)
         if "\0" in event.value:
             self._refuse("a text cannot hold the character NUL", "remove the escape", span, path)
@@ -250,13 +251,13 @@ class _Builder:
             self._refuse(fault.message, fault.hint, span, path)
             return Node(0, span)
 
-    def _sequence(self, start: yaml.SequenceStartEvent, path: SpecPath) -> Node:
+    def _sequence(self, start: Event, path: SpecPath) -> Node:
         children: dict[str | int, tuple[Span | None, Node]] = {}
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             children[len(children)] = (None, self._node(event, (*path, len(children))))
         return self._collection([node.data for _, node in children.values()], start, event, children)
 
-    def _mapping(self, start: yaml.MappingStartEvent, path: SpecPath) -> Node:
+    def _mapping(self, start: Event, path: SpecPath) -> Node:
         children: dict[str | int, tuple[Span | None, Node]] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             span = self._span(event, event)
@@ -270,7 +271,7 @@ class _Builder:
                 children[key] = (span, node)
         return self._collection({key: node.data for key, (_, node) in children.items()}, start, event, children)
 
-    def _key(self, event: yaml.Event, path: SpecPath) -> str:
+    def _key(self, event: Event, path: SpecPath) -> str:
         """The key as text; a key that is not text is reported."""
         span = self._span(event, event)
         if not isinstance(event, yaml.ScalarEvent):
@@ -289,7 +290,7 @@ class _Builder:
             self._refuse(f"a key must be text, not {text or 'empty'}", f"quote it: '{text}'", span, (*path, text))
         return text
 
-    def _alias(self, event: yaml.AliasEvent, path: SpecPath) -> Node:
+    def _alias(self, event: Event, path: SpecPath) -> Node:
         span = self._span(event, event)
         name = _short(event.anchor)
         if event.anchor not in self.anchors:
@@ -309,7 +310,7 @@ class _Builder:
         return target._replace(span=span)
 
     def _collection(
-        self, data: Any, start: yaml.Event, end: yaml.Event, children: dict[str | int, tuple[Span | None, Node]]
+        self, data: Any, start: Event, end: Event, children: dict[str | int, tuple[Span | None, Node]]
     ) -> Node:
         nodes = [node for _, node in children.values()]
         return Node(
@@ -321,7 +322,7 @@ class _Builder:
             1 + max((node.height for node in nodes), default=0),
         )
 
-    def _skip(self, start: yaml.Event, path: SpecPath) -> Node:
+    def _skip(self, start: Event, path: SpecPath) -> Node:
         """Read over a collection that stands too deep, or is one value too many."""
         span = self._span(start, start)
         if len(path) >= MAX_DEPTH:
@@ -341,7 +342,7 @@ class _Builder:
             self._refuse(f"more than {MAX_VALUES} values, aliases expanded", hint, span, path)
         self.full = True
 
-    def _span(self, start: yaml.Event, end: yaml.Event) -> Span:
+    def _span(self, start: Event, end: Event) -> Span:
         first, last = start.start_mark, end.end_mark
         line = self.lines[min(first.line, len(self.lines) - 1)]
         stop = last.column if last.line == first.line else len(line.rstrip())
@@ -405,8 +406,8 @@ FIRST_CHARACTER = {
 
 
 def _syntax_problem(error: yaml.YAMLError, file: str, lines: tuple[str, ...]) -> Problem:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    context = getattr(error, "context_mark", None) or mark
+    mark: Any = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    context: Any = getattr(error, "context_mark", None) or mark
     said = str(getattr(error, "problem", None) or error)
     if mark is None:
         return Problem(message=f"not YAML: {said}", hint="check the syntax", file=file, line=1, column=1)

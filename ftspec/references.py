@@ -9,13 +9,39 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from ftspec.errors import FtspecError
+from ftspec.errors import FtspecError, Path
 
 ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
 MASK = "***"
+
+
+class Filled(NamedTuple):
+    """What `fill_environment` made: the value, the text of every changed string as it was, and what is not set."""
+
+    value: Any
+    written: dict[Path, str]
+    missing: list[tuple[Path, str]]
+
+
+def fill_environment(value: Any, environment: Mapping[str, str] | None = None) -> Filled:
+    """Replace `${env:NAME}` in every string value; keys and secrets stay as they are."""
+    filled = Filled(None, {}, [])
+    return filled._replace(value=_fill(value, (), filled, os.environ if environment is None else environment))
+
+
+def _fill(value: Any, path: Path, filled: Filled, environment: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _fill(entry, (*path, key), filled, environment) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_fill(entry, (*path, index), filled, environment) for index, entry in enumerate(value)]
+    if not isinstance(value, str) or not ENV.search(value):
+        return value
+    filled.written[path] = value
+    filled.missing.extend((path, name) for name in dict.fromkeys(ENV.findall(value)) if name not in environment)
+    return ENV.sub(lambda match: environment.get(match[1], match[0]), value)
 
 
 def secret_names(value: Any) -> set[str]:

@@ -1,0 +1,129 @@
+"""Problems for people, programs and GitHub: file:line:column, what is wrong, what to do, and the line itself."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from ftspec.errors import Problem
+from ftspec.references import mask
+
+if TYPE_CHECKING:
+    from ftspec.document import Document
+
+Format = Literal["text", "json", "github"]
+SHOWN = 100
+WIDTH = 140
+BOLD, RED, YELLOW, RESET = "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
+
+
+def render(
+    problems: Iterable[Problem], document: Document | None = None, format: Format = "text", *, color: bool = False
+) -> str:
+    """All problems in file order; what overrides made comes last. Secrets are masked, control characters made visible.
+
+    Args:
+        problems: located or not; those without a place are located in `document`.
+        document: where the lines of code frames come from; without it there are no frames.
+        format: text for people, a JSON list for programs, workflow commands that GitHub shows at the line.
+        color: ANSI colors, in text only.
+    """
+    placed = in_order(document.locate(problem) if document else problem for problem in problems)
+    if format == "json":
+        return mask(msgspec.json.format(msgspec.json.encode(placed), indent=2).decode())
+    if format == "github":
+        return "\n".join(_github(problem, document) for problem in placed)
+    shown = [_text(problem, document, color) for problem in placed[:SHOWN]]
+    if len(placed) > SHOWN:
+        shown.append(f"and {len(placed) - SHOWN} more")
+    return "\n".join(shown)
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Located problems in file order, each once; what has no line comes last."""
+    unique = dict.fromkeys(map(_key, found := list(problems)))
+    first = {_key(problem): problem for problem in reversed(found)}
+    return sorted((first[key] for key in unique), key=lambda p: (not p.line, p.line, p.column))
+
+
+def visible(text: str) -> str:
+    """The text with every control, format and separator character replaced by a visible one of the same width."""
+    return "".join(map(_visible, text))
+
+
+def _key(problem: Problem) -> tuple[str, int, int, str]:
+    return problem.file, problem.line, problem.column, problem.message
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "␡"
+    return "�" if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else character
+
+
+def _sentence(problem: Problem) -> str:
+    return visible(mask(f"{problem.message}; {problem.hint}" if problem.hint else problem.message))
+
+
+def _text(problem: Problem, document: Document | None, color: bool) -> str:
+    place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
+    level = "warning: " if problem.severity == "warning" else ""
+    tint = YELLOW if level else RED
+    place = visible(mask(f"{place}: "))
+    head = (
+        f"{BOLD}{place}{RESET}{tint}{level}{RESET}{_sentence(problem)}" if color else place + level + _sentence(problem)
+    )
+    frame = _frame(problem, document)
+    if not frame:
+        return head
+    code, caret = frame
+    return f"{head}\n{code}\n{tint}{caret}{RESET}" if color else f"{head}\n{code}\n{caret}"
+
+
+def _frame(problem: Problem, document: Document | None) -> tuple[str, str] | None:
+    """The line that the problem is in, and carets under the place; None where there is no such line."""
+    if document is None or not 0 < problem.line <= len(document.lines) or problem.file != str(document.file):
+        return None
+    line, column = document.lines[problem.line - 1].rstrip(), problem.column - 1
+    start = max(0, min(column - WIDTH // 3, len(line) - WIDTH))
+    window = line[start : start + WIDTH]
+    before = ("…" if start else "") + visible(window[: column - start])
+    code = before + visible(window[column - start :]) + ("…" if start + WIDTH < len(line) else "")
+    length = _columns(visible(window[column - start : column - start + problem.length])) or 1
+    gutter = f"{problem.line:>6} | "
+    # The text of a spec holds references, not secrets; one that was pasted into it is masked all the same.
+    return gutter + mask(code), " " * (len(gutter) - 2) + "| " + " " * _columns(before) + "^" * length
+
+
+def _columns(text: str) -> int:
+    """How many terminal columns the text takes: East Asian wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+def _github(problem: Problem, document: Document | None) -> str:
+    """https://docs.github.com/actions/reference/workflow-commands-for-github-actions#setting-an-error-message"""
+    message = _sentence(problem)
+    if problem.line:
+        where = f"file={_property(problem.file)},line={problem.line},col={problem.column}"
+        where += f",endColumn={problem.column + problem.length}"
+    else:
+        where = f"file={_property(str(document.file) if document else problem.file)}"
+        message = f"{visible(mask(problem.file))}: {message}"
+    return f"::{problem.severity} {where}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(mask(text)).replace(":", "%3A").replace(",", "%2C")
