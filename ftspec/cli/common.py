@@ -1,0 +1,70 @@
+"""What several commands share: their options, where the state folder is, JSON output."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ftspec import terminal
+
+if TYPE_CHECKING:
+    from ftspec.registry import Registry
+    from ftspec.validate import Loaded
+
+STATE = ".ftspec"
+STORE_VARIABLE = "FTSPEC_STORE"
+
+spec_argument = click.argument("spec", type=click.Path(exists=True, dir_okay=False))
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Override a value of the spec, e.g. hyperparameters.epochs=1. Repeatable.",
+)  # fmt: skip
+store_option = click.option(
+    "--store", envvar=STORE_VARIABLE, metavar="FOLDER|URL",
+    help="Where state is kept; .ftspec beside the spec by default.",
+)  # fmt: skip
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+
+
+def format_option(*more: str) -> Any:
+    """`--format text|json`, and whatever else the command can write."""
+    return click.option(
+        "--format", "format_", type=click.Choice(["text", "json", *more]), default="text", show_default=True,
+        help="How to write the output.",
+    )  # fmt: skip
+
+
+class Duration(click.ParamType):
+    """`90`, `90s`, `30m`, `2h` → seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(value).strip())
+        if not match:
+            self.fail(f"'{value}' is not a duration; write 90s, 30m or 2h", param, ctx)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def load(spec: str, overrides: tuple[str, ...] = ()) -> tuple[Loaded, Registry]:
+    """The validated spec and what is installed; its warnings are told on standard error."""
+    from ftspec import problems, registry, validate
+
+    installed = registry.load()
+    loaded = validate.load_spec(Path(spec), installed, overrides)
+    if loaded.warnings:
+        terminal.say(problems.render(loaded.warnings, loaded.document, color=terminal.colourful(sys.stderr)), err=True)
+    return loaded, installed
+
+
+def say_json(value: Any) -> None:
+    """Write records as JSON, indented, to standard output."""
+    import msgspec
+
+    terminal.say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

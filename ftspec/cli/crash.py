@@ -1,0 +1,50 @@
+"""The log of a bug: everything a maintainer needs, and no secret."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import ftspec
+from ftspec.references import mask
+
+STATE = ".ftspec"
+
+
+def headline(error: BaseException) -> str:
+    """The error in one line."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def write_log(error: BaseException, arguments: Sequence[str]) -> Path:
+    """Write the log, masked, into the state folder here or else the temporary folder; return its path."""
+    folder = Path(STATE) if Path(STATE).is_dir() and os.access(STATE, os.W_OK) else None
+    handle, name = tempfile.mkstemp(prefix="ftspec-bug-", suffix=".md", dir=folder, text=True)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as out:
+        out.write(mask(_log(error, arguments)))
+    return Path(name)
+
+
+def _log(error: BaseException, arguments: Sequence[str]) -> str:
+    trace = "".join(traceback.format_exception(error))
+    return f"""# {headline(error)}
+
+What did you do, and what did you expect?
+
+- ftspec {ftspec.__version__}, Python {platform.python_version()}, {platform.platform()}
+- plugins: {", ".join(_plugins())}
+- command: ftspec {" ".join(arguments)}
+
+```
+{trace}```
+"""
+
+
+def _plugins() -> list[str]:
+    entries = importlib.metadata.entry_points(group="ftspec")
+    return sorted({f"{e.dist.name} {e.dist.version}" if e.dist else e.name for e in entries})

@@ -1,0 +1,104 @@
+"""`plan` and `run`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from ftspec import terminal
+from ftspec.cli.common import (
+    Duration,
+    format_option,
+    load,
+    quiet_option,
+    say_json,
+    set_option,
+    spec_argument,
+    store_option,
+)
+from ftspec.cli.drawing import progress
+
+AGAIN = ("data", "tuning", "answers", "report")
+
+
+@click.command("plan")
+@spec_argument
+@set_option
+@store_option
+@quiet_option
+@format_option()
+@click.option("--no-measure", is_flag=True, help="Do not read uncached data: no counts of rows and tokens.")
+def plan_command(
+    spec: str, overrides: tuple[str, ...], store: str | None, quiet: bool, format_: str, no_measure: bool
+) -> None:
+    """Show what a run of SPEC would do, and change nothing.
+
+    Which steps are cached, and why the others are not; rows and tokens; what the tuner expects it to take.
+    """
+    from ftspec import runner
+    from ftspec.cli import views
+
+    loaded, registry = load(spec, overrides)
+    options = runner.Options(store=store, measure=not no_measure)
+    with progress(quiet) as drawing:
+        planned = runner.plan(loaded, registry, options, drawing)
+    if format_ == "json":
+        say_json(planned)
+    else:
+        terminal.say(views.plan(loaded.spec, planned))
+    _stop_on(planned.problems, loaded)
+
+
+def _stop_on(problems: Any, loaded: Any) -> None:
+    """What plugins say about the plan, as warnings or as errors that end the command."""
+    from ftspec.errors import SpecError
+    from ftspec.problems import render
+
+    if any(problem.severity == "error" for problem in problems):
+        raise SpecError(problems, loaded.document)
+    if problems:
+        terminal.say(render(problems, loaded.document, color=terminal.colourful(sys.stderr)), err=True)
+
+
+@click.command("run")
+@spec_argument
+@set_option
+@store_option
+@quiet_option
+@format_option()
+@click.option("--detach", is_flag=True, help="Stop once the job is submitted; `ftspec run` again follows it.")
+@click.option("--wait", type=Duration(), metavar="TIME", help="Follow for so long at most, e.g. 30m, then exit 5.")
+@click.option(
+    "--again", multiple=True, type=click.Choice(AGAIN), metavar="STEP",
+    help=f"Do a step again though it is cached: {', '.join(AGAIN)}. Repeatable.",
+)  # fmt: skip
+@click.option("--resubmit", is_flag=True, help="Give up a submission of unknown outcome and submit anew.")
+def run_command(
+    spec: str,
+    overrides: tuple[str, ...],
+    store: str | None,
+    quiet: bool,
+    format_: str,
+    detach: bool,
+    wait: float | None,
+    again: tuple[str, ...],
+    resubmit: bool,
+) -> None:
+    """Make SPEC so: prepare the data, tune the model, evaluate it, judge it, report.
+
+    What is done already is not done again, and a run that was interrupted goes on where it stopped. Exits with 4 when
+    a gate says no.
+    """
+    from ftspec import runner
+    from ftspec.cli import views
+
+    loaded, registry = load(spec, overrides)
+    options = runner.Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit)
+    with progress(quiet) as drawing:
+        outcome = runner.run(loaded, registry, options, drawing)
+    if format_ == "json":
+        say_json(outcome)
+    else:
+        terminal.say(views.outcome(outcome))
