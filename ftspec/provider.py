@@ -257,10 +257,13 @@ class Method(msgspec.Struct, frozen=True):
     Args:
         hyperparameters: a Struct whose fields are the keys of the spec's `hyperparameters`, with defaults and bounds.
         options: a Struct of the method's own options, as in `method: {dpo: {beta: 0.1}}`.
+        shapes_data: hyperparameters that `write` looks at (such as max_length): changing one makes the data step run
+            again, changing any other does not.
     """
 
     hyperparameters: type[msgspec.Struct]
     options: type[msgspec.Struct]
+    shapes_data: tuple[str, ...] = ()
 
 
 @runtime_checkable

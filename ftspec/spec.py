@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,19 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Item, ...] = ()
     engine: Item | None = None
     secrets: tuple[str, ...] = ()
+
+    def items(self) -> Iterator[tuple[str, Item]]:
+        """Every item with its place in the spec, e.g. "cleaning[2]"."""
+        lists: dict[str, Sequence[Item | str]] = {
+            "sources": self.sources,
+            "cleaning": self.cleaning,
+            "checks": self.checks,
+            "eval.prompts": self.eval.prompts if self.eval else (),
+            "eval.graders": self.eval.graders if self.eval else (),
+            "gates": self.gates,
+        }
+        for name, entries in lists.items():
+            yield from ((f"{name}[{index}]", item) for index, item in enumerate(entries) if isinstance(item, Item))
+        for name, item in {"format": self.format, "provider": self.provider, "engine": self.engine}.items():
+            if item:
+                yield name, item

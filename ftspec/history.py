@@ -1,0 +1,122 @@
+"""What runs there are, read back from their journals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ftspec.errors import FtspecError
+from ftspec.journal import Journal
+from ftspec.records import Event, Plan, RunInfo
+from ftspec.store import Store
+from ftspec.workspace import FOLDER, Workspace
+
+PHASES = {
+    "started": "data",
+    "data_made": "tuning",
+    "tuned": "evaluation",
+    "answered": "evaluation",
+    "judged": "report",
+}
+"""The phase that a run is in after an event of this kind."""
+
+ENDS = {"finished", "failed", "cancelled", "detached"}
+"""Kinds of event after which nobody works on the run; a later `started` opens it again."""
+
+
+def info(run: str, events: list[Event]) -> RunInfo:
+    """The run as its events tell it. Raises FtspecError when there is no such run."""
+    if not events:
+        raise FtspecError(f"there is no run '{run}'", "see `ftspec runs`")
+    first = next(event for event in events if event.kind == "started")
+    facts: dict[str, Any] = {"state": "running", "phase": "", "finished": None, "report": ""}
+    for event in events:
+        facts.update(_facts(event))
+    plan = plan_of(events)
+    return RunInfo(id=run, name=plan.name, spec=plan.spec, started=first.at, **facts)
+
+
+def _facts(event: Event) -> dict[str, Any]:
+    if event.kind == "started":
+        return {"state": "running", "phase": "data", "finished": None}
+    if event.kind in ENDS:
+        state = event.data.get("state", "done") if event.kind == "finished" else event.kind
+        report = {"report": event.data["report"]} if event.data.get("report") else {}
+        return {"state": state, "phase": "" if event.kind == "finished" else event.kind, "finished": event.at} | report
+    return {"phase": PHASES[event.kind]} if event.kind in PHASES else {}
+
+
+def plan_of(events: list[Event]) -> Plan:
+    """The plan that the run last started with."""
+    started = [event for event in events if event.kind == "started"]
+    return msgspec.convert(started[-1].data["plan"], Plan)
+
+
+def last(events: list[Event], kind: str) -> dict[str, Any] | None:
+    """The data of the last event of a kind, None when there is none."""
+    return next((event.data for event in reversed(events) if event.kind == kind), None)
+
+
+def run_ids(store: Store) -> list[str]:
+    """Every run of the store, the one that was last worked on last."""
+    touched: dict[str, float] = {}
+    for stored in store.list("runs"):
+        run, _, rest = stored.key.removeprefix("runs/").partition("/")
+        if rest.startswith("events/"):
+            touched[run] = max(stored.modified, touched.get(run, 0.0))
+    return sorted(touched, key=lambda run: (touched[run], run))
+
+
+def runs(store: Store) -> list[RunInfo]:
+    """Every run, the newest first."""
+    return [info(run, Journal(store, run).events()) for run in reversed(run_ids(store))]
+
+
+def previous_plan(store: Store, name: str) -> Plan | None:
+    """The plan of the last run of a spec of this name."""
+    for run in reversed(run_ids(store)):
+        if run.rpartition("-")[0] == name:
+            return plan_of(Journal(store, run).events())
+    return None
+
+
+def locate(target: str | None, where: str | None) -> tuple[Workspace, str]:
+    """The workspace and run that a user means.
+
+    Args:
+        target: a spec file (its last run), a run's id or the beginning of one, or None for the last run of all.
+        where: the store, or None for `.ftspec` beside the spec or below this folder.
+
+    Raises FtspecError when there is no such run, or more than one.
+    """
+    if target and target.endswith((".yaml", ".yml")):
+        file = Path(target)
+        if not file.exists():
+            raise FtspecError(f"there is no file {target}", "name a spec file or a run; `ftspec runs` lists runs")
+        return _of_spec(file, where)
+    spaces = [Workspace(where)] if where else [Workspace(folder) for folder in _folders()]
+    found = [(space, run) for space in spaces for run in run_ids(space.store) if run.startswith(target or "")]
+    exact = [(space, run) for space, run in found if run == target]
+    if not found:
+        known = f"no run starts with '{target}'" if target else "there is no run yet"
+        raise FtspecError(known, "name the store with --store, or run in the folder of the spec; see `ftspec runs`")
+    if target and not exact and len(found) > 1:
+        raise FtspecError(f"'{target}' could be any of {', '.join(run for _, run in found)}", "write more of it")
+    return (exact or found)[-1]
+
+
+def _of_spec(file: Path, where: str | None) -> tuple[Workspace, str]:
+    """The run that was last worked on of those that were started from this file."""
+    space = Workspace.beside(file, where)
+    for run in reversed(run_ids(space.store)):
+        if Path(plan_of(Journal(space.store, run).events()).spec).name == file.name:
+            return space, run
+    raise FtspecError(f"{file} has not been run yet", f"run it: ftspec run {file}")
+
+
+def _folders() -> list[Path]:
+    """Stores below the current folder: its own, and those of specs one folder down."""
+    here = Path()
+    return [path for path in (here / FOLDER, *sorted(here.glob(f"*/{FOLDER}"))) if path.is_dir()]

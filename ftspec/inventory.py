@@ -1,0 +1,79 @@
+"""Hash what the spec refers to: the only input and output of planning.
+
+Content decides, never a path or a time: a moved or touched file is the same input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftspec import items
+from ftspec.errors import DataError, Finding
+from ftspec.provider import Provider
+from ftspec.records import Input, Record
+from ftspec.registry import Registry
+from ftspec.spec import Item, Spec
+
+
+class Inventory(Record):
+    """What was found. `contents` maps an item's place in the spec ("sources[0]") to one hash of all its files and its
+    fingerprint; `model` is the base model's fingerprint as the provider tells it."""
+
+    inputs: tuple[Input, ...]
+    contents: dict[str, str]
+    model: str
+
+
+def take(spec: Spec, registry: Registry, provider: Provider) -> Inventory:
+    """Read and hash everything. Raises DataError for files that cannot be read."""
+    inputs: dict[str, Input] = {}
+    contents = {}
+    for place, item in spec.items():
+        found = list(_inputs(item, registry, spec.folder))
+        inputs.update((entry.path, entry) for entry in found)
+        mark = _fingerprint(item, registry, spec.folder)
+        if found or mark:
+            contents[place] = _digest([*(entry.sha256 for entry in found), mark])
+    return Inventory(
+        inputs=tuple(inputs[path] for path in sorted(inputs)),
+        contents=contents,
+        model=provider.fingerprint(spec.model),
+    )
+
+
+def _inputs(item: Item, registry: Registry, folder: Path) -> Iterator[Input]:
+    component = registry.get(item.kind, item.name)
+    for _, text in items.paths(item.options, component):
+        for file in _files((folder / text).absolute()):
+            yield Input(path=os.path.relpath(file, folder), sha256=file_hash(file), bytes=file.stat().st_size)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [path] if path.exists() else sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+
+
+def file_hash(file: Path) -> str:
+    """sha256 of a file's content."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError([Finding(message=f"cannot be read: {error.strerror}", file=str(file))]) from error
+
+
+def _fingerprint(item: Item, registry: Registry, folder: Path) -> str:
+    """A source's own fingerprint. Building a source calls its factory, so only sources without a Path are asked."""
+    component = registry.get(item.kind, item.name)
+    if item.kind != "source" or any(items.paths(item.options, component)):
+        return ""
+    source = items.build(item, registry, folder)
+    return source.fingerprint() if source.fingerprint else ""
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

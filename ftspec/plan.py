@@ -1,0 +1,231 @@
+"""From a spec and an inventory to a Plan: pure, so that the same inputs always give the same digests.
+
+Every step lists what its digest covers under readable keys, and so a plan can say *why* a step has to run again:
+"hyperparameters.epochs changed". What is deliberately not covered: ftspec's version, Python, the operating system. The
+tuning step's digest is the job's key, which covers no code version at all: an upgrade must never pay twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ftspec import items
+from ftspec.components import Component
+from ftspec.inventory import Inventory
+from ftspec.provider import Request
+from ftspec.records import Plan, Record, Step
+from ftspec.registry import Registry
+from ftspec.spec import Item, Spec
+
+DATA, TUNING, BASE, TUNED, REPORT = "data", "tuning", "base answers", "tuned answers", "report"
+
+DATA_KINDS = {"source", "cleaner", "format", "check"}
+
+PIPELINE_REVISION = "1"
+"""Raised when core's own part of the data pipeline (split, prompts, ledger) changes what it makes."""
+
+
+class Target(Record):
+    """What a plan is made for, beside the spec: the provider's word, and the attempt that `--again tuning` raises."""
+
+    endpoint: str
+    request: Request
+    attempt: int = 1
+
+
+class Made(Record):
+    """sha256 of what the data step made; "" where there is no such file."""
+
+    training: str
+    validation: str = ""
+    prompts: str = ""
+
+
+def make(spec: Spec, registry: Registry, inventory: Inventory, target: Target, made: Made | None = None) -> Plan:
+    """The plan. Without `made`, steps after the data have no digest yet: it follows from the data."""
+    planner = _Planner(spec, registry, inventory, target)
+    data = _step(DATA, planner.data())
+    tuning = _step(TUNING, planner.tuning(made), known=made is not None)
+    steps = [data, tuning]
+    if spec.eval:
+        steps.append(_step(BASE, planner.answers(made, ""), known=made is not None))
+        steps.append(_step(TUNED, planner.answers(made, tuning.digest), known=made is not None))
+    report = planner.report() | {step.name: step.digest for step in steps[1:]}
+    steps.append(_step(REPORT, report, known=made is not None))
+    identity = digest(data.keys | planner.tuning(None) | planner.answers(None, "") | planner.report())
+    return Plan(
+        name=spec.name,
+        spec=str(spec.file),
+        run=f"{spec.name}-{identity[:10]}",
+        digest=identity,
+        steps=tuple(steps),
+        inputs=inventory.inputs,
+    )
+
+
+def explain(plan: Plan, cached: Callable[[Step], bool], previous: Plan | None) -> Plan:
+    """The plan with `cached` and `why` filled in; `previous` is the last run's plan of the same spec."""
+    before = {step.name: step for step in previous.steps} if previous else {}
+    steps = [_explained(step, cached(step) if step.digest else False, before.get(step.name)) for step in plan.steps]
+    return msgspec.structs.replace(plan, steps=tuple(steps))
+
+
+def digest(keys: Mapping[str, str]) -> str:
+    """sha256 of the canonical JSON of a step's keys."""
+    return hashlib.sha256(msgspec.json.encode(keys, order="sorted")).hexdigest()
+
+
+def attempts_key(spec: Spec, registry: Registry, inventory: Inventory, target: Target) -> str:
+    """Names what is tuned on what, whatever the attempt and the code: where the number of attempts is counted."""
+    planner = _Planner(spec, registry, inventory, target)
+    keys = planner.data() | planner.tuning(None)
+    return digest({name: value for name, value in keys.items() if name != "attempt" and not name.endswith(" code")})
+
+
+def answers_digest(step: Step) -> str:
+    """Names one model's answers whatever the prompts and repeats, so that added prompts reuse what is known."""
+    return digest({name: value for name, value in step.keys.items() if name not in {"prompts", "repeat"}})
+
+
+def _step(name: str, keys: Mapping[str, str], *, known: bool = True) -> Step:
+    return Step(name=name, digest=digest(keys) if known else "", keys=dict(keys))
+
+
+def _explained(step: Step, cached: bool, before: Step | None) -> Step:
+    why = () if cached else tuple(_why(step, before))
+    return msgspec.structs.replace(step, cached=cached, why=why)
+
+
+def _why(step: Step, before: Step | None) -> Iterable[str]:
+    if before is None:
+        yield "never run"
+        return
+    names = [*before.keys, *(name for name in step.keys if name not in before.keys)]
+    changed = [name for name in names if before.keys.get(name) != step.keys.get(name)]
+    if not step.digest:
+        yield "follows from the data"
+    for name in changed:
+        if name not in step.keys:
+            yield f"{name} removed"
+        elif name not in before.keys:
+            yield f"{name} added"
+        elif step.digest or step.keys[name]:
+            yield f"{name} changed{_transition(before.keys[name], step.keys[name])}"
+    if step.digest and not changed:
+        yield "not finished"
+
+
+def _transition(old: str, new: str) -> str:
+    """Show short values; a hash would say nothing."""
+    short = max(len(old), len(new)) <= 40 and old and new
+    return f": {old} → {new}" if short else ""
+
+
+class _Planner:
+    """Collects the keys of each step of one spec."""
+
+    def __init__(self, spec: Spec, registry: Registry, inventory: Inventory, target: Target) -> None:
+        self.spec, self.registry, self.inventory, self.target = spec, registry, inventory, target
+
+    def data(self) -> dict[str, str]:
+        spec = self.spec
+        keys = {"pipeline": PIPELINE_REVISION, "method": spec.method}
+        for place, item in spec.items():
+            if item.kind in DATA_KINDS:
+                keys |= self._item(place, item)
+        keys |= _flat("split", msgspec.to_builtins(spec.split))
+        keys |= {
+            f"eval.prompts[{i}]": p for i, p in enumerate(spec.eval.prompts if spec.eval else ()) if isinstance(p, str)
+        }
+        # The provider writes the files and renders rows for the model, so both count here, with the provider's code;
+        # when the files come out the same, nothing after them runs again.
+        component = self.registry.get("provider", spec.provider.name)
+        shapes = component.factory.methods[spec.method].shapes_data  # type: ignore[attr-defined]
+        request = self.target.request
+        for name in shapes:
+            keys |= _flat(f"hyperparameters.{name}", request.hyperparameters.get(name))
+        keys |= _flat("method", request.method_options) | _model_keys(self.target)
+        return keys | {"provider": spec.provider.name, "provider code": _code(component)}
+
+    def tuning(self, made: Made | None) -> dict[str, str]:
+        return _tuning_keys(self.target, made or Made(training=""))
+
+    def answers(self, made: Made | None, tuned: str) -> dict[str, str]:
+        evaluation = self.spec.eval
+        if evaluation is None:
+            return {}
+        keys = {"endpoint": self.target.endpoint, "tuning": tuned, "prompts": made.prompts if made else ""}
+        keys |= _flat("eval.generation", msgspec.to_builtins(evaluation.generation))
+        return keys | _model_keys(self.target) | {"repeat": str(evaluation.repeat), "seed": str(evaluation.seed)}
+
+    def report(self) -> dict[str, str]:
+        keys: dict[str, str] = {}
+        for place, item in self.spec.items():
+            if item.kind in {"grader", "gate"}:
+                keys |= self._item(place, item)
+        return keys
+
+    def _item(self, place: str, item: Item) -> dict[str, str]:
+        component = self.registry.get(item.kind, item.name)
+        options = msgspec.to_builtins(component.convert(item.options))
+        for where, _ in items.paths(item.options, component):
+            options.pop(str(where[0]), None)  # the content counts, not the path
+        keys = {place: item.name, f"{place} code": _code(component)} | _flat(place, options)
+        if place in self.inventory.contents:
+            keys[f"{place} content"] = self.inventory.contents[place]
+        for field in ("id", "weight", "negate", "severity", "on_error", "waive"):
+            value = getattr(item, field)
+            if value != getattr(_PLAIN, field):
+                keys[f"{place}.{field}"] = _short(msgspec.to_builtins(value))
+        return keys
+
+
+_PLAIN = Item(kind="source", name="")
+
+
+def _tuning_keys(target: Target, made: Made) -> dict[str, str]:
+    keys = {"endpoint": target.endpoint, "method": target.request.method, "attempt": str(target.attempt)}
+    keys |= _model_keys(target)
+    keys |= _flat("method", target.request.method_options)
+    keys |= _flat("hyperparameters", target.request.hyperparameters)
+    return keys | {"training data": made.training, "validation data": made.validation}
+
+
+def _model_keys(target: Target) -> dict[str, str]:
+    """A model in a folder is named by its content: where the folder lies does not matter."""
+    model, content = target.request.model, target.request.model_fingerprint
+    name = "folder" if content and Path(model.id).is_absolute() else model.id
+    return {"model": name, "model.revision": model.revision or "", "model content": content}
+
+
+def _flat(place: str, value: Any) -> dict[str, str]:
+    """One key per leaf of nested mappings, so that a change can be named exactly."""
+    if isinstance(value, Mapping) and value:
+        return {key: text for name, entry in value.items() for key, text in _flat(f"{place}.{name}", entry).items()}
+    return {place: _short(value)}
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+    return text if len(text) <= 80 else f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def _code(component: Component) -> str:
+    versions = [f"{name} {version(name)}" for name in component.dependencies]
+    return " ".join([f"revision {component.revision}", component.code_digest, *versions])
+
+
+def version(requirement: str) -> str:
+    """The installed version of a distribution that a component depends on, "missing" when there is none."""
+    from packaging.requirements import Requirement
+
+    try:
+        return importlib.metadata.version(Requirement(requirement).name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"

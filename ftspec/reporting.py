@@ -1,0 +1,89 @@
+"""Fill the report's record from what a run knows, and keep the report with the run."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from pathlib import Path
+
+import ftspec
+from ftspec import report, stages, tuning
+from ftspec.grade import Answered
+from ftspec.plan import REPORT, TUNING, version
+from ftspec.provider import TunedModel
+from ftspec.records import Evaluation, Plan, RunInfo, Verdict
+from ftspec.report import ReportData
+from ftspec.stages import Dataset, Site
+from ftspec.validate import Loaded
+
+
+def collect(
+    site: Site,
+    loaded: Loaded,
+    plan: Plan,
+    run: RunInfo,
+    dataset: Dataset,
+    model: TunedModel,
+    base: Answered | None,
+    tuned: Answered | None,
+    evaluation: Evaluation | None,
+    verdicts: tuple[Verdict, ...],
+) -> ReportData:
+    """Everything that the report shows."""
+    spec, request, result = site.spec, site.target.request, dataset.result
+    digests = {step.name: step.digest for step in plan.steps}
+    estimate = site.provider.estimate(request, result.size)
+    return ReportData(
+        name=spec.name,
+        run=run,
+        ftspec=ftspec.__version__,
+        spec=spec.file.name,
+        spec_sha256=hashlib.sha256("\n".join(loaded.document.lines).encode()).hexdigest(),
+        plan=plan,
+        watermark=estimate.watermark,
+        verdicts=verdicts,
+        evaluation=evaluation,
+        generation=spec.eval.generation if spec.eval else None,
+        cases=report.cases(stages.prompts_of(site, dataset), base, tuned) if base and tuned else (),
+        training=tuple(tuning.history(site.store, digests[TUNING])),
+        counts=result.counts,
+        sides=result.sides,
+        size=result.size,
+        checks=tuple(item.id or item.name for item in spec.checks),
+        findings=result.findings,
+        findings_total=len(result.findings),
+        provider=spec.provider.name,
+        model=request.model,
+        tuned=model,
+        method=request.method,
+        method_options=request.method_options,
+        hyperparameters=request.hyperparameters,
+        template={spec.format.name: spec.format.options} if spec.format else {},
+        data_digest=digests["data"],
+        inputs=plan.inputs,
+        versions=versions(site),
+        digests=digests,
+        estimate=estimate,
+    )
+
+
+def write(site: Site, plan: Plan, data: ReportData) -> Path:
+    """Write the report's files below the run and return the path of report.html on this machine."""
+    folder = (site.store.root or site.store.machine) / "runs" / plan.run / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write(folder, data)
+    if site.store.root is None:
+        for path in folder.iterdir():
+            site.store.put(f"runs/{plan.run}/report/{path.name}", path.read_bytes())
+    stages.mark_reported(site, next(step for step in plan.steps if step.name == REPORT))
+    return folder / "report.html"
+
+
+def versions(site: Site) -> dict[str, str]:
+    """Versions of everything that had a part: Python, ftspec, the plugins and their declared dependencies."""
+    found = {"python": platform.python_version(), "ftspec": ftspec.__version__}
+    for _, item in site.spec.items():
+        loaded = site.registry.components[item.kind][item.name]
+        found[loaded.distribution] = loaded.version
+        found |= {name: version(name) for name in loaded.component.dependencies}
+    return found

@@ -1,0 +1,259 @@
+"""Walk the plan: data, tuning, evaluation, report; whatever is known already is not done again.
+
+    survey ─ plan ─ [veto] ─ started ─ data ─ tuning ─ base answers ─ tuned answers ─ gates ─ report ─ finished
+
+Each step first asks the store for its digest. Each result is in the store before the decision that speaks of it is in
+the journal, and each decision is there before the next one is made: a run that is killed at any instant is continued
+by running the same spec again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ftspec import gates, history, reporting, stages, tuning
+from ftspec.errors import FtspecError, Problem, SpecError, StillRunning
+from ftspec.grade import Answered, evaluate
+from ftspec.journal import Journal
+from ftspec.observers import notify
+from ftspec.pipeline import DataResult
+from ftspec.plan import BASE, DATA, REPORT, TUNED, TUNING, explain
+from ftspec.progress import Progress
+from ftspec.provider import Estimate, TunedModel
+from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdict
+from ftspec.references import mask
+from ftspec.registry import Registry
+from ftspec.stages import Dataset, Options, Site
+from ftspec.validate import Loaded
+
+
+class Planned(Record):
+    """What `ftspec plan` shows. `data` is None when it was neither cached nor measured."""
+
+    plan: Plan
+    data: DataResult | None
+    estimate: Estimate | None
+    problems: tuple[Problem, ...] = ()
+
+
+class Outcome(Record):
+    """What a run came to. `already_done` says that this call found everything done."""
+
+    run: RunInfo
+    evaluation: Evaluation | None
+    verdicts: tuple[Verdict, ...]
+    report: Path
+    already_done: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether no gate said no."""
+        return self.run.state == "done"
+
+
+# ---- plan
+
+
+def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progress) -> Planned:
+    """Say what a run would do; changes nothing.
+
+    Raises DataError when the data (measured in a scratch folder of the system's) cannot be used.
+    """
+    site = stages.survey(loaded.spec, registry, options, progress)
+    dataset = _known_or_measured(site)
+    found = explain(stages.plan_of(site, dataset), lambda step: _cached(site, step), _previous(site))
+    estimate = site.provider.estimate(site.target.request, dataset.result.size) if dataset else None
+    found = msgspec.structs.replace(found, watermark=estimate.watermark if estimate else "")
+    return Planned(
+        plan=found,
+        data=dataset.result if dataset else None,
+        estimate=estimate,
+        problems=(*loaded.warnings, *_objections(registry, found)),
+    )
+
+
+def _known_or_measured(site: Site) -> Dataset | None:
+    dataset = stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA))
+    if dataset or not site.options.measure:
+        return dataset
+    return stages.measured_dataset(site)
+
+
+def _cached(site: Site, step: Step) -> bool:
+    if step.name == DATA:
+        return stages.cached_dataset(site, step) is not None
+    if step.name == TUNING:
+        return tuning.result(site.store, step.digest) is not None
+    if step.name == REPORT:
+        return stages.report_cached(site, step)
+    return stages.answers_cached(site, step)
+
+
+def _previous(site: Site) -> Plan | None:
+    return history.previous_plan(site.store, site.spec.name)
+
+
+def _step(plan: Plan, name: str) -> Step:
+    return next(step for step in plan.steps if step.name == name)
+
+
+def _objections(registry: Registry, plan: Plan) -> list[Problem]:
+    answers = registry.manager.hook.ftspec_plan_ready(plan=plan)
+    return [problem for answer in reversed(answers) for problem in answer]
+
+
+# ---- run
+
+
+def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress) -> Outcome:
+    """Do what is not done yet.
+
+    Raises SpecError (a plugin's veto), DataError, ProviderError, StillRunning; a gate that says no is in the Outcome.
+    """
+    site = stages.survey(loaded.spec, registry, options, progress)
+    planned = stages.plan_of(site, stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA)))
+    if done := _done(site, planned):
+        return done
+    if errors := [problem for problem in _objections(registry, planned) if problem.severity == "error"]:
+        raise SpecError(errors, loaded.document)
+    if "tuning" in options.again:
+        stages.record_attempt(site)
+    walk = _Walk(site, loaded, planned)
+    with site.workspace.alive(planned.run), walk.observed():
+        return walk.run()
+
+
+def _done(site: Site, planned: Plan) -> Outcome | None:
+    """The outcome, where an earlier run came to its end and its report is still there."""
+    events = Journal(site.store, planned.run).events()
+    if site.options.again or not events:
+        return None
+    run = history.info(planned.run, events)
+    report = Path(run.report) if run.report else None
+    if run.state not in {"done", "gate_failed"} or report is None or not report.exists():
+        return None
+    evaluation, verdicts = _judgement(events)
+    return Outcome(run=run, evaluation=evaluation, verdicts=verdicts, report=report, already_done=True)
+
+
+def _judgement(events: list[Event]) -> tuple[Evaluation | None, tuple[Verdict, ...]]:
+    data = history.last(events, "judged") or {}
+    return (
+        msgspec.convert(data.get("evaluation"), Evaluation | None),
+        msgspec.convert(data.get("verdicts", []), tuple[Verdict, ...]),
+    )
+
+
+class _Walk:
+    """One process's walk through one run."""
+
+    def __init__(self, site: Site, loaded: Loaded, planned: Plan) -> None:
+        self.site, self.loaded, self.plan = site, loaded, planned
+        self.journal = Journal(site.store, planned.run)
+        self.timings: dict[str, float] = {}
+
+    def run(self) -> Outcome:
+        dataset = self._data()
+        self.plan = stages.plan_of(self.site, dataset)
+        model = self._tune(dataset)
+        base, tuned = self._ask(dataset, model)
+        evaluation, verdicts = self._judge(dataset, base, tuned)
+        report = self._report(dataset, model, base, tuned, evaluation, verdicts)
+        state = "done" if gates.passed(verdicts) else "gate_failed"
+        self._decide("finished", state=state, report=str(report))
+        return Outcome(run=self._info(), evaluation=evaluation, verdicts=verdicts, report=report)
+
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """Journal the beginning and a bad end, and tell observers of both, whatever happens in between."""
+        self._decide("started", plan=msgspec.to_builtins(self.plan), **_source(self.loaded))
+        self._notify("ftspec_run_started", run=self._info())
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            self._ended_by(raised)
+            raise
+        finally:
+            self._notify("ftspec_run_finished", run=self._info(), error=error)
+
+    def _ended_by(self, error: BaseException) -> None:
+        if isinstance(error, StillRunning):
+            self._decide("detached")
+        elif isinstance(error, FtspecError):
+            self._decide("failed", error=mask(error.message), hint=mask(error.hint))
+
+    def _data(self) -> Dataset:
+        step = _step(self.plan, DATA)
+        dataset = stages.cached_dataset(self.site, step)
+        with self._timed(DATA):
+            dataset = dataset or stages.make_dataset(self.site, step)
+        self._decide("data_made", digest=step.digest, rows=dataset.result.size.rows, sides=dataset.result.sides)
+        return dataset
+
+    def _tune(self, dataset: Dataset) -> TunedModel:
+        site, step = self.site, _step(self.plan, TUNING)
+        with self._timed(TUNING):
+            model = tuning.tune(
+                site.provider,
+                site.target.request,
+                stages.data_files(site, dataset),
+                store=site.store,
+                journal=self.journal,
+                key=step.digest,
+                progress=site.progress,
+                resubmit=site.options.resubmit,
+                follow=tuning.Follow(detach=site.options.detach, wait=site.options.wait),
+            )
+        self._decide("tuned", key=step.digest, model=msgspec.to_builtins(model))
+        return model
+
+    def _ask(self, dataset: Dataset, model: TunedModel) -> tuple[Answered | None, Answered | None]:
+        if not self.site.spec.eval:
+            return None, None
+        prompts = stages.prompts_of(self.site, dataset)
+        with self._timed(BASE):
+            base = stages.answers(self.site, _step(self.plan, BASE), "base", self.site.target.request.model, prompts)
+        with self._timed(TUNED):
+            tuned = stages.answers(self.site, _step(self.plan, TUNED), "tuned", model, prompts)
+        self._decide("answered", base=len(base.answers), tuned=len(tuned.answers))
+        return base, tuned
+
+    def _judge(
+        self, dataset: Dataset, base: Answered | None, tuned: Answered | None
+    ) -> tuple[Evaluation | None, tuple[Verdict, ...]]:
+        if base is None or tuned is None:
+            return None, ()
+        spec = self.site.spec
+        evaluation = evaluate(stages.prompts_of(self.site, dataset), base, tuned)
+        verdicts = tuple(gates.judge(spec.gates, self.site.registry, evaluation, spec.folder))
+        self._decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
+        return evaluation, verdicts
+
+    def _report(self, dataset: Dataset, model: TunedModel, *judged: Any) -> Path:
+        self.site.progress.phase("writing the report")
+        data = reporting.collect(self.site, self.loaded, self.plan, self._info(), dataset, model, *judged)
+        return reporting.write(self.site, self.plan, msgspec.structs.replace(data, timings=self.timings))
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.timings[name] = time.monotonic() - started
+
+    def _decide(self, kind: str, **data: Any) -> None:
+        event = self.journal.append(kind, **data)
+        self._notify("ftspec_event", run=self._info(), event=event)
+
+    def _notify(self, hook: str, **facts: Any) -> None:
+        notify(self.site.registry, self.site.progress, hook, **facts)
+
+    def _info(self) -> RunInfo:
+        return history.info(self.plan.run, self.journal.events())

@@ -1,0 +1,244 @@
+"""The steps of a run, each by itself: ask the store for the step's digest, and only then do the work."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ftspec import ask, grade, inventory, items, pipeline
+from ftspec import plan as plans
+from ftspec.components import Grader
+from ftspec.grade import Answered
+from ftspec.inventory import Inventory, file_hash
+from ftspec.journal import Segments, decode
+from ftspec.pipeline import DataResult
+from ftspec.plan import Made, Target
+from ftspec.progress import Progress, Quiet
+from ftspec.provider import (
+    Answer,
+    DataFile,
+    Generation,
+    Model,
+    ModelRef,
+    Prompt,
+    Provider,
+    Question,
+    TunedModel,
+)
+from ftspec.records import Plan, Record, Step
+from ftspec.registry import Registry
+from ftspec.spec import Eval, Item, Spec
+from ftspec.store import Store
+from ftspec.workspace import Workspace
+
+
+class Options(Record):
+    """How a run is wanted, beside the spec.
+
+    Args:
+        store: folder or URL of the store; `.ftspec` beside the spec when None.
+        again: steps to do again though they are cached: "data", "tuning", "answers", "report".
+        detach: return (StillRunning) once the job is submitted.
+        wait: follow the job for at most so many seconds.
+        resubmit: give up on an attempt of unknown outcome and submit the next one.
+        measure: for a plan: prepare uncached data in a scratch folder, so that rows, tokens and digests are exact.
+    """
+
+    store: str | None = None
+    again: tuple[str, ...] = ()
+    detach: bool = False
+    wait: float | None = None
+    resubmit: bool = False
+    measure: bool = True
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the steps of one run share."""
+
+    spec: Spec
+    registry: Registry
+    options: Options
+    progress: Progress
+    workspace: Workspace
+    provider: Provider
+    target: Target
+    inventory: Inventory
+
+    @property
+    def store(self) -> Store:
+        return self.workspace.store
+
+
+class Dataset(Record):
+    """What the data step made, as the store keeps it: `files` maps a file's name to its blob."""
+
+    files: dict[str, str]
+    result: DataResult
+
+    @property
+    def made(self) -> Made:
+        of = {file.purpose: file.sha256 for file in self.result.files}
+        return Made(training=of["training"], validation=of.get("validation", ""), prompts=self.files.get(PROMPTS, ""))
+
+
+PROMPTS = "prompts.jsonl"
+
+
+def survey(spec: Spec, registry: Registry, options: Options, progress: Progress) -> Site:
+    """Open the store, ask the provider, hash the inputs. Reads only."""
+    workspace = Workspace.beside(spec.file, options.store)
+    provider = items.provider_of(spec, registry)
+    provider.attach(workspace.home(spec.provider.name))
+    found = inventory.take(spec, registry, provider)
+    request = msgspec.structs.replace(items.request_of(spec, registry), model_fingerprint=found.model)
+    target = Target(endpoint=provider.endpoint, request=request)
+    attempts = len(workspace.store.list(_attempts(spec, registry, found, target)))
+    return Site(
+        spec=spec,
+        registry=registry,
+        options=options,
+        progress=progress,
+        workspace=workspace,
+        provider=provider,
+        inventory=found,
+        target=msgspec.structs.replace(target, attempt=attempts + 1 + ("tuning" in options.again)),
+    )
+
+
+def record_attempt(site: Site) -> None:
+    """Make the attempt that `--again tuning` asked for the current one, for every later run."""
+    prefix = _attempts(site.spec, site.registry, site.inventory, site.target)
+    site.store.put_new(f"{prefix}/{site.target.attempt - 1:04d}", b"")
+
+
+def _attempts(spec: Spec, registry: Registry, found: Inventory, target: Target) -> str:
+    return f"attempts/{plans.attempts_key(spec, registry, found, target)}"
+
+
+def plan_of(site: Site, dataset: Dataset | None) -> Plan:
+    """The plan as far as it can be told; with the dataset, all of it."""
+    return plans.make(site.spec, site.registry, site.inventory, site.target, dataset.made if dataset else None)
+
+
+# ---- data
+
+
+def cached_dataset(site: Site, step: Step) -> Dataset | None:
+    """What the data step made when it last ran with this digest."""
+    if "data" in site.options.again:
+        return None
+    return decode(site.store, _step_key(step), Dataset) if site.store.get(_step_key(step)) else None
+
+
+def make_dataset(site: Site, step: Step) -> Dataset:
+    """Run the data pipeline and keep what it makes."""
+    with site.workspace.scratch() as folder:
+        result = prepare(site, folder)
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+        dataset = Dataset(files={name: site.store.put_file(folder / name) for name in names}, result=result)
+    site.store.put(_step_key(step), msgspec.json.encode(dataset))
+    return dataset
+
+
+def prepare(site: Site, folder: Path) -> DataResult:
+    """Run the data pipeline into a folder."""
+    request = site.target.request
+    return pipeline.prepare(site.spec, site.registry, site.provider, request, folder, site.progress)
+
+
+def measured_dataset(site: Site) -> Dataset:
+    """What the data step would make, from a folder of the system's that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="ftspec-plan-") as folder:
+        result = prepare(site, Path(folder))
+        return Dataset(files={path.name: file_hash(path) for path in Path(folder).glob(PROMPTS)}, result=result)
+
+
+def data_files(site: Site, dataset: Dataset) -> list[DataFile]:
+    """The provider's files, where this machine can read them."""
+    return [
+        msgspec.structs.replace(file, path=str(site.store.local(file.sha256, Path(file.path).name)))
+        for file in dataset.result.files
+    ]
+
+
+def prompts_of(site: Site, dataset: Dataset) -> list[Prompt]:
+    """The evaluation's prompts."""
+    return pipeline.load_prompts(site.store.local(dataset.files[PROMPTS])) if PROMPTS in dataset.files else []
+
+
+# ---- evaluation
+
+
+class Timing(Record):
+    """Wall seconds that a step took when it was done."""
+
+    seconds: float
+
+
+def answers_cached(site: Site, step: Step) -> bool:
+    """Whether every question of the step has its answer in the store."""
+    return "answers" not in site.options.again and site.store.head(_step_key(step)) is not None
+
+
+def answers(site: Site, step: Step, label: str, model: ModelRef | TunedModel, prompts: Sequence[Prompt]) -> Answered:
+    """The model's graded answers. Those that are kept are read; for the rest the model is put up and asked."""
+    segments = Segments(site.store, f"answers/{plans.answers_digest(step)}")
+    if answers_cached(site, step):
+        found = _ask(site, label, _Nobody(), prompts, segments, Quiet())
+        seconds = decode(site.store, _step_key(step), Timing).seconds
+    else:
+        started = time.monotonic()
+        with site.provider.serve(model) as up:
+            found = _ask(site, label, up, prompts, segments, site.progress)
+        seconds = time.monotonic() - started
+        if not any(answer.error for answer in found):
+            site.store.put(_step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
+    graded = grade.grade(prompts, found, _graders(site))
+    return Answered(model=label, answers=tuple(found), graded=tuple(graded), seconds=seconds)
+
+
+class _Nobody:
+    """Stands in for the model where every answer is known."""
+
+    def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+        return iter(())
+
+
+def _ask(
+    site: Site, label: str, model: Model, prompts: Sequence[Prompt], segments: Segments, progress: Progress
+) -> list[Answer]:
+    evaluation = site.spec.eval or Eval(prompts=(), graders=())
+    return ask.ask(
+        model,
+        prompts,
+        evaluation.generation,
+        repeat=evaluation.repeat,
+        seed=evaluation.seed,
+        label=label,
+        done=() if "answers" in site.options.again else segments.read(Answer),
+        keep=segments.append,
+        progress=progress,
+    )
+
+
+def _graders(site: Site) -> list[tuple[Item, Grader]]:
+    graders = site.spec.eval.graders if site.spec.eval else ()
+    return [(item, items.build(item, site.registry, site.spec.folder)) for item in graders]
+
+
+def report_cached(site: Site, step: Step) -> bool:
+    """Whether a report of just these results has been written."""
+    return "report" not in site.options.again and site.store.head(_step_key(step)) is not None
+
+
+def mark_reported(site: Site, step: Step) -> None:
+    """Remember that the report of these results has been written."""
+    site.store.put(_step_key(step), b"{}")
+
+
+def _step_key(step: Step) -> str:
+    return f"steps/{step.digest}"

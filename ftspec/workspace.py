@@ -1,0 +1,96 @@
+"""Where a run keeps its state: the store, and beside it the folders that only this machine sees.
+
+.ftspec/                 the store (a folder by default, or a bucket)
+.ftspec/machine/         this machine's own: provider homes, scratch folders, liveness locks
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftspec.store import Store
+
+FOLDER = ".ftspec"
+
+
+class Workspace:
+    """The store of a spec (or of a folder) and this machine's folders beside it.
+
+    Args:
+        where: a folder or an object store's URL.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        self.store = Store.open(where)
+        self.local = self.store.machine
+
+    @classmethod
+    def beside(cls, spec_file: Path, where: str | None) -> Workspace:
+        """The store that the user named, or `.ftspec` beside the spec."""
+        return cls(where or spec_file.parent / FOLDER)
+
+    def home(self, provider: str) -> Path:
+        """The provider's private folder; it may not exist yet."""
+        return self.local / "providers" / provider
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A private empty folder, removed afterwards; what a killed process left behind is removed first."""
+        root = self.local / "scratch"
+        root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
+        folder = root / secrets.token_hex(8)
+        try:
+            with _locked(folder.with_suffix(".lock")):
+                folder.mkdir()
+                yield folder
+        finally:
+            _remove(folder)
+
+    @contextlib.contextmanager
+    def alive(self, run: str) -> Iterator[None]:
+        """Mark the run as being worked on by this process, for as long as the process lives."""
+        path = self._lock(run)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH)
+            yield
+
+    def is_alive(self, run: str) -> bool:
+        """Whether some process on this machine is working on the run."""
+        try:
+            with self._lock(run).open() as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return False
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+
+    def _lock(self, run: str) -> Path:
+        return self.local / "alive" / run
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(root: Path) -> None:
+    """Remove the scratch folders whose owner is gone: their lock can be had."""
+    for lock in root.glob("*.lock"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), lock.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(lock.with_suffix(""))
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".lock").unlink(missing_ok=True)
