@@ -37,6 +37,9 @@ PATH_MARK = "x-ftspec"
 Path = Annotated[str, Meta(extra_json_schema={PATH_MARK: "path"})]
 """A file, folder or glob. Relative to the spec there; core hashes its content and hands over an absolute path."""
 
+Column = Annotated[str, Meta(extra_json_schema={PATH_MARK: "column"})]
+"""The name of a column of the rows a cleaning step gets: core says so when no row has such a column."""
+
 
 class Chunk(NamedTuple):
     """Rows as a source read them: `lines[i]` is the 1-based line (or row) of `origin` that row i came from."""
@@ -64,10 +67,14 @@ RowStep = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 class Text(NamedTuple):
-    """What a text step returns: text to text, on every text of a row that `prefilter` (an RE2 pattern) finds."""
+    """What a text step returns: text to text, on every text of a row that `prefilter` (an RE2 pattern) finds.
+
+    `nested` says whether it also works on texts inside JSON values: the arguments of tool calls, lists and objects.
+    """
 
     function: Callable[[str], str]
     prefilter: str | None = None
+    nested: bool = True
 
 
 class Dropped(NamedTuple):
@@ -130,6 +137,7 @@ class Component:
         revision: raised by the author when results change though the code of this module does not.
         dependencies: distributions whose version changes results, or that must be installed (`name` or `name>=1`).
         install: the line that installs missing dependencies.
+        private: a cleaner that removes what must not be kept: of rows before it, no text enters the ledger.
     """
 
     def __init__(
@@ -143,6 +151,7 @@ class Component:
         revision: int = 1,
         dependencies: Sequence[str] = (),
         install: str = "",
+        private: bool = False,
     ) -> None:
         self.kind: Kind = kind
         self.factory = factory
@@ -152,6 +161,7 @@ class Component:
         self.revision = revision
         self.dependencies = tuple(dependencies)
         self.install = install
+        self.private = private
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
@@ -226,7 +236,7 @@ class Component:
             ) from error
 
 
-TextColumns = Annotated[list[str], Meta(description="Columns to work on; every text column when empty.")]
+TextColumns = Annotated[list[Column], Meta(description="Columns to work on; every text column when empty.")]
 
 
 

@@ -47,28 +47,41 @@ def absolute(options: Mapping[str, Any], component: Component, folder: Path) -> 
 
 def paths(options: Mapping[str, Any], component: Component) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every Path in the options, defaults included: (where, text as written)."""
+    return marked(options, component, "path")
+
+
+def columns(item: Item, registry: Registry) -> list[str]:
+    """Every column that the item's options name."""
+    return [name for _, name in marked(item.options, registry.get(item.kind, item.name), "column")]
+
+
+def marked(
+    options: Mapping[str, Any], component: Component, mark: str
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every string in the options, defaults included, whose annotation bears the mark: (where, text as written)."""
     schema = msgspec.json.schema(component.options)
     converted = msgspec.to_builtins(component.convert(options))
-    yield from _paths(converted, {"$ref": schema["$ref"]}, schema["$defs"], ())
+    yield from _marked(converted, {"$ref": schema["$ref"]}, schema["$defs"], mark, ())
 
 
-def _paths(
-    value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any], where: tuple[str | int, ...]
+def _marked(
+    value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any], mark: str, where: tuple[str | int, ...]
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     for alternative in schema.get("anyOf", ()):
-        yield from _paths(value, alternative, definitions, where)
-    if isinstance(value, str) and schema.get(PATH_MARK) == "path":
+        yield from _marked(value, alternative, definitions, mark, where)
+    if isinstance(value, str) and schema.get(PATH_MARK) == mark:
         yield where, value
     elif isinstance(value, Mapping):
         rest = schema.get("additionalProperties")
         for key, entry in value.items():
             inner = schema.get("properties", {}).get(key, rest if isinstance(rest, Mapping) else {})
-            yield from _paths(entry, inner, definitions, (*where, key))
+            yield from _marked(entry, inner, definitions, mark, (*where, key))
+            yield from _marked(key, schema.get("propertyNames", {}), definitions, mark, (*where, key))
     elif isinstance(value, list | tuple) and isinstance(schema.get("items"), Mapping):
         for index, entry in enumerate(value):
-            yield from _paths(entry, schema["items"], definitions, (*where, index))
+            yield from _marked(entry, schema["items"], definitions, mark, (*where, index))
 
 
 def _absolute(value: Any, where: tuple[str | int, ...], marked: set[tuple[str | int, ...]], folder: Path) -> Any:

@@ -1,14 +1,238 @@
 """How rows are laid out in Arrow record batches, and helpers that step authors need too.
 
 Before `format` a row has the source's own columns. After it: `messages` (type MESSAGES), `tools` (JSON text or null).
+A column is text, int64, float64, boolean, or `arrow.json` (JSON text) where the values of one batch differ in type or
+are lists and objects; null and missing mean the same. `messages` and `tools` have their fixed types from the source on.
+
 Hidden columns start with an underscore, travel with the row through every step and never reach a provider's file:
 
-* `_row`   int64, the row's number over all sources in order; the ledger speaks of rows by it
+* `_row`   int64, the row's number over all sources in order, from 1; the ledger speaks of rows by it
 * `_side`  string, "train", "validation", "test" or "prompt": decided from the source row's content, before cleaning
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ftspec import messages as chat
+from ftspec.arrays import binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
+from ftspec.messages import children, decode, messages_type, parents, to_json, with_children
+from ftspec.provider import Example, Message
+from ftspec.texts import as_text, fingerprints, is_empty, lengths, map_nested, map_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    MESSAGES: pa.DataType
+
+__all__ = [
+    "HIDDEN", "MESSAGES", "ROW", "SIDE", "as_text", "binaries", "booleans", "cell", "children", "column", "conform",
+    "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "integers", "is_empty", "is_json", "json_texts",
+    "lengths", "map_nested", "map_text", "mention", "messages_type", "pair", "parents", "repeated", "scalar", "strings",
+    "to_dicts", "to_json", "visible", "with_children",
+]  # fmt: skip
+
 ROW = "_row"
 SIDE = "_side"
+REASON = "_reason"
+"""Set by `drop`: why a row goes, null where it stays. Core takes the rows out and the column off after each step."""
 HIDDEN = (ROW, SIDE)
+LARGEST = 2**63
+
+
+def __getattr__(name: str) -> Any:
+    """MESSAGES is made when first asked for: this module is loaded where pyarrow must not be."""
+    if name == "MESSAGES":
+        return messages_type()
+    raise AttributeError(name)
+
+
+def visible(batch: pa.RecordBatch) -> list[str]:
+    """Names of the columns that are the row's own."""
+    return [name for name in batch.schema.names if not name.startswith("_")]
+
+
+def column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """The column, or all nulls where no row of this batch has it."""
+    return batch.column(name) if name in batch.schema.names else repeated(None, batch.num_rows)
+
+
+def drop(batch: pa.RecordBatch, mask: pa.Array, reason: str) -> pa.RecordBatch:
+    """Mark the rows where `mask` is true to be dropped for `reason` (a few words), unless an earlier call did.
+
+    A step may as well filter; then the ledger only knows that the step dropped them.
+    """
+    import pyarrow.compute as pc
+
+    marks = pc.if_else(pc.coalesce(mask, scalar(False)), repeated(reason, batch.num_rows), repeated(None, batch.num_rows))
+    if REASON not in batch.schema.names:
+        return batch.append_column(REASON, marks)
+    index = batch.schema.get_field_index(REASON)
+    return batch.set_column(index, REASON, pc.coalesce(batch.column(index), marks))
+
+
+def mention(row: int) -> str:
+    """How a finding's message speaks of another row: core puts its file and line there."""
+    return f"{{row {row}}}"
+
+
+def fault(value: Any) -> str:
+    """Why a decoded value is not a row; "" when it is one."""
+    if not isinstance(value, Mapping):
+        return "a row must be an object with named columns"
+    for name in value:
+        if name.startswith("_") and name in (*HIDDEN, REASON):
+            return f"column '{name}' is one of ftspec's own: rename it"
+    return chat.fault(_chat(value.get("messages"))) or _tools_fault(_chat(value.get("tools")))
+
+
+def from_dicts(values: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    """Rows (without `fault`) as a batch. A batch cannot say how many rows without any column it has: see `_row`."""
+    import pyarrow as pa
+
+    names = list(dict.fromkeys(name for value in values for name in value))
+    arrays = [cell(name, [value.get(name) for value in values]) for name in names]
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def to_dicts(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Rows as they would stand in JSON, without hidden columns and nulls."""
+    rows: list[dict[str, Any]] = [{} for _ in range(batch.num_rows)]
+    for name in visible(batch):
+        for row, value in zip(rows, _values(name, batch.column(name)), strict=True):
+            if value is not None:
+                row[name] = value
+    return rows
+
+
+def cell(name: str, values: Sequence[Any]) -> pa.Array:
+    """The values of one column as the array that stands for them."""
+    if name == "messages":
+        return chat.to_array([_chat(value) for value in values])
+    if name == "tools":
+        return strings([None if value is None else to_json(_chat(value)) for value in values])
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds <= {str}:
+        return strings(values)
+    if kinds == {int} and all(value is None or -LARGEST <= value < LARGEST for value in values):
+        return integers(values)
+    if kinds == {float}:
+        return floats([None if value != value else value for value in values])
+    if kinds == {bool}:
+        return booleans(values)
+    return json_texts([None if value is None else to_json(value) for value in values])
+
+
+def conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
+    """Any batch in the layout above, and (index, fault) of rows that cannot be brought into it, which it lacks."""
+    if all(_conforms(name, batch.column(index)) for index, name in enumerate(batch.schema.names)):
+        return batch, []
+    plain = [_plain(name, batch.column(index)) for index, name in enumerate(batch.schema.names)]
+    values = [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*plain, strict=True)]
+    faults = [(index, reason) for index, value in enumerate(values) if (reason := fault(value))]
+    bad = {index for index, _ in faults}
+    return from_dicts([value for index, value in enumerate(values) if index not in bad]), faults
+
+
+def examples(batch: pa.RecordBatch) -> Iterator[Example]:
+    """The formatted rows of a batch as records, e.g. to write them in a provider's format."""
+    messages = batch.column("messages")
+    fields = [child.to_pylist() for child in children(messages).values()]
+    flat = (_message(*values) for values in zip(*fields, strict=True))
+    tools = column(batch, "tools").to_pylist()
+    numbers = column(batch, ROW).to_pylist()
+    for length, tool, row in zip(messages.value_lengths().to_pylist(), tools, numbers, strict=True):
+        said = [next(flat) for _ in range(length or 0)]
+        yield Example(messages=said, tools=None if tool is None else decode(tool), row=-1 if row is None else row)
+
+
+def pair(example: Example) -> dict[str, str] | None:
+    """The legacy `prompt`/`completion` shape of a one-turn example of plain text; None for any other.
+
+    A system message stands before the prompt, as its own paragraph.
+    """
+    texts = [message.content for message in example.messages]
+    roles = [message.role for message in example.messages]
+    if roles not in (["user", "assistant"], ["system", "user", "assistant"]) or not all(isinstance(t, str) for t in texts):
+        return None
+    return {"prompt": "\n\n".join(texts[:-1]), "completion": texts[-1]}
+
+
+def _message(
+    role: str | None,
+    content: str | None,
+    parts: str | None,
+    name: str | None,
+    tool_calls: str | None,
+    tool_call_id: str | None,
+    weight: float | None,
+    extra: str | None,
+) -> Message:
+    """`extra` is what the `format` check reports: nobody may be sent it."""
+    return Message(
+        role=role or "",
+        content=content if parts is None else decode(parts),
+        name=name,
+        tool_calls=None if tool_calls is None else decode(tool_calls),
+        tool_call_id=tool_call_id,
+        weight=weight,
+    )
+
+
+def _values(name: str, values: pa.Array) -> list[Any]:
+    if values.type == messages_type():
+        return chat.to_lists(values)
+    if is_json(values.type):
+        return [None if text is None else decode(text) for text in values.storage.to_pylist()]
+    listed: list[Any] = values.to_pylist()
+    return [None if text is None else decode(text) for text in listed] if name == "tools" else listed
+
+
+def _chat(value: Any) -> Any:
+    """`messages` and `tools` also come as the JSON text of a list; what does not parse is left for `fault`."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        return value
+
+
+def _tools_fault(value: Any) -> str:
+    return "" if value is None or isinstance(value, list) else "'tools' must be a list of tools"
+
+
+def _conforms(name: str, values: pa.Array) -> bool:
+    import pyarrow as pa
+
+    if name == "messages":
+        return bool(values.type == messages_type())
+    if name == "tools":
+        return values.type == pa.string() and all(isinstance(_chat(text), list | None) for text in values.to_pylist())
+    return values.type in (pa.string(), pa.int64(), pa.float64(), pa.bool_()) or is_json(values.type)
+
+
+def _plain(name: str, values: pa.Array) -> list[Any]:
+    """A column of any Arrow type as values that JSON knows: dates, times and decimals become text, bytes must be text."""
+    import pyarrow as pa
+
+    if is_json(values.type):
+        return _values(name, values)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return [_jsonable(value) for value in values.to_pylist()]
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, str | int | float | bool | None):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple):
+        return [_jsonable(entry) for entry in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,73 @@
+"""Files as sources read them: globs and folders, compression, lines with their numbers."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ftspec import api
+
+BLOCK = 1 << 20
+"""Bytes per block of lines, and so about a batch: small enough for memory and order, large enough for Arrow."""
+
+UTF8_BOM = b"\xef\xbb\xbf"
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Lines(NamedTuple):
+    """Some whole lines of a file (without their line feeds); `first` is the 1-based number of the first."""
+
+    first: int
+    lines: list[bytes]
+
+
+def expand(path: str, endings: tuple[str, ...]) -> list[str]:
+    """The files that a path, a folder or a glob names, sorted. Raises FtspecError when there is none."""
+    if Path(path).is_dir():
+        found = [str(p) for p in Path(path).rglob("*") if p.is_file() and any(end in p.suffixes for end in endings)]
+    elif Path(path).is_file():
+        found = [path]
+    else:
+        found = [name for name in glob.glob(path, recursive=True) if Path(name).is_file()]
+    if not found:
+        raise api.FtspecError(f"no file matches '{path}'", "check the path: it is relative to the spec")
+    return sorted(found)
+
+
+def read_lines(path: str) -> Iterator[Lines | api.Finding]:
+    """The lines of a file, decompressed by its ending (.gz, .zst, .bz2, .lz4), a leading byte order mark left out.
+
+    Damage (a truncated or corrupt archive) is the last thing yielded, after every whole line before it.
+    """
+    number = 1
+    try:
+        for lines in _split(path):
+            if number == 1 and lines and lines[0].startswith(UTF16_BOMS):
+                yield api.Finding(message="the file is UTF-16", hint="save it as UTF-8", file=path, line=1)
+                return
+            if number == 1 and lines:
+                lines[0] = lines[0].removeprefix(UTF8_BOM)
+            yield Lines(number, lines)
+            number += len(lines)
+    except (OSError, EOFError) as error:
+        message = f"the file breaks off after line {number - 1}: {error}"
+        yield api.Finding(message=message, hint="fetch or compress it again", file=path, line=number)
+
+
+def _split(path: str) -> Iterator[list[bytes]]:
+    """Blocks of whole lines. A line longer than a block is gathered from parts: cost stays linear in its length."""
+    import pyarrow as pa
+
+    parts: list[bytes] = []
+    with pa.input_stream(path, compression="detect") as stream:
+        while block := stream.read(BLOCK):
+            head, found, rest = block.rpartition(b"\n")
+            if not found:
+                parts.append(block)
+                continue
+            yield b"".join([*parts, head]).split(b"\n")
+            parts = [rest] if rest else []
+    if parts:
+        yield [b"".join(parts)]

@@ -1,0 +1,305 @@
+"""The texts of a row, wherever they stand: in text columns, in JSON columns, in messages and in tool calls.
+
+Arrow does the work on whole columns; Python sees only the values that need it. No function here depends on how rows
+were cut into batches: a value that one batch holds as a number and another as JSON text means the same in both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ftspec import messages as chat
+from ftspec.arrays import binaries, is_json, json_texts, repeated, scalar, strings
+from ftspec.messages import decode, to_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+JSON_CHILDREN = ("parts", "tool_calls", "extra")
+KEY_BYTES = 16
+
+
+def as_text(column: pa.Array) -> pa.Array:
+    """A column as texts: texts as they are, messages by their contents (one per line), other values as JSON."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.type == pa.string():
+        return column
+    if column.type == chat.messages_type():
+        contents = pc.coalesce(_contents(column), scalar(""))
+        return pc.binary_join(_listed(column, contents), scalar("\n"))
+    return _other_as_text(column)
+
+
+def _other_as_text(column: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    if is_json(column.type):
+        return strings([_unquoted(text) for text in column.storage.to_pylist()])
+    if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+        return column.cast(pa.string())
+    return strings([None if value is None else to_json(value) for value in column.to_pylist()])
+
+
+def lengths(column: pa.Array) -> pa.Array:
+    """Characters per row: of the text, or of all contents of the messages."""
+    import pyarrow.compute as pc
+
+    if column.type == chat.messages_type():
+        breaks = pc.subtract(pc.max_element_wise(column.value_lengths(), scalar(1)), scalar(1))
+        return pc.coalesce(pc.subtract(pc.utf8_length(as_text(column)), breaks), scalar(0))
+    return pc.coalesce(pc.utf8_length(as_text(column)), scalar(0))
+
+
+def is_empty(column: pa.Array) -> pa.Array:
+    """Whether a row has nothing there: null, only white space, or messages of which one says and calls nothing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.type == chat.messages_type():
+        return _has_silent_message(column)
+    if column.type == pa.string() or is_json(column.type):
+        return pc.coalesce(pc.equal(pc.utf8_trim_whitespace(as_text(column)), scalar("")), scalar(True))
+    return pc.is_null(column)
+
+
+def fingerprints(batch: pa.RecordBatch, columns: Sequence[str] = (), salt: str = "") -> pa.Array:
+    """16 bytes per row that say what stands in `columns` (all visible ones when none are named).
+
+    They depend on the values only: not on the order of columns or keys, on white space between JSON tokens, or on
+    whether a null is written out. Null where every column is null. BLAKE2b, keyed by `salt`.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = sorted(name for name in (columns or batch.schema.names) if name in batch.schema.names and name[0] != "_")
+    if not names:
+        return pa.nulls(batch.num_rows, pa.binary())
+    parts = [pc.coalesce(_entry(name, canonical(batch.column(name))), scalar("")) for name in names]
+    joined = pc.binary_join_element_wise(*parts, scalar("")).cast(pa.binary()).to_pylist()
+    start = hashlib.blake2b(salt.encode(), digest_size=KEY_BYTES)
+    return binaries([_digest(start, text) if text else None for text in joined])
+
+
+def canonical(column: pa.Array) -> pa.Array:
+    """One text per value that is equal exactly when the values are: "s" and the text, or "j" and sorted JSON."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.type == pa.string():
+        return pc.binary_join_element_wise(scalar("s"), column, scalar(""))
+    if column.type == chat.messages_type():
+        return pc.binary_join(_listed(column, _canonical_messages(column)), scalar(""))
+    if is_json(column.type):
+        return strings([_canonical_json(text) for text in column.storage.to_pylist()])
+    return pc.binary_join_element_wise(scalar("j"), as_text(column), scalar(""))
+
+
+def map_text(
+    batch: pa.RecordBatch,
+    function: Callable[[str], str],
+    *,
+    prefilter: str | None = None,
+    columns: Iterable[str] = (),
+    nested: bool = True,
+) -> pa.RecordBatch:
+    """Apply `function` to every text of the chosen columns (all visible ones but `tools` when none are named).
+
+    In messages these are contents and the text parts of contents. `prefilter`, an RE2 pattern, finds the texts worth
+    a call. With `nested`, also texts inside JSON values: objects and lists in columns, the arguments of tool calls.
+    Columns in which nothing changed are the same objects as before.
+    """
+    chosen = set(columns) or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
+    for index, name in enumerate(batch.schema.names):
+        if name in chosen:
+            column = batch.column(index)
+            changed = _map_column(column, function, prefilter, nested or name in columns)
+            if changed is not column:
+                batch = batch.set_column(index, name, changed)
+    return batch
+
+
+def map_nested(value: Any, function: Callable[[str], str]) -> Any:
+    """Apply `function` to every text in nested lists and objects; keys stay."""
+    if isinstance(value, str):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: map_nested(entry, function) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [map_nested(entry, function) for entry in value]
+    return value
+
+
+def _map_column(column: pa.Array, function: Callable[[str], str], prefilter: str | None, nested: bool) -> pa.Array:
+    import pyarrow as pa
+
+    if column.type == pa.string():
+        return _map_strings(column, function, prefilter)
+    if is_json(column.type):
+        return _map_json(column, function, nested)
+    if column.type == chat.messages_type():
+        return _map_messages(column, function, prefilter, nested)
+    return column
+
+
+def _map_strings(texts: pa.Array, function: Callable[[str], str], prefilter: str | None) -> pa.Array:
+    import pyarrow.compute as pc
+
+    found = pc.is_valid(texts) if prefilter is None else pc.match_substring_regex(texts, prefilter)
+    mask = pc.coalesce(found, scalar(False))
+    hits = texts.filter(mask)
+    after = strings([function(text) for text in hits.to_pylist()])
+    return texts if after.equals(hits) else pc.replace_with_mask(texts, mask, after)
+
+
+def _map_json(column: pa.Array, function: Callable[[str], str], nested: bool) -> pa.Array:
+    def change(value: Any) -> Any:
+        return map_nested(value, function) if nested or isinstance(value, str) else value
+
+    after = _change_json(column.storage, change)
+    return column if after is column.storage else json_texts(after.to_pylist())
+
+
+def _map_messages(column: pa.Array, function: Callable[[str], str], prefilter: str | None, nested: bool) -> pa.Array:
+    before = chat.children(column)
+    after = {
+        "content": _map_strings(before["content"], function, prefilter),
+        "parts": _change_json(before["parts"], lambda parts: [_map_part(part, function) for part in parts]),
+    }
+    if nested:
+        after["tool_calls"] = _change_json(
+            before["tool_calls"], lambda calls: [_map_call(call, function) for call in calls]
+        )
+    return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
+
+
+def _change_json(texts: pa.Array, change: Callable[[Any], Any]) -> pa.Array:
+    """Each JSON text decoded, changed and encoded; the same array when that changes nothing."""
+    if texts.null_count == len(texts):
+        return texts
+    after = strings([None if text is None else _changed(text, change) for text in texts.to_pylist()])
+    return texts if after.equals(texts) else after
+
+
+def _changed(text: str, change: Callable[[Any], Any]) -> str:
+    before = decode(text)
+    after = change(before)
+    return text if after == before else to_json(after)
+
+
+def _map_part(part: Any, function: Callable[[str], str]) -> Any:
+    if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+        return {**part, "text": function(part["text"])}
+    return part
+
+
+def _map_call(call: Any, function: Callable[[str], str]) -> Any:
+    """A tool call with the texts of its arguments changed, be they an object or the JSON text of one."""
+    inner = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(inner, Mapping) or "arguments" not in inner:
+        return call
+    return {**call, "function": {**inner, "arguments": _map_arguments(inner["arguments"], function)}}
+
+
+def _map_arguments(arguments: Any, function: Callable[[str], str]) -> Any:
+    if not isinstance(arguments, str):
+        return map_nested(arguments, function)
+    try:
+        before = decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return function(arguments)
+    after = map_nested(before, function)
+    return arguments if after == before else to_json(after)
+
+
+def _contents(messages: pa.Array) -> pa.Array:
+    """The text of each flat message; the texts of its parts, one per line, where it has parts."""
+    import pyarrow.compute as pc
+
+    fields = chat.children(messages)
+    if fields["parts"].null_count == len(fields["parts"]):
+        return fields["content"]
+    joined = strings([None if text is None else _text_of_parts(decode(text)) for text in fields["parts"].to_pylist()])
+    return pc.coalesce(fields["content"], joined)
+
+
+def _text_of_parts(parts: list[Any]) -> str:
+    texts = (part.get("text") for part in parts if isinstance(part, Mapping))
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _has_silent_message(messages: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fields = chat.children(messages)
+    blank = pc.coalesce(pc.equal(pc.utf8_trim_whitespace(fields["content"]), scalar("")), scalar(True))
+    silent = pc.and_(blank, pc.and_(pc.is_null(fields["parts"]), pc.is_null(fields["tool_calls"])))
+    rows = chat.parents(messages).filter(silent).cast(pa.int64())
+    some = pc.is_in(_row_indices(len(messages)), value_set=rows)
+    none = pc.equal(pc.coalesce(messages.value_lengths(), scalar(0)), scalar(0))
+    return pc.or_(some, none)
+
+
+def _row_indices(count: int) -> pa.Array:
+    from ftspec.arrays import integers
+
+    return integers(range(count))
+
+
+def _listed(messages: pa.Array, values: pa.Array) -> pa.Array:
+    """Flat values, one per message, as one list per row."""
+    import pyarrow as pa
+
+    whole = chat.compact(messages)
+    return pa.Array.from_buffers(pa.list_(pa.string()), len(whole), whole.buffers()[:2], children=[values])
+
+
+def _canonical_messages(messages: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fields = chat.children(chat.compact(messages))
+    for name in JSON_CHILDREN:
+        fields[name] = _change_json(fields[name], lambda value: value)
+        if fields[name].null_count < len(fields[name]):
+            fields[name] = strings([_canonical_json(text) for text in fields[name].to_pylist()])
+    parts = [pc.coalesce(_netstring(fields[name].cast(pa.string())), scalar("-")) for name in chat.FIELDS]
+    return pc.binary_join_element_wise(*parts, scalar(""))
+
+
+def _entry(name: str, texts: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(_netstring(repeated(name, len(texts))), _netstring(texts), scalar(""))
+
+
+def _netstring(texts: pa.Array) -> pa.Array:
+    """`length:text`: joined ones cannot be cut in two ways."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(pc.binary_length(texts).cast(pa.string()), texts, scalar(":"))
+
+
+def _canonical_json(text: str | None) -> str | None:
+    if text is None:
+        return None
+    value = decode(text)
+    return f"s{value}" if isinstance(value, str) else f"j{msgspec.json.encode(value, order='sorted').decode()}"
+
+
+def _unquoted(text: str | None) -> str | None:
+    return decode(text) if text is not None and text.startswith('"') else text
+
+
+def _digest(start: Any, text: bytes) -> bytes:
+    state = start.copy()
+    state.update(text)
+    digest: bytes = state.digest()
+    return digest
