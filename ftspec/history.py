@@ -15,7 +15,7 @@ from ftspec.workspace import FOLDER, Workspace
 
 PHASES = {
     "started": "data",
-    "data_made": "tuning",
+    "tuning": "tuning",
     "tuned": "evaluation",
     "answered": "evaluation",
     "judged": "report",

@@ -150,11 +150,19 @@ class _Planner:
         request = self.target.request
         for name in shapes:
             keys |= _flat(f"hyperparameters.{name}", request.hyperparameters.get(name))
-        keys |= _flat("method", request.method_options) | _model_keys(self.target)
+        keys |= _flat("method", _as_written(spec.method_options, request.method_options)) | _model_keys(self.target)
         return keys | {"provider": spec.provider.name, "provider code": _code(component)}
 
     def tuning(self, made: Made | None) -> dict[str, str]:
-        return _tuning_keys(self.target, made or Made(training=""))
+        spec, request = self.spec, self.target.request
+        keys = {"endpoint": self.target.endpoint, "method": request.method, "attempt": str(self.target.attempt)}
+        keys |= _model_keys(self.target)
+        keys |= _flat("method", _as_written(spec.method_options, request.method_options))
+        keys |= _flat("hyperparameters", _as_written(spec.hyperparameters, request.hyperparameters))
+        return keys | {
+            "training data": made.training if made else "",
+            "validation data": made.validation if made else "",
+        }
 
     def answers(self, made: Made | None, tuned: str) -> dict[str, str]:
         evaluation = self.spec.eval
@@ -189,12 +197,15 @@ class _Planner:
 _PLAIN = Item(kind="source", name="")
 
 
-def _tuning_keys(target: Target, made: Made) -> dict[str, str]:
-    keys = {"endpoint": target.endpoint, "method": target.request.method, "attempt": str(target.attempt)}
-    keys |= _model_keys(target)
-    keys |= _flat("method", target.request.method_options)
-    keys |= _flat("hyperparameters", target.request.hyperparameters)
-    return keys | {"training data": made.training, "validation data": made.validation}
+def _as_written(written: Mapping[str, Any], filled: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that the spec itself gives, as converted (1 and 1.0 are one), without any default.
+
+    Were defaults part of a job's key, an upgrade that adds a hyperparameter would make a second job of the same spec.
+    """
+    return {
+        name: _as_written(value, filled[name]) if isinstance(value, Mapping) else filled[name]
+        for name, value in written.items()
+    }
 
 
 def _model_keys(target: Target) -> dict[str, str]:

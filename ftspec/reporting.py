@@ -69,8 +69,7 @@ def collect(
 
 def write(site: Site, plan: Plan, data: ReportData) -> Path:
     """Write the report's files below the run and return the path of report.html on this machine."""
-    folder = (site.store.root or site.store.machine) / "runs" / plan.run / "report"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = site.workspace.report_folder(plan.run)
     report.write(folder, data)
     if site.store.root is None:
         for path in folder.iterdir():

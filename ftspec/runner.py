@@ -200,6 +200,7 @@ class _Walk:
 
     def _tune(self, dataset: Dataset) -> TunedModel:
         site, step = self.site, _step(self.plan, TUNING)
+        self._decide("tuning", key=step.digest)
         with self._timed(TUNING):
             model = tuning.tune(
                 site.provider,
@@ -257,3 +258,9 @@ class _Walk:
 
     def _info(self) -> RunInfo:
         return history.info(self.plan.run, self.journal.events())
+
+
+def _source(loaded: Loaded) -> dict[str, Any]:
+    """The spec as it was run, so that the run can be opened when the file has changed. Secrets are references there."""
+    document = loaded.document
+    return {"file": str(document.file), "text": "\n".join(document.lines), "sets": list(document.sets.values())}

@@ -38,6 +38,10 @@ class Workspace:
         """The provider's private folder; it may not exist yet."""
         return self.local / "providers" / provider
 
+    def report_folder(self, run: str) -> Path:
+        """Where the run's report lies on this machine."""
+        return (self.store.root or self.local) / "runs" / run / "report"
+
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A private empty folder, removed afterwards; what a killed process left behind is removed first."""

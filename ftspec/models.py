@@ -1,0 +1,119 @@
+"""The tuned model as a deliverable: shown, chatted with, exported, together with the template it was trained on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ftspec import card
+from ftspec.errors import FtspecError
+from ftspec.provider import (
+    Answer,
+    Generation,
+    Message,
+    ModelRef,
+    Prompt,
+    Question,
+    SupportsExport,
+    TunedModel,
+)
+from ftspec.records import Record
+from ftspec.reopen import Opened
+from ftspec.stages import Site
+
+
+class Shown(Record):
+    """What `ftspec model show` prints."""
+
+    run: str
+    model: TunedModel
+    provider: str
+    method: str
+    hyperparameters: dict[str, Any]
+    template: dict[str, Any]
+    exports: tuple[str, ...]
+    accuracy: float | None
+    base_accuracy: float | None
+    passed: bool | None
+
+
+def show(opened: Opened) -> Shown:
+    site, data = opened.site, opened.report
+    evaluation = data.evaluation if data else None
+    return Shown(
+        run=opened.run.id,
+        model=opened.model(),
+        provider=site.spec.provider.name,
+        method=site.target.request.method,
+        hyperparameters=site.target.request.hyperparameters,
+        template=template(site),
+        exports=site.provider.exports if isinstance(site.provider, SupportsExport) else (),
+        accuracy=evaluation.tuned.accuracy if evaluation else None,
+        base_accuracy=evaluation.base.accuracy if evaluation else None,
+        passed=data.passed if data else None,
+    )
+
+
+def template(site: Site) -> dict[str, Any]:
+    """The spec's format, which training, evaluation and serving share."""
+    return {site.spec.format.name: site.spec.format.options} if site.spec.format else {}
+
+
+def system_prompt(site: Site) -> str:
+    """The system prompt that the model was trained with, "" where it depends on the row."""
+    options = site.spec.format.options if site.spec.format else {}
+    text = options.get("system", "")
+    return text if isinstance(text, str) and "{{" not in text and "{%" not in text else ""
+
+
+@contextlib.contextmanager
+def chat(
+    opened: Opened, *, base: bool = False, generation: Generation | None = None
+) -> Iterator[Callable[..., Answer]]:
+    """Put the model up; the yielded function answers a list of messages.
+
+    Args:
+        base: talk to the base model instead of the tuned one.
+        generation: how answers are sampled; the spec's own where None.
+    """
+    site = opened.site
+    model: ModelRef | TunedModel = site.target.request.model if base else opened.model()
+    how = generation or (site.spec.eval.generation if site.spec.eval else Generation())
+    with site.provider.serve(model) as up:
+
+        def answer(messages: list[Message]) -> Answer:
+            prompt = Prompt(id=secrets.token_hex(8), messages=messages)
+            return next(iter(up.answer([Question(prompt=prompt, seed=secrets.randbits(31))], how)))
+
+        yield answer
+
+
+def export(opened: Opened, form: str, out: Path) -> Path:
+    """Write the model and its card into a new folder, which appears when it is complete.
+
+    Raises FtspecError where the provider cannot export it in this form, or `out` exists and is not empty.
+    """
+    provider = opened.site.provider
+    if not isinstance(provider, SupportsExport) or form not in provider.exports:
+        forms = ", ".join(provider.exports) if isinstance(provider, SupportsExport) else "nothing"
+        raise FtspecError(f"provider '{opened.site.spec.provider.name}' cannot export '{form}'", f"it exports: {forms}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FtspecError(f"{out} exists already", "name a new folder with --out")
+    staging = out.absolute().with_name(f".{out.name}.{secrets.token_hex(4)}")
+    staging.mkdir(parents=True)
+    try:
+        provider.export(opened.model(), form, staging)
+        if data := opened.report:
+            (staging / "README.md").write_text(card.render(data), encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        os.replace(staging, out)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return out

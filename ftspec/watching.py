@@ -1,0 +1,64 @@
+"""Look at a run from outside: how far it is, what it said, and stop its job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from ftspec import history, tuning
+from ftspec.errors import FtspecError
+from ftspec.journal import Journal
+from ftspec.provider import Job, TrainingEvent
+from ftspec.records import Event, Record, RunInfo
+from ftspec.reopen import Opened
+
+POLL = 1.0
+"""Seconds between two looks of `logs -f`."""
+
+
+class Status(Record):
+    """How far a run is. `alive`: a process on this machine works on it. `job` is None before one was submitted."""
+
+    run: RunInfo
+    alive: bool
+    job: tuning.Status | None = None
+
+
+def status(opened: Opened) -> Status:
+    """How far the run is; asks the provider once when its job has not ended."""
+    job = tuning.status(opened.site.provider, opened.site.store, opened.key) if opened.key else None
+    return Status(run=opened.run, alive=opened.alive, job=job)
+
+
+def cancel(opened: Opened) -> Job:
+    """Ask the provider to cancel the run's job; one that has ended is left alone."""
+    if not opened.key:
+        raise FtspecError(f"run {opened.run.id} has not submitted a job yet", "there is nothing to cancel")
+    return tuning.cancel(opened.site.provider, opened.site.store, opened.key)
+
+
+def logs(opened: Opened, *, follow: bool = False) -> Iterator[Event | TrainingEvent]:
+    """Decisions of the run and events of its job, in the order of their times.
+
+    With `follow`, what comes after that too, until the run ends or nobody works on it.
+    """
+    seen: set[str] = set()
+    while True:
+        # Asked before reading: what a process wrote last is then not missed.
+        ended = not follow or not opened.alive
+        for mark, entry in _entries(opened):
+            if mark not in seen:
+                seen.add(mark)
+                yield entry
+        if ended:
+            return
+        time.sleep(POLL)
+
+
+def _entries(opened: Opened) -> list[tuple[str, Event | TrainingEvent]]:
+    store = opened.site.store
+    decisions = Journal(store, opened.run.id).events()
+    key = (history.last(decisions, "tuning") or {}).get("key", "")
+    entries: list[tuple[str, Event | TrainingEvent]] = [(f"run {event.number}", event) for event in decisions]
+    entries += [(f"job {event.id}", event) for event in (tuning.history(store, key) if key else ())]
+    return sorted(entries, key=lambda entry: entry[1].at)
