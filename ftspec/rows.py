@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ftspec import messages as chat
+from ftspec import chat
 from ftspec.arrays import binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
-from ftspec.messages import children, decode, messages_type, parents, to_json, with_children
+from ftspec.chat import children, decode, messages_type, parents, to_json, with_children
 from ftspec.provider import Example, Message
 from ftspec.texts import as_text, fingerprints, is_empty, lengths, map_nested, map_text
 

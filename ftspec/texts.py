@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ftspec import messages as chat
+from ftspec import chat
 from ftspec.arrays import binaries, is_json, json_texts, repeated, scalar, strings
-from ftspec.messages import decode, to_json
+from ftspec.chat import decode, to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
