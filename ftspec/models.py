@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,6 +24,8 @@ from ftspec.provider import (
 from ftspec.records import Record
 from ftspec.reopen import Opened
 from ftspec.stages import Site
+
+Chat = Callable[[list[Message]], Answer]
 
 
 class Shown(Record):
@@ -112,7 +113,7 @@ def export(opened: Opened, form: str, out: Path) -> Path:
             (staging / "README.md").write_text(card.render(data), encoding="utf-8")
         if out.exists():
             out.rmdir()
-        os.replace(staging, out)
+        staging.replace(out)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

@@ -263,4 +263,8 @@ class _Walk:
 def _source(loaded: Loaded) -> dict[str, Any]:
     """The spec as it was run, so that the run can be opened when the file has changed. Secrets are references there."""
     document = loaded.document
-    return {"file": str(document.file), "text": "\n".join(document.lines), "sets": list(document.sets.values())}
+    return {
+        "file": str(document.file.absolute()),
+        "text": "\n".join(document.lines),
+        "sets": list(document.sets.values()),
+    }
