@@ -11,8 +11,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from ftspec.references import mask
-
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 PLAIN = str.maketrans({"→": "->", "✓": "+", "✗": "x", "·": "-", "…": "...", "━": "#", "─": "-", "±": "+-", "≥": ">="})
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -20,8 +18,15 @@ INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 def say(text: str = "", *, err: bool = False) -> None:
     """Write a line: secrets masked, and spelled in ASCII where the stream cannot take the characters we use."""
-    stream = sys.stderr if err else sys.stdout
-    stream.write(spell(mask(text), stream) + "\n")
+    write(text + "\n", sys.stderr if err else sys.stdout)
+
+
+def write(text: str, stream: TextIO) -> None:
+    """Write text as it is but for secrets, which are masked, and characters that the stream cannot take."""
+    # Imported late: `ftspec --version` shows nothing that needs a mask, and msgspec takes half of its time.
+    from ftspec.references import mask
+
+    stream.write(spell(mask(text), stream))
     stream.flush()
 
 

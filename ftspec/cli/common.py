@@ -27,6 +27,8 @@ store_option = click.option(
     "--store", envvar=STORE_VARIABLE, metavar="FOLDER|URL",
     help="Where state is kept; .ftspec beside the spec by default.",
 )  # fmt: skip
+run_argument = click.argument("target", metavar="[SPEC|RUN]", required=False)
+"""A spec file (its last run), a run's id or the beginning of one; the last run of all when left out."""
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 

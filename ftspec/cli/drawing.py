@@ -14,7 +14,6 @@ from typing import Self
 
 from ftspec import terminal
 from ftspec.progress import Progress, Quiet
-from ftspec.references import mask
 
 REDRAW = 0.1
 """Seconds between two drawings, at the least."""
@@ -146,8 +145,7 @@ class Drawing:
     def _write(self, text: str) -> None:
         # A closed or full stream must not stop the work that is being reported on.
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(terminal.spell(mask(text), sys.stderr))
-            sys.stderr.flush()
+            terminal.write(text, sys.stderr)
 
 
 @contextlib.contextmanager

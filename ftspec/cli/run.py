@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,10 @@ from ftspec.cli.common import (
     store_option,
 )
 from ftspec.cli.drawing import progress
+
+if TYPE_CHECKING:
+    from ftspec.errors import Problem
+    from ftspec.validate import Loaded
 
 AGAIN = ("data", "tuning", "answers", "report")
 
@@ -48,11 +53,11 @@ def plan_command(
         say_json(planned)
     else:
         terminal.say(views.plan(loaded.spec, planned))
-    _stop_on(planned.problems, loaded)
+    _tell([problem for problem in planned.problems if problem not in loaded.warnings], loaded)
 
 
-def _stop_on(problems: Any, loaded: Any) -> None:
-    """What plugins say about the plan, as warnings or as errors that end the command."""
+def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
+    """What plugins say about the plan: warnings are shown, errors end the command."""
     from ftspec.errors import SpecError
     from ftspec.problems import render
 
@@ -93,6 +98,7 @@ def run_command(
     """
     from ftspec import runner
     from ftspec.cli import views
+    from ftspec.errors import GateFailed
 
     loaded, registry = load(spec, overrides)
     options = runner.Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit)
@@ -102,3 +108,5 @@ def run_command(
         say_json(outcome)
     else:
         terminal.say(views.outcome(outcome))
+    if not outcome.passed:
+        sys.exit(GateFailed.exit_code)

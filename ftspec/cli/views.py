@@ -1,0 +1,163 @@
+"""Plans, outcomes and runs as text for people. Everything that comes from data or a plugin is escaped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ftspec.terminal import duration, one_line, percent, plural, safe, size, style, table
+
+if TYPE_CHECKING:
+    from ftspec.pipeline import DataResult
+    from ftspec.provider import Estimate
+    from ftspec.records import Evaluation, Interval, Plan, RunInfo, Score, Step, Verdict
+    from ftspec.runner import Outcome, Planned
+    from ftspec.spec import Spec
+
+SHOWN_REASONS = 6
+STATES = {"done": "green", "failed": "red", "gate_failed": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+def plan(spec: Spec, planned: Planned) -> str:
+    """What a run would do: steps and why, data, estimate, where state goes."""
+    found = planned.plan
+    sections = [
+        f"{style(found.name, 'bold')}: {spec.method} of {safe(spec.model.id)} with {spec.provider.name}"
+        + watermark(found.watermark),
+        _steps(found),
+        "\n".join([*_data(planned.data), *_estimate(planned.estimate), _inputs(found)]),
+        f"run {found.run}{': everything is done' if all(step.cached for step in found.steps) else ''}",
+    ]
+    return "\n\n".join(sections)
+
+
+def watermark(text: str) -> str:
+    return f" {style(f'[{text}]', 'bold', 'yellow')}" if text else ""
+
+
+def _steps(found: Plan) -> str:
+    lines = []
+    for step in found.steps:
+        state = style("cached", "green") if step.cached else style("to do ", "yellow")
+        reasons = _reasons(step)
+        lines.append(f"  {step.name:<14} {state}  {reasons[0] if reasons else ''}".rstrip())
+        lines += [f"  {'':<22} {reason}" for reason in reasons[1:]]
+    return "\n".join(lines)
+
+
+def _reasons(step: Step) -> list[str]:
+    shown = [one_line(reason) for reason in step.why[:SHOWN_REASONS]]
+    rest = len(step.why) - len(shown)
+    return [*shown, f"and {rest} more"] if rest else shown
+
+
+def _data(data: DataResult | None) -> Iterator[str]:
+    if data is None:
+        yield _fact("data", "not measured")
+        return
+    sides = ", ".join(f"{count:,} {side}" for side, count in data.sides.items())
+    yield _fact("data", f"{plural(data.size.rows, 'training row')} ({sides})")
+    dropped = sum(count.rows_in - count.rows_out for count in data.counts if count.rows_out < count.rows_in)
+    if dropped:
+        by = ", ".join(f"{c.rows_in - c.rows_out:,} by {c.name}" for c in data.counts if c.rows_out < c.rows_in)
+        yield _fact("dropped", f"{plural(dropped, 'row')}: {by}")
+    if data.size.tokens is not None:
+        trained = f", {data.size.trained_tokens:,} of them trained on" if data.size.trained_tokens is not None else ""
+        yield _fact("tokens", f"{data.size.tokens:,} per epoch{trained}")
+
+
+def _estimate(estimate: Estimate | None) -> Iterator[str]:
+    if estimate is None:
+        return
+    parts = []
+    if estimate.steps is not None:
+        parts.append(plural(estimate.steps, "step"))
+    if estimate.seconds is not None:
+        parts.append(f"about {duration(estimate.seconds)}")
+    if estimate.cost is not None:
+        parts.append(f"{estimate.cost:.2f} {estimate.currency}")
+    basis = f" ({one_line(estimate.basis)})" if estimate.basis else ""
+    yield _fact("tuning", (", ".join(parts) or "the provider cannot tell how long") + basis)
+
+
+def _inputs(found: Plan) -> str:
+    total = sum(entry.bytes for entry in found.inputs)
+    return _fact("inputs", f"{plural(len(found.inputs), 'file')}, {size(total)}")
+
+
+def _fact(name: str, text: str) -> str:
+    return f"  {name:<14} {text}"
+
+
+def outcome(found: Outcome) -> str:
+    """What a run came to: the verdict in a sentence, the figures, the gates, and the report's path last."""
+    lines = [_sentence(found)]
+    if found.evaluation:
+        lines += ["", *_evaluation(found.evaluation)]
+    lines += [_verdict(verdict) for verdict in found.verdicts]
+    return "\n".join([*lines, "", f"report: {found.report}"])
+
+
+def _sentence(found: Outcome) -> str:
+    name = style(found.run.name, "bold")
+    again = "; nothing had to be done again" if found.already_done else ""
+    if not found.passed:
+        said = [verdict.gate for verdict in found.verdicts if not verdict.passed and verdict.severity == "error"]
+        return f"{style('✗', 'red')} {name} did not pass: {', '.join(said)} said no{again}"
+    if found.evaluation is None:
+        return f"{style('✓', 'green')} {name} is tuned, and nothing was evaluated{again}"
+    judged = f"passed {plural(len(found.verdicts), 'gate')}" if found.verdicts else "is tuned and evaluated"
+    return f"{style('✓', 'green')} {name} {judged}{again}"
+
+
+def _evaluation(found: Evaluation) -> Iterator[str]:
+    base, tuned = found.base, found.tuned
+    repeats = f", {tuned.repeats} answers each" if tuned.repeats > 1 else ""
+    better = style(percent(tuned.accuracy), "bold")
+    yield _fact("accuracy", f"{percent(base.accuracy)} → {better}{_within(tuned.interval)}")
+    yield _fact("gain", f"{found.gain * 100:+.1f} points{_within(found.gain_interval)}")
+    yield _fact("consistency", f"{_consistency(base)} → {_consistency(tuned)}")
+    yield _fact("tuned model", tuned.quadrant)
+    yield _fact("prompts", f"{tuned.prompts:,}{repeats}" + _errors(base, tuned))
+
+
+def _errors(base: Score, tuned: Score) -> str:
+    return f"; {plural(base.errors + tuned.errors, 'answer')} could not be had" if base.errors + tuned.errors else ""
+
+
+def _within(interval: Interval) -> str:
+    return f" (95% interval {interval.low * 100:.1f} to {interval.high * 100:.1f})"
+
+
+def _consistency(score: Score) -> str:
+    return "not measured" if score.consistency is None else percent(score.consistency)
+
+
+def _verdict(verdict: Verdict) -> str:
+    failed = "✗" if verdict.severity == "error" else "!"
+    sign = style("✓", "green") if verdict.passed else style(failed, "red")
+    return f"  {sign} {one_line(verdict.gate, 40)}: {one_line(verdict.message)}"
+
+
+def runs(found: Iterable[RunInfo]) -> str:
+    """A table of runs, as they come."""
+    rows = [(run.id, run.state, run.phase, _ago(run.started), _took(run), run.spec) for run in found]
+    return table(rows, ("RUN", "STATE", "PHASE", "STARTED", "TOOK", "SPEC"))
+
+
+def status(run: RunInfo, details: Sequence[tuple[str, str]] = ()) -> str:
+    """One run: its state, where it is, since when."""
+    state = style(run.state.replace("_", " "), STATES.get(run.state, "cyan"))
+    facts = [("phase", run.phase), ("started", _ago(run.started)), ("took", _took(run)), ("spec", run.spec)]
+    facts += [*details, ("report", run.report)]
+    lines = [_fact(name, safe(text)) for name, text in facts if text]
+    return "\n".join([f"{style(run.id, 'bold')}: {state}", *lines])
+
+
+def _ago(moment: float) -> str:
+    return f"{duration(max(time.time() - moment, 0))} ago"
+
+
+def _took(run: RunInfo) -> str:
+    return duration(run.finished - run.started) if run.finished else ""

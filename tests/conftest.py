@@ -1,0 +1,13 @@
+"""Every test starts from the same surroundings, whatever the shell that runs it has set."""
+
+from __future__ import annotations
+
+import pytest
+
+SHELL = ("FTSPEC_STORE", "FTSPEC_DISABLE_PLUGINS", "FTSPEC_TRACE_PLUGINS", "NO_COLOR", "FORCE_COLOR")
+
+
+@pytest.fixture(autouse=True)
+def _plain_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SHELL:
+        monkeypatch.delenv(name, raising=False)

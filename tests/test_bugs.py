@@ -1,0 +1,94 @@
+"""Exit code 3: a bug shows one line and where its log is; the log can be pasted, and holds no secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftspec import registry
+from ftspec.cli import guard
+from ftspec.references import mask
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """`ftspec plugins` meets a bug whose message holds a secret; logs go to tmp_path."""
+
+    def load() -> None:
+        raise ZeroDivisionError("wrong at hunter2-secret")
+
+    monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setenv("BUG_SECRET", "hunter2-secret")
+    monkeypatch.setattr(mask, "names", {"BUG_SECRET"})
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_bug_is_exit_code_3_one_line_and_a_log(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guard.run(["plugins", "--format", "text"]) == 3
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("bug: ZeroDivisionError: wrong at ***\n")
+    assert "Traceback" not in shown.err
+    (log,) = broken.glob("ftspec-bug-*.md")
+    assert str(log) in shown.err
+
+
+def test_the_log_has_all_that_a_maintainer_needs(broken: Path) -> None:
+    guard.run(["plugins"])
+    text = next(broken.glob("ftspec-bug-*.md")).read_text()
+    for part in ("Traceback", "ZeroDivisionError", "ftspec 0.", "Python 3.", "plugins: ftspec", "command: ftspec plugins"):
+        assert part in text
+
+
+def test_no_secret_is_in_the_log_or_on_the_terminal(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guard.run(["plugins", "show", "hunter2-secret"])
+    shown = capsys.readouterr()
+    logs = "".join(path.read_text() for path in broken.rglob("*.md"))
+    assert "hunter2-secret" not in shown.out + shown.err + logs
+    assert "***" in logs
+
+
+def test_the_log_goes_to_the_state_folder_where_there_is_one(broken: Path) -> None:
+    (broken / ".ftspec").mkdir()
+    guard.run(["plugins"])
+    assert len(list((broken / ".ftspec").glob("ftspec-bug-*.md"))) == 1
+
+
+def test_an_interrupt_is_130_and_one_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def load() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, "load", load)
+    assert guard.run(["plugins"]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    """`ftspec plugins | head -1` with a reader that has gone before anything is written."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "ftspec", "plugins"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode not in {0, 3}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_terminal_encoding_will_do(encoding: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spéc-日本.yaml"
+    spec.write_text("version: 1\nnäme: →\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "ftspec", "validate", str(spec)],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )
+    assert done.returncode == 1
+    assert re.search(rb"yaml:\d+:\d+", done.stderr)
+    done.stderr.decode(encoding)

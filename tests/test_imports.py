@@ -1,0 +1,104 @@
+"""What is imported when, what authors may import, and which room may import from which."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftspec import api
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {
+    "accelerate", "datasets", "gguf", "httpx", "jinja2", "numpy", "obstore", "openai", "pandas", "peft", "pyarrow",
+    "pydantic", "rapidfuzz", "requests", "rich", "safetensors", "tokenizers", "torch", "transformers", "trl", "zstandard",
+}  # fmt: skip
+LIST_MODULES = """
+import json, sys
+sys.argv = ["ftspec", *{arguments!r}]
+from ftspec.__main__ import main
+code = 0
+try:
+    main()
+except SystemExit as error:
+    code = error.code
+print("\\n" + json.dumps([code, sorted(sys.modules)]))
+"""
+
+API = {
+    "Ambiguous", "Answer", "BatchStep", "Check", "Chunk", "Component", "DataError", "DataFile", "Dropped", "Engine",
+    "Estimate", "Evaluation", "Event", "Example", "Finding", "Format", "FtspecError", "Gate", "Generation", "GlobalStep",
+    "Grade", "Grader", "Interval", "Job", "JobFailed", "JobState", "JobUpdate", "Message", "Method", "Model", "ModelRef",
+    "Path", "Plan", "Problem", "Prompt", "Provider", "ProviderError", "Question", "Rejected", "RemoteFile", "Request",
+    "RowStep", "RunInfo", "Score", "Size", "Source", "Step", "SupportsExport", "SupportsRender", "Text", "Token",
+    "TrainingEvent", "Transient", "TunedModel", "Verdict", "Work", "Written", "batch_step", "check", "engine", "format",
+    "gate", "global_step", "grader", "hookimpl", "provider", "row_step", "source", "text_step",
+}  # fmt: skip
+"""Names may be added here, with a line in the changelog. One is never taken away while the major version stays."""
+
+
+def modules(*arguments: str) -> set[str]:
+    """The modules that a command has imported by its end."""
+    code = LIST_MODULES.format(arguments=list(arguments))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    status, names = json.loads(done.stdout.splitlines()[-1])
+    assert status == 0, done.stdout + done.stderr
+    return set(names)
+
+
+def test_the_api_is_this_list() -> None:
+    assert set(api.__all__) == API
+    assert api.__all__ == sorted(api.__all__)
+    assert not [name for name in api.__all__ if not hasattr(api, name)]
+
+
+def test_api_only_exports() -> None:
+    """It defines nothing itself."""
+    tree = ast.parse((ROOT / "ftspec/api.py").read_text())
+    kinds = {type(node) for node in tree.body}
+    assert kinds <= {ast.Expr, ast.ImportFrom, ast.Assign}
+
+
+def test_version_imports_next_to_nothing() -> None:
+    loaded = modules("--version")
+    assert not loaded & (HEAVY | {"msgspec", "jsonschema", "yaml", "pluggy", "packaging", "ftspec.registry"})
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert not modules("--help") & (HEAVY | {"jsonschema", "yaml", "pluggy"})
+
+
+@pytest.mark.parametrize("spec", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_validate_imports_nothing_heavy(spec: Path) -> None:
+    assert not modules("validate", str(spec)) & HEAVY
+
+
+def test_builtin_components_import_only_what_any_plugin_may() -> None:
+    allowed = {"ftspec", "ftspec.api", "ftspec.rows", "ftspec.builtin"}
+    for path in (ROOT / "ftspec/builtin").rglob("*.py"):
+        for name in _imported(path):
+            inside = name.startswith("ftspec.builtin.")
+            assert not name.startswith("ftspec") or name in allowed or inside, f"{path} imports {name}"
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "ftspec":
+            names |= {f"ftspec.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_rooms_import_only_from_rows_above_their_own() -> None:
+    """The layers of pyproject.toml, drawn in docs/architecture.md."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
