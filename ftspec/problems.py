@@ -21,7 +21,7 @@ BOLD, RED, YELLOW, RESET = "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
 def render(
-    problems: Iterable[Problem], document: Document | None = None, format: Format = "text", *, color: bool = False
+    problems: Iterable[Problem], document: Document | None = None, format: Format = "text", color: bool = False
 ) -> str:
     """All problems in file order; what overrides made comes last. Secrets are masked, control characters made visible.
 

@@ -15,6 +15,8 @@ from ftspec.errors import FtspecError, Path
 
 ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
+REFERENCE = re.compile(r"\$\{(?:env|secret)s?:[^}]*\}?", re.IGNORECASE)
+"""What looks like a reference; one that ENV and SECRET do not match is misspelt."""
 MASK = "***"
 
 

@@ -1,0 +1,229 @@
+"""What holds between the parts of a spec: names that must exist and be unique, gates that need an evaluation, dates.
+
+Every function takes a document that may be faulty elsewhere, and looks only at what has the right shape.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ftspec.components import PATH_MARK, Component
+from ftspec.document import Document
+from ftspec.errors import Path as SpecPath
+from ftspec.errors import Problem
+from ftspec.violations import did_you_mean
+from ftspec.references import ENV, REFERENCE, SECRET
+from ftspec.registry import Registry
+from ftspec.shape import RESERVED, SPLIT_PROMPTS, TITLES, place_of
+
+SIDES = ("validation", "test")
+SECRET_KINDS = {"source", "provider", "grader", "engine"}
+"""Kinds whose options may hold a secret; with any other it would end up in the training data or in a record of it."""
+
+
+def names(document: Document) -> Iterator[Problem]:
+    """Everything that one part of the spec says about another."""
+    data = document.data
+    if not isinstance(data, dict):
+        return
+    for path in (("sources",), ("cleaning",), ("checks",), ("gates",), ("eval", "prompts")):
+        yield from _unique(path, [_id(item) for item in _list(data, *path)])
+    yield from _unique(("eval", "graders"), [_id(item) or _name(item) for item in _list(data, "eval", "graders")])
+    yield from _split(data)
+    yield from _prompts(data)
+    yield from _graders(data)
+    yield from _gates(data)
+    yield from _waivers(data)
+
+
+def secrets(document: Document, registry: Registry) -> Iterator[Problem]:
+    """References that are misspelt, in keys, or secrets where they would end up in a file or a digest."""
+    for path, text, is_key in _texts(document.data, ()):
+        text = text if is_key else document.written.get(path, text)
+        for match in REFERENCE.finditer(text):
+            if is_key:
+                message = f"a reference in a key is not replaced: {match[0][:60]}"
+                yield Problem(message=message, hint="references work in values only", path=path, on="key")
+            elif not SECRET.fullmatch(match[0]) and not ENV.fullmatch(match[0]):
+                message = f"misspelt reference: {match[0][:60]}"
+                yield Problem(message=message, hint="write ${env:NAME} or ${secret:NAME}", path=path)
+        if not is_key and SECRET.search(text):
+            yield from _misplaced(path, registry, document.data)
+
+
+def _texts(value: Any, path: SpecPath) -> Iterator[tuple[SpecPath, str, bool]]:
+    """(path, text, whether it is a key) of every text in the document."""
+    if isinstance(value, str):
+        yield path, value, False
+    elif isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from _texts(entry, (*path, index))
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield (*path, key), key, True
+            yield from _texts(entry, (*path, key))
+
+
+def _misplaced(path: SpecPath, registry: Registry, data: Any) -> Iterator[Problem]:
+    """A secret may stand in a text option (no path) of what talks to others; anywhere else it would be kept."""
+    place = place_of(path)
+    if place is None or len(path) < place[1] + 2:
+        yield Problem(
+            message="a secret cannot stand here", hint="secrets work in options, e.g. of a provider", path=path
+        )
+        return
+    kind, start = place
+    title, name = TITLES[kind], str(path[start])
+    if name not in registry.components[kind]:
+        return
+    if kind not in SECRET_KINDS:
+        message = f"a secret cannot stand in the options of a {title}"
+        yield Problem(message=message, hint="it would end up in the data or in a record of the run", path=path)
+    elif not _takes_text(registry.get(kind, name), path[start + 1 :]):
+        message = f"option '{path[start + 1]}' of {title} '{name}' cannot hold a secret"
+        yield Problem(message=message, hint="only options that take plain text can", path=path)
+
+
+def _takes_text(component: Component, path: SpecPath) -> bool:
+    """Whether the option is declared as text, and is not a path: paths and untyped values are kept in records."""
+    schema = msgspec.json.schema(component.options)
+    definitions = schema["$defs"]
+    found: list[Mapping[str, Any]] = [schema]
+    for part in (*path, None):
+        found = [flat for one in found for flat in _alternatives(one, definitions)]
+        if part is not None:
+            found = [inner for one in found if (inner := _inner(one, part)) is not None]
+    return any(one.get("type") == "string" and PATH_MARK not in one for one in found)
+
+
+def _alternatives(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if "$ref" in schema:
+        yield from _alternatives(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    elif "anyOf" in schema:
+        for one in schema["anyOf"]:
+            yield from _alternatives(one, definitions)
+    else:
+        yield schema
+
+
+def _inner(schema: Mapping[str, Any], part: str | int) -> Mapping[str, Any] | None:
+    if isinstance(part, int):
+        inner = schema.get("items")
+    else:
+        inner = schema.get("properties", {}).get(part, schema.get("additionalProperties"))
+    return inner if isinstance(inner, Mapping) else None
+
+
+def _get(data: Any, *path: str) -> Any:
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _list(data: Any, *path: str) -> list[Any]:
+    found = _get(data, *path)
+    return found if isinstance(found, list) else []
+
+
+def _id(item: Any) -> str:
+    found = _get(item, "id")
+    return found if isinstance(found, str) else ""
+
+
+def _name(item: Any) -> str:
+    """The component that an item names."""
+    if isinstance(item, str):
+        return item
+    return next((key for key in item if key not in RESERVED), "") if isinstance(item, dict) else ""
+
+
+def _unique(path: SpecPath, ids: list[str]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for index, identity in enumerate(ids):
+        if identity in first:
+            message = f"two items of '{path[-1]}' are called '{identity}': items {first[identity] + 1} and {index + 1}"
+            yield Problem(message=message, hint="give each an `id` of its own", path=(*path, index, "id"))
+        elif identity:
+            first[identity] = index
+
+
+def _split(data: Mapping[str, Any]) -> Iterator[Problem]:
+    split = _get(data, "split")
+    sides = {side: _get(split, side) for side in SIDES}
+    named = {side: value for side, value in sides.items() if isinstance(value, str)}
+    ids = [identity for identity in map(_id, _list(data, "sources")) if identity]
+    for side, name in named.items():
+        if name not in ids:
+            hint = did_you_mean(name, ids) or "give that source an `id`, or write a share such as 0.1"
+            yield Problem(message=f"no source has the id '{name}'", hint=hint, path=("split", side))
+    if len(named) == 2 and len(set(named.values())) == 1:
+        message = "validation and test are the same source"
+        yield Problem(message=message, hint="what is tuned on would be what is tested on", path=("split", "test"))
+    elif named and set(named.values()) >= set(ids) and len(_list(data, "sources")) == len(set(named.values())):
+        message = "no source is left to train on"
+        yield Problem(message=message, hint="add one, or split by share, e.g. `test: 0.2`", path=("split",), on="key")
+    shares = [value for value in sides.values() if isinstance(value, int | float) and not isinstance(value, bool)]
+    if sum(shares) >= 1 and all(0 <= share < 1 for share in shares):
+        message = f"validation and test together take {sum(shares):g} of the rows: nothing is left to train on"
+        yield Problem(message=message, hint="their sum must be below 1", path=("split",), on="key")
+
+
+def _prompts(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for index, prompt in enumerate(_list(data, "eval", "prompts")):
+        side = _get(prompt, SPLIT_PROMPTS)
+        if side in SIDES and not _get(data, "split", side):
+            hint = f"add `split: {{{side}: 0.2}}`, or name a source"
+            path = ("eval", "prompts", index, SPLIT_PROMPTS)
+            yield Problem(message=f"the prompts are the {side} split, and there is none", hint=hint, path=path)
+
+
+def _graders(data: Mapping[str, Any]) -> Iterator[Problem]:
+    graders = _list(data, "eval", "graders")
+    if graders and all(_get(grader, "weight") == 0 for grader in graders):
+        path = ("eval", "graders")
+        yield Problem(message="every grader has weight 0: none decides", hint="raise one", path=path, on="key")
+    temperature = _get(data, "eval", "generation", "temperature") or 0
+    repeat = _get(data, "eval", "repeat")
+    if isinstance(repeat, int) and repeat > 1 and temperature == 0:
+        message = f"each prompt is asked {repeat} times with greedy decoding: the answers will not differ"
+        hint = "set `generation: {temperature: 0.7}`, or remove `repeat`"
+        yield Problem(message=message, hint=hint, path=("eval", "repeat"), severity="warning")
+
+
+def _gates(data: Mapping[str, Any]) -> Iterator[Problem]:
+    gates = _list(data, "gates")
+    if gates and "eval" not in data:
+        hint = "add `eval:` with prompts and graders"
+        yield Problem(message="gates judge an evaluation, and there is none", hint=hint, path=("gates",), on="key")
+    elif _measured_once(data):
+        for index, gate in enumerate(gates):
+            if _name(gate) == "consistency" or _get(gate, "gain", "metric") == "consistency":
+                message = "consistency is not measured, so this gate can never pass"
+                hint = "set `eval: {repeat: 3, generation: {temperature: 0.7}}`, or more"
+                yield Problem(message=message, hint=hint, path=("gates", index))
+
+
+def _measured_once(data: Mapping[str, Any]) -> bool:
+    """Whether answers cannot differ between repeats: there is one, or decoding is greedy."""
+    repeat, temperature = _get(data, "eval", "repeat"), _get(data, "eval", "generation", "temperature")
+    return repeat in (None, 1) or temperature in (None, 0)
+
+
+def _waivers(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for index, check in enumerate(_list(data, "checks")):
+        until = _get(check, "waive", "until")
+        if not isinstance(until, str):
+            continue
+        path = ("checks", index, "waive", "until")
+        try:
+            day = datetime.date.fromisoformat(until)
+        except ValueError:
+            yield Problem(message=f"'{until[:20]}' is not a day", hint="write year-month-day", path=path)
+            continue
+        if day < datetime.date.today():
+            hint = "mend the data and remove the waiver, or have it renewed"
+            yield Problem(message=f"this waiver ended on {until}", hint=hint, path=path)

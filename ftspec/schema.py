@@ -1,0 +1,349 @@
+"""One JSON Schema (2020-12) out of what is installed; a document checked against it; a Spec out of a sound document.
+
+There is no `oneOf`, and `anyOf` of msgspec's becomes a chain of `if` by type, because with either of them a validator
+can only say "not valid under any": this way every fault has its own path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from ftspec import requires, violations
+from ftspec.components import KINDS, Component, Kind
+from ftspec.document import Document
+from ftspec.errors import Path as SpecPath
+from ftspec.errors import Problem
+from ftspec.provider import Generation, Method, ModelRef
+from ftspec.references import secret_names
+from ftspec.registry import Loaded, Registry
+from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
+from ftspec.spec import Eval, Item, Spec, Split, Waiver
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+URN = "urn:ftspec"
+DEFAULT = "sft"
+
+
+def compose(registry: Registry) -> Schema:
+    """The schema of every spec that the installed plugins allow: a bundle whose fragments have an `$id` each."""
+    fragments = _Fragments(registry)
+    definitions: dict[str, Schema] = {}
+    for kind in KINDS:
+        definitions[kind] = _item(kind, registry.components[kind])
+        for name, loaded in sorted(registry.components[kind].items()):
+            definitions[f"{kind}.{name}"] = fragments.component(loaded)
+    definitions["prompt"] = _prompt(definitions["source"])
+    selectors = [_selector(name, methods, fragments, definitions) for name, methods in _methods(registry)]
+    return {
+        "$schema": DIALECT,
+        "$id": f"{URN}:spec",
+        "title": "ftspec spec",
+        "description": "What a model should learn, from which data, on which tuner, and what proves it learned.",
+        "type": "object",
+        "properties": KEYS,
+        "required": list(REQUIRED),
+        "additionalProperties": False,
+        **({"allOf": selectors} if selectors else {}),
+        "$defs": definitions,
+    }
+
+
+def check(document: Document, registry: Registry) -> list[Problem]:
+    """Everything that the schema, the version and `requires` say against the document, not located, in no order."""
+    data = document.data
+    newer = requires.version_problem(data)
+    if newer:
+        return [newer]
+    missing = requires.problems(data)
+    translator = violations.Translator(document, registry)
+    found = translator.problems(_validator()(compose(registry)).iter_errors(data))
+    if missing:
+        # What is unknown now may be known to what is not installed.
+        found = [problem for problem in found if problem not in translator.unknown]
+    return [*missing, *found]
+
+
+def to_spec(document: Document, registry: Registry) -> Spec:
+    """The Spec of a document that `check` and every later stage found sound."""
+    data = document.data
+    items = {place: tuple(_items_at(data, kind, place)) for kind, place in PLACES}
+    method, method_options = method_of(data)
+    evaluation = data.get("eval")
+    return Spec(
+        version=data["version"],
+        name=data["name"],
+        folder=document.file.absolute().parent,
+        file=document.file,
+        requires=tuple(data.get("requires", ())),
+        sources=items["sources", "*"],
+        cleaning=items["cleaning", "*"],
+        format=next(iter(items["format",]), None),
+        split=msgspec.convert(data.get("split", {}), Split),
+        checks=items["checks", "*"],
+        provider=items["provider",][0],
+        model=model_of(data, document),
+        method=method,
+        method_options=method_options,
+        hyperparameters=data.get("hyperparameters", {}),
+        eval=None if evaluation is None else _eval(evaluation, items),
+        gates=items["gates", "*"],
+        engine=next(iter(items["engine",]), None),
+        secrets=tuple(sorted(secret_names(data))),
+    )
+
+
+def items(data: Any) -> Iterator[Item]:
+    """Every item of the document that has an item's shape, in the order of a run; sides of the split are left out."""
+    for kind, place in PLACES:
+        yield from _items_at(data, kind, place)
+
+
+def method_of(data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(name, options) of a sound document's method."""
+    method = data.get("method", DEFAULT)
+    return (method, {}) if isinstance(method, str) else next(iter(method.items()))
+
+
+def model_of(data: Mapping[str, Any], document: Document) -> ModelRef:
+    """The base model; one that is written as a path becomes an absolute one."""
+    model = data["model"]
+    reference = ModelRef(id=model) if isinstance(model, str) else ModelRef(**model)
+    if is_path(reference.id):
+        folder = document.file.absolute().parent / reference.id
+        return msgspec.structs.replace(reference, id=str(folder.resolve()))
+    return reference
+
+
+def is_path(model: str) -> bool:
+    """Whether a model's id is written as a path, and not as a name."""
+    return model.startswith(("./", "../", "/")) or model in {".", ".."}
+
+
+def _eval(data: Mapping[str, Any], items: Mapping[SpecPath, tuple[Item, ...]]) -> Eval:
+    sources = {item.path: item for item in items["eval", "prompts", "*"]}
+    prompts = (sources.get(("eval", "prompts", i)) or prompt["split"] for i, prompt in enumerate(data["prompts"]))
+    generation = msgspec.convert(data.get("generation", {}), Generation)
+    return Eval(
+        prompts=tuple(prompts),
+        graders=items["eval", "graders", "*"],
+        generation=generation,
+        repeat=data.get("repeat", 1),
+        seed=data.get("seed", 0),
+    )
+
+
+def _items_at(data: Any, kind: Kind, place: SpecPath) -> Iterator[Item]:
+    found: list[tuple[Any, SpecPath]] = [(data, ())]
+    for part in place:
+        found = list(_step(found, part))
+    for value, path in found:
+        item = _as_item(value, kind, path)
+        if item is not None and not (path[:2] == ("eval", "prompts") and item.name == SPLIT_PROMPTS):
+            yield item
+
+
+def _step(found: Iterable[tuple[Any, SpecPath]], part: str | int) -> Iterator[tuple[Any, SpecPath]]:
+    for value, path in found:
+        if part == "*" and isinstance(value, list):
+            yield from ((entry, (*path, index)) for index, entry in enumerate(value))
+        elif isinstance(value, dict) and part in value:
+            yield value[part], (*path, part)
+
+
+def _as_item(value: Any, kind: Kind, path: SpecPath) -> Item | None:
+    if isinstance(value, str):
+        return Item(kind=kind, name=value, path=path)
+    if not isinstance(value, dict):
+        return None
+    names = [key for key in value if key not in SIBLINGS[kind]]
+    if len(names) != 1:
+        return None
+    name, options = names[0], value[names[0]]
+    if not isinstance(options, dict) and name != SPLIT_PROMPTS:
+        return None
+    siblings = {key: entry for key, entry in value.items() if key != name}
+    try:
+        waive = msgspec.convert(siblings.pop("waive", None), Waiver | None)
+        return Item(kind=kind, name=name, options=dict(options) if options else {}, path=path, waive=waive, **siblings)
+    except (msgspec.ValidationError, ValueError):
+        return None
+
+
+@cache
+def _validator() -> Callable[[Schema], Any]:
+    """Draft 2020-12, but 3.0 is not an integer: msgspec refuses it too."""
+    from jsonschema import Draft202012Validator, validators
+
+    checker = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    extend: Any = validators.extend  # not annotated there
+    made: Callable[[Schema], Any] = extend(Draft202012Validator, type_checker=checker)
+    return made
+
+
+def _item(kind: Kind, components: Mapping[str, Loaded]) -> Schema:
+    """A bare name, or exactly one component's key and siblings."""
+    names = sorted(components)
+    siblings = SIBLINGS[kind]
+    return {
+        "title": TITLES[kind],
+        "if": {"type": "object"},
+        "then": {
+            "properties": {**{name: {"$ref": f"#/$defs/{kind}.{name}"} for name in names}, **siblings},
+            "additionalProperties": False,
+            "not": {"propertyNames": {"enum": list(siblings)}},
+            "dependentSchemas": {name: {"propertyNames": {"enum": [name, *siblings]}} for name in names},
+        },
+        "else": {
+            "if": {"type": "string"},
+            "then": {"enum": [name for name in names if not components[name].component.needs_options]},
+            "else": {"type": ["string", "object"]},
+        },
+    }
+
+
+def _prompt(source: Schema) -> Schema:
+    """A source, or a side of the split."""
+    split = {"enum": ["test", "validation"], "description": "A side of the split."}
+    then = source["then"]
+    dependent = {**then["dependentSchemas"], SPLIT_PROMPTS: {"propertyNames": {"enum": [SPLIT_PROMPTS]}}}
+    then = {**then, "properties": {SPLIT_PROMPTS: split, **then["properties"]}, "dependentSchemas": dependent}
+    return {**source, "title": "prompts", "then": then}
+
+
+def _methods(registry: Registry) -> Iterator[tuple[str, Mapping[str, Method]]]:
+    for name, loaded in sorted(registry.components["provider"].items()):
+        yield name, getattr(loaded.component.factory, "methods", {})
+
+
+def _selector(provider: str, methods: Mapping[str, Method], fragments: _Fragments, definitions: Schema) -> Schema:
+    """What `method` and `hyperparameters` hold with this provider.
+
+    `required` stands inside the `if`: without it the `if` is true for a spec that has no provider at all.
+    """
+    by_method = []
+    for method, shape in methods.items():
+        key = f"provider.{provider}.{method}"
+        definitions[f"{key}.options"] = fragments.struct(shape.options, f"{provider}:{method}:options")
+        hyperparameters = fragments.struct(shape.hyperparameters, f"{provider}:{method}:hyperparameters")
+        definitions[f"{key}.hyperparameters"] = hyperparameters
+        by_method.append(
+            {
+                "if": {"properties": {"method": _named(method)}, "required": [] if method == DEFAULT else ["method"]},
+                "then": {
+                    "properties": {"hyperparameters": {"$ref": f"#/$defs/{key}.hyperparameters"}},
+                    "required": ["hyperparameters"] if hyperparameters.get("required") else [],
+                },
+            }
+        )
+    return {
+        "if": {"properties": {"provider": _named(provider)}, "required": ["provider"]},
+        "then": {
+            "properties": {"method": _method(provider, methods, definitions)},
+            "required": [] if DEFAULT in methods else ["method"],
+            **({"allOf": by_method} if by_method else {}),
+        },
+    }
+
+
+def _method(provider: str, methods: Mapping[str, Method], definitions: Mapping[str, Schema]) -> Schema:
+    """A bare method, where it needs no options, or one method with options."""
+    options = {method: f"provider.{provider}.{method}.options" for method in methods}
+    return {
+        "if": {"type": "object"},
+        "then": {
+            "properties": {method: {"$ref": f"#/$defs/{key}"} for method, key in options.items()},
+            "additionalProperties": False,
+        },
+        "else": {
+            "if": {"type": "string"},
+            "then": {"enum": [method for method, key in options.items() if not definitions[key].get("required")]},
+        },
+    }
+
+
+def _named(name: str) -> Schema:
+    """True of the bare name and of an item with that key; only ever stands inside an `if`, where it reports nothing."""
+    return {"if": {"type": "object"}, "then": {"required": [name]}, "else": {"const": name}}
+
+
+class _Fragments:
+    """JSON Schemas of option structs, self-contained: no reference leaves a fragment, so its `$id` changes nothing."""
+
+    def __init__(self, registry: Registry) -> None:
+        structs = [loaded.component.options for loaded in registry.all()]
+        for _, methods in _methods(registry):
+            structs += [struct for method in methods.values() for struct in (method.hyperparameters, method.options)]
+        self.structs = list(dict.fromkeys(structs))
+        schemas, self.definitions = msgspec.json.schema_components(self.structs)
+        self.schemas = dict(zip(self.structs, schemas, strict=True))
+
+    def component(self, loaded: Loaded) -> Schema:
+        component: Component = loaded.component
+        schema = self.struct(component.options, f"{component.kind}:{component.name}")
+        return {**schema, "title": component.name, "description": component.description}
+
+    def struct(self, struct: type[msgspec.Struct], identity: str) -> Schema:
+        schema = self._inline(self.schemas[struct], ())
+        return {"$id": f"{URN}:{identity}", **schema}
+
+    def _inline(self, schema: Any, seen: tuple[str, ...]) -> Any:
+        if isinstance(schema, list):
+            return [self._inline(entry, seen) for entry in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            if name in seen:
+                return {}  # a recursive type: what is inside is looked at when the options are converted
+            rest = {key: value for key, value in schema.items() if key != "$ref"}
+            return {**self._inline(self.definitions[name], (*seen, name)), **rest}
+        made = {key: self._inline(value, seen) for key, value in schema.items() if key != "discriminator"}
+        if "properties" in made:
+            made.setdefault("additionalProperties", False)
+        return _chain(made) if "anyOf" in made else made
+
+
+def _chain(schema: Schema) -> Schema:
+    """`anyOf` as `if: type → then`, one alternative after the other; at the end the error names all the types."""
+    alternatives = [flat for one in schema.pop("anyOf") for flat in _flat(one)]
+    types = [kind for one in alternatives for kind in _types(one)]
+    chain: Schema = {"type": list(dict.fromkeys(types))} if types else {}
+    for one in reversed(alternatives):
+        if set(one) - {"type"}:
+            chain = {"if": _test(one), "then": one, "else": chain}
+    return {**schema, **chain}
+
+
+def _flat(schema: Schema) -> Iterator[Schema]:
+    """The alternatives of a chain that was made of an inner `anyOf`."""
+    while "if" in schema and "then" in schema:
+        yield schema["then"]
+        schema = schema["else"]
+    if "type" in schema and isinstance(schema["type"], list):
+        yield from ({"type": kind} for kind in schema["type"])
+    elif schema:
+        yield schema
+
+
+def _types(schema: Schema) -> list[str]:
+    if "type" in schema:
+        return [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
+    names = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
+    return [names[type(value)] for value in schema.get("enum", ())]
+
+
+def _test(schema: Schema) -> Schema:
+    """What tells this alternative from the others: its type, and for tagged structs the tag."""
+    tags = {
+        key: value
+        for key, value in schema.get("properties", {}).items()
+        if key in schema.get("required", ()) and len(value.get("enum", ())) == 1
+    }
+    test: Schema = {"type": list(dict.fromkeys(_types(schema)))} if _types(schema) else {}
+    return {**test, "properties": tags, "required": list(tags)} if tags else test

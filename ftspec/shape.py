@@ -1,0 +1,271 @@
+"""The keys of a spec that core itself knows, as JSON Schema: where items stand, and what may stand beside a component.
+
+A declaration table: titles, bounds, defaults and descriptions here are what editors, the reference page and error
+messages show.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftspec.components import Kind
+from ftspec.errors import Path as SpecPath
+
+VERSION = 1
+Schema = dict[str, Any]
+
+PLACES: tuple[tuple[Kind, SpecPath], ...] = (
+    ("source", ("sources", "*")),
+    ("cleaner", ("cleaning", "*")),
+    ("format", ("format",)),
+    ("check", ("checks", "*")),
+    ("provider", ("provider",)),
+    ("source", ("eval", "prompts", "*")),
+    ("grader", ("eval", "graders", "*")),
+    ("gate", ("gates", "*")),
+    ("engine", ("engine",)),
+)
+"""Where items stand; `*` is an index."""
+
+TITLES: dict[Kind, str] = {
+    "source": "source",
+    "cleaner": "cleaning step",
+    "format": "format",
+    "check": "check",
+    "provider": "provider",
+    "grader": "grader",
+    "gate": "gate",
+    "engine": "engine",
+}
+
+SPLIT_PROMPTS = "split"
+"""`- split: test` among the prompts names a side of the split; everything else there is a source."""
+
+_ID = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+    "description": "What reports and other keys call it: letters, digits, '.', '_' and '-'.",
+}
+_ON_ERROR = {
+    "enum": ["fail", "drop"],
+    "default": "fail",
+    "description": "What happens to a row that this cannot read or change: the run fails, or the row is dropped.",
+}
+_NEGATE = {"type": "boolean", "default": False, "description": "Turn the verdict around."}
+_SEVERITY = {
+    "enum": ["error", "warning"],
+    "default": "error",
+    "description": "Whether it stops the run (or fails it), or is only reported.",
+}
+_WAIVE = {
+    "type": "object",
+    "description": "Accept what the check finds, for a reason and until a day; after that day it fails again.",
+    "properties": {
+        "reason": {"type": "string", "minLength": 1, "description": "Why the findings are acceptable."},
+        "owner": {"type": "string", "minLength": 1, "description": "Who answers for it."},
+        "until": {
+            "type": "string",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+            "description": "The last day it holds, as year-month-day.",
+        },
+    },
+    "required": ["reason", "owner", "until"],
+    "additionalProperties": False,
+}
+_WEIGHT = {
+    "type": "number",
+    "minimum": 0,
+    "default": 1.0,
+    "description": "How much the grader counts; one of weight 0 is reported and does not decide.",
+}
+
+SIBLINGS: dict[Kind, dict[str, Schema]] = {
+    "source": {"id": _ID, "on_error": _ON_ERROR},
+    "cleaner": {"id": _ID, "on_error": _ON_ERROR},
+    "format": {"on_error": _ON_ERROR},
+    "check": {"id": _ID, "severity": _SEVERITY, "waive": _WAIVE},
+    "provider": {},
+    "grader": {"id": _ID, "weight": _WEIGHT, "negate": _NEGATE},
+    "gate": {"id": _ID, "severity": _SEVERITY, "negate": _NEGATE},
+    "engine": {},
+}
+"""What may stand beside a component's key, per kind."""
+
+RESERVED = ("id", "weight", "negate", "severity", "on_error", "waive")
+"""Names that no component may have."""
+
+_SHARE = {
+    "if": {"type": "string"},
+    "then": {"minLength": 1},
+    "else": {"type": ["number", "string"], "minimum": 0, "exclusiveMaximum": 1},
+    "default": 0.0,
+}
+
+_SPLIT: Schema = {
+    "type": "object",
+    "description": "How rows are divided. Sides follow from a source row's content, so a row never changes sides.",
+    "properties": {
+        "validation": {
+            **_SHARE,
+            "description": "Share of rows for validation during training, or the `id` of a source that is all of it.",
+        },
+        "test": {**_SHARE, "description": "Share of rows held out for `eval`, or the `id` of a source."},
+        "seed": {"type": "integer", "default": 0, "description": "Another seed divides the rows differently."},
+        "by": {
+            "type": "string",
+            "default": "",
+            "description": "A column whose equal values stay on one side, e.g. `conversation_id`; else the whole row.",
+        },
+    },
+    "additionalProperties": False,
+}
+
+_GENERATION: Schema = {
+    "type": "object",
+    "description": "How answers are sampled, from base and tuned model alike.",
+    "properties": {
+        "temperature": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 2,
+            "default": 0.0,
+            "description": "0 is greedy decoding.",
+        },
+        "max_tokens": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 256,
+            "description": "The longest answer, in tokens.",
+        },
+        "top_p": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 1,
+            "default": 1.0,
+            "description": "Sample from the smallest set of tokens that has this much of the probability.",
+        },
+        "stop": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "default": [],
+            "description": "Texts that end an answer.",
+        },
+    },
+    "additionalProperties": False,
+}
+
+_EVAL: Schema = {
+    "type": "object",
+    "description": "What base and tuned model are asked, and how answers are graded.",
+    "properties": {
+        "prompts": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"$ref": "#/$defs/prompt"},
+            "description": "Sides of the split (`- split: test`) or sources.",
+        },
+        "graders": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"$ref": "#/$defs/grader"},
+            "description": "An answer passes when every grader of weight above 0 passes it.",
+        },
+        "generation": _GENERATION,
+        "repeat": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1000,
+            "default": 1,
+            "description": "How often each prompt is asked; consistency needs 2 or more.",
+        },
+        "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Where sampling starts."},
+    },
+    "required": ["prompts", "graders"],
+    "additionalProperties": False,
+}
+
+_MODEL: Schema = {
+    "description": "The base model: the provider's name for it, a hub id, or a folder (`./folder`).",
+    "if": {"type": "object"},
+    "then": {
+        "properties": {
+            "id": {"type": "string", "minLength": 1, "description": "Name, hub id or folder."},
+            "revision": {"type": "string", "minLength": 1, "description": "A commit or tag of the hub."},
+        },
+        "required": ["id"],
+        "additionalProperties": False,
+    },
+    "else": {"type": ["string", "object"], "minLength": 1},
+}
+
+_METHOD: Schema = {
+    "description": "How to train, by name, or with options as in `{dpo: {beta: 0.1}}`.",
+    "default": "sft",
+    "if": {"type": "object"},
+    "then": {"minProperties": 1, "maxProperties": 1},
+    "else": {"type": ["string", "object"]},
+}
+
+KEYS: dict[str, Schema] = {
+    "version": {"const": VERSION, "description": "The version of the spec format."},
+    "name": {**_ID, "description": "What runs, reports and models are called: letters, digits, '.', '_' and '-'."},
+    "requires": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "default": [],
+        "description": 'Distributions that must be installed, e.g. `"ftspec-local>=0.1"`; looked at before all else.',
+    },
+    "sources": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"$ref": "#/$defs/source"},
+        "description": "Where rows come from, in order.",
+    },
+    "cleaning": {
+        "type": "array",
+        "items": {"$ref": "#/$defs/cleaner"},
+        "default": [],
+        "description": "Steps that change or drop rows, in order.",
+    },
+    "format": {
+        "$ref": "#/$defs/format",
+        "description": "How a row becomes messages; not needed where rows already hold `messages`.",
+    },
+    "split": _SPLIT,
+    "checks": {
+        "type": "array",
+        "items": {"$ref": "#/$defs/check"},
+        "default": [],
+        "description": "What must hold of the formatted data before anything is trained.",
+    },
+    "provider": {"$ref": "#/$defs/provider", "description": "The tuner."},
+    "model": _MODEL,
+    "method": _METHOD,
+    "hyperparameters": {
+        "type": "object",
+        "default": {},
+        "description": "What the provider takes for the method, with its bounds.",
+    },
+    "eval": _EVAL,
+    "gates": {
+        "type": "array",
+        "items": {"$ref": "#/$defs/gate"},
+        "default": [],
+        "description": "What the evaluation must show; a gate that says no ends the run with exit code 4.",
+    },
+    "engine": {"$ref": "#/$defs/engine", "description": "What runs the per-batch part of the pipeline."},
+}
+REQUIRED = ("version", "name", "sources", "provider", "model")
+STAGES = "stages"
+"""Reserved for chains of methods (sft, then dpo)."""
+
+
+def place_of(path: SpecPath) -> tuple[Kind, int] | None:
+    """The kind of the item that the path is in (or at), and how long the item's own path is."""
+    for kind, pattern in PLACES:
+        if len(path) >= len(pattern) and all(
+            isinstance(part, int) if wanted == "*" else part == wanted
+            for part, wanted in zip(path, pattern, strict=False)
+        ):
+            return kind, len(pattern)
+    return None

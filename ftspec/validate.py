@@ -1,0 +1,245 @@
+"""From a spec file to a Spec, or to everything that is wrong with it: all stages that can be judged, in file order."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from ftspec import crosscheck, items, problems, references, requires, schema
+from ftspec import document as yaml_document
+from ftspec import overrides as changes
+from ftspec.components import Component
+from ftspec.document import Document
+from ftspec.errors import FtspecError, Problem, SpecError
+from ftspec.errors import Path as SpecPath
+from ftspec.violations import did_you_mean
+from ftspec.provider import Request
+from ftspec.references import mask, secret_names
+from ftspec.registry import Registry
+from ftspec.shape import TITLES
+from ftspec.spec import Item, Spec
+
+TUNER_KEYS = {"provider", "model", "method", "hyperparameters"}
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A sound spec, the document it came from, and what is worth a warning."""
+
+    spec: Spec
+    document: Document
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_spec(file: Path, registry: Registry, overrides: Iterable[str] = ()) -> Loaded:
+    """Read, check and freeze a spec; offline, with every secret unset. Raises SpecError with every problem."""
+    document, missing = _read(file, overrides)
+    found = [*document.problems, *missing]
+    if document.usable:
+        found += _check(document, registry, found)
+    found = problems.in_order(_masked(document.locate(problem)) for problem in found)
+    if any(problem.severity == "error" for problem in found):
+        raise SpecError(found, document)
+    return Loaded(schema.to_spec(document, registry), document, tuple(found))
+
+
+def _read(file: Path, overrides: Iterable[str]) -> tuple[Document, list[Problem]]:
+    """The document with overrides and environment in it, and what of the environment is not set."""
+    document = yaml_document.read(file)
+    if not document.usable:
+        return document, []
+    document = changes.apply(document, overrides)
+    filled = references.fill_environment(document.data)
+    # From here on nothing that is printed can show a secret's value, also when it came in as an environment variable.
+    mask.names.update(secret_names(filled.value))
+    missing = [
+        Problem(message=f"environment variable {name} is not set", hint=f"set it, e.g. `export {name}=...`", path=path)
+        for path, name in filled.missing
+    ]
+    return msgspec.structs.replace(document, data=filled.value, written=filled.written), missing
+
+
+def _masked(problem: Problem) -> Problem:
+    return msgspec.structs.replace(problem, message=mask(problem.message), hint=mask(problem.hint))
+
+
+class _Stage(msgspec.Struct, frozen=True):
+    """What a stage looks at: the document, what is installed, and the items that nothing is known to be wrong with."""
+
+    document: Document
+    registry: Registry
+    sound: list[Item]
+    faulty: set[SpecPath]
+
+    @property
+    def folder(self) -> Path:
+        return self.document.file.absolute().parent
+
+
+def _check(document: Document, registry: Registry, earlier: list[Problem]) -> list[Problem]:
+    """What every stage says; none speaks about a place that an earlier one has already complained about."""
+    newer = requires.version_problem(document.data)
+    if newer:
+        return [newer]
+    found: list[Problem] = []
+    for stage in (_schema, _cross, _rules, _files, _model, _tuner):
+        faults = [problem for problem in (*earlier, *found) if problem.severity == "error"]
+        sound = _sound_items(document, registry, faults)
+        found += _apart(stage(_Stage(document, registry, sound, {problem.path for problem in faults})), faults)
+    return found
+
+
+def _schema(stage: _Stage) -> Iterable[Problem]:
+    return schema.check(stage.document, stage.registry)
+
+
+def _cross(stage: _Stage) -> Iterator[Problem]:
+    yield from crosscheck.secrets(stage.document, stage.registry)
+    yield from crosscheck.names(stage.document)
+
+
+def _apart(found: Iterable[Problem], earlier: Iterable[Problem]) -> list[Problem]:
+    """The problems that do not lie at or below the place of an earlier one."""
+    taken = {problem.path for problem in earlier if problem.path}
+    return [
+        problem for problem in found if not any(problem.path[:end] in taken for end in range(1, len(problem.path) + 1))
+    ]
+
+
+def _sound_items(document: Document, registry: Registry, faults: list[Problem]) -> list[Item]:
+    """The items that nothing is known to be wrong with."""
+    at = [problem.path for problem in faults]
+    return [
+        item
+        for item in schema.items(document.data)
+        if item.name in registry.components[item.kind]
+        and not any(path[: len(item.path)] == item.path or path == item.path[: len(path)] for path in at if path)
+    ]
+
+
+def _rules(stage: _Stage) -> Iterator[Problem]:
+    """Each component's own rules about what does not go together, with defaults filled in."""
+    for item in stage.sound:
+        component = stage.registry.get(item.kind, item.name)
+        try:
+            options = component.convert(item.options)
+            said = [entry for rule in component.rules for entry in rule(options)]
+        except msgspec.ValidationError as error:
+            yield _not_convertible(item, error)
+        except Exception as error:  # a plugin's rule must not take `validate` along
+            yield _broken(item, stage.registry, error)
+        else:
+            yield from (
+                Problem(
+                    message=f"{TITLES[item.kind]} '{item.name}': {message}",
+                    hint="see `ftspec plugins show " + item.name + "`",
+                    path=_inside(item, path),
+                )
+                for path, message in said
+            )
+
+
+def _inside(item: Item, path: SpecPath) -> SpecPath:
+    return (*item.path, item.name, *path)
+
+
+def _not_convertible(item: Item, error: Exception) -> Problem:
+    message = f"{TITLES[item.kind]} '{item.name}': {error}"
+    return Problem(message=message, hint=f"see `ftspec plugins show {item.name}`", path=item.path)
+
+
+def _broken(item: Item, registry: Registry, error: Exception) -> Problem:
+    if isinstance(error, FtspecError):
+        return Problem(message=f"{TITLES[item.kind]} '{item.name}': {error.message}", hint=error.hint, path=item.path)
+    origin = registry.components[item.kind][item.name].origin
+    message = f"{TITLES[item.kind]} '{item.name}' cannot judge these options: {type(error).__name__}: {error}"
+    return Problem(message=message, hint=f"report it to the authors of {origin}", path=item.path)
+
+
+def _files(stage: _Stage) -> Iterator[Problem]:
+    """Every file that an option names must exist; a glob must match at least one."""
+    document, folder = stage.document, stage.folder
+    for item in stage.sound:
+        for path, text in _paths(item, stage.registry.get(item.kind, item.name)):
+            where = _inside(item, path)
+            # What the environment says is not shown, only the reference to it.
+            written = document.written.get(where, text)
+            if not text:
+                yield Problem(message="the path is empty", hint="name a file, relative to the spec", path=where)
+            elif not _exists(folder, text):
+                yield Problem(message=f"no such file: {written}", hint=_file_hint(folder, text, document), path=where)
+
+
+def _paths(item: Item, component: Component) -> list[tuple[SpecPath, str]]:
+    try:
+        return list(items.paths(item.options, component))
+    except msgspec.ValidationError:
+        return []  # `_rules` says so
+
+
+def _exists(folder: Path, text: str) -> bool:
+    if os.path.exists(folder / text):  # noqa: PTH110  # unlike Path.exists it takes any text without raising
+        return True
+    matches = glob.iglob(text, root_dir=folder, recursive=True)  # noqa: PTH207  # Path.glob refuses absolute patterns
+    return glob.has_magic(text) and next(matches, None) is not None
+
+
+def _file_hint(folder: Path, text: str, document: Document) -> str:
+    if glob.has_magic(text):
+        return "the pattern matches nothing; it is relative to the spec"
+    parent, name = os.path.split(folder / text)
+    try:
+        near = did_you_mean(name, os.listdir(parent))  # noqa: PTH208  # names only
+    except OSError:
+        near = ""
+    return near or f"paths are relative to the spec, in {document.file.parent}"
+
+
+def _model(stage: _Stage) -> Iterator[Problem]:
+    """A model that is written as a path must be there."""
+    document = stage.document
+    model = document.data.get("model") if isinstance(document.data, dict) else None
+    path: SpecPath = ("model", "id") if isinstance(model, dict) else ("model",)
+    name = model.get("id") if isinstance(model, dict) else model
+    if isinstance(name, str) and schema.is_path(name) and not _exists(stage.folder, name):
+        written = document.written.get(path, name)
+        hint = "a folder is relative to the spec; a hub id has no './' or '/' in front"
+        yield Problem(message=f"no such model folder: {written}", hint=hint, path=path)
+
+
+def _tuner(stage: _Stage) -> Iterator[Problem]:
+    """What the provider says about the request; it is built with its secrets left as references."""
+    item = next((item for item in stage.sound if item.kind == "provider"), None)
+    if item is None or any(path[:1] in {(key,) for key in TUNER_KEYS} for path in stage.faulty):
+        return
+    if not isinstance(stage.document.data, dict) or "model" not in stage.document.data:
+        return
+    try:
+        options = items.absolute(item.options, component := stage.registry.get("provider", item.name), stage.folder)
+        yield from component.build(options).problems(_request(stage, item))
+    except Exception as error:  # a plugin must not take `validate` along
+        yield _broken(item, stage.registry, error)
+
+
+def _request(stage: _Stage, provider: Item) -> Request:
+    """The request of what will be the spec, though parts that the tuner never sees may still be faulty."""
+    data, file = stage.document.data, stage.document.file
+    method, method_options = schema.method_of(data)
+    return items.request_of(
+        Spec(
+            version=1,
+            name="",
+            folder=stage.folder,
+            file=file,
+            sources=(),
+            provider=provider,
+            model=schema.model_of(data, stage.document),
+            method=method,
+            method_options=method_options,
+            hyperparameters=data.get("hyperparameters", {}),
+        ),
+        stage.registry,
+    )
