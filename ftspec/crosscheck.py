@@ -15,10 +15,10 @@ from ftspec.components import PATH_MARK, Component
 from ftspec.document import Document
 from ftspec.errors import Path as SpecPath
 from ftspec.errors import Problem
-from ftspec.violations import did_you_mean
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
 from ftspec.shape import RESERVED, SPLIT_PROMPTS, TITLES, place_of
+from ftspec.violations import did_you_mean
 
 SIDES = ("validation", "test")
 SECRET_KINDS = {"source", "provider", "grader", "engine"}

@@ -16,12 +16,12 @@ from ftspec.components import Component
 from ftspec.document import Document
 from ftspec.errors import FtspecError, Problem, SpecError
 from ftspec.errors import Path as SpecPath
-from ftspec.violations import did_you_mean
 from ftspec.provider import Request
 from ftspec.references import mask, secret_names
 from ftspec.registry import Registry
 from ftspec.shape import TITLES
 from ftspec.spec import Item, Spec
+from ftspec.violations import did_you_mean
 
 TUNER_KEYS = {"provider", "model", "method", "hyperparameters"}
 
