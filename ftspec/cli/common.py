@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ftspec import terminal
 
 if TYPE_CHECKING:
+    from ftspec.progress import Progress
     from ftspec.registry import Registry
+    from ftspec.reopen import Opened
     from ftspec.validate import Loaded
 
+F = TypeVar("F", bound=Callable[..., Any])
 STATE = ".ftspec"
 STORE_VARIABLE = "FTSPEC_STORE"
 
@@ -32,7 +36,7 @@ run_argument = click.argument("target", metavar="[SPEC|RUN]", required=False)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 
-def format_option(*more: str) -> Any:
+def format_option(*more: str) -> Callable[[F], F]:
     """`--format text|json`, and whatever else the command can write."""
     return click.option(
         "--format", "format_", type=click.Choice(["text", "json", *more]), default="text", show_default=True,
@@ -40,18 +44,14 @@ def format_option(*more: str) -> Any:
     )  # fmt: skip
 
 
-class Duration(click.ParamType):
-    """`90`, `90s`, `30m`, `2h` → seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(value).strip())
-        if not match:
-            self.fail(f"'{value}' is not a duration; write 90s, 30m or 2h", param, ctx)
-        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+def seconds(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Option callback: `90`, `90s`, `30m`, `2h` → seconds."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())
+    if not match:
+        raise click.BadParameter(f"'{value}' is not a duration; write 90s, 30m or 2h", context, option)
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def load(spec: str, overrides: tuple[str, ...] = ()) -> tuple[Loaded, Registry]:
@@ -70,3 +70,12 @@ def say_json(value: Any) -> None:
     import msgspec
 
     terminal.say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def open_run(target: str | None, store: str | None, progress: Progress | None = None) -> Opened:
+    """The run that the user means, with everything that its steps share."""
+    from ftspec import registry, reopen
+    from ftspec.progress import Quiet
+    from ftspec.stages import Options
+
+    return reopen.open_run(target, registry.load(), Options(store=store, measure=False), progress or Quiet())

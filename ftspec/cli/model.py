@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
-from ftspec.cli.common import format_option, quiet_option, run_argument, say_json, store_option
+from ftspec.cli.common import format_option, open_run, quiet_option, run_argument, say_json, store_option
 from ftspec.cli.drawing import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ftspec.models import Opened
-    from ftspec.progress import Progress
-    from ftspec.provider import Answer, Message
+    from ftspec.models import Chat
 
 
 @click.group("model")
@@ -33,9 +29,8 @@ def show_command(target: str | None, store: str | None, format_: str) -> None:
     """Show the tuned model: what it is, where it is, how it did."""
     from ftspec import models
     from ftspec.cli import views
-    from ftspec.progress import Quiet
 
-    shown = models.show(_open(target, store, Quiet()))
+    shown = models.show(open_run(target, store))
     if format_ == "json":
         say_json(shown)
     else:
@@ -67,14 +62,14 @@ def chat_command(
 
     with progress(quiet) as drawing:
         drawing.phase("starting the model")
-        opened = _open(target, store, drawing)
-        how = models.generation(opened, temperature=temperature, max_tokens=max_tokens)
-        with models.chat(opened, base=base, generation=how) as answer:
+        opened = open_run(target, store, drawing)
+        how = models.generation(opened.site, temperature=temperature, max_tokens=max_tokens)
+        with models.chat(opened, how, base=base) as answer:
             drawing.close()
-            _converse(answer, models.system_prompt(opened) if system is None else system)
+            _converse(answer, models.system_prompt(opened.site) if system is None else system)
 
 
-def _converse(answer: Callable[[list[Message]], Answer], system: str) -> None:
+def _converse(answer: Chat, system: str) -> None:
     from ftspec.provider import Message
 
     interactive = sys.stdin.isatty()
@@ -109,12 +104,5 @@ def export_command(target: str | None, store: str | None, quiet: bool, form: str
 
     with progress(quiet) as drawing:
         drawing.phase(f"exporting ({form})")
-        path = models.export(_open(target, store, drawing), form, out)
+        path = models.export(open_run(target, store, drawing), form, out)
     terminal.say(str(path))
-
-
-def _open(target: str | None, store: str | None, drawing: Progress) -> Opened:
-    from ftspec import models, registry
-    from ftspec.stages import Options
-
-    return models.open_run(target, registry.load(), Options(store=store), drawing)

@@ -10,11 +10,11 @@ import click
 
 from ftspec import terminal
 from ftspec.cli.common import (
-    Duration,
     format_option,
     load,
     quiet_option,
     say_json,
+    seconds,
     set_option,
     spec_argument,
     store_option,
@@ -44,9 +44,10 @@ def plan_command(
     """
     from ftspec import runner
     from ftspec.cli import views
+    from ftspec.stages import Options
 
     loaded, registry = load(spec, overrides)
-    options = runner.Options(store=store, measure=not no_measure)
+    options = Options(store=store, measure=not no_measure)
     with progress(quiet) as drawing:
         planned = runner.plan(loaded, registry, options, drawing)
     if format_ == "json":
@@ -74,7 +75,7 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
 @quiet_option
 @format_option()
 @click.option("--detach", is_flag=True, help="Stop once the job is submitted; `ftspec run` again follows it.")
-@click.option("--wait", type=Duration(), metavar="TIME", help="Follow for so long at most, e.g. 30m, then exit 5.")
+@click.option("--wait", callback=seconds, metavar="TIME", help="Follow for so long at most, e.g. 30m, then exit 5.")
 @click.option(
     "--again", multiple=True, type=click.Choice(AGAIN), metavar="STEP",
     help=f"Do a step again though it is cached: {', '.join(AGAIN)}. Repeatable.",
@@ -99,9 +100,10 @@ def run_command(
     from ftspec import runner
     from ftspec.cli import views
     from ftspec.errors import GateFailed
+    from ftspec.stages import Options
 
     loaded, registry = load(spec, overrides)
-    options = runner.Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit)
+    options = Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit)
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)
     if format_ == "json":

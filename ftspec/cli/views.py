@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ftspec.terminal import duration, one_line, percent, plural, safe, size, style, table
 
 if TYPE_CHECKING:
+    from ftspec.models import Shown
     from ftspec.pipeline import DataResult
-    from ftspec.provider import Estimate
-    from ftspec.records import Evaluation, Interval, Plan, RunInfo, Score, Step, Verdict
+    from ftspec.provider import Estimate, TrainingEvent
+    from ftspec.records import Evaluation, Event, Interval, Plan, RunInfo, Score, Step, Verdict
     from ftspec.runner import Outcome, Planned
     from ftspec.spec import Spec
+    from ftspec.tuning import Status as JobStatus
+    from ftspec.watching import Status
 
 SHOWN_REASONS = 6
-STATES = {"done": "green", "failed": "red", "gate_failed": "red", "cancelled": "yellow", "running": "cyan"}
+STATES = {
+    "done": "green",
+    "failed": "red",
+    "gate_failed": "red",
+    "cancelled": "yellow",
+    "running": "cyan",
+    "detached": "cyan",
+}
 
 
 def plan(spec: Spec, planned: Planned) -> str:
@@ -146,13 +156,72 @@ def runs(found: Iterable[RunInfo]) -> str:
     return table(rows, ("RUN", "STATE", "PHASE", "STARTED", "TOOK", "SPEC"))
 
 
-def status(run: RunInfo, details: Sequence[tuple[str, str]] = ()) -> str:
-    """One run: its state, where it is, since when."""
-    state = style(run.state.replace("_", " "), STATES.get(run.state, "cyan"))
+def status(found: Status) -> str:
+    """One run: its state, where it is, since when, and what its job says."""
+    run = found.run
+    state = style(run.state.replace("_", " "), STATES[run.state])
+    if run.state == "running" and not found.alive:
+        state += style(" (no process of this machine works on it: `ftspec run` continues it)", "yellow")
     facts = [("phase", run.phase), ("started", _ago(run.started)), ("took", _took(run)), ("spec", run.spec)]
-    facts += [*details, ("report", run.report)]
-    lines = [_fact(name, safe(text)) for name, text in facts if text]
-    return "\n".join([f"{style(run.id, 'bold')}: {state}", *lines])
+    facts += [*_job(found.job), ("report", run.report)]
+    return "\n".join([f"{style(run.id, 'bold')}: {state}", *(_fact(name, safe(text)) for name, text in facts if text)])
+
+
+def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
+    if job is None or job.job is None:
+        return
+    raw = f" ({job.raw})" if job.raw and job.raw != job.state else ""
+    yield "job", f"{job.job.id}: {job.state}{raw}"
+    if job.last:
+        yield "last", training(job.last)
+    yield "error", job.error
+    yield "hint", job.hint
+    yield "orphans", ", ".join(orphan.id for orphan in job.orphans)
+
+
+def training(event: TrainingEvent) -> str:
+    """One event of a job: step, message, metrics."""
+    step = f"step {event.step}{f'/{event.total_steps}' if event.total_steps else ''}" if event.step else ""
+    level = event.level if event.level != "info" else ""
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+    return "  ".join(filter(None, [level, step, one_line(event.message, 200), figures]))
+
+
+def decision(event: Event) -> str:
+    """One decision of a run: its kind, and those of its facts that fit on a line."""
+    facts = {name: value for name, value in event.data.items() if isinstance(value, str | int | float) and value != ""}
+    facts.pop("text", None)
+    told = ", ".join(f"{name} {one_line(str(value), 80)}" for name, value in facts.items())
+    return f"{style(event.kind.replace('_', ' '), 'bold')}  {told}".rstrip()
+
+
+def model(shown: Shown) -> str:
+    """The tuned model: what it is, how it was made, how it did, what can be taken away."""
+    facts = [
+        ("run", shown.run),
+        ("base model", shown.model.base.id),
+        ("made by", f"{shown.method} with {shown.provider}"),
+        ("options", ", ".join(f"{name} {value}" for name, value in _flat(shown.hyperparameters))),
+        ("accuracy", _accuracy(shown)),
+        ("gates", {True: "passed", False: "not passed", None: ""}[shown.passed]),
+        ("exports", ", ".join(shown.exports)),
+        *((name, str(value)) for name, value in shown.model.details.items()),
+    ]
+    return "\n".join([style(safe(shown.model.id), "bold"), *(_fact(n, safe(text)) for n, text in facts if text)])
+
+
+def _accuracy(shown: Shown) -> str:
+    if shown.accuracy is None or shown.base_accuracy is None:
+        return ""
+    return f"{percent(shown.base_accuracy)} → {percent(shown.accuracy)}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", value
 
 
 def _ago(moment: float) -> str:

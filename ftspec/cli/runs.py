@@ -1,0 +1,116 @@
+"""`runs`, `status`, `logs`, `cancel`, `report`: look at runs from outside."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from ftspec import terminal
+from ftspec.cli.common import format_option, open_run, run_argument, say_json, store_option
+from ftspec.errors import FtspecError
+
+if TYPE_CHECKING:
+    from ftspec.provider import TrainingEvent
+    from ftspec.records import Event
+
+
+@click.command("runs")
+@store_option
+@format_option()
+def runs_command(store: str | None, format_: str) -> None:
+    """List the runs of this folder's specs, the newest first."""
+    from ftspec import history
+    from ftspec.cli import views
+
+    found = history.all_runs(store)
+    if format_ == "json":
+        say_json(found)
+    elif found:
+        terminal.say(views.runs(found))
+    else:
+        terminal.say("no run yet; start one with `ftspec run SPEC`", err=True)
+
+
+@click.command("status")
+@run_argument
+@store_option
+@format_option()
+def status_command(target: str | None, store: str | None, format_: str) -> None:
+    """Say how far a run is, and what its job says.
+
+    Without an argument, the run that was last worked on.
+    """
+    from ftspec import watching
+    from ftspec.cli import views
+
+    found = watching.status(open_run(target, store))
+    if format_ == "json":
+        say_json(found)
+    else:
+        terminal.say(views.status(found))
+
+
+@click.command("logs")
+@run_argument
+@store_option
+@format_option()
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
+def logs_command(target: str | None, store: str | None, format_: str, follow: bool) -> None:
+    """Print what a run decided and what its job said, in order.
+
+    With `--format json`, one object per line.
+    """
+    from ftspec import watching
+
+    for entry in watching.logs(open_run(target, store), follow=follow):
+        terminal.say(_json_line(entry) if format_ == "json" else _line(entry))
+
+
+def _json_line(entry: Event | TrainingEvent) -> str:
+    import msgspec
+
+    return msgspec.json.encode(entry).decode()
+
+
+def _line(entry: Event | TrainingEvent) -> str:
+    from ftspec.cli import views
+    from ftspec.records import Event
+
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
+    text = views.decision(entry) if isinstance(entry, Event) else views.training(entry)
+    return f"{terminal.style(at, 'dim')}  {text}"
+
+
+@click.command("cancel")
+@run_argument
+@store_option
+def cancel_command(target: str | None, store: str | None) -> None:
+    """Ask the tuner to cancel a run's job. A job that has ended is left alone."""
+    from ftspec import watching
+
+    job = watching.cancel(open_run(target, store))
+    terminal.say(f"asked to cancel job {terminal.safe(job.id)}; see `ftspec status`")
+
+
+@click.command("report")
+@run_argument
+@store_option
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True,
+    help="text is the path of report.html; markdown and json print those reports.",
+)  # fmt: skip
+@click.option("--open", "open_", is_flag=True, help="Open report.html in the browser.")
+def report_command(target: str | None, store: str | None, format_: str, open_: bool) -> None:
+    """Say where a run's report is, print it, or open it."""
+    from ftspec import history
+
+    space, run = history.locate(target, store)
+    names = {"text": "report.html", "markdown": "report.md", "json": "report.json"}
+    path = space.report_folder(run) / names[format_]
+    if not path.exists():
+        raise FtspecError(f"run {run} has no report yet", f"see `ftspec status {run}`")
+    terminal.say(str(path) if format_ == "text" else path.read_text(encoding="utf-8").rstrip("\n"))
+    if open_:
+        click.launch(str(space.report_folder(run) / "report.html"))
