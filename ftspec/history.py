@@ -61,17 +61,28 @@ def last(events: list[Event], kind: str) -> dict[str, Any] | None:
 
 def run_ids(store: Store) -> list[str]:
     """Every run of the store, the one that was last worked on last."""
+    touched = _touched(store)
+    return sorted(touched, key=lambda run: (touched[run], run))
+
+
+def _touched(store: Store) -> dict[str, float]:
+    """Every run of the store and when it was last worked on, by the store's clock."""
     touched: dict[str, float] = {}
     for stored in store.list("runs"):
         run, _, rest = stored.key.removeprefix("runs/").partition("/")
         if rest.startswith("events/"):
             touched[run] = max(stored.modified, touched.get(run, 0.0))
-    return sorted(touched, key=lambda run: (touched[run], run))
+    return touched
 
 
 def runs(store: Store) -> list[RunInfo]:
     """Every run, the newest first."""
     return [info(run, Journal(store, run).events()) for run in reversed(run_ids(store))]
+
+
+def all_runs(where: str | None) -> list[RunInfo]:
+    """Every run of a store, or of `.ftspec` here and one folder down; the newest first."""
+    return sorted((run for space in _spaces(where) for run in runs(space.store)), key=lambda run: -run.started)
 
 
 def previous_plan(store: Store, name: str) -> Plan | None:
@@ -96,8 +107,9 @@ def locate(target: str | None, where: str | None) -> tuple[Workspace, str]:
         if not file.exists():
             raise FtspecError(f"there is no file {target}", "name a spec file or a run; `ftspec runs` lists runs")
         return _of_spec(file, where)
-    spaces = [Workspace(where)] if where else [Workspace(folder) for folder in _folders()]
-    found = [(space, run) for space in spaces for run in run_ids(space.store) if run.startswith(target or "")]
+    touched = [(at, run, space) for space in _spaces(where) for run, at in _touched(space.store).items()]
+    touched.sort(key=lambda entry: entry[:2])
+    found = [(space, run) for _, run, space in touched if run.startswith(target or "")]
     exact = [(space, run) for space, run in found if run == target]
     if not found:
         known = f"no run starts with '{target}'" if target else "there is no run yet"
@@ -116,7 +128,9 @@ def _of_spec(file: Path, where: str | None) -> tuple[Workspace, str]:
     raise FtspecError(f"{file} has not been run yet", f"run it: ftspec run {file}")
 
 
-def _folders() -> list[Path]:
-    """Stores below the current folder: its own, and those of specs one folder down."""
+def _spaces(where: str | None) -> list[Workspace]:
+    """The store named, or those below the current folder: its own, and those of specs one folder down."""
+    if where:
+        return [Workspace(where)]
     here = Path()
-    return [path for path in (here / FOLDER, *sorted(here.glob(f"*/{FOLDER}"))) if path.is_dir()]
+    return [Workspace(path) for path in (here / FOLDER, *sorted(here.glob(f"*/{FOLDER}"))) if path.is_dir()]

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ftspec import card
 from ftspec.errors import FtspecError
 from ftspec.provider import (
@@ -72,19 +74,23 @@ def system_prompt(site: Site) -> str:
     return text if isinstance(text, str) and "{{" not in text and "{%" not in text else ""
 
 
+def generation(site: Site, *, temperature: float | None = None, max_tokens: int | None = None) -> Generation:
+    """How the spec's evaluation samples answers, with what is given here changed."""
+    own = site.spec.eval.generation if site.spec.eval else Generation()
+    changes: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+    return msgspec.structs.replace(own, **{name: value for name, value in changes.items() if value is not None})
+
+
 @contextlib.contextmanager
-def chat(
-    opened: Opened, *, base: bool = False, generation: Generation | None = None
-) -> Iterator[Callable[..., Answer]]:
+def chat(opened: Opened, how: Generation, *, base: bool = False) -> Iterator[Chat]:
     """Put the model up; the yielded function answers a list of messages.
 
     Args:
+        how: how answers are sampled; see `generation`.
         base: talk to the base model instead of the tuned one.
-        generation: how answers are sampled; the spec's own where None.
     """
     site = opened.site
     model: ModelRef | TunedModel = site.target.request.model if base else opened.model()
-    how = generation or (site.spec.eval.generation if site.spec.eval else Generation())
     with site.provider.serve(model) as up:
 
         def answer(messages: list[Message]) -> Answer:
