@@ -31,8 +31,10 @@ class Drawing:
         self._live = terminal.interactive(sys.stderr) if live is None else live
         self._lock = threading.RLock()
         self._ended = threading.Event()
-        self._name = ""
-        self._reset(None, "")
+        self._name = self._unit = self._detail = ""
+        self._total: float | None = None
+        self._done = self._started = self._drawn = 0.0
+        self._seen: deque[tuple[float, float]] = deque()
         if self._live:
             threading.Thread(target=self._tick, daemon=True, name="progress").start()
 
@@ -78,7 +80,7 @@ class Drawing:
         self._done, self._detail = 0.0, ""
         self._started = time.monotonic()
         self._drawn = 0.0
-        self._seen: deque[tuple[float, float]] = deque()
+        self._seen.clear()
 
     def _finish(self, *, stopped: bool = False) -> None:
         """End the current phase with a line that stays."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ftspec import terminal
 from ftspec.cli.common import format_option, quiet_option, say_json, set_option, spec_argument
+
+if TYPE_CHECKING:
+    from ftspec.problems import Format
 
 
 @click.command("init")
@@ -32,7 +36,7 @@ def init_command(file: str, force: bool) -> None:
 @set_option
 @quiet_option
 @format_option("github")
-def validate_command(spec: str, overrides: tuple[str, ...], quiet: bool, format_: str) -> None:
+def validate_command(spec: str, overrides: tuple[str, ...], quiet: bool, format_: Format) -> None:
     """Say everything that is wrong with SPEC, at file, line and column. Reads no data, needs no secret."""
     from ftspec import problems, registry, validate
     from ftspec.errors import SpecError
