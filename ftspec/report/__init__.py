@@ -1,0 +1,14 @@
+"""What people read: report.html for people, report.md for a pull request, report.json and junit.xml for CI.
+
+ReportData ── page ──► report.html      (charts draws its SVG)
+           ├─ summary ► report.md
+           ├─ junit ──► junit.xml
+           └──────────► report.json
+"""
+
+from __future__ import annotations
+
+from ftspec.report.data import SCHEMA, Case, ReportData, Said, cases
+from ftspec.report.files import clean, read, write
+
+__all__ = ["SCHEMA", "Case", "ReportData", "Said", "cases", "clean", "read", "write"]

@@ -1,0 +1,70 @@
+"""Writes the four files of a report, each whole or not at all, with secrets masked."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ftspec.errors import FtspecError
+from ftspec.references import mask
+from ftspec.report import junit, page, summary
+from ftspec.report.data import SCHEMA, ReportData
+
+SURROGATES = dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+
+
+def write(folder: Path, data: ReportData) -> Path:
+    """Write report.html, report.md, report.json and junit.xml into `folder` (made where missing).
+
+    Returns the path of report.html. Values of secrets are masked wherever they stand, also inside data.
+    """
+    data = clean(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / "report.json", msgspec.json.format(msgspec.json.encode(data), indent=1))
+    _replace(folder / "report.md", summary.render(data).encode())
+    _replace(folder / "junit.xml", junit.render(data))
+    _replace(folder / "report.html", page.render(data).encode())
+    return folder / "report.html"
+
+
+def read(path: Path) -> ReportData:
+    """The data of a report.json, so that a report can be rendered again. Raises FtspecError."""
+    try:
+        data = msgspec.json.decode(path.read_bytes(), type=ReportData)
+    except (OSError, msgspec.DecodeError) as error:
+        raise FtspecError(
+            f"{path} cannot be read as a report: {error}", "run `ftspec run` again to write it"
+        ) from error
+    if data.schema > SCHEMA:
+        raise FtspecError(f"{path} was written by a newer ftspec (schema {data.schema})", "upgrade ftspec")
+    return data
+
+
+def clean(data: ReportData) -> ReportData:
+    """The data as it may be shown: secrets masked, and what JSON cannot hold (surrogates, infinities) left out."""
+    return msgspec.convert(_clean(msgspec.to_builtins(data)), ReportData)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask(value).translate(SURROGATES) if not value.isascii() else mask(value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(entry) for key, entry in value.items() if not _infinite(entry)}
+    if isinstance(value, list | tuple):
+        return [_clean(entry) for entry in value]
+    return value
+
+
+def _infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Whole or not at all: a reader never sees half a report."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    staged.write_bytes(content)
+    staged.replace(path)

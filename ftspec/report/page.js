@@ -1,0 +1,66 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const remembered = (value) => {
+    try {
+      if (value) localStorage.setItem("ftspec-theme", value);
+      return localStorage.getItem("ftspec-theme");
+    } catch {
+      return value || null; // a page opened from disk may have no storage
+    }
+  };
+  const theme = remembered();
+  if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+  document.getElementById("theme").addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    remembered(root.dataset.theme);
+  });
+
+  const controls = document.getElementById("controls");
+  if (!controls) return;
+  const list = document.getElementById("cases");
+  const cases = [...list.children].map((node) => ({
+    node,
+    tags: node.dataset.tags.split(" "),
+    text: node.textContent.toLowerCase(),
+    order: Number(node.dataset.order),
+    base: Number(node.dataset.base),
+    tuned: Number(node.dataset.tuned),
+    prompt: node.querySelector(".asked").textContent.trim(),
+  }));
+  const search = document.getElementById("search");
+  const status = document.getElementById("status");
+  const before = status.textContent;
+
+  const filter = () => {
+    const tag = new FormData(controls).get("filter");
+    const words = search.value.trim().toLowerCase();
+    let visible = 0;
+    for (const one of cases) {
+      one.node.hidden = !one.tags.includes(tag) || !one.text.includes(words);
+      visible += !one.node.hidden;
+    }
+    status.textContent = visible === cases.length ? before : `${visible} of ${cases.length} prompts`;
+  };
+  controls.addEventListener("input", filter);
+  controls.addEventListener("submit", (event) => event.preventDefault());
+
+  const buttons = [...document.querySelectorAll("[data-sort]")];
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      const again = button.getAttribute("aria-pressed") === "true";
+      const up = again && !button.classList.contains("up");
+      for (const other of buttons) {
+        other.setAttribute("aria-pressed", String(other === button));
+        other.classList.toggle("up", other === button && up);
+      }
+      const key = button.dataset.sort;
+      const sign = up ? -1 : 1;
+      const compare = key === "prompt" ? (a, b) => a.prompt.localeCompare(b.prompt) : (a, b) => a[key] - b[key];
+      cases.sort((a, b) => sign * compare(a, b) || a.order - b.order);
+      list.append(...cases.map((one) => one.node));
+    });
+  }
+  filter(); // browsers keep form values over a reload
+})();

@@ -1,0 +1,160 @@
+"""report.html: one self-contained page. Nothing is loaded, and only the page's own script may run (CSP by its hash).
+
+Every value that reaches the template is text: `finalize` makes hidden characters visible and autoescape does the rest.
+Only the charts, the style sheet and the script are markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ftspec.report import charts, text, words
+from ftspec.report.data import Case, ReportData
+from ftspec.report.junit import where
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+HERE = Path(__file__).parent
+WORST = 400
+"""So many cases at the most that the tuned model fails or does worse on,"""
+SAMPLE = 100
+"""so many of the others,"""
+BUDGET = 4_000_000
+"""and no more when their texts have so many characters together."""
+LONG = 4000
+"""Characters of one text that are shown."""
+
+
+def render(data: ReportData) -> str:
+    """The page."""
+    from markupsafe import Markup
+
+    script, style = (Markup((HERE / name).read_text(encoding="utf-8")) for name in ("page.js", "page.css"))  # noqa: S704
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            data=data,
+            verdict=words.verdict(data),
+            sentence=words.sentence(data),
+            tiles=tiles(data),
+            shown=chosen(data.cases),
+            charts=_charts(data),
+            facts=words.facts(data),
+            style=style,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def seen(value: Any) -> Any:
+        return value if isinstance(value, Markup) else text.visible(str(value))
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        finalize=seen,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("percent", "points", "duration", "count", "size", "value", "content"):
+        environment.filters[name] = getattr(text, name)
+    environment.filters |= {"long": lambda given: text.shortened(given, LONG), "short": text.shortened, "where": where}
+    environment.filters |= {"when": words.when, "said": words.said, "excerpt": words.excerpt}
+    return environment
+
+
+def _charts(data: ReportData) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    evaluation = data.evaluation
+    drawn = {
+        "quadrant": charts.quadrant(evaluation.base, evaluation.tuned) if evaluation else "",
+        "loss": charts.loss(data.training),
+    }
+    # Drawn by ftspec itself, which escapes every text in it.
+    return {name: Markup(drawing) for name, drawing in drawn.items()}  # noqa: S704
+
+
+class Tile(NamedTuple):
+    """A headline figure; `kind` colours it."""
+
+    label: str
+    figure: str
+    note: str = ""
+    kind: str = ""
+
+
+def tiles(data: ReportData) -> list[Tile]:
+    """The figures that come first."""
+    found = _evaluation_tiles(data)
+    if "tuning" in data.timings:
+        rows = f"{data.size.rows:,} rows" if data.size else ""
+        found.append(Tile(label="Tuning", figure=text.duration(data.timings["tuning"]), note=rows, kind=""))
+    if data.cost is not None and data.estimate:
+        found.append(Tile(label="Cost", figure=f"{data.cost:,.2f} {data.estimate.currency}", note="", kind=""))
+    return found
+
+
+def _evaluation_tiles(data: ReportData) -> list[Tile]:
+    if data.evaluation is None:
+        return []
+    base, tuned, gained = data.evaluation.base, data.evaluation.tuned, data.evaluation.gain_interval
+    interval = f"95% interval {text.percent(tuned.interval.low)} to {text.percent(tuned.interval.high)}"
+    gain_note = f"95% interval {text.points(gained.low)} to {text.points(gained.high)}"
+    known = tuned.consistency is not None
+    return [
+        Tile(label="Accuracy, tuned", figure=text.percent(tuned.accuracy), note=interval, kind="tuned"),
+        Tile(label="Gain over base", figure=text.points(data.evaluation.gain), note=gain_note, kind="tuned"),
+        Tile(
+            label="Consistency, tuned",
+            figure=text.percent(tuned.consistency) if tuned.consistency is not None else "–",
+            note=tuned.quadrant if known else "not measured: one answer per prompt",
+            kind="tuned" if known else "",
+        ),
+        Tile(
+            label="Accuracy, base",
+            figure=text.percent(base.accuracy),
+            note=f"{text.count(base.prompts, 'prompt')}, asked {_times(base.repeats)}",
+            kind="base",
+        ),
+    ]
+
+
+def _times(repeats: int) -> str:
+    return "once" if repeats == 1 else f"{repeats} times"
+
+
+def chosen(cases: Sequence[Case]) -> list[tuple[int, Case]]:
+    """The cases to show with their number, in order: the worst up to a bound, an even sample of the others."""
+    numbered = list(enumerate(cases, 1))
+    worst = [pair for pair in numbered if pair[1].failed or pair[1].outcome == "regressed"]
+    worst.sort(key=lambda pair: pair[1].change)
+    others = [pair for pair in numbered if not (pair[1].failed or pair[1].outcome == "regressed")]
+    stride = -(-len(others) // SAMPLE) or 1
+    kept, room = [], BUDGET
+    for pair in worst[:WORST] + others[::stride]:
+        room -= _length(pair[1])
+        if room < 0:
+            break
+        kept.append(pair)
+    return sorted(kept, key=lambda pair: pair[0])
+
+
+def _length(case: Case) -> int:
+    """Characters of a case as they are shown."""
+    texts = [text.content(message.content) for message in case.messages] + [case.expected or ""]
+    for answer in case.base + case.tuned:
+        texts += [words.said(answer), *(grade.reason for grade in answer.grades.values())]
+    return sum(min(len(one), LONG) for one in texts) + 1500

@@ -1,0 +1,110 @@
+"""report.md: the run in under 60 lines of Markdown, for a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ftspec.report import text, words
+from ftspec.report.data import Case, ReportData
+from ftspec.report.junit import where
+
+GATES = 12
+CASES = 5
+STEPS = 12
+FINDINGS = 5
+"""At most so many lines of each, which keeps the whole under 60."""
+
+
+def render(data: ReportData) -> str:
+    """The summary; every value from data stands in a code span, where Markdown and HTML mean nothing."""
+    verdict = words.verdict(data)
+    sign = {"PASS": "✅", "FAIL": "❌", "DONE": "☑️"}[verdict]
+    parts: list[Iterable[str]] = [[f"## {sign} {verdict}: {code(data.name)}", ""]]
+    if data.watermark:
+        parts.append([f"> **{plain(data.watermark)}**", ""])
+    parts += [[plain(words.sentence(data)), ""], _gates(data), _scores(data), _cases(data.cases), _steps(data)]
+    parts += [_findings(data), _footer(data)]
+    return "\n".join(line for part in parts for line in part) + "\n"
+
+
+def code(given: str, limit: int = 90) -> str:
+    """A code span of one line whose fence is longer than any run of backticks in it; fit for a table's cell."""
+    shown = text.visible(text.shortened(given, limit)).replace("\n", "⏎").replace("\t", " ").replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    pad = " " if shown.startswith("`") or shown.endswith("`") or not shown.strip() else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def plain(given: str) -> str:
+    """Text of ours that may hold names of the user's: what Markdown or HTML would read is escaped, mentions too."""
+    escaped = re.sub(r"([\\`*_{}\[\]()#|~!<>])", r"\\\1", text.visible(given).replace("\n", " "))
+    return escaped.replace("@", "&#64;").replace("://", ":&#47;&#47;")
+
+
+def _more(total: int, shown: int, what: str) -> list[str]:
+    return ["", f"… and {total - shown:,} more {what}s: see report.html.", ""] if total > shown else [""]
+
+
+def _gates(data: ReportData) -> Iterable[str]:
+    if not data.verdicts:
+        return
+    yield from ("| | gate | |", "|---|---|---|")
+    for verdict in data.verdicts[:GATES]:
+        sign = "✅" if verdict.passed else ("⚠️" if verdict.severity == "warning" else "❌")
+        yield f"| {sign} | {code(verdict.gate)} | {plain(text.shortened(verdict.message, 300))} |"
+    yield from _more(len(data.verdicts), GATES, "gate")
+
+
+def _scores(data: ReportData) -> Iterable[str]:
+    if data.evaluation is None:
+        return
+    base, tuned, gain = data.evaluation.base, data.evaluation.tuned, data.evaluation.gain_interval
+    yield from ("| | base | tuned |", "|---|---:|---:|")
+    spans = [
+        f"{text.percent(s.accuracy)} ({text.percent(s.interval.low)}–{text.percent(s.interval.high)})"
+        for s in (base, tuned)
+    ]
+    yield f"| accuracy (95% interval) | {' | '.join(spans)} |"
+    known = [text.percent(s.consistency) if s.consistency is not None else "not measured" for s in (base, tuned)]
+    yield f"| consistency | {' | '.join(known)} |"
+    yield f"| quadrant | {base.quadrant} | {tuned.quadrant} |"
+    yield f"| prompts × repeats | {base.prompts} × {base.repeats} | {tuned.prompts} × {tuned.repeats} |"
+    change = f"{text.points(gain.low)} to {text.points(gain.high)}"
+    yield from ("", f"Gain: **{text.points(data.evaluation.gain)}** (95% interval {change}).", "")
+
+
+def _cases(cases: Iterable[Case]) -> Iterable[str]:
+    worst = sorted((case for case in cases if case.failed), key=lambda case: case.change)
+    if not worst:
+        return
+    yield from ("| what the tuned model fails | expected | said |", "|---|---|---|")
+    for case in worst[:CASES]:
+        wrong = next(said for said in case.tuned if not said.passed)
+        yield f"| {code(words.excerpt(case.messages))} | {code(case.expected or '')} | {code(words.said(wrong))} |"
+    yield from _more(len(worst), CASES, "prompt")
+
+
+def _steps(data: ReportData) -> Iterable[str]:
+    if not data.counts:
+        return
+    yield from ("| data | rows in | rows out | changed |", "|---|---:|---:|---:|")
+    for step in data.counts[:STEPS]:
+        yield f"| {code(step.name)} | {step.rows_in:,} | {step.rows_out:,} | {step.changed:,} |"
+    yield from _more(len(data.counts), STEPS, "step")
+
+
+def _findings(data: ReportData) -> Iterable[str]:
+    for finding in data.findings[:FINDINGS]:
+        sign = "⚠️" if finding.severity == "warning" else "❌"
+        yield f"- {sign} {plain(text.shortened(where(finding) + finding.message, 200))}"
+    if data.findings:
+        yield from _more(max(data.findings_total, len(data.findings)), FINDINGS, "finding")
+
+
+def _footer(data: ReportData) -> Iterable[str]:
+    model = data.model.id if data.model else ""
+    known = {"model": model, "method": data.method, "provider": data.provider, "run": data.run.id}
+    took = sum(data.timings.values())
+    said = [f"{key} {code(value)}" for key, value in known.items() if value]
+    yield " · ".join(said + ([f"took {text.duration(took)}"] if took else []))

@@ -1,0 +1,137 @@
+"""What a run's report says in words, shared by the page, the summary and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ftspec.provider import Message
+from ftspec.report import text
+from ftspec.report.data import ReportData, Said
+
+
+def verdict(data: ReportData) -> str:
+    """PASS or FAIL where something decides, else DONE."""
+    if not data.passed:
+        return "FAIL"
+    return "PASS" if data.verdicts else "DONE"
+
+
+def sentence(data: ReportData) -> str:
+    """What the verdict rests on, in one sentence."""
+    failed = [verdict for verdict in data.verdicts if not verdict.passed and verdict.severity == "error"]
+    errors = sum(finding.severity == "error" for finding in data.findings)
+    if failed:
+        names = ", ".join(verdict.gate for verdict in failed)
+        return f"{len(failed)} of {text.count(len(data.verdicts), 'gate')} did not pass: {names}.{_measured(data)}"
+    if errors:
+        return f"The data checks found {text.count(errors, 'error')}."
+    if data.verdicts:
+        warned = sum(not verdict.passed for verdict in data.verdicts)
+        every = f"every gate but {warned} that only warn{'s'[: warned == 1]}" if warned else "every gate"
+        return f"The tuned model passes {every}.{_measured(data)}"
+    return f"The run is complete; no gate was set to judge it.{_measured(data)}"
+
+
+def _measured(data: ReportData) -> str:
+    if data.evaluation is None:
+        return ""
+    base, tuned = data.evaluation.base, data.evaluation.tuned
+    asked = text.count(tuned.prompts, "prompt")
+    return f" It answers {text.percent(tuned.accuracy)} of {asked} right; the base model {text.percent(base.accuracy)}."
+
+
+def excerpt(messages: Sequence[Message]) -> str:
+    """What tells prompts apart: the last message of the user."""
+    spoken = [message for message in messages if message.role == "user"] or list(messages)
+    return text.shortened(text.content(spoken[-1].content), 240) if spoken else ""
+
+
+def said(answer: Said) -> str:
+    """What an answer said: its text, its tool calls, or why there is none."""
+    if answer.error:
+        return f"no answer: {answer.error}"
+    calls = text.value(answer.tool_calls) if answer.tool_calls else ""
+    return "\n".join(filter(None, [answer.text, calls])) or "(empty)"
+
+
+def when(seconds: float) -> str:
+    """Seconds since the epoch as date and time, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def option(given: Any) -> str:
+    """A hyperparameter's or an option's value."""
+    return text.shortened(text.value(given), 400)
+
+
+def facts(data: ReportData) -> dict[str, dict[str, str]]:
+    """Tables of the provenance: title → name → value."""
+    return {
+        title: table
+        for title, table in {
+            "Run": _run(data),
+            "Model": _model(data),
+            "Hyperparameters": {key: option(value) for key, value in data.hyperparameters.items()},
+            "Estimate and actual": _actual(data),
+            "Time": {phase: text.duration(seconds) for phase, seconds in data.timings.items()},
+            "Versions": data.versions,
+            "Digests": data.digests,
+        }.items()
+        if table
+    }
+
+
+def _run(data: ReportData) -> dict[str, str]:
+    found = {
+        "run": data.run.id,
+        "started": when(data.run.started) if data.run.started else "",
+        "finished": when(data.run.finished) if data.run.finished else "",
+        "spec": data.spec,
+        "spec sha256": data.spec_sha256,
+        "plan": data.plan.digest if data.plan else "",
+        "data": data.data_digest,
+        "ftspec": data.ftspec,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _model(data: ReportData) -> dict[str, str]:
+    options = ", ".join(f"{key}: {option(value)}" for key, value in data.method_options.items())
+    found = {
+        "base model": data.model.id if data.model else "",
+        "revision": (data.model.revision or "") if data.model else "",
+        "tuned model": data.tuned.id if data.tuned else "",
+        "provider": data.provider,
+        "method": f"{data.method} ({options})" if options else data.method,
+        "answers": _generation(data),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _generation(data: ReportData) -> str:
+    if data.generation is None:
+        return ""
+    how = "greedy" if data.generation.temperature == 0 else f"temperature {data.generation.temperature:g}"
+    return f"{how}, at most {data.generation.max_tokens} tokens"
+
+
+def _actual(data: ReportData) -> dict[str, str]:
+    """What the provider said before against what it was."""
+    before = data.estimate
+    found: dict[str, str] = {}
+    if before is None:
+        return {}
+    if before.seconds is not None:
+        actual = f", took {text.duration(data.timings['tuning'])}" if "tuning" in data.timings else ""
+        found["time"] = f"estimated {text.duration(before.seconds)}{actual}"
+    if before.cost is not None:
+        actual = f", was {data.cost:,.2f}" if data.cost is not None else ""
+        found["cost"] = f"estimated {before.cost:,.2f}{actual} {before.currency}"
+    if before.steps is not None:
+        steps = max((event.step or 0 for event in data.training), default=0)
+        found["steps"] = f"estimated {before.steps:,}, took {steps:,}"
+    if found and before.basis:
+        found["basis"] = before.basis
+    return found
