@@ -16,7 +16,7 @@ SEED = 7
 HERE = Path(__file__).parent
 
 TRAIN = {
-    "billing": [
+    "payment": [
         "I was charged twice for the same month.",
         "My invoice shows a higher amount than the price on your website.",
         "The discount code was not applied to my bill.",
@@ -40,7 +40,7 @@ TRAIN = {
         "Is there a cheaper price for students?",
         "My gift card balance was not deducted from the total.",
     ],
-    "shipping": [
+    "delivery": [
         "My parcel has not arrived yet.",
         "The tracking number you sent does not work.",
         "The package was delivered to the wrong house.",
@@ -112,7 +112,7 @@ TRAIN = {
         "Saving a document takes several minutes.",
         "The update failed and now the program shows an error.",
     ],
-    "cancellation": [
+    "cancel": [
         "I want to cancel my subscription.",
         "Please close my contract at the end of the month.",
         "I no longer need your service, how do I end it?",
@@ -139,7 +139,7 @@ TRAIN = {
 }
 
 TEST = {
-    "billing": [
+    "payment": [
         "Two identical payments left my bank account for one purchase.",
         "The sum on this month's bill is more than we agreed.",
         "My voucher made no difference to what I had to pay.",
@@ -162,7 +162,7 @@ TEST = {
         "You have overcharged me.",
         "Can I get the reduced price for schools on my next invoice?",
     ],
-    "shipping": [
+    "delivery": [
         "Where is my package? It should have been here on Monday.",
         "I cannot follow my shipment with the number you gave me.",
         "My neighbour across town got my parcel.",
@@ -231,7 +231,7 @@ TEST = {
         "My microphone does not work in your app.",
         "There is a bug in the latest release, the menu has disappeared.",
     ],
-    "cancellation": [
+    "cancel": [
         "I wish to end my subscription.",
         "Kindly terminate our agreement as of the 30th.",
         "Your service is of no use to me now, how can I quit?",
@@ -270,6 +270,14 @@ TRAIN_PRIORITY = {
         "My deadline is in two hours.",
         "This is critical for our business.",
         "Please hurry, my customers are waiting.",
+        "We need somebody on this within minutes.",
+        "This must be done before noon today.",
+        "I am desperate, please do something now.",
+        "Nobody in our office can work like this.",
+        "Top priority, please.",
+        "Every hour of waiting costs us money.",
+        "Please answer me today, it is serious.",
+        "I need a solution right away!",
     ],
     "normal": [
         "There is no hurry.",
@@ -284,6 +292,14 @@ TRAIN_PRIORITY = {
         "Thanks in advance!",
         "It is only a small thing.",
         "No rush at all.",
+        "Please answer when you find the time.",
+        "It can wait until next month.",
+        "I only want to know, nothing is pressing.",
+        "Best wishes.",
+        "Thank you very much!",
+        "Any day this week is fine.",
+        "A short reply some time is enough.",
+        "There is plenty of time.",
     ],
 }
 
@@ -326,7 +342,7 @@ def dirty(rows, random_):
     """Add what real exports have: repeated rows, stray blanks, an empty ticket."""
     repeated = random_.sample(rows, 6)
     blanks = [{**row, "text": f"  {row['text']}\n"} for row in random_.sample(rows, 4)]
-    return rows + repeated + blanks + [{"text": "   ", "category": "billing", "priority": "normal"}]
+    return rows + repeated + blanks + [{"text": "   ", "category": "payment", "priority": "normal"}]
 
 
 def write(name, rows, random_):
