@@ -1,5 +1,19 @@
+"""The simulated provider: a separate process that keeps jobs and trains nothing. No ML stack."""
+
 from __future__ import annotations
 
-from ftspec import api
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-COMPONENTS: dict[str, api.Component] = {}
+from ftspec import api
+from ftspec.builtin.simulated.tuner import Simulated
+
+
+def failing_has_an_outcome(options: Mapping[str, Any]) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    if options["fail_at_step"] is not None and options["outcome"] == "succeeded":
+        yield ("fail_at_step",), "a job that succeeds does not end early: set `outcome: failed`"
+
+
+COMPONENTS: dict[str, api.Component] = {
+    "simulated": api.provider(name="simulated", rules=[failing_has_an_outcome])(Simulated)
+}

@@ -1,0 +1,412 @@
+"""The simulated tuner's own process: a small HTTP service on loopback that outlives whoever started it.
+
+Run as `python server.py HOME IDLE`. It uses the standard library only, knows nothing of ftspec, and keeps all it knows
+under HOME, so that one that was killed goes on where it was. Jobs need nobody to run them: how far one is follows from
+the clock, as it would at a service far away. One server per HOME, by a lock; it leaves after IDLE seconds of silence.
+
+    POST /files?purpose=P       the body's bytes → a file
+    GET  /files?sha256=H        files with that content
+    POST /jobs                  a new job (with submission "idempotent": one per key)
+    GET  /jobs[?key=K]          every job ever made, oldest first
+    GET  /jobs/ID[?after=N]     status, and at most PAGE events after the Nth
+    POST /jobs/ID/cancel
+    POST /answers               questions to the base model or to a job's model
+    GET  /calls                 how often each call was made, faults included
+
+A request may order faults in its X-Faults header, as `call:kind:times` separated by commas; each happens that often.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import secrets
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import parse_qs, urlsplit
+
+PAGE = 100
+"""Events that one answer holds at the most."""
+LOGGED = 200
+"""Training events that a job has at the most, however many steps."""
+
+Json = dict[str, Any]
+
+
+class Refusal(Exception):
+    """The service says no: an HTTP status and a sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class State:
+    """What the service knows, one JSON file per thing, replaced whole."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.lock = threading.RLock()
+        for folder in ("files", "jobs"):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+
+    def save(self, name: str, value: Json) -> None:
+        path = self.home / f"{name}.json"
+        staged = path.with_suffix(".new")
+        staged.write_text(json.dumps(value))
+        staged.replace(path)
+
+    def load(self, name: str) -> Json | None:
+        path = self.home / f"{name}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def all(self, folder: str) -> list[Json]:
+        things = [json.loads(path.read_text()) for path in (self.home / folder).glob("*.json")]
+        return sorted(things, key=lambda thing: (thing["created_at"], thing["id"]))
+
+    def count(self, call: str) -> None:
+        calls = self.load("calls") or {}
+        calls[call] = calls.get(call, 0) + 1
+        self.save("calls", calls)
+
+    def fault(self, call: str, orders: str) -> str:
+        """The fault that this call is to meet, "" for none; each order is spent after so many times."""
+        spent = self.load("faults") or {}
+        for order in filter(None, orders.split(",")):
+            wanted, kind, times = order.split(":")
+            if wanted in (call, "any") and spent.get(order, 0) < int(times):
+                spent[order] = spent.get(order, 0) + 1
+                self.save("faults", spent)
+                return kind
+        return ""
+
+
+# ---- files
+
+
+def add_file(state: State, data: bytes, purpose: str) -> Json:
+    file = {
+        "id": f"file-{secrets.token_hex(8)}",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "purpose": purpose,
+        "bytes": len(data),
+        "created_at": time.time(),
+        **statistics(data),
+    }
+    state.save(f"files/{file['id']}", file)
+    return file
+
+
+def find_files(state: State, sha256: str, purpose: str) -> list[Json]:
+    return [file for file in state.all("files") if (file["sha256"], file["purpose"]) == (sha256, purpose)]
+
+
+def statistics(data: bytes) -> Json:
+    """Rows of the file, its words, and how many of them are different."""
+    rows, words = 0, Counter[str]()
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            row = json.loads(line)
+            words.update(word for message in row["messages"] for word in str(message.get("content") or "").split())
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise Refusal(400, f"line {number} is not an object with messages") from None
+        rows += 1
+    return {"rows": rows, "words": words.total(), "vocabulary": len(words)}
+
+
+# ---- jobs
+
+
+def add_job(state: State, order: Json) -> Json:
+    """A new job; the same one again where the key decides."""
+    by_key = order["submission"] == "idempotent"
+    name = hashlib.sha256(order["key"].encode()).hexdigest()[:16] if by_key else secrets.token_hex(8)
+    held = state.load(f"jobs/job-{name}")
+    if held:
+        return held
+    training = state.load(f"files/{order['training']}")
+    validation = state.load(f"files/{order['validation']}") if order.get("validation") else None
+    if not training or (order.get("validation") and not validation):
+        raise Refusal(404, "no such file: upload it first")
+    if not training["rows"]:
+        raise Refusal(400, "the training file has no rows")
+    wanted = order["hyperparameters"]
+    job = {
+        "id": f"job-{name}",
+        "created_at": time.time(),
+        "key": "" if order["submission"] == "blind" else order["key"],
+        "model": order["model"],
+        "hyperparameters": wanted,
+        "behaviour": order["behaviour"],
+        "steps": math.ceil(training["rows"] / wanted["batch_size"]) * wanted["epochs"],
+        "training": training,
+        "validation": validation,
+    }
+    state.save(f"jobs/{job['id']}", job)
+    return job
+
+
+def get_job(state: State, identity: str) -> Json:
+    job = state.load(f"jobs/{Path(identity).name}")
+    if not job:
+        raise Refusal(404, f"no such job: {identity}")
+    return job
+
+
+def cancel_job(state: State, identity: str) -> Json:
+    job = get_job(state, identity)
+    if not progress(job)["ended"]:
+        job["cancelled_at"] = time.time()
+        state.save(f"jobs/{job['id']}", job)
+    return job
+
+
+def progress(job: Json) -> Json:
+    """How far a job is: {"status", "step", "ended"}; a function of the clock and nothing else."""
+    behaviour, steps = job["behaviour"], job["steps"]
+    elapsed = job.get("cancelled_at", time.time()) - job["created_at"] - behaviour["queue_seconds"]
+    last = steps if behaviour["outcome"] == "succeeded" else min(behaviour["fail_at_step"] or steps, steps)
+    pace = behaviour["seconds_per_step"]
+    step = max(0, min(last, int(elapsed / pace) if pace else last))
+    if "cancelled_at" in job:
+        return {"status": "cancelled", "step": step, "ended": True}
+    if elapsed < 0:
+        return {"status": "queued", "step": 0, "ended": False}
+    if step < last:
+        return {"status": "running", "step": step, "ended": False}
+    return {"status": behaviour["outcome"], "step": last, "ended": True}
+
+
+def poll(state: State, identity: str, after: int) -> Json:
+    """A job's status and its next events; "cursor" is what `after` may be next."""
+    job = get_job(state, identity)
+    reached = progress(job)
+    happened = list(events(job, reached))[after : after + PAGE]
+    return {
+        "id": job["id"],
+        "status": reached["status"],
+        "events": happened,
+        "cursor": after + len(happened),
+        "model": f"simulated:{job['model']}:{job['id']}" if reached["status"] == "succeeded" else None,
+        "error": "told to fail" if reached["status"] == "failed" else "",
+    }
+
+
+def events(job: Json, reached: Json) -> list[Json]:
+    """Everything that has happened in a job so far, in order; the same whenever it is asked."""
+    start = job["created_at"] + job["behaviour"]["queue_seconds"]
+    every = math.ceil(job["steps"] / LOGGED)
+    shown = [step for step in range(1, reached["step"] + 1) if step % every == 0 or step == job["steps"]]
+    return [
+        {"id": "created", "at": job["created_at"], "message": "job created (simulated)"},
+        *(measured(job, step, start) for step in shown),
+    ]
+
+
+def measured(job: Json, step: int, start: float) -> Json:
+    """One training event. The loss falls exponentially from log(vocabulary), the loss of knowing nothing, towards a
+    share of it that is the lower the more the words repeat; noise by hash."""
+    steps, wanted = job["steps"], job["hyperparameters"]
+    ceiling = math.log1p(job["training"]["vocabulary"])
+    floor = 0.5 * ceiling * job["training"]["vocabulary"] / max(1, job["training"]["words"])
+    rate = wanted["learning_rate_multiplier"]
+    loss = floor + (ceiling - floor) * math.exp(-4.0 * min(rate, 2.0) * step / steps)
+    noise = 0.05 * ceiling * (unit(wanted["seed"], job["training"]["sha256"], step) - 0.5)
+    metrics = {"train_loss": max(0.0, loss + noise), "epoch": step * wanted["epochs"] / steps}
+    if job["validation"] and step * wanted["epochs"] % steps == 0:
+        metrics["validation_loss"] = 1.1 * loss
+    at = start + step * job["behaviour"]["seconds_per_step"]
+    return {"id": f"step-{step}", "at": at, "step": step, "total_steps": steps, "metrics": metrics}
+
+
+# ---- answers
+
+
+def answers(state: State, order: Json) -> list[Json]:
+    """Answers by the base model (its name and behaviour come along) or by a job's model."""
+    if order["job"]:
+        job = get_job(state, order["job"])
+        behaviour, share, name = job["behaviour"], job["behaviour"]["accuracy"], job["training"]["sha256"]
+    else:
+        behaviour, share, name = order["behaviour"], order["behaviour"]["base_accuracy"], order["model"]
+    return [answer(question, share, behaviour["noise"], name, order["generation"]) for question in order["questions"]]
+
+
+def answer(question: Json, share: float, noise: float, model: str, generation: Json) -> Json:
+    """The expected answer to `share` of the prompts, else one that is wrong. With a temperature, a share of `noise`
+    answers is drawn anew for each repeat: accuracy stays, consistency falls."""
+    right = unit(model, question["prompt"]) < share
+    drawn = (model, question["prompt"], question["repeat"], question["seed"])
+    if generation["temperature"] > 0 and unit("noise", *drawn) < noise:
+        right = unit("again", *drawn) < share
+    expected = question["expected"]
+    text = ("(simulated)" if expected is None else expected) if right else "(simulated) some other answer"
+    for stop in generation["stop"]:
+        text = text.partition(stop)[0]
+    words = text.split()
+    cut = len(words) > generation["max_tokens"]
+    if cut:
+        text, words = " ".join(words[: generation["max_tokens"]]), words[: generation["max_tokens"]]
+    return {"text": text, "completion_tokens": len(words), "finish_reason": "length" if cut else "stop"}
+
+
+def unit(*parts: object) -> float:
+    """A number in [0, 1) that follows from the parts."""
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return int.from_bytes(digest[:7]) / 2**56
+
+
+# ---- HTTP
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request: who asks, which fault it meets, what is done, what is said."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._serve("GET")
+
+    def do_POST(self) -> None:
+        self._serve("POST")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def _serve(self, method: str) -> None:
+        self.server.touched = time.monotonic()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Authorization") != f"Bearer {self.server.token}":
+            self._say(401, {"error": "not for you"})
+            return
+        url = urlsplit(self.path)
+        call, state = name_of(method, url.path), self.server.state
+        with state.lock:
+            fault = state.fault(call, self.headers.get("X-Faults") or "")
+            if call:
+                state.count(f"{call}:{fault}" if fault else call)
+            if fault in ("reset", "429"):
+                status, said = 429, {"error": "rate limit reached"}
+            else:
+                status, said = self._act(method, url.path.strip("/").split("/"), url.query, body)
+        self._meet(fault, status, said)
+
+    def _act(self, method: str, path: list[str], query: str, body: bytes) -> tuple[int, Json]:
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        try:
+            return 200, respond(self.server.state, method, path, asked, body)
+        except Refusal as refusal:
+            return refusal.status, {"error": str(refusal)}
+
+    def _meet(self, fault: str, status: int, said: Json) -> None:
+        """Answer, or what a network and a service in trouble make of an answer."""
+        self.close_connection = True
+        if fault == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        elif fault == "timeout":
+            self.connection.settimeout(300)
+            self.connection.recv(1)
+        elif fault == "broken":
+            self._say(200, said, cut=2)
+        elif fault == "500":
+            self._say(500, {"error": "internal error"})
+        elif fault == "odd_status":
+            self._say(status, {**said, "status": "transmogrifying", "model": None})
+        elif fault == "late_model":
+            self._say(status, {**said, "model": None})
+        elif fault != "lost":
+            self._say(status, said)
+
+    def _say(self, status: int, said: Json, cut: int = 1) -> None:
+        data = json.dumps(said).encode()
+        data = data[: len(data) // cut]
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if status == 429:
+            self.send_header("Retry-After-Ms", "50")
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def name_of(method: str, path: str) -> str:
+    """The call's name in faults and counts; "" for one that only looks at the books."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "files":
+        return "upload" if method == "POST" else "find_file"
+    if parts[0] == "jobs":
+        return {1: "create" if method == "POST" else "find", 2: "poll", 3: "cancel"}[len(parts)]
+    return {"answers": "answer"}.get(parts[0], "")
+
+
+def respond(state: State, method: str, path: list[str], asked: dict[str, str], body: bytes) -> Json:
+    match (method, *path):
+        case ("POST", "files"):
+            return add_file(state, body, asked["purpose"])
+        case ("GET", "files"):
+            return {"files": find_files(state, asked["sha256"], asked["purpose"])}
+        case ("POST", "jobs"):
+            return add_job(state, json.loads(body))
+        case ("GET", "jobs"):
+            return {"jobs": [job for job in state.all("jobs") if asked.get("key") in (None, job["key"])]}
+        case ("GET", "jobs", identity):
+            return poll(state, identity, int(asked.get("after", 0)))
+        case ("POST", "jobs", identity, "cancel"):
+            return cancel_job(state, identity)
+        case ("POST", "answers"):
+            return {"answers": answers(state, json.loads(body))}
+        case ("GET", "calls"):
+            return state.load("calls") or {}
+    raise Refusal(404, f"no such call: {method} {'/'.join(path)}")
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, state: State) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.state = state
+        self.token = secrets.token_hex(16)
+        self.touched = time.monotonic()
+        self.timeout = 0.5
+
+
+def held(lock: IO[str]) -> bool:
+    """Whether the folder is ours. Whoever looks if a server lives holds the lock for an instant, hence the tries."""
+    for _ in range(20):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.05)
+    return False
+
+
+def main(home: Path, idle: float) -> None:
+    """Serve until nobody has asked for `idle` seconds, or the folder is gone."""
+    os.umask(0o077)
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        if not held(lock):
+            return  # another server has this folder: whoever started us finds that one
+        server = Server(State(home))
+        server.state.save("server", {"port": server.server_port, "token": server.token, "pid": os.getpid()})
+        while time.monotonic() - server.touched < idle and home.is_dir():
+            server.handle_request()
+        (home / "server.json").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]))

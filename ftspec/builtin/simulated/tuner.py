@@ -1,0 +1,285 @@
+"""The simulated provider: everything about tuning but the learning."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ftspec import api
+from ftspec.builtin.simulated.client import Client, Fault
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WATERMARK = "simulated"
+SHOWN = 20
+"""Findings that are listed at the most; the rest are counted."""
+BATCH = 25
+"""Questions in one call."""
+WORD = re.compile(r"\s*\S+")
+STATES = {
+    "queued": api.JobState.QUEUED,
+    "running": api.JobState.RUNNING,
+    "succeeded": api.JobState.SUCCEEDED,
+    "failed": api.JobState.FAILED,
+    "cancelled": api.JobState.CANCELLED,
+}
+
+TrainOn = Literal["assistant", "last", "all"]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the simulated tuner takes."""
+
+    epochs: Annotated[int, Meta(ge=1, le=50, description="How often every row is seen.")] = 3
+    batch_size: Annotated[int, Meta(ge=1, le=256, description="Rows per optimizer step.")] = 8
+    learning_rate_multiplier: Annotated[float, Meta(gt=0, description="How fast the loss falls; 1 is usual.")] = 1.0
+    seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Decides the noise of the loss.")] = 0
+
+
+class SftOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Supervised fine-tuning."""
+
+    train_on: Annotated[
+        TrainOn, Meta(description="Which messages count: the assistant's, only its last one, or all.")
+    ] = "assistant"
+
+
+class Simulated:
+    """A tuner that trains nothing: for trying specs out, for CI and for demonstrations, and it says so everywhere.
+
+    A separate process keeps files and jobs, as a service far away would. How long a job takes follows from the real
+    rows, batch size and epochs, its loss from the rows' words. Its model gives the expected answer to a share of the
+    prompts. Everything is deterministic.
+
+    Options:
+        outcome: how jobs end.
+        fail_at_step: the step at which a job ends that does not succeed (its last one when not given).
+        seconds_per_step: how long a step takes.
+        queue_seconds: how long a job waits before it starts.
+        accuracy: share of prompts that the tuned model answers as expected.
+        base_accuracy: the same for the base model.
+        noise: share of answers that are drawn anew in each repeat, when the temperature is above 0.
+        rate_limit: how many calls of any kind are answered with "429 too many requests" first.
+        submission: whether the same key twice makes one job, a job can be found by its key, or neither.
+        faults: calls that go wrong, how, and how often.
+        timeout: seconds to wait for an answer of the process.
+        idle: seconds of silence after which the process leaves; what it knows stays.
+    """
+
+    submission: ClassVar[Literal["idempotent", "findable", "blind"]] = "idempotent"
+    methods: ClassVar[Mapping[str, api.Method]] = {"sft": api.Method(Hyperparameters, SftOptions)}
+
+    def __init__(
+        self,
+        *,
+        outcome: Annotated[
+            Literal["succeeded", "failed", "cancelled"], Meta(description="How jobs end.")
+        ] = "succeeded",
+        fail_at_step: Annotated[
+            int | None, Meta(description="Step at which a job ends that does not succeed; its last when not given.")
+        ] = None,
+        seconds_per_step: Annotated[Seconds, Meta(description="How long a step takes.")] = 0.01,
+        queue_seconds: Annotated[Seconds, Meta(description="How long a job waits before it starts.")] = 0.0,
+        accuracy: Annotated[Share, Meta(description="Share of prompts the tuned model answers as expected.")] = 0.95,
+        base_accuracy: Annotated[Share, Meta(description="The same for the base model.")] = 0.1,
+        noise: Annotated[Share, Meta(description="Share of answers drawn anew per repeat, with a temperature.")] = 0.05,
+        rate_limit: Annotated[int, Meta(ge=0, description="Calls that are answered with 429 first.")] = 0,
+        submission: Annotated[
+            Literal["idempotent", "findable", "blind"], Meta(description="What the same key twice does.")
+        ] = "idempotent",
+        faults: Annotated[tuple[Fault, ...], Meta(description="Calls that go wrong, for tests.")] = (),
+        timeout: Annotated[Seconds, Meta(description="Seconds to wait for an answer.")] = 30.0,
+        idle: Annotated[Seconds, Meta(description="Seconds of silence after which its process leaves.")] = 60.0,
+    ) -> None:
+        # A class-level fact of other providers, an option here: tests need all three kinds.
+        vars(self)["submission"] = submission
+        self.behaviour: dict[str, Any] = {
+            "outcome": outcome,
+            "fail_at_step": fail_at_step,
+            "seconds_per_step": seconds_per_step,
+            "queue_seconds": queue_seconds,
+            "accuracy": accuracy,
+            "base_accuracy": base_accuracy,
+            "noise": noise,
+        }
+        limited = (Fault(call="any", kind="429", times=rate_limit),) if rate_limit else ()
+        self._connection: dict[str, Any] = {"timeout": timeout, "idle": idle, "faults": (*limited, *faults)}
+        self.endpoint = _endpoint(outcome=outcome, fail_at_step=fail_at_step, accuracy=accuracy, noise=noise)
+
+    def attach(self, home: Path) -> None:
+        self.client = Client(home, **self._connection)
+
+    # ---- before the job
+
+    def problems(self, request: api.Request) -> Iterable[api.Problem]:
+        """Nothing beyond what the schema says: any model will do."""
+        return ()
+
+    def fingerprint(self, model: api.ModelRef) -> str:
+        return ""
+
+    def estimate(self, request: api.Request, size: api.Size) -> api.Estimate:
+        """Steps by the same formula as the tuner's own: ceil(rows / batch size) x epochs."""
+        wanted = msgspec.convert(request.hyperparameters, Hyperparameters)
+        steps = math.ceil(size.rows / wanted.batch_size) * wanted.epochs
+        seconds = self.behaviour["queue_seconds"] + steps * self.behaviour["seconds_per_step"]
+        basis = "rows, batch size and epochs; nothing is trained"
+        return api.Estimate(seconds=seconds, cost=0.0, steps=steps, basis=basis, watermark=WATERMARK)
+
+    def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
+        """Chat JSON lines, as hosted tuners read them. A row from which nothing can be learned is refused."""
+        from ftspec import rows
+
+        count = tokens = trained = 0
+        findings = []
+        for batch in batches:
+            for example in rows.examples(batch):
+                weights = [token.weight for token in self.render(request, example)]
+                if not any(weights):
+                    findings.append(_untrained(example))
+                out.write(_line(example))
+                count, tokens, trained = count + 1, tokens + len(weights), trained + sum(map(bool, weights))
+        if findings:
+            raise api.DataError(findings[:SHOWN], len(findings))
+        return api.Written(rows=count, tokens=tokens, trained_tokens=trained)
+
+    def render(self, request: api.Request, example: api.Example) -> Sequence[api.Token]:
+        """A mark for each message's role, and its words."""
+        train_on: TrainOn = request.method_options.get("train_on", "assistant")
+        tokens = []
+        for message, weight in zip(example.messages, _weights(example.messages, train_on), strict=True):
+            tokens.append(api.Token(text=f"<{message.role}>"))
+            tokens += [api.Token(text=word, weight=weight) for word in WORD.findall(_text(message))]
+        return tokens
+
+    # ---- the job
+
+    def upload(self, file: api.DataFile) -> api.RemoteFile:
+        held = self.client.call("find_file", "GET", "/files", sha256=file.sha256, purpose=file.purpose)["files"]
+        if not held:
+            data = Path(file.path).read_bytes()
+            held = [self.client.call("upload", "POST", "/files", data, purpose=file.purpose)]
+        return api.RemoteFile(id=held[0]["id"], sha256=held[0]["sha256"], bytes=held[0]["bytes"])
+
+    def submit(self, request: api.Request, *, key: str) -> api.Job:
+        order = {
+            "key": key,
+            "submission": self.submission,
+            "model": request.model.id,
+            "hyperparameters": request.hyperparameters,
+            "behaviour": self.behaviour,
+            "training": request.training.id if request.training else "",
+            "validation": request.validation.id if request.validation else None,
+        }
+        return _job(self.client.call("create", "POST", "/jobs", msgspec.json.encode(order)))
+
+    def find(self, request: api.Request, *, key: str) -> Sequence[api.Job]:
+        return [_job(job) for job in self.client.call("find", "GET", "/jobs", key=key)["jobs"]]
+
+    def poll(self, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
+        said = self.client.call("poll", "GET", f"/jobs/{job.id}", after=cursor or "0")
+        base = api.ModelRef(id=job.details["model"])
+        return api.JobUpdate(
+            state=STATES.get(said["status"], api.JobState.UNKNOWN),
+            raw=said["status"],
+            events=tuple(msgspec.convert(said["events"], list[api.TrainingEvent])),
+            cursor=str(said["cursor"]),
+            model=api.TunedModel(id=said["model"], base=base, details={"job": job.id}) if said["model"] else None,
+            error=said["error"],
+        )
+
+    def cancel(self, job: api.Job) -> None:
+        self.client.call("cancel", "POST", f"/jobs/{job.id}/cancel")
+
+    # ---- the model
+
+    @contextmanager
+    def serve(self, model: api.ModelRef | api.TunedModel) -> Iterator[api.Model]:
+        yield Answering(self.client, model, self.behaviour)
+
+
+class Answering:
+    """A model that answers from its process: it is told what is expected, and says it as often as it should."""
+
+    def __init__(self, client: Client, model: api.ModelRef | api.TunedModel, behaviour: Mapping[str, Any]) -> None:
+        self.client = client
+        self.order = {
+            "model": model.id,
+            "job": model.details["job"] if isinstance(model, api.TunedModel) else "",
+            "behaviour": behaviour,
+        }
+
+    def answer(self, questions: Sequence[api.Question], generation: api.Generation) -> Iterator[api.Answer]:
+        for start in range(0, len(questions), BATCH):
+            asked = questions[start : start + BATCH]
+            order = {**self.order, "generation": generation, "questions": [_question(question) for question in asked]}
+            said = self.client.call("answer", "POST", "/answers", msgspec.json.encode(order))["answers"]
+            for question, answer in zip(asked, said, strict=True):
+                words = sum(len(WORD.findall(_text(message))) for message in question.prompt.messages)
+                yield api.Answer(prompt=question.prompt.id, repeat=question.repeat, prompt_tokens=words, **answer)
+
+
+def _endpoint(**world: Any) -> str:
+    """Where jobs live. What decides their results is part of it: another world is another endpoint, so another key."""
+    usual = {"outcome": "succeeded", "fail_at_step": None, "accuracy": 0.95, "noise": 0.05}
+    differs = [f"{name}={value}" for name, value in world.items() if value != usual[name]]
+    return "?".join(["simulated", "&".join(differs)]) if differs else "simulated"
+
+
+def _job(said: Mapping[str, Any]) -> api.Job:
+    return api.Job(id=said["id"], created_at=said["created_at"], details={"model": said["model"]})
+
+
+def _question(question: api.Question) -> dict[str, Any]:
+    prompt = question.prompt
+    return {"prompt": prompt.id, "expected": prompt.expected, "repeat": question.repeat, "seed": question.seed}
+
+
+def _line(example: api.Example) -> bytes:
+    line: dict[str, Any] = {"messages": example.messages}
+    if example.tools:
+        line["tools"] = example.tools
+    return msgspec.json.encode(line) + b"\n"
+
+
+def _text(message: api.Message) -> str:
+    """What of a message is read: its text, other content and tool calls as JSON."""
+    content = message.content if isinstance(message.content, str) else _json(message.content)
+    return f"{content} {_json(message.tool_calls)}".strip()
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode() if value else ""
+
+
+def _weights(messages: Sequence[api.Message], train_on: TrainOn) -> list[float]:
+    """Each message's loss weight: its own where it has one and its role is trained on, 1 where it has none."""
+    roles = [message.role for message in messages]
+    last = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else -1
+    chosen = {
+        "all": range(len(roles)),
+        "last": [last],
+        "assistant": [i for i, role in enumerate(roles) if role == "assistant"],
+    }
+    return [
+        (1.0 if message.weight is None else message.weight) if index in chosen[train_on] else 0.0
+        for index, message in enumerate(messages)
+    ]
+
+
+def _untrained(example: api.Example) -> api.Finding:
+    return api.Finding(
+        message="nothing in this row is trained on: no assistant message with a weight above 0 and a text",
+        hint="give the row an assistant message, or drop it in `cleaning`",
+        row=example.row,
+    )
