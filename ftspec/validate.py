@@ -36,7 +36,16 @@ class Loaded(msgspec.Struct, frozen=True):
 
 def load_spec(file: Path, registry: Registry, overrides: Iterable[str] = ()) -> Loaded:
     """Read, check and freeze a spec; offline, with every secret unset. Raises SpecError with every problem."""
-    document, missing = _read(file, overrides)
+    return _load(yaml_document.read(file), registry, overrides)
+
+
+def load_text(text: str, file: Path, registry: Registry, overrides: Iterable[str] = ()) -> Loaded:
+    """The same for a spec that is at hand as text; `file` is where it stood, and what its paths start from."""
+    return _load(yaml_document.read_text(text, file), registry, overrides)
+
+
+def _load(document: Document, registry: Registry, overrides: Iterable[str]) -> Loaded:
+    document, missing = _filled(document, overrides)
     found = [*document.problems, *missing]
     if document.usable:
         found += _check(document, registry, found)
@@ -46,9 +55,8 @@ def load_spec(file: Path, registry: Registry, overrides: Iterable[str] = ()) -> 
     return Loaded(schema.to_spec(document, registry), document, tuple(found))
 
 
-def _read(file: Path, overrides: Iterable[str]) -> tuple[Document, list[Problem]]:
+def _filled(document: Document, overrides: Iterable[str]) -> tuple[Document, list[Problem]]:
     """The document with overrides and environment in it, and what of the environment is not set."""
-    document = yaml_document.read(file)
     if not document.usable:
         return document, []
     document = changes.apply(document, overrides)
