@@ -40,7 +40,7 @@ format: $(VENV)/.dev ## Put the code into the one format.
 	@$(BIN)/ruff format .
 
 docs: $(VENV)/.dev ## Write the generated part of the documentation anew.
-	@$(BIN)/python -m ftspec.reference > docs/spec.md
+	@$(BIN)/ftspec schema --format markdown > docs/spec.md
 	@echo "docs/spec.md"
 
 bench: $(VENV)/.dev ## Run the benchmarks of docs/benchmarks.md.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ import ftspec
 from ftspec import registry, terminal
 from ftspec.errors import FtspecError, PluginError
 from ftspec.records import Record
+from ftspec.registry import Registry
 
 MEMORY_WANTED = 4e9
 """Bytes that the quickstart may take."""
@@ -32,10 +34,17 @@ class Check(Record):
     hint: str = ""
 
 
-def checks(store: str) -> Iterator[Check]:
-    """Look at everything. Writes only a probe into the state folder, and takes it away again."""
+def checks(store: str, spec: Path | None = None) -> Iterator[Check]:
+    """Look at everything, with `spec` at its model too. Writes only a probe into the store, and takes it away again."""
     yield _python()
-    yield from _plugins()
+    try:
+        installed = registry.load()
+    except PluginError as error:
+        yield Check(name="plugins", state="failed", found=error.message, hint=error.hint)
+    else:
+        yield from _plugins(installed)
+        if spec:
+            yield _model(spec, installed)
     yield _store(store)
     yield _cores()
     yield _memory()
@@ -47,43 +56,60 @@ def _python() -> Check:
     return Check(name="python", state="ok", found=found)
 
 
-def _plugins() -> Iterator[Check]:
-    try:
-        installed = registry.load()
-    except PluginError as error:
-        yield Check(name="plugins", state="failed", found=error.message, hint=error.hint)
-        return
+def _plugins(installed: Registry) -> Iterator[Check]:
     for plugin in installed.plugins:
-        yield Check(name=f"plugin {plugin.entry.name}", state="ok", found=f"{plugin.distribution} {plugin.version}")
+        wanted = importlib.metadata.requires(plugin.distribution) or []
+        yield _packages(f"plugin {plugin.entry.name}", f"{plugin.distribution} {plugin.version}", wanted, "")
     for name, loaded in sorted(installed.components["provider"].items()):
-        yield _provider(name, loaded.component.dependencies, loaded.component.install)
+        component = loaded.component
+        yield _packages(f"provider {name}", f"of {loaded.distribution}", component.dependencies, component.install)
 
 
-def _provider(name: str, dependencies: tuple[str, ...], install: str) -> Check:
-    missing = [text for text in dependencies if not _satisfied(text)]
+def _packages(name: str, found: str, wanted: Sequence[str], install: str) -> Check:
+    missing = [text for text in wanted if not _satisfied(Requirement(text))]
     if not missing:
-        return Check(name=f"provider {name}", state="ok", found="all its packages are installed")
-    hint = install or f"pip install {' '.join(missing)}"
-    return Check(name=f"provider {name}", state="warning", found=f"missing {', '.join(missing)}", hint=hint)
+        return Check(name=name, state="ok", found=found)
+    hint = install or "pip install " + " ".join(f'"{text}"' for text in missing)
+    return Check(name=name, state="warning", found=f"{found}; not installed: {', '.join(missing)}", hint=hint)
 
 
-def _satisfied(requirement: str) -> bool:
+def _satisfied(wanted: Requirement) -> bool:
     """By metadata alone: importing a training stack to see whether it is there would take seconds."""
-    wanted = Requirement(requirement)
+    if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+        return True
     try:
         return wanted.specifier.contains(importlib.metadata.version(wanted.name), prereleases=True)
     except importlib.metadata.PackageNotFoundError:
         return False
 
 
+def _model(file: Path, installed: Registry) -> Check:
+    """Whether the spec's base model is here, by reading it. Raises SpecError for a spec that is not valid."""
+    from ftspec import items, validate
+
+    spec = validate.load_spec(file, installed).spec
+    try:
+        found = items.provider_of(spec, installed).fingerprint(spec.model)
+    except FtspecError as error:
+        return Check(name="model", state="failed", found=error.message, hint=error.hint)
+    return Check(
+        name="model", state="ok", found=f"{spec.model.id}{f' ({found[:16]})' if found else ', by its name only'}"
+    )
+
+
 def _store(where: str) -> Check:
     """One real write: the store itself refuses a place where put-if-absent does not hold."""
     from ftspec.store import Store
 
+    # A folder that is not there yet is tried under another name: a run that starts meanwhile may make the real one.
+    trial = where if "://" in where or Path(where).exists() else f"{where}-doctor-{secrets.token_hex(4)}"
     try:
-        Store.open(where).now()
+        Store.open(trial).now()
     except FtspecError as error:
         return Check(name="state", state="failed", found=error.message, hint=error.hint)
+    finally:
+        if trial != where:
+            shutil.rmtree(trial, ignore_errors=True)
     return Check(name="state", state="ok", found=f"{where} can be written, and put-if-absent holds")
 
 

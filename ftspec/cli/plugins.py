@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,13 +60,18 @@ def show_command(name: str, format_: str) -> None:
 
 
 @click.command("doctor")
+@click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @store_option
 @format_option()
-def doctor_command(store: str | None, format_: str) -> None:
-    """Check this machine: Python, plugins and their packages, the state folder, memory, disk."""
+def doctor_command(spec: Path | None, store: str | None, format_: str) -> None:
+    """Check this machine: Python, plugins and their packages, the state folder, memory, disk.
+
+    With SPEC, whether its base model is here too.
+    """
     from ftspec import doctor
 
-    found = list(doctor.checks(store or STATE))
+    where = store or str((spec.parent if spec else Path()) / STATE)
+    found = list(doctor.checks(where, spec))
     if format_ == "json":
         say_json(found)
     else:

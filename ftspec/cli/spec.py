@@ -55,7 +55,11 @@ def validate_command(spec: str, overrides: tuple[str, ...], quiet: bool, format_
 
 
 @click.command("schema")
-def schema_command() -> None:
+@click.option(
+    "--format", "format_", type=click.Choice(["json", "markdown"]), default="json", show_default=True,
+    help="markdown is the reference for people.",
+)  # fmt: skip
+def schema_command(format_: str) -> None:
     """Print the JSON Schema of a spec, composed from all that is installed here.
 
     \b
@@ -63,6 +67,10 @@ def schema_command() -> None:
     and as a spec's first line:
       # yaml-language-server: $schema=ftspec.schema.json
     """
-    from ftspec import registry, schema
+    from ftspec import reference, registry, schema
 
-    say_json(schema.compose(registry.load()))
+    installed = registry.load()
+    if format_ == "markdown":
+        terminal.say(reference.markdown(installed).rstrip("\n"))
+    else:
+        say_json(schema.compose(installed))
