@@ -1,1 +1,264 @@
-"""Kit for plugin authors: conformance suites that a plugin's tests subclass."""
+"""Kit for plugin authors: a provider's whole conformance test is a small class.
+
+::
+
+    from ftspec.testing import ProviderSuite
+    from my_plugin import COMPONENTS
+
+    class TestMine(ProviderSuite):
+        component = COMPONENTS["mine"]
+        options = {"url": "http://127.0.0.1:8000"}
+        model = "tiny"
+        hyperparameters = {"epochs": 1}
+
+The suite runs one real job, and asks of it what core relies on. Needs pytest and pyarrow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+
+from ftspec.components import Component
+from ftspec.journal import Journal
+from ftspec.progress import Quiet
+from ftspec.provider import (
+    DataFile,
+    Example,
+    Generation,
+    Job,
+    JobState,
+    JobUpdate,
+    Message,
+    ModelRef,
+    Prompt,
+    Provider,
+    Question,
+    Request,
+    Size,
+    SupportsExport,
+    SupportsRender,
+    TunedModel,
+)
+from ftspec.store import Store
+from ftspec.tuning import Follow, history, job_key, tune
+
+COLOURS = ("red", "green", "blue", "white")
+MEASURES = {"train_loss", "validation_loss", "train_accuracy", "learning_rate", "tokens_per_second", "epoch"}
+
+
+class World:
+    """One provider with one finished job, shared by the tests of a suite."""
+
+    def __init__(self, suite: ProviderSuite, home: Path) -> None:
+        self.store = Store.open(home / "state")
+        self.provider: Provider = suite.component.build(suite.options)
+        self.provider.attach(home / "home")
+        self.request = suite.request()
+        self.files = [self._file(home, "training", 16), self._file(home, "validation", 4)]
+        self.key = job_key(self.request, self.files, self.provider.endpoint)
+        self.model = self.tune(suite.follow)
+
+    def tune(self, follow: Follow) -> TunedModel:
+        journal = Journal(self.store, "suite")
+        return tune(
+            self.provider,
+            self.request,
+            self.files,
+            store=self.store,
+            journal=journal,
+            key=self.key,
+            progress=Quiet(),
+            follow=follow,
+        )
+
+    @property
+    def job(self) -> Job:
+        from ftspec.claims import Register
+
+        job = Register(self.store, self.key).job()
+        assert job is not None
+        return job
+
+    def uploaded(self) -> Request:
+        """The request as `submit` gets it."""
+        remote = {file.purpose: self.provider.upload(file) for file in self.files}
+        return msgspec.structs.replace(self.request, **remote)
+
+    def _file(self, home: Path, purpose: Any, count: int) -> DataFile:
+        path = home / f"{purpose}.data"
+        with path.open("wb") as out:
+            written = self.provider.write(self.request, [_batch(count)], out)
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        return DataFile(purpose=purpose, path=str(path), sha256=digest, bytes=len(data), rows=written.rows)
+
+
+class ProviderSuite:
+    """What core relies on in a provider. Subclass it; set `component`, and what your provider needs."""
+
+    component: ClassVar[Component]
+    options: ClassVar[Mapping[str, Any]] = {}
+    model: ClassVar[str] = "tiny"
+    method: ClassVar[str] = "sft"
+    hyperparameters: ClassVar[Mapping[str, Any]] = {}
+    follow: ClassVar[Follow] = Follow(wait=300.0)
+    _worlds: ClassVar[dict[type, World]] = {}
+
+    def request(self) -> Request:
+        """The request of the suite's job, defaults filled in as core does."""
+        method = self.component.factory.methods[self.method]  # type: ignore[attr-defined]
+        return Request(
+            model=ModelRef(id=self.model),
+            method=self.method,
+            method_options=msgspec.to_builtins(msgspec.convert({}, method.options)),
+            hyperparameters=msgspec.to_builtins(msgspec.convert(dict(self.hyperparameters), method.hyperparameters)),
+        )
+
+    @pytest.fixture
+    def world(self, tmp_path_factory: pytest.TempPathFactory) -> World:
+        """The suite's one job: made by the first test that asks."""
+        if type(self) not in self._worlds:
+            self._worlds[type(self)] = World(self, tmp_path_factory.mktemp("provider"))
+        return self._worlds[type(self)]
+
+    def test_is_described(self) -> None:
+        assert self.component.kind == "provider"
+        assert self.component.summary, "the class needs a docstring: it is the description in `ftspec plugins show`"
+        assert msgspec.json.schema(self.component.options)
+
+    def test_follows_the_protocol(self, world: World) -> None:
+        assert isinstance(world.provider, Provider)
+        assert world.provider.submission in {"idempotent", "findable", "blind"}
+        assert world.provider.endpoint
+
+    def test_every_method_has_defaults(self, world: World) -> None:
+        for method in world.provider.methods.values():
+            msgspec.convert({}, method.options)
+            assert {field.name for field in msgspec.structs.fields(method.hyperparameters)} >= set(method.shapes_data)
+
+    def test_a_good_request_has_no_problems(self, world: World) -> None:
+        assert list(world.provider.problems(world.request)) == []
+
+    def test_an_estimate_is_not_negative(self, world: World) -> None:
+        estimate = world.provider.estimate(world.request, Size(rows=16, validation_rows=4))
+        assert all(value is None or value >= 0 for value in (estimate.seconds, estimate.cost, estimate.steps))
+        assert estimate.basis, "say where the estimate comes from"
+
+    def test_the_same_rows_are_written_alike(self, world: World) -> None:
+        first, second = io.BytesIO(), io.BytesIO()
+        written = world.provider.write(world.request, [_batch(16)], first)
+        world.provider.write(world.request, [_batch(10), _batch(6, start=10)], second)
+        assert written.rows == 16
+        assert first.getvalue() == second.getvalue(), "what is written may not depend on how rows are batched"
+
+    def test_an_uploaded_file_is_found_again(self, world: World) -> None:
+        assert world.provider.upload(world.files[0]) == world.provider.upload(world.files[0])
+        assert world.provider.upload(world.files[0]).sha256 == world.files[0].sha256
+
+    def test_the_job_made_a_model(self, world: World) -> None:
+        assert world.model.id
+        assert world.model.base.id == self.model
+        assert msgspec.json.decode(msgspec.json.encode(world.model), type=TunedModel) == world.model
+
+    def test_a_finished_job_is_not_asked_for_again(self, world: World) -> None:
+        provider, world.provider = world.provider, _Unreachable(world.provider)  # type: ignore[assignment]
+        try:
+            assert world.tune(self.follow) == world.model
+        finally:
+            world.provider = provider
+
+    def test_the_job_told_its_loss(self, world: World) -> None:
+        events = history(world.store, world.key)
+        steps = [event.step for event in events if event.step is not None and "train_loss" in event.metrics]
+        assert steps, "no event carries train_loss"
+        assert steps == sorted(steps)
+        assert min(steps) >= 1
+        assert {name for event in events for name in event.metrics} <= MEASURES
+
+    def test_the_end_can_be_asked_for_again(self, world: World) -> None:
+        first = world.provider.poll(world.job, cursor=None)
+        assert first.state is JobState.SUCCEEDED
+        assert first.model == world.model
+        assert len({event.id for event in first.events}) == len(first.events)
+        assert {event.id for event in _after(world, first)} & {event.id for event in first.events} == set()
+
+    def test_the_key_leads_to_the_job(self, world: World) -> None:
+        if world.provider.submission == "idempotent":
+            assert world.provider.submit(world.uploaded(), key=world.key).id == world.job.id
+        if world.provider.submission == "findable":
+            assert [job.id for job in world.provider.find(world.uploaded(), key=world.key)] == [world.job.id]
+
+    def test_another_key_leads_nowhere(self, world: World) -> None:
+        assert list(world.provider.find(world.uploaded(), key="0" * 64)) == []
+
+    def test_cancelling_what_has_ended_changes_nothing(self, world: World) -> None:
+        world.provider.cancel(world.job)
+        world.provider.cancel(world.job)
+        assert world.provider.poll(world.job, cursor=None).state is JobState.SUCCEEDED
+
+    @pytest.mark.parametrize("which", ["base", "tuned"])
+    def test_every_question_is_answered_once(self, world: World, which: str) -> None:
+        questions = [Question(prompt=_prompt(n), repeat=repeat, seed=repeat) for n in range(3) for repeat in range(2)]
+        with world.provider.serve(world.model if which == "tuned" else world.request.model) as model:
+            answers = list(model.answer(questions, Generation(max_tokens=8)))
+        asked = sorted((question.prompt.id, question.repeat) for question in questions)
+        assert sorted((answer.prompt, answer.repeat) for answer in answers) == asked
+        assert [answer.error for answer in answers if answer.error] == []
+        greedy = {answer.prompt: answer.text for answer in answers}
+        assert all(answer.text == greedy[answer.prompt] for answer in answers), "temperature 0 is greedy decoding"
+
+    def test_tokens_are_shown(self, world: World) -> None:
+        if isinstance(world.provider, SupportsRender):
+            tokens = world.provider.render(world.request, _example(0))
+            assert any(token.weight > 0 for token in tokens)
+            assert any(token.weight == 0 for token in tokens)
+            assert "".join(token.text for token in tokens if token.weight > 0).strip().startswith("red")
+
+    def test_models_can_be_taken_away(self, world: World, tmp_path: Path) -> None:
+        if isinstance(world.provider, SupportsExport):
+            for form in world.provider.exports:
+                out = tmp_path / form
+                out.mkdir()
+                world.provider.export(world.model, form, out)
+                assert list(out.iterdir()), f"nothing was written for '{form}'"
+
+
+class _Unreachable:
+    """A provider of which only the endpoint may be asked."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.endpoint = provider.endpoint
+
+
+def _after(world: World, update: JobUpdate) -> Iterator[Any]:
+    """Events that come when one goes on asking after an update."""
+    while update.events:
+        update = world.provider.poll(world.job, cursor=update.cursor)
+        yield from update.events
+
+
+def _example(number: int) -> Example:
+    colour = COLOURS[number % len(COLOURS)]
+    said = [Message(role="user", content=f"What colour is thing {number}?"), Message(role="assistant", content=colour)]
+    return Example(messages=said, row=number)
+
+
+def _prompt(number: int) -> Prompt:
+    said = _example(number).messages
+    return Prompt(id=f"prompt-{number}", messages=said[:1], expected=str(said[1].content))
+
+
+def _batch(count: int, start: int = 0) -> Any:
+    """Formatted rows as the pipeline hands them to `write`."""
+    from ftspec import rows
+
+    numbers = range(start, start + count)
+    batch = rows.from_dicts([msgspec.to_builtins(_example(number)) for number in numbers])
+    return batch.select(["messages"]).append_column(rows.ROW, rows.integers([number + 1 for number in numbers]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -112,6 +111,8 @@ class Client:
 
     def _start(self) -> None:
         """Start the process, in a session of its own so that it outlives us."""
+        import subprocess
+
         self.home.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-I", str(Path(__file__).with_name("server.py")), str(self.home), str(self.idle)]
         with (self.home / "server.log").open("ab") as log:

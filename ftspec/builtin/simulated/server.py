@@ -384,14 +384,21 @@ class Server(ThreadingHTTPServer):
 
 
 def held(lock: IO[str]) -> bool:
-    """Whether the folder is ours. Whoever looks if a server lives holds the lock for an instant, hence the tries."""
-    for _ in range(20):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(0.05)
-    return False
+    """Whether the folder is ours. Others take a shared lock for an instant, to see whether a server lives."""
+    while not locked(lock, fcntl.LOCK_EX):
+        if not locked(lock, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        time.sleep(0.01)
+    return True
+
+
+def locked(lock: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def main(home: Path, idle: float) -> None:
