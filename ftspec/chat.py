@@ -37,7 +37,13 @@ def messages_type() -> pa.DataType:
     """list<struct<role, content, parts, name, tool_calls, tool_call_id: string, weight: double, extra: string>>"""
     import pyarrow as pa
 
-    return pa.list_(pa.struct([(name, pa.float64() if name == "weight" else pa.string()) for name in FIELDS]))
+    return pa.list_(pa.struct(list(_field_types().items())))
+
+
+def _field_types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {name: pa.float64() if name == "weight" else pa.string() for name in FIELDS}
 
 
 def fault(value: Any) -> str:
@@ -65,6 +71,20 @@ def to_array(rows: Sequence[Sequence[Mapping[str, Any]] | None]) -> pa.Array:
     values = pa.StructArray.from_arrays(children, fields=list(messages_type().value_type))
     validity = strings([None if row is None else "" for row in rows]).buffers()[0] if None in rows else None
     return pa.Array.from_buffers(messages_type(), len(rows), [validity, pa.py_buffer(offsets)], children=[values])
+
+
+def interleave(roles: Sequence[str], contents: Sequence[pa.Array]) -> pa.Array:
+    """Messages of rows that all have the same roles: `contents[i]` holds one text per row for `roles[i]`."""
+    import pyarrow as pa
+
+    rows, turns = len(contents[0]), len(roles)
+    order = array("q", [turn * rows + row for row in range(rows) for turn in range(turns)])
+    indices = pa.Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)])
+    given = {"role": strings(list(roles) * rows), "content": pa.concat_arrays(contents).take(indices)}
+    empty = {name: pa.nulls(len(order), field) for name, field in _field_types().items()}
+    values = pa.StructArray.from_arrays(list({**empty, **given}.values()), fields=list(messages_type().value_type))
+    offsets = array("i", range(0, rows * turns + 1, turns))
+    return pa.Array.from_buffers(messages_type(), rows, [None, pa.py_buffer(offsets)], children=[values])
 
 
 def to_lists(messages: pa.Array) -> list[list[dict[str, Any]] | None]:

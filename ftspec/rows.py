@@ -19,7 +19,7 @@ import msgspec
 
 from ftspec import chat
 from ftspec.arrays import binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
-from ftspec.chat import children, decode, messages_type, parents, to_json, with_children
+from ftspec.chat import children, decode, interleave, messages_type, parents, to_json, with_children
 from ftspec.provider import Example, Message
 from ftspec.texts import as_text, fingerprints, is_empty, lengths, map_nested, map_text
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HIDDEN", "MESSAGES", "ROW", "SIDE", "as_text", "binaries", "booleans", "cell", "children", "column", "conform",
-    "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "integers", "is_empty", "is_json", "json_texts",
+    "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave", "is_empty", "is_json", "json_texts",
     "lengths", "map_nested", "map_text", "mention", "messages_type", "pair", "parents", "repeated", "scalar", "strings",
-    "to_dicts", "to_json", "visible", "with_children",
+    "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
 ROW = "_row"
@@ -55,9 +55,19 @@ def visible(batch: pa.RecordBatch) -> list[str]:
     return [name for name in batch.schema.names if not name.startswith("_")]
 
 
+def hidden(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    """The hidden columns by name, for a step that makes its rows anew."""
+    return {name: batch.column(name) for name in batch.schema.names if name.startswith("_")}
+
+
 def column(batch: pa.RecordBatch, name: str) -> pa.Array:
     """The column, or all nulls where no row of this batch has it."""
     return batch.column(name) if name in batch.schema.names else repeated(None, batch.num_rows)
+
+
+def values(batch: pa.RecordBatch, name: str) -> list[Any]:
+    """The column as Python values, JSON decoded; all None where no row of this batch has it."""
+    return _listed(name, column(batch, name))
 
 
 def drop(batch: pa.RecordBatch, mask: pa.Array, reason: str) -> pa.RecordBatch:
@@ -102,7 +112,7 @@ def to_dicts(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Rows as they would stand in JSON, without hidden columns and nulls."""
     rows: list[dict[str, Any]] = [{} for _ in range(batch.num_rows)]
     for name in visible(batch):
-        for row, value in zip(rows, _values(name, batch.column(name)), strict=True):
+        for row, value in zip(rows, values(batch, name), strict=True):
             if value is not None:
                 row[name] = value
     return rows
@@ -182,7 +192,7 @@ def _message(
     )
 
 
-def _values(name: str, values: pa.Array) -> list[Any]:
+def _listed(name: str, values: pa.Array) -> list[Any]:
     if values.type == messages_type():
         return chat.to_lists(values)
     if is_json(values.type):
@@ -220,7 +230,7 @@ def _plain(name: str, values: pa.Array) -> list[Any]:
     import pyarrow as pa
 
     if is_json(values.type):
-        return _values(name, values)
+        return _listed(name, values)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     return [_jsonable(value) for value in values.to_pylist()]

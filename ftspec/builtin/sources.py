@@ -28,7 +28,7 @@ ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 
 
 @api.source
-def csv(*, path: api.Path, delimiter: str = ",", types: dict[str, ColumnType] = {}) -> api.Source:  # noqa: B006
+def csv(*, path: api.Path, delimiter: str = ",", types: dict[str, ColumnType] = {}) -> api.Source:
     """Read rows from a table with a header line.
 
     Every cell is text, so that "007" and "1.50" stay what they are, unless `types` says otherwise for its column; an

@@ -1,0 +1,179 @@
+"""Templates over a row's columns: sandboxed Jinja, with a vectorised path for the plain ones.
+
+A value that is not text is shown as JSON. A column that is missing or null is an error, unless the template asks
+(`is defined`, `default`). `tojson` writes plain JSON: this is no web page, nothing is escaped for one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ftspec import api, rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from jinja2 import Environment
+
+PIECE = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]*) *(\| *tojson *)?\}\}")
+MARKS = re.compile(r"\{[{%#]")
+JINJAS_OWN = frozenset(
+    "and cycler dict else false False if in is joiner lipsum loop namespace none None not or range self true True".split()
+)
+
+
+class Piece(NamedTuple):
+    """A part of a plain template: literal text, or a column, shown as it is or as JSON."""
+
+    text: str = ""
+    column: str = ""
+    as_json: bool = False
+
+
+class Rendered(NamedTuple):
+    """`texts[i]` is null where row i could not be rendered, and `faults` says why by row index."""
+
+    texts: pa.Array
+    faults: dict[int, str]
+
+
+def plain_pieces(template: str) -> list[Piece] | None:
+    """The pieces of a template that only names columns; None for one that needs Jinja."""
+    template = template.replace("\r\n", "\n").replace("\r", "\n")
+    pieces, end = [], 0
+    for match in PIECE.finditer(template):
+        pieces += [Piece(text=template[end : match.start()]), Piece(column=match[1], as_json=bool(match[2]))]
+        end = match.end()
+    pieces.append(Piece(text=template[end:]))
+    names_jinjas = any(piece.column in JINJAS_OWN for piece in pieces)
+    return None if names_jinjas or any(MARKS.search(piece.text) for piece in pieces) else pieces
+
+
+def problem(template: str) -> str:
+    """What is wrong with a template's syntax; "" when nothing is."""
+    if plain_pieces(template) is not None:
+        return ""
+    import jinja2
+
+    try:
+        environment().compile(template)
+    except jinja2.TemplateSyntaxError as error:
+        return f"not a template: {error.message} (line {error.lineno} of the text)"
+    except (jinja2.TemplateError, RecursionError, ValueError, OverflowError) as error:
+        return f"not a template: {type(error).__name__}: {error}"
+    return ""
+
+
+def environment() -> Environment:
+    """Jinja in its sandbox: a template comes with data, and data is not to be trusted with more than text."""
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    made = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=shown
+    )
+    made.filters["tojson"] = dumps
+    return made
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """JSON as people and models write it: a space after each comma and colon, non-ASCII characters as they are."""
+    import jinja2
+
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # StrictUndefined raises, naming the column
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def shown(value: Any) -> Any:
+    """What `{{ value }}` puts into the text: text as it is, anything else as JSON. A null raises ValueError."""
+    if value is None:
+        raise ValueError("a value in the template is null")
+    if isinstance(value, bool | int | float | list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+class Template:
+    """One template, ready for batches."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.pieces = plain_pieces(text)
+
+    @cached_property
+    def jinja(self) -> Any:
+        return environment().from_string(self.text)
+
+    def render(self, batch: pa.RecordBatch) -> Rendered:
+        """One text per row."""
+        return self._render_rows(batch) if self.pieces is None else self._render_plain(batch, self.pieces)
+
+    def _render_plain(self, batch: pa.RecordBatch, pieces: list[Piece]) -> Rendered:
+        import pyarrow.compute as pc
+
+        faults: dict[int, str] = {}
+        parts = [rows.repeated("", batch.num_rows)]
+        for piece in pieces:
+            if piece.column:
+                parts.append(_shown_column(batch, piece))
+                empty = pc.indices_nonzero(pc.is_null(parts[-1])).to_pylist()
+                faults = {**dict.fromkeys(empty, _missing(piece.column)), **faults}
+            else:
+                parts.append(rows.scalar(piece.text))
+        return Rendered(pc.binary_join_element_wise(*parts, rows.scalar("")), faults)
+
+    def _render_rows(self, batch: pa.RecordBatch) -> Rendered:
+        texts: list[str | None] = []
+        faults: dict[int, str] = {}
+        for index, row in enumerate(rows.to_dicts(batch)):
+            text, reason = self._render_row(row)
+            texts.append(text)
+            if reason:
+                faults[index] = reason
+        return Rendered(rows.strings(texts), faults)
+
+    def _render_row(self, row: Mapping[str, Any]) -> tuple[str | None, str]:
+        import jinja2
+
+        try:
+            return self.jinja.render(row), ""
+        except jinja2.UndefinedError as error:
+            name = re.match(r"'(\w+)' is undefined$", error.message or "")
+            return None, _missing(name[1]) if name else f"the template does not fit this row: {error.message}"
+        except jinja2.TemplateError as error:
+            return None, f"the template cannot be rendered: {error.message}"
+        except Exception as error:
+            return None, f"the template cannot be rendered: {type(error).__name__}"
+
+
+def _shown_column(batch: pa.RecordBatch, piece: Piece) -> pa.Array:
+    import pyarrow as pa
+
+    column = rows.column(batch, piece.column)
+    if column.type == pa.string() and not piece.as_json and piece.column != "tools":
+        return column
+    if column.type == pa.int64():
+        return column.cast(pa.string())
+    show = dumps_plain if piece.as_json else shown
+    values = rows.values(batch, piece.column)
+    return rows.strings([None if value is None else show(value) for value in values])
+
+
+def dumps_plain(value: Any) -> str:
+    """`dumps` of a value that a column holds."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _missing(column: str) -> str:
+    return f"column '{column}' is missing or null"
+
+
+def findings(batch: pa.RecordBatch, faults: Mapping[int, str]) -> list[api.Finding]:
+    """One finding per row that could not be rendered."""
+    numbers = batch.column(rows.ROW).to_pylist()
+    hint = "drop such rows with a cleaning step, or let the template ask: {% if column is defined %}"
+    return [api.Finding(message=reason, hint=hint, row=numbers[index]) for index, reason in sorted(faults.items())]
