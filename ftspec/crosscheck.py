@@ -163,7 +163,7 @@ def _split(data: Mapping[str, Any]) -> Iterator[Problem]:
     if len(named) == 2 and len(set(named.values())) == 1:
         message = "validation and test are the same source"
         yield Problem(message=message, hint="what is tuned on would be what is tested on", path=("split", "test"))
-    elif named and set(named.values()) >= set(ids) and len(_list(data, "sources")) == len(set(named.values())):
+    if named and set(named.values()) >= set(ids) and len(_list(data, "sources")) == len(set(named.values())):
         message = "no source is left to train on"
         yield Problem(message=message, hint="add one, or split by share, e.g. `test: 0.2`", path=("split",), on="key")
     shares = [value for value in sides.values() if isinstance(value, int | float) and not isinstance(value, bool)]

@@ -112,6 +112,8 @@ def read(file: Path) -> Document:
         return _unusable(
             file, Problem(message=f"larger than {MAX_BYTES >> 20} MiB", hint="keep data in files that `sources` name")
         )
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _unusable(file, Problem(message="the file is UTF-16", hint="save it as UTF-8", line=1, column=1))
     try:
         return read_text(content.decode("utf-8"), file)
     except UnicodeDecodeError as error:
@@ -133,7 +135,7 @@ def read_text(text: str, file: Path) -> Document:
         data=root.data if root else None,
         root=root,
         problems=tuple(builder.problems),
-        usable=root is not None,
+        usable=root is not None and not builder.full,
     )
 
 
@@ -174,7 +176,7 @@ def _unprintable(lines: tuple[str, ...], file: str) -> Iterator[Problem]:
         if found:
             yield Problem(
                 message=f"character U+{ord(found[0]):04X} cannot stand in a spec",
-                hint='remove it, or write it as an escape in double quotes, e.g. "\\u200b"',
+                hint="remove it",
                 file=file,
                 line=number,
                 column=found.start() + 1,
@@ -390,6 +392,7 @@ SYNTAX = (
     ("unexpected end of stream", "the quote opened in line {line} is never closed", "close it"),
     ("document indicator", "'---' or '...' inside a quoted text", "close the quote of line {line}"),
     ("unknown escape character", "an unknown escape after '\\'", "use single quotes, or write '\\\\'"),
+    ("Unicode character escape", "an escape that is no character", "write the character itself"),
     ("alphabetic or numeric character", "'*' and '&' start an alias or anchor", "quote the text"),
     ("found undefined tag handle", "tags are not allowed", "quote the text if it starts with '!'"),
     ("indentation indicator", "a wrong indicator after '|' or '>'", "write `|` alone and start the text below it"),

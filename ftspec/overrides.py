@@ -83,7 +83,7 @@ def _index(part: str | int, data: list[Any], path: SpecPath) -> int:
         raise _Fault(f"'{_dotted(path)}' is a list", f"name an item by its number, e.g. {_dotted(path)}[0]")
     index = int(part) if len(str(part)) < 10 else len(data)
     if index >= len(data):
-        raise _Fault(f"'{_dotted(path)}' has {len(data)} items", "the first is [0]")
+        raise _Fault(f"'{_dotted(path)}' has {len(data)} item{'s'[: len(data) != 1]}", "the first is [0]")
     return index
 
 

@@ -71,7 +71,9 @@ def _filled(document: Document, overrides: Iterable[str]) -> tuple[Document, lis
 
 
 def _masked(problem: Problem) -> Problem:
-    return msgspec.structs.replace(problem, message=mask(problem.message), hint=mask(problem.hint))
+    return msgspec.structs.replace(
+        problem, message=mask(problem.message), hint=mask(problem.hint), file=mask(problem.file)
+    )
 
 
 class _Stage(msgspec.Struct, frozen=True):
@@ -93,27 +95,34 @@ def _check(document: Document, registry: Registry, earlier: list[Problem]) -> li
     if newer:
         return [newer]
     found: list[Problem] = []
-    for stage in (_schema, _cross, _rules, _files, _model, _tuner):
+    for stage in (_secrets, _schema, _names, _rules, _files, _model, _tuner):
         faults = [problem for problem in (*earlier, *found) if problem.severity == "error"]
         sound = _sound_items(document, registry, faults)
         found += _apart(stage(_Stage(document, registry, sound, {problem.path for problem in faults})), faults)
     return found
 
 
+def _secrets(stage: _Stage) -> Iterable[Problem]:
+    return crosscheck.secrets(stage.document, stage.registry)
+
+
 def _schema(stage: _Stage) -> Iterable[Problem]:
     return schema.check(stage.document, stage.registry)
 
 
-def _cross(stage: _Stage) -> Iterator[Problem]:
-    yield from crosscheck.secrets(stage.document, stage.registry)
-    yield from crosscheck.names(stage.document)
+def _names(stage: _Stage) -> Iterable[Problem]:
+    return crosscheck.names(stage.document)
 
 
 def _apart(found: Iterable[Problem], earlier: Iterable[Problem]) -> list[Problem]:
-    """The problems that do not lie at or below the place of an earlier one."""
+    """The problems that do not follow from an earlier one: not at or below its place, nor about all that it is in."""
     taken = {problem.path for problem in earlier if problem.path}
+    around = {path[:end] for path in taken for end in range(1, len(path))}
     return [
-        problem for problem in found if not any(problem.path[:end] in taken for end in range(1, len(problem.path) + 1))
+        problem
+        for problem in found
+        if not any(problem.path[:end] in taken for end in range(1, len(problem.path) + 1))
+        and (problem.on == "key" or problem.path not in around)
     ]
 
 

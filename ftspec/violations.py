@@ -33,7 +33,9 @@ TYPES = {
     "null": "empty",
 }
 NOT_BOOLEAN = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+RATES = ("learning_rate", "learning_rate_multiplier")
 SHOWN = 60
+LISTED = 12
 
 Error = Any  # jsonschema.ValidationError, which is only imported when a spec is checked
 Keyword = Callable[["Translator", Error, SpecPath], Iterable[Problem]]
@@ -80,28 +82,31 @@ class Translator:
             yield Problem(message=f"a spec is keys with values; found {found}", hint="start with `version: 1`")
         else:
             words = _either([TYPES[kind] for kind in wanted if kind != "null" or len(wanted) == 1])
-            message = f"{self._label(path)} must be {words}, found {found}"
+            message = f"{self._subject(path)} must be {words}, found {found}"
             yield Problem(message=message, hint=self._type_hint(wanted, error.instance, path), path=path)
 
     def _type_hint(self, wanted: Sequence[str], value: Any, path: SpecPath) -> str:
         name = path[-1]
-        if value is None and "object" in wanted:
-            return f"write `{name}: {{}}` or indent its keys below it"
-        if value is None:
-            return "give it a value, or remove the key"
         if path in self.document.written and not isinstance(value, dict | list):
             return f"an environment reference is always text; use `--set {_dotted(path)}=...` for other values"
-        if isinstance(value, str) and "boolean" in wanted and value.lower() in NOT_BOOLEAN:
-            return f"write {NOT_BOOLEAN[value.lower()]}"
-        if isinstance(value, str) and {"integer", "number"} & set(wanted) and _is_number(value.replace("_", "")):
-            return f"write {value.replace('_', '')}, without quotes or '_'"
-        if wanted == ["integer"] and isinstance(value, float):
-            return f"write {round(value)}"
-        if "array" in wanted and isinstance(value, str | int | float):
+        if value is None and "object" in wanted:
+            return self._options_hint(path)
+        if value is None:
+            return "give it a value, or remove the key"
+        if "object" in wanted:
+            return f"write {'a name, or ' if 'string' in wanted else ''}its keys below `{name}:`"
+        if "array" in wanted:
             return f"write `{name}: [...]`, or one '- ' per item"
-        if wanted == ["string"] and isinstance(value, bool | int | float):
-            return "quote it"
-        return "see docs/spec.md"
+        return _scalar_hint(wanted, value)
+
+    def _options_hint(self, path: SpecPath) -> str:
+        place, name = place_of(path), str(path[-1])
+        if place and len(path) == place[1] + 1 and name in self.registry.components[place[0]]:
+            component = self.registry.components[place[0]][name].component
+            return (
+                "indent its options below it" if component.needs_options else f"write `{name}: {{}}` or just `{name}`"
+            )
+        return f"write `{name}: {{}}`, or its keys below it"
 
     def _enum(self, error: Error, path: SpecPath) -> Iterator[Problem]:
         place = place_of(path)
@@ -151,16 +156,17 @@ class Translator:
             yield Problem(message="a method is one name with its options", hint="write `method: {dpo: {}}`", path=path)
             return
         has = len(error.instance) or "none"
+        hint = {"minLength": "write some text", "minItems": "add one", "minProperties": "add one"}
         yield Problem(
             message=f"{self._label(path)} needs {words}, it has {has}",
-            hint="complete it" if error.validator.startswith("min") else "shorten it",
+            hint=hint.get(error.validator, "shorten it"),
             path=path,
         )
 
     def _pattern(self, error: Error, path: SpecPath) -> Iterator[Problem]:
         found = self._found(error.instance, path)
         described = error.schema.get("description", "")
-        hint = described[:1].lower() + described[1:].rstrip(".") or f"it must match {error.validator_value}"
+        hint = _sentence(described) or f"it must match {error.validator_value}"
         yield Problem(message=f"{self._label(path)} cannot be {found}", hint=hint, path=path)
 
     def _unique_items(self, error: Error, path: SpecPath) -> Iterator[Problem]:
@@ -177,7 +183,7 @@ class Translator:
         if not path:
             hint = {"version": "start the file with `version: 1`"}.get(missing, f"add `{missing}:`")
         else:
-            hint = described.split(". ")[0].rstrip(".") or f"add `{missing}: ...`"
+            hint = f"add `{missing}: ...`" + (f": {_sentence(described)}" if described else "")
         yield Problem(message=message, hint=hint, path=path, on="key")
 
     def _dropped(self, path: SpecPath) -> bool:
@@ -198,7 +204,7 @@ class Translator:
         if not path and key == STAGES:
             message = f"'{STAGES}' is reserved: chains of methods (sft, then dpo) cannot be run yet"
             return Problem(message=message, hint="write one spec per method", path=(key,), on="key")
-        hint = _suggest(key, known)
+        hint = _suggest(key, known, "see docs/spec.md" if len(known) > LISTED else None)
         if not path:
             homes = [kind for kind in SIBLINGS if key in self.registry.components[kind]]
             if homes:
@@ -208,6 +214,7 @@ class Translator:
             message = f"provider '{self._provider()}' has no method {name}"
         elif path == ("hyperparameters",):
             message = f"unknown hyperparameter {name} of provider '{self._provider()}'"
+            hint = _rate_hint(key, known) or hint
         else:
             message = f"unknown option {name} of {self._owner(path)}"
         return Problem(message=message, hint=hint, path=(*path, key), on="key")
@@ -296,10 +303,14 @@ class Translator:
         provider = self.document.data.get("provider")
         return provider if isinstance(provider, str) else next(iter(provider), "") if provider else ""
 
+    def _subject(self, path: SpecPath) -> str:
+        owner = self._owner(path)
+        return owner if owner == self._label(path) else f"the options of {owner}"
+
     def _owner(self, path: SpecPath) -> str:
         """Whose options these are."""
         place = place_of(path)
-        if place and len(path) == place[1] + 1:
+        if place and len(path) == place[1] + 1 and path[-1] not in SIBLINGS[place[0]]:
             return f"{TITLES[place[0]]} {_quote(str(path[-1]))}"
         if path[:1] == ("method",) and len(path) == 2:
             return f"method '{path[1]}'"
@@ -354,6 +365,33 @@ KEYWORDS: dict[str, Keyword] = {
 def _unique(problems: Iterable[Problem]) -> list[Problem]:
     """Each once: two conditions of the schema can find the same fault."""
     return list({(problem.path, problem.on, problem.message): problem for problem in problems}.values())
+
+
+def _scalar_hint(wanted: Sequence[str], value: Any) -> str:
+    """How to write one value of a wanted type, given what was written instead."""
+    text = value.replace("_", "") if isinstance(value, str) else ""
+    if "boolean" in wanted:
+        return f"write {NOT_BOOLEAN.get(text.lower(), 'true or false')}"
+    if {"integer", "number"} & set(wanted):
+        if _is_number(text):
+            return f"write {text}, without quotes or '_'"
+        return f"write {value:g}" if isinstance(value, float) and value.is_integer() else f"write {TYPES[wanted[0]]}"
+    return "quote it" if isinstance(value, bool | int | float) else "write one text"
+
+
+def _rate_hint(key: str, known: Sequence[str]) -> str:
+    """The two learning rates are different quantities: one must never be taken for the other."""
+    other = RATES[1 - RATES.index(key)] if key in RATES else ""
+    if other not in known or not other:
+        return ""
+    meaning = {"learning_rate": "an absolute rate", "learning_rate_multiplier": "a factor on the provider's own rate"}
+    return f"it takes '{other}', which is {meaning[other]}: choose a value anew"
+
+
+def _sentence(described: str) -> str:
+    """A description's first sentence as part of a longer one."""
+    first = described.partition(". ")[0].rstrip(".")
+    return first[:1].lower() + first[1:]
 
 
 def did_you_mean(value: Any, known: Sequence[str]) -> str:
