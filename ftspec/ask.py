@@ -27,7 +27,7 @@ def repeats(generation: Generation, repeat: int) -> int:
 
 def unique(prompts: Iterable[Prompt]) -> list[Prompt]:
     """The prompts in order, each id once."""
-    return list({prompt.id: prompt for prompt in reversed(list(prompts))}.values())[::-1]
+    return list({prompt.id: prompt for prompt in prompts}.values())
 
 
 def questions(prompts: Sequence[Prompt], generation: Generation, *, repeat: int, seed: int) -> list[Question]:

@@ -108,8 +108,9 @@ def _within(gate: str, what: str, measured: float, low: float | None, high: floa
         return _verdict(gate, False, measured, f"{what}: {low - measured:.3f} short of the wanted {low:g}")
     if high is not None and rounded > high:
         return _verdict(gate, False, measured, f"{what}: {measured - high:.3f} above the allowed {high:g}")
-    bounds = [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
-    return _verdict(gate, True, measured, f"{what}, wanted {' and '.join(bounds)}")
+    bounds = {"at least": low, "at most": high}
+    wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)
+    return _verdict(gate, True, measured, f"{what}, wanted {wanted}")
 
 
 def _verdict(gate: str, passed: bool, measured: float, message: str) -> api.Verdict:

@@ -1,0 +1,145 @@
+"""Asking: every question once, kept as it arrives, an error retried once, resumed where a killed run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from ftspec import ask as asking
+from ftspec.ask import ask
+from ftspec.errors import PluginError, Transient
+from ftspec.progress import Quiet
+from ftspec.provider import Answer, Generation, Message, Prompt, Question
+
+WARM = Generation(temperature=0.7)
+GREEDY = Generation()
+
+
+class Echo:
+    """Answers in reverse order; fails the questions named in `failing` as often as said there."""
+
+    def __init__(self, failing: dict[tuple[str, int], int] | None = None) -> None:
+        self.failing = dict(failing or {})
+        self.asked: list[Question] = []
+
+    def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+        for question in reversed(questions):
+            self.asked.append(question)
+            key = (question.prompt.id, question.repeat)
+            self.failing[key] = self.failing.get(key, 0) - 1
+            if self.failing[key] >= 0:
+                yield Answer(prompt=key[0], repeat=key[1], error="boom")
+            else:
+                yield Answer(prompt=key[0], repeat=key[1], text=f"{key[0]} {key[1]} {question.seed}")
+
+
+class Recorder(Quiet):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.done: list[float] = []
+
+    def advance(self, done: float, *, total: float | None = None, detail: str = "") -> None:
+        self.done.append(done)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def prompt(name: str) -> Prompt:
+    return Prompt(id=name, messages=[Message(role="user", content=name)])
+
+
+def run(model: object, prompts: Sequence[Prompt], generation: Generation = WARM, **settings: object) -> list[Answer]:
+    options: dict[str, object] = {"repeat": 3, "seed": 7, "label": "base", "done": (), "keep": lambda _: None}
+    return ask(model, prompts, generation, **(options | {"progress": Quiet()} | settings))  # type: ignore[arg-type]
+
+
+def keys(answers: Sequence[Answer]) -> list[tuple[str, int]]:
+    return [(answer.prompt, answer.repeat) for answer in answers]
+
+
+def test_answers_come_in_prompt_order_and_each_prompt_once() -> None:
+    found = run(Echo(), [prompt("b"), prompt("a"), prompt("b")])
+    assert keys(found) == [("b", 0), ("b", 1), ("b", 2), ("a", 0), ("a", 1), ("a", 2)]
+
+
+def test_greedy_decoding_asks_once_whatever_repeat_says() -> None:
+    assert keys(run(Echo(), [prompt("a")], GREEDY)) == [("a", 0)]
+
+
+def test_seeds_differ_per_question_and_depend_on_nothing_else() -> None:
+    alone = asking.questions([prompt("a")], WARM, repeat=3, seed=7)
+    among = asking.questions([prompt("z"), prompt("a")], WARM, repeat=3, seed=7)[3:]
+    assert [q.seed for q in alone] == [q.seed for q in among]
+    assert len({q.seed for q in asking.questions([prompt("a"), prompt("b")], WARM, repeat=5, seed=7)}) == 10
+    assert asking.question_seed(7, "a", 0) == 1865861993  # fixed for good: another hash would ask everything anew
+    assert all(0 <= asking.question_seed(seed, "a", 0) < 2**31 for seed in range(100))
+
+
+def test_what_was_kept_is_not_asked_again_but_its_errors_are() -> None:
+    done = [Answer(prompt="a", repeat=0, text="kept"), Answer(prompt="a", repeat=1, error="lost")]
+    done += [Answer(prompt="gone", repeat=0, text="of another spec")]
+    model = Echo()
+    found = run(model, [prompt("a")], done=done)
+    assert sorted(q.repeat for q in model.asked) == [1, 2]
+    assert found[0].text == "kept"
+    assert keys(found) == [("a", 0), ("a", 1), ("a", 2)]
+
+
+def test_an_error_is_retried_once_and_kept_only_when_it_stays() -> None:
+    kept: list[Answer] = []
+    progress = Recorder()
+    model = Echo({("a", 0): 1, ("b", 1): 9})
+    found = run(model, [prompt("a"), prompt("b")], keep=kept.extend, progress=progress, repeat=2)
+    assert [bool(answer.error) for answer in found] == [False, False, False, True]
+    assert len(model.asked) == 4 + 2
+    assert sorted(keys(kept)) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert [answer.error for answer in kept if answer.error] == ["boom"]
+    assert "2 of 4 questions to the base model failed" in progress.notes[0]
+    assert "1 of 2" in progress.notes[1]
+    assert progress.done[-1] == 4
+
+
+def test_a_silent_model_is_an_error_per_question() -> None:
+    class Silent:
+        def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+            return iter(())
+
+    assert [answer.error for answer in run(Silent(), [prompt("a")], repeat=1)] == ["the model gave no answer"]
+
+
+def test_what_arrived_is_kept_when_the_model_raises() -> None:
+    class Dies:
+        def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+            yield Answer(prompt="a", repeat=0, text="yes")
+            raise Transient("gone away")
+
+    kept: list[Answer] = []
+    with pytest.raises(Transient):
+        run(Dies(), [prompt("a")], keep=kept.extend)
+    assert keys(kept) == [("a", 0)]
+
+
+def test_answers_are_kept_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "BATCH", 10)
+    sizes: list[int] = []
+    run(Echo(), [prompt(str(i)) for i in range(25)], GREEDY, keep=lambda batch: sizes.append(len(batch)))
+    assert sizes == [10, 10, 5]
+
+
+def test_answers_are_kept_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SECONDS", 0.0)
+    sizes: list[int] = []
+    run(Echo(), [prompt(str(i)) for i in range(3)], GREEDY, keep=lambda batch: sizes.append(len(batch)))
+    assert sizes == [1, 1, 1]
+
+
+@pytest.mark.parametrize("answer", [("b", 0), ("a", 9)])
+def test_an_answer_to_another_question_is_the_providers_fault(answer: tuple[str, int]) -> None:
+    class Confused:
+        def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+            yield Answer(prompt=answer[0], repeat=answer[1], text="?")
+
+    with pytest.raises(PluginError, match="not asked"):
+        run(Confused(), [prompt("a")])

@@ -1,0 +1,111 @@
+"""Grading: who decides, what negate turns, what an error or a broken grader counts as, and the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ftspec import grade
+from ftspec.provider import Answer, Prompt
+from ftspec.records import Grade, Interval
+from ftspec.spec import Item
+
+
+def item(name: str = "is", **siblings: object) -> Item:
+    return Item(kind="grader", name=name, **siblings)  # type: ignore[arg-type]
+
+
+def says(word: str) -> Callable[[Prompt, Answer], Grade]:
+    return lambda prompt, answer: Grade(passed=word in answer.text, score=float(word in answer.text), reason="r")
+
+
+def prompt(name: str = "p") -> Prompt:
+    return Prompt(id=name, messages=[], expected=name)
+
+
+def answer(text: str = "", name: str = "p", repeat: int = 0, error: str = "") -> Answer:
+    return Answer(prompt=name, repeat=repeat, text=text, error=error, completion_tokens=2)
+
+
+def test_an_answer_passes_when_all_deciding_graders_pass() -> None:
+    graders = [(item(id="a"), says("a")), (item(id="b"), says("b")), (item(id="c", weight=0), says("c"))]
+    verdicts = grade.grade([prompt()], [answer("ab"), answer("a"), answer("bc"), answer("abc")], graders)
+    assert [one.passed for one in verdicts] == [True, False, False, True]
+    assert [one.grades["c"].passed for one in verdicts] == [False, False, True, True]
+
+
+def test_without_a_deciding_grader_nothing_passes() -> None:
+    assert not grade.grade([prompt()], [answer("a")], [])[0].passed
+    assert not grade.grade([prompt()], [answer("a")], [(item(weight=0), says("a"))])[0].passed
+
+
+def test_negate_turns_a_grader_around() -> None:
+    passes, fails = grade.grade([prompt()], [answer("x"), answer("a")], [(item(negate=True), says("a"))])
+    assert passes.passed
+    assert not fails.passed
+    assert fails.grades["is"].score == 0
+
+
+@pytest.mark.parametrize("negate", [False, True])
+def test_a_grader_that_raises_has_not_passed(negate: bool) -> None:
+    def broken(prompt: Prompt, answer: Answer) -> Grade:
+        raise RecursionError("too deep")
+
+    (found,) = grade.grade([prompt()], [answer("a")], [(item(negate=negate), broken)])
+    assert not found.passed
+    assert found.grades["is"].reason == "the grader failed: RecursionError: too deep"
+
+
+def test_graders_of_one_name_are_told_apart() -> None:
+    graders = [(item(), says("a")), (item(), says("b")), (item(id="mine"), says("c"))]
+    (found,) = grade.grade([prompt()], [answer("a")], graders)
+    assert list(found.grades) == ["is", "is-2", "mine"]
+
+
+def test_an_answer_that_was_never_given_is_not_graded() -> None:
+    (found,) = grade.grade([prompt()], [answer(error="boom")], [(item(), says("a"))])
+    assert (found.error, found.passed, found.grades) == ("boom", False, {})
+
+
+def scored(texts: dict[str, list[str]], repeats_of: str = "") -> grade.Answered:
+    answers = [
+        answer(text if text != "!" else "", name, repeat, error="boom" if text == "!" else "")
+        for name, said in texts.items()
+        for repeat, text in enumerate(said)
+    ]
+    prompts = [prompt(name) for name in texts]
+    graded = grade.grade(prompts, answers, [(item(id="a"), says("a")), (item(id="b", weight=0), says("b"))])
+    return grade.Answered(model="m", answers=tuple(answers), graded=tuple(graded), seconds=1.5)
+
+
+def test_a_score_counts_passes_agreement_and_errors() -> None:
+    prompts = [prompt("p"), prompt("q"), prompt("r")]
+    score = grade.score(prompts, scored({"p": ["a", "ab"], "q": ["x", "a"], "r": ["a", "!"]}))
+    assert (score.prompts, score.repeats, score.errors) == (3, 2, 1)
+    assert score.accuracy == pytest.approx(4 / 5)
+    assert score.consistency == pytest.approx(1 / 2)
+    assert score.graders == pytest.approx({"a": 4 / 5, "b": 1 / 5})
+    assert score.completion_tokens == 12
+    assert score.quadrant == "right but inconsistent"
+
+
+def test_one_repeat_measures_no_consistency() -> None:
+    score = grade.score([prompt("p")], scored({"p": ["a"]}))
+    assert (score.consistency, score.consistency_interval, score.quadrant) == (None, None, "not measured")
+
+
+def test_nothing_answered_says_nothing() -> None:
+    score = grade.score([prompt("p")], scored({"p": ["!"]}))
+    assert (score.accuracy, score.interval, score.errors) == (0, Interval(low=0, high=1), 1)
+    assert score.graders == {}
+
+
+def test_evaluate_pairs_the_models_over_prompts() -> None:
+    names = [f"p{i}" for i in range(20)]
+    prompts = [prompt(name) for name in names]
+    base, tuned = scored({name: ["x"] for name in names}), scored({name: ["a"] for name in names})
+    found = grade.evaluate(prompts, base, tuned)
+    assert found.gain == 1
+    assert found.gain_interval.low > 0.7
+    assert (found.base.accuracy, found.tuned.accuracy) == (0, 1)

@@ -1,0 +1,173 @@
+"""Statistics against published values, and by simulation."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from ftspec import statistics
+from ftspec.records import Interval
+from ftspec.statistics import Share
+
+
+@pytest.mark.parametrize(
+    ("passed", "n", "low", "high"),
+    [  # Newcombe (1998), Statistics in Medicine 17:857-872, table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_against_published_values(passed: int, n: int, low: float, high: float) -> None:
+    found = statistics.wilson(passed / n, n)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    single = statistics.interval([Share(1, 1)] * passed + [Share(0, 1)] * (n - passed))
+    assert single.high == pytest.approx(found.high, abs=2e-3)
+
+
+def test_no_trials_say_nothing() -> None:
+    assert statistics.wilson(0, 0) == Interval(low=0, high=1)
+    assert statistics.interval([]) == Interval(low=0, high=1)
+    assert statistics.rate([Share(0, 0)]) == 0
+
+
+FLEISS = [  # Fleiss (1971), table 1 as reprinted with P_i in Fleiss, Levin and Paik (2003): 14 raters, 5 categories
+    ([0, 0, 0, 0, 14], 1.000),
+    ([0, 2, 6, 4, 2], 0.253),
+    ([0, 0, 3, 5, 6], 0.308),
+    ([0, 3, 9, 2, 0], 0.440),
+    ([2, 2, 8, 1, 1], 0.330),
+    ([7, 7, 0, 0, 0], 0.462),
+    ([3, 2, 6, 3, 0], 0.242),
+    ([2, 5, 3, 2, 2], 0.176),
+    ([6, 5, 2, 1, 0], 0.286),
+    ([0, 2, 2, 3, 7], 0.286),
+]
+
+
+@pytest.mark.parametrize(("counts", "agreement"), FLEISS)
+def test_agreement_against_published_values(counts: list[int], agreement: float) -> None:
+    assert statistics.agreement(counts) == pytest.approx(agreement, abs=5e-4)
+
+
+def test_consistency_is_the_mean_agreement_of_repeats() -> None:
+    value, interval = statistics.consistency([Share(3, 3), Share(2, 3), Share(0, 3), Share(1, 3)]) or (0, None)
+    assert value == pytest.approx((1 + 1 / 3 + 1 + 1 / 3) / 4)
+    assert interval is not None
+    assert interval.low < value < interval.high
+
+
+def test_consistency_needs_two_answers_of_a_prompt() -> None:
+    assert statistics.consistency([Share(1, 1), Share(0, 1)]) is None
+    assert statistics.consistency([]) is None
+
+
+def test_repeats_that_always_agree_are_worth_one_answer() -> None:
+    repeated = [Share(5, 5)] * 30 + [Share(0, 5)] * 20
+    assert statistics.effective_size(repeated) == pytest.approx(50, rel=0.03)
+    assert statistics.effective_size([Share(5, 5)] * 40) == 40
+
+
+def test_independent_repeats_are_worth_almost_all_answers() -> None:
+    rng = random.Random(5)
+    shares = [Share(sum(rng.random() < 0.5 for _ in range(5)), 5) for _ in range(400)]
+    assert 1700 < statistics.effective_size(shares) <= 2000
+
+
+@pytest.mark.parametrize(
+    ("a", "m", "b", "n", "low", "high"),
+    [  # Newcombe (1998), Statistics in Medicine 17:873-890, table II, method 10 (two independent samples)
+        (56, 70, 48, 80, 0.0524, 0.3339),
+        (9, 10, 3, 10, 0.1705, 0.8090),
+        (5, 56, 0, 29, -0.0381, 0.1926),
+    ],
+)
+def test_square_and_add_against_published_values(a: int, m: int, b: int, n: int, low: float, high: float) -> None:
+    one, two, d = statistics.wilson(a / m, m), statistics.wilson(b / n, n), a / m - b / n
+    down = statistics._side(a / m - one.low, two.high - b / n, 0.0)
+    up = statistics._side(one.high - a / m, b / n - two.low, 0.0)
+    assert (d - down, d + up) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_pairing_narrows_the_interval_of_the_gain() -> None:
+    base = [Share(1, 1)] * 50 + [Share(0, 1)] * 50
+    agreeing = [Share(1, 1)] * 60 + [Share(0, 1)] * 40
+    opposed = agreeing[::-1]
+    paired, unpaired = statistics.gain(base, agreeing), statistics.gain(base, opposed)
+    assert paired[0] == unpaired[0] == pytest.approx(0.1)
+    assert paired[1].high - paired[1].low < 0.6 * (unpaired[1].high - unpaired[1].low)
+
+
+def test_the_gain_of_a_perfect_model_still_has_a_width() -> None:
+    gain, interval = statistics.gain([Share(0, 1)] * 50, [Share(1, 1)] * 50)
+    assert gain == 1
+    assert 0.85 < interval.low < 0.95
+    assert interval.high == 1
+
+
+def test_the_same_answers_gain_nothing() -> None:
+    shares = [Share(2, 3), Share(0, 3), Share(3, 3)] * 10
+    gain, interval = statistics.gain(shares, shares)
+    assert gain == 0
+    assert -0.03 < interval.low <= 0 <= interval.high < 0.03
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "consistency", "quadrant"),
+    [
+        (0.8, 0.9, "reliable and repeatable"),
+        (0.8, 0.89, "right but inconsistent"),
+        (0.79, 0.9, "repeatedly wrong"),
+        (0.79, 0.89, "neither"),
+        (0.99, None, "not measured"),
+    ],
+)
+def test_quadrant(accuracy: float, consistency: float | None, quadrant: str) -> None:
+    assert statistics.quadrant(accuracy, consistency) == quadrant
+
+
+def drawn(rng: random.Random, prompts: int, repeats: int, p: float, alike: float) -> list[Share]:
+    """Shares of prompts whose pass rates are beta-distributed around p with intra-prompt correlation `alike`."""
+    found = []
+    for _ in range(prompts):
+        chance = rng.betavariate(p * (1 / alike - 1), (1 - p) * (1 / alike - 1)) if alike else p
+        found.append(Share(sum(rng.random() < chance for _ in range(repeats)), repeats))
+    return found
+
+
+@pytest.mark.slow
+def test_intervals_cover_the_truth() -> None:
+    rng, trials, coverages = random.Random(11), 1000, []
+    for prompts in (30, 100):
+        for repeats, alike in ((1, 0.0), (3, 0.0), (3, 0.5), (3, 0.9), (5, 0.5)):
+            for p in (0.2, 0.5, 0.9):
+                intervals = (statistics.interval(drawn(rng, prompts, repeats, p, alike)) for _ in range(trials))
+                coverages.append(sum(found.low <= p <= found.high for found in intervals) / trials)
+    assert min(coverages) > 0.90
+    assert 0.93 < sum(coverages) / len(coverages) < 0.97
+
+
+@pytest.mark.slow
+def test_the_gains_interval_covers_the_truth() -> None:
+    rng, trials, coverages = random.Random(12), 1000, []
+    for prompts, repeats in ((30, 1), (30, 3), (150, 3)):
+        for before, change in ((0.5, 0.0), (0.5, 0.2), (0.1, 0.8)):
+            hits = 0
+            for _ in range(trials):
+                base, tuned = [], []
+                for _ in range(prompts):
+                    luck = rng.random()
+                    base.append(Share(sum(rng.random() < _chance(luck < before) for _ in range(repeats)), repeats))
+                    better = luck < before + change
+                    tuned.append(Share(sum(rng.random() < _chance(better) for _ in range(repeats)), repeats))
+                interval = statistics.gain(base, tuned)[1]
+                hits += interval.low <= 0.8 * change <= interval.high
+            coverages.append(hits / trials)
+    assert min(coverages) > 0.90
+    assert 0.93 < sum(coverages) / len(coverages) < 0.97
+
+
+def _chance(right: bool) -> float:
+    return 0.9 if right else 0.1
