@@ -30,7 +30,7 @@ print("\\n" + json.dumps([code, sorted(sys.modules)]))
 """
 
 API = {
-    "Ambiguous", "Answer", "BatchStep", "Check", "Chunk", "Component", "DataError", "DataFile", "Dropped", "Engine",
+    "Ambiguous", "Answer", "BatchStep", "Check", "Chunk", "Column", "Component", "DataError", "DataFile", "Dropped", "Engine",
     "Estimate", "Evaluation", "Event", "Example", "Finding", "Format", "FtspecError", "Gate", "Generation", "GlobalStep",
     "Grade", "Grader", "Interval", "Job", "JobFailed", "JobState", "JobUpdate", "Message", "Method", "Model", "ModelRef",
     "Path", "Plan", "Problem", "Prompt", "Provider", "ProviderError", "Question", "Rejected", "RemoteFile", "Request",

@@ -1,0 +1,137 @@
+"""The docs are true: every hook, decorator, API name and command is in them, links resolve, specs and code work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import re
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from ftspec import api, components, hookspecs, reference, registry, validate
+from ftspec.cli.root import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?<!from )\bftspec ((?:[a-z]+)(?: [a-z]+)?)")
+HOOKS = (ROOT / "docs/hooks.md").read_text()
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for kind, body in FENCE.findall(page.read_text()) if kind == language]
+
+
+def hooks() -> Iterator[tuple[str, str]]:
+    """Each hook's name and signature as one would write it."""
+    for name, function in vars(hookspecs).items():
+        if name.startswith("ftspec_"):
+            yield name, name + str(inspect.signature(function)).replace("'", "")
+
+
+@pytest.mark.parametrize(("name", "signature"), list(hooks()))
+def test_every_hook_is_documented_with_its_signature(name: str, signature: str) -> None:
+    assert f"`{signature}`" in HOOKS
+
+
+@pytest.mark.parametrize("name", api.__all__)
+def test_every_public_name_is_documented(name: str) -> None:
+    assert f"`{name}`" in HOOKS.partition("## All of the public API")[2]
+
+
+def test_every_decorator_is_documented() -> None:
+    decorators = [name for name in api.__all__ if name.islower() and name not in {"hookimpl"}]
+    assert len(decorators) == len([value for value in vars(components).values() if _is_decorator(value)])
+    assert not [name for name in decorators if f"`@api.{name}`" not in HOOKS]
+
+
+def _is_decorator(value: object) -> bool:
+    return isinstance(value, types.FunctionType) and value.__name__ == "decorate"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_resolve(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_specs_in_the_docs_are_valid(page: Path, tmp_path: Path) -> None:
+    """Whole specs, that is: a block that starts with `version:`. They speak of the files in specs/."""
+    (tmp_path / "data").symlink_to(ROOT / "specs" / "data")
+    for number, text in enumerate(blocks(page, "yaml")):
+        if text.startswith("version:"):
+            file = tmp_path / f"{number}.yaml"
+            file.write_text(text)
+            validate.load_spec(file, registry.load())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_docs_exist(page: Path) -> None:
+    code = "\n".join([*blocks(page, "bash"), *re.findall(r"`([^`\n]+)`", page.read_text())])
+    for words in COMMAND.findall(code):
+        first, _, second = words.partition(" ")
+        command = cli.get_command(click.Context(cli), first)
+        assert command is not None, f"{page.name}: ftspec {words}"
+        if second and isinstance(command, click.Group):
+            assert command.get_command(click.Context(command), second), f"{page.name}: ftspec {words}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_in_the_docs_exist(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    code = "\n".join([*blocks(page, "bash"), *re.findall(r"`([^`\n]+)`", page.read_text())])
+    for target in re.findall(r"\bmake ([a-z][a-z-]*)", code):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert not [name for name in cli.list_commands(click.Context(cli)) if f"ftspec {name}" not in readme]
+
+
+def test_the_spec_reference_is_what_is_installed() -> None:
+    """`make docs` writes it."""
+    assert (ROOT / "docs/spec.md").read_text() == reference.markdown(registry.load())
+
+
+def test_the_plugin_of_the_tutorial_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it: its components, its rule, its notifier; loaded the way an installed plugin is."""
+    page = ROOT / "docs/hooks.md"
+    (code,) = (text for text in blocks(page, "python") if "ftspec_cleaners" in text)
+    (tmp_path / "ftspec_house.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = importlib.metadata.EntryPoint("house", "ftspec_house", "ftspec")
+    installed = registry.load()
+    installed.add(registry.Found(entry, "ftspec-house", "0.1.0"), entry.load())
+
+    lowercase = installed.get("cleaner", "lowercase").build({})
+    assert lowercase.function("Hello NASA") == "hello NASA"
+    grade = installed.get("grader", "brief").build({"words": 2})
+    prompt = api.Prompt(id="1", messages=[])
+    assert grade(prompt, api.Answer(prompt="1", repeat=0, text="yes it is")).passed is False
+    plan = api.Plan(name="n", spec="s", run="r", digest="d", steps=())
+    (problem,) = [p for answer in installed.manager.hook.ftspec_plan_ready(plan=plan) for p in answer]
+    assert problem.severity == "error"
+
+
+def test_the_changelog_names_the_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert "## Unreleased" in text or f"## {importlib.metadata.version('ftspec')}" in text
