@@ -246,7 +246,7 @@ class Following:
         self.follow = follow
         self.segments = Segments(store, f"jobs/{key}")
         self.seen = {event.id for event in history(store, key)}
-        self.patience = Patience(follow.patience, first=max(follow.first, 0.5), longest=follow.longest)
+        self.patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
 
     def result(self) -> Result:
         """How the job ended; durable when this returns. Raises StillRunning, or Transient when out of reach."""
