@@ -99,11 +99,10 @@ class Tile(NamedTuple):
 def tiles(data: ReportData) -> list[Tile]:
     """The figures that come first."""
     found = _evaluation_tiles(data)
-    if "tuning" in data.timings:
-        rows = f"{data.size.rows:,} rows" if data.size else ""
-        found.append(Tile(label="Tuning", figure=text.duration(data.timings["tuning"]), note=rows, kind=""))
+    if (took := words.trained(data)) is not None:
+        found.append(Tile("Training", text.duration(took), text.count(data.size.rows, "row") if data.size else ""))
     if data.cost is not None and data.estimate:
-        found.append(Tile(label="Cost", figure=f"{data.cost:,.2f} {data.estimate.currency}", note="", kind=""))
+        found.append(Tile("Cost", f"{data.cost:,.2f} {data.estimate.currency}"))
     return found
 
 

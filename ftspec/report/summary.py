@@ -9,10 +9,10 @@ from ftspec.report import text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.junit import where
 
-GATES = 12
+GATES = 8
 CASES = 5
-STEPS = 12
-FINDINGS = 5
+STEPS = 8
+FINDINGS = 3
 """At most so many lines of each, which keeps the whole under 60."""
 
 
@@ -38,8 +38,8 @@ def code(given: str, limit: int = 90) -> str:
 
 def plain(given: str) -> str:
     """Text of ours that may hold names of the user's: what Markdown or HTML would read is escaped, mentions too."""
-    escaped = re.sub(r"([\\`*_{}\[\]()#|~!<>])", r"\\\1", text.visible(given).replace("\n", " "))
-    return escaped.replace("@", "&#64;").replace("://", ":&#47;&#47;")
+    escaped = re.sub(r"([\\`*_{}\[\]()#|~!<>])", r"\\\1", text.visible(given).replace("\n", " ").replace("&", "&amp;"))
+    return escaped.replace("@", "&#64;").replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
 
 
 def _more(total: int, shown: int, what: str) -> list[str]:

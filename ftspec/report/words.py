@@ -77,7 +77,7 @@ def facts(data: ReportData) -> dict[str, dict[str, str]]:
             "Estimate and actual": _actual(data),
             "Time": {phase: text.duration(seconds) for phase, seconds in data.timings.items()},
             "Versions": data.versions,
-            "Digests": data.digests,
+            "Digests": {} if data.plan else data.digests,
         }.items()
         if table
     }
@@ -117,6 +117,13 @@ def _generation(data: ReportData) -> str:
     return f"{how}, at most {data.generation.max_tokens} tokens"
 
 
+def trained(data: ReportData) -> float | None:
+    """Seconds that the job's own events span, which a resumed run did not wait for; else those of the tuning phase."""
+    if len(data.training) > 1:
+        return max(event.at for event in data.training) - min(event.at for event in data.training)
+    return data.timings.get("tuning")
+
+
 def _actual(data: ReportData) -> dict[str, str]:
     """What the provider said before against what it was."""
     before = data.estimate
@@ -124,7 +131,8 @@ def _actual(data: ReportData) -> dict[str, str]:
     if before is None:
         return {}
     if before.seconds is not None:
-        actual = f", took {text.duration(data.timings['tuning'])}" if "tuning" in data.timings else ""
+        took = trained(data)
+        actual = "" if took is None else f", took {text.duration(took)}"
         found["time"] = f"estimated {text.duration(before.seconds)}{actual}"
     if before.cost is not None:
         actual = f", was {data.cost:,.2f}" if data.cost is not None else ""

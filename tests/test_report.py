@@ -1,0 +1,573 @@
+"""The report: what it says, that data in it stays text, and that it works in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import random
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+import yaml
+
+from ftspec import card, grade, report
+from ftspec.errors import Finding, FtspecError
+from ftspec.provider import Answer, Estimate, Generation, Message, ModelRef, Prompt, Size, TrainingEvent, TunedModel
+from ftspec.records import Grade, Input, Plan, RunInfo, Step, StepCount, Verdict
+from ftspec.references import mask
+from ftspec.report import ReportData, charts, page, summary, text
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EVIL = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`&amp; \x00\x1b[31m \u202egnp.exe\u2066 </pre>{{ 7*7 }}]]>"
+)
+LABELS = ("billing", "shipping", "account", "technical", "cancellation")
+
+
+def prompts(count: int = 40) -> list[Prompt]:
+    return [
+        Prompt(
+            id=f"p{i}",
+            messages=[
+                Message(role="system", content="Route the ticket. Reply with JSON only."),
+                Message(role="user", content=f"Ticket {i}: my parcel has not arrived and nobody answers the phone."),
+            ],
+            expected=json.dumps({"category": LABELS[i % 5], "priority": "high"}),
+            origin=f"data/tickets.jsonl:{i + 1}",
+        )
+        for i in range(count)
+    ]
+
+
+def answered(name: str, asked: list[Prompt], rate: float, repeats: int, seed: int) -> grade.Answered:
+    rng = random.Random(seed)
+    answers, graded = [], []
+    for prompt in asked:
+        likely = rng.random() < rate
+        for repeat in range(repeats):
+            right = likely if rng.random() < 0.95 else not likely
+            said = prompt.expected if right else "I am sorry to hear that! Please contact the billing department."
+            answers.append(Answer(prompt=prompt.id, repeat=repeat, text=said or "", completion_tokens=14))
+            reason = "" if right else "the answer is not JSON: 'I am sorry to hear that! Please…'"
+            graded.append(
+                grade.Graded(
+                    prompt=prompt.id,
+                    repeat=repeat,
+                    passed=right,
+                    grades={"routing": Grade(passed=right, reason=reason)},
+                )
+            )
+    return grade.Answered(model=name, answers=tuple(answers), graded=tuple(graded), seconds=12.5)
+
+
+def losses(steps: int = 120) -> tuple[TrainingEvent, ...]:
+    rng = random.Random(3)
+    events = []
+    for step in range(1, steps + 1):
+        metrics = {"train_loss": 3.2 * math.exp(-step / 18) + 0.06 + rng.random() * 0.12}
+        if step % 30 == 0:
+            metrics["validation_loss"] = 3.2 * math.exp(-step / 18) + 0.12
+        events.append(
+            TrainingEvent(id=f"e{step}", at=1_790_000_000.0 + step, step=step, total_steps=steps, metrics=metrics)
+        )
+    return tuple(events)
+
+
+def sample_data(repeats: int = 3, count: int = 40, verdicts: tuple[Verdict, ...] | None = None) -> ReportData:
+    asked = prompts(count)
+    base, tuned = answered("base", asked, 0.05, repeats, 1), answered("tuned", asked, 0.95, repeats, 2)
+    default = (
+        Verdict(
+            gate="accuracy",
+            passed=True,
+            measured=0.94,
+            message="accuracy of the tuned model is 0.940, wanted at least 0.9",
+        ),
+        Verdict(gate="tone", passed=False, measured=0.5, message="0.400 short of the wanted 0.9", severity="warning"),
+    )
+    return ReportData(
+        name="ticket-router",
+        run=RunInfo(id="r-20261122-8f3a", name="ticket-router", spec="specs/router.yaml", started=1_790_000_000.0),
+        ftspec="0.1.0",
+        spec="specs/router.yaml",
+        spec_sha256="ab" * 32,
+        plan=Plan(
+            name="ticket-router",
+            spec="specs/router.yaml",
+            run="r-20261122-8f3a",
+            digest="d" * 64,
+            steps=(
+                Step(name="data", digest="1" * 64, keys={}, cached=True),
+                Step(name="tuning", digest="2" * 64, keys={}),
+            ),
+        ),
+        verdicts=default if verdicts is None else verdicts,
+        evaluation=grade.evaluate(asked, base, tuned),
+        generation=Generation(temperature=0.7 if repeats > 1 else 0.0, max_tokens=32),
+        cases=report.cases(asked, base, tuned),
+        training=losses(),
+        counts=(
+            StepCount(name="jsonl", rows_in=1200, rows_out=1200),
+            StepCount(name="fix_text", rows_in=1200, rows_out=1200, changed=31),
+            StepCount(name="drop_empty", rows_in=1200, rows_out=1164, reasons={"text is empty": 36}),
+            StepCount(
+                name="redact",
+                rows_in=1164,
+                rows_out=1164,
+                changed=212,
+                samples=(
+                    {
+                        "row": 4,
+                        "origin": "data/tickets.jsonl:5",
+                        "before": "write to [EMAIL]",
+                        "after": "write to [EMAIL]",
+                    },
+                    {"row": 9, "origin": "data/tickets.jsonl:10", "before": "call me", "after": None},
+                ),
+            ),
+            StepCount(name="dedupe", rows_in=1164, rows_out=981, reasons={"same text as an earlier row": 183}),
+        ),
+        sides={"train": 700, "validation": 81, "test": 200},
+        size=Size(rows=700, validation_rows=81, tokens=91_000, prompts=2 * count * repeats),
+        checks=("min_examples", "leakage"),
+        findings=(
+            Finding(message="3 prompts are very short", severity="warning", check="leakage", file="a.jsonl", line=3),
+        ),
+        findings_total=1,
+        provider="local",
+        model=ModelRef(id="smollm2-135m-instruct"),
+        tuned=TunedModel(id="ticket-router-8f3a", base=ModelRef(id="smollm2-135m-instruct")),
+        method="sft",
+        hyperparameters={"epochs": 3, "learning_rate": 0.002, "lora": {"rank": 8}},
+        template={"chat": {"system": "Route the ticket.", "user": "{{ text }}"}},
+        data_digest="9" * 64,
+        inputs=(Input(path="data/tickets.jsonl", sha256="c" * 64, bytes=182_340),),
+        versions={"ftspec": "0.1.0", "torch": "2.13.0"},
+        estimate=Estimate(seconds=70.0, steps=120, basis="measured tokens per second"),
+        timings={"data": 1.2, "tuning": 74.0, "evaluation": 31.0},
+    )
+
+
+class Reader(HTMLParser):
+    """Collects elements, attributes and text, and refuses a page whose tags do not nest."""
+
+    VOID = {"meta", "input", "br", "hr", "img", "link", "circle", "line", "path", "rect"}
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.code = {"script": "", "style": ""}
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in self.code:
+            self.code[self.open[-1]] += data
+        else:
+            self.text += data
+
+    def names(self) -> set[str]:
+        return {tag for tag, _ in self.tags}
+
+    def attributes(self) -> set[str]:
+        return {name for _, attrs in self.tags for name in attrs}
+
+
+def evil_data() -> ReportData:
+    data = sample_data(count=6)
+    said = report.Said(text=EVIL * 3, passed=False, grades={EVIL: Grade(passed=False, reason=EVIL)}, finish_reason=EVIL)
+    failed = report.Said(text="", passed=False, error=EVIL)
+    call = [{"id": EVIL, "function": {"name": EVIL, "arguments": EVIL}}]
+    parts = [{"type": "text", "text": EVIL}, {"type": EVIL}, EVIL]
+    case = report.Case(
+        id=EVIL,
+        messages=[Message(role=EVIL, content=parts, tool_calls=call), Message(role="user", content=EVIL)],
+        expected=EVIL,
+        origin=EVIL,
+        base=(said, failed),
+        tuned=(msgspec.structs.replace(said, tool_calls=call),),
+    )
+    sample = {"row": 1, "origin": EVIL, "before": EVIL, "after": {EVIL: EVIL}}
+    return msgspec.structs.replace(
+        data,
+        name=EVIL,
+        watermark=EVIL,
+        spec=EVIL,
+        cases=(case, *data.cases[1:]),
+        counts=(StepCount(name=EVIL, rows_in=2, rows_out=1, reasons={EVIL: 1}, samples=(sample,)),),
+        sides={EVIL: 3},
+        checks=(EVIL,),
+        findings=(Finding(message=EVIL, hint=EVIL, check=EVIL, file=EVIL, line=1),),
+        verdicts=(Verdict(gate=EVIL, passed=False, measured=None, message=EVIL),),
+        model=ModelRef(id=EVIL, revision=EVIL),
+        hyperparameters={EVIL: EVIL},
+        template={EVIL: {EVIL: EVIL}},
+        inputs=(Input(path=EVIL, sha256=EVIL, bytes=1),),
+        versions={EVIL: EVIL},
+        timings={EVIL: 1.0},
+        training=(TrainingEvent(id="1", at=0, step=1, metrics={"train_loss": 1.0}, message=EVIL),),
+    )
+
+
+def test_data_stays_text_in_the_page() -> None:
+    plain, evil = Reader(page.render(sample_data())), Reader(page.render(evil_data()))
+    assert evil.names() <= plain.names() | {"h4"}
+    assert evil.attributes() <= plain.attributes() | {"id"}
+    assert [tag for tag, _ in evil.tags].count("script") == 1
+    assert evil.code == plain.code
+    assert not any(name.startswith("on") for name in evil.attributes())
+    shown = text.visible(EVIL)
+    for value in (shown, f"{shown}: ", f"no answer: {shown}"):
+        assert value in evil.text
+    assert not text.HIDDEN.search(page.render(evil_data()))
+
+
+def test_hidden_characters_are_seen_and_joiners_left_alone() -> None:
+    assert text.visible("a\u202eb\x00c\ud800d\r\ne\tf") == "a⟨U+202E⟩b⟨U+0000⟩c⟨U+D800⟩d\ne\tf"
+    assert text.visible("👩\u200d🔧 مرحبا नमस्ते") == "👩\u200d🔧 مرحبا नमस्ते"
+
+
+def test_the_page_asks_for_nothing() -> None:
+    source = page.render(sample_data())
+    found = Reader(source)
+    policy = next(attrs["content"] for tag, attrs in found.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; ")
+    assert not {"src", "srcset", "action"} & found.attributes()
+    assert all((attrs["href"] or "").startswith("#") for _, attrs in found.tags if "href" in attrs)
+    assert not re.search(r"https?:|@import|url\(", source)
+
+
+def test_the_verdict_comes_first() -> None:
+    found = Reader(page.render(sample_data())).text
+    sentence = "The tuned model passes every gate but 1 that only warns."
+    assert found.index(sentence) < found.index("Gates") < found.index("share of answers that pass")
+    no = (Verdict(gate="accuracy", passed=False, measured=0.5, message="0.400 short of the wanted 0.9"),)
+    failed = page.render(sample_data(verdicts=no))
+    assert "1 of 1 gate did not pass: accuracy." in failed
+    assert "<title>FAIL: ticket-router</title>" in failed
+
+
+def test_a_run_without_evaluation_has_a_report_too(tmp_path: Path) -> None:
+    data = ReportData(name="bare", run=RunInfo(id="r", name="bare", spec="s.yaml"))
+    found = Reader(report.write(tmp_path, data).read_text())
+    assert "The run is complete; no gate was set to judge it." in found.text
+    assert "Answers, side by side" not in found.text
+
+
+def test_findings_fail_a_run_without_gates() -> None:
+    finding = Finding(message="row leaks", check="leakage")
+    data = msgspec.structs.replace(sample_data(verdicts=()), findings=(finding,))
+    assert not data.passed
+    assert "The data checks found 1 error." in page.render(data)
+
+
+def test_the_watermark_is_on_everything(tmp_path: Path) -> None:
+    report.write(tmp_path, msgspec.structs.replace(sample_data(), watermark="simulated"))
+    assert all("simulated" in (tmp_path / name).read_text() for name in ("report.html", "report.md", "report.json"))
+
+
+def test_json_round_trips(tmp_path: Path) -> None:
+    data = sample_data()
+    report.write(tmp_path, data)
+    assert report.read(tmp_path / "report.json") == data
+    assert json.loads((tmp_path / "report.json").read_text())["schema"] == report.SCHEMA
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.html", "report.json", "report.md"]
+
+
+def test_what_json_cannot_hold_is_left_out(tmp_path: Path) -> None:
+    event = TrainingEvent(id="1", at=0, step=1, metrics={"train_loss": math.nan, "epoch": 1.0})
+    data = msgspec.structs.replace(sample_data(), training=(event,), name="a\ud800b")
+    report.write(tmp_path, data)
+    found = report.read(tmp_path / "report.json")
+    assert found.training[0].metrics == {"epoch": 1.0}
+    assert found.name == "a\ufffdb"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": "x"}'])
+def test_a_broken_report_is_an_error_with_a_hint(tmp_path: Path, content: str) -> None:
+    (tmp_path / "report.json").write_text(content)
+    with pytest.raises(FtspecError, match="cannot be read as a report"):
+        report.read(tmp_path / "report.json")
+
+
+def test_a_newer_report_says_upgrade(tmp_path: Path) -> None:
+    report.write(tmp_path, msgspec.structs.replace(sample_data(), schema=report.SCHEMA + 1))
+    with pytest.raises(FtspecError) as error:
+        report.read(tmp_path / "report.json")
+    assert error.value.hint == "upgrade ftspec"
+
+
+def test_secrets_are_masked_in_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPORT_TOKEN", 'sk-<"&>-1234')
+    monkeypatch.setattr(mask, "names", {"REPORT_TOKEN"})
+    leak = 'said sk-<"&>-1234 !'
+    data = msgspec.structs.replace(sample_data(count=3), name=leak, hyperparameters={leak: [leak]}, watermark=leak)
+    data = msgspec.structs.replace(data, cases=(msgspec.structs.replace(data.cases[0], expected=leak),))
+    report.write(tmp_path, data)
+    card.write(tmp_path, data)
+    for path in tmp_path.iterdir():
+        assert "1234" not in path.read_text(), path.name
+        assert "***" in path.read_text(), path.name
+
+
+def test_the_summary_fits_a_pull_request() -> None:
+    data = sample_data(count=300)
+    many = tuple(Verdict(gate=f"g{i}", passed=False, measured=0.1, message="m" * 2000) for i in range(40))
+    counts = tuple(StepCount(name=f"s{i}", rows_in=9, rows_out=8) for i in range(60))
+    findings = tuple(Finding(message="f\nf" * 300) for _ in range(500))
+    for found in (data, msgspec.structs.replace(data, verdicts=many, counts=counts, findings=findings), evil_data()):
+        lines = summary.render(found).splitlines()
+        assert len(lines) < 60
+        assert lines[0].startswith("## ")
+
+
+def outside_code(markdown: str) -> str:
+    """Markdown without what is escaped, and without code spans and fences."""
+    return re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", re.sub(r"\\.", "", markdown), flags=re.DOTALL)
+
+
+def test_data_stays_text_in_the_summary() -> None:
+    found = summary.render(msgspec.structs.replace(evil_data(), model=ModelRef(id="a|b`c``d @user http://x.y")))
+    assert not text.HIDDEN.search(found)
+    outside = outside_code(found)
+    assert not any(sign in outside for sign in ("<", "@", "://"))
+    assert "```a\\|b`c``d @user http://x.y```" in found
+
+
+def test_junit_has_the_common_shape(tmp_path: Path) -> None:
+    no = Verdict(gate="gain", passed=False, measured=0.0, message="0.2 short")
+    error = Finding(message="row leaks", check="leakage", file="a.jsonl", line=3)
+    data = sample_data()
+    data = msgspec.structs.replace(data, verdicts=(*data.verdicts, no), findings=(error,))
+    report.write(tmp_path, data)
+    root = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert root.tag == "testsuites"
+    assert (root.get("tests"), root.get("failures")) == ("5", "2")
+    for suite in root:
+        assert suite.tag == "testsuite"
+        assert int(suite.get("tests", "")) == len(suite)
+        assert int(suite.get("failures", "")) == len(suite.findall("testcase/failure"))
+        assert all(case.get("name") and case.get("classname") for case in suite)
+    assert {case.get("name") for case in root.iter("testcase") if case.find("failure") is not None} == {
+        "gain",
+        "leakage",
+    }
+    assert next(root.iter("failure")).get("message") == "0.2 short"
+
+
+def test_junit_is_xml_whatever_the_data(tmp_path: Path) -> None:
+    report.write(tmp_path, evil_data())
+    assert text.visible(EVIL) in {
+        case.get("name") for case in ElementTree.parse(tmp_path / "junit.xml").iter("testcase")
+    }
+
+
+def test_outcomes_of_cases() -> None:
+    yes, no = report.Said(text="y", passed=True), report.Said(text="n", passed=False)
+    lost = report.Said(text="", passed=False, error="boom")
+
+    def case(base: tuple[report.Said, ...], tuned: tuple[report.Said, ...]) -> report.Case:
+        return report.Case(id="c", messages=[], base=base, tuned=tuned)
+
+    found = [
+        case((no,), (yes,)),
+        case((yes,), (no,)),
+        case((no,), (no,)),
+        case((yes,), (yes,)),
+        case((no, no), (yes, no)),
+    ]
+    assert [one.outcome for one in found] == ["fixed", "regressed", "failed", "passed", "fixed"]
+    assert [one.failed for one in found] == [False, True, True, False, True]
+    assert case((yes, lost), (yes, yes)).change == 0
+
+
+def test_the_page_is_bounded_and_shows_the_worst() -> None:
+    yes, no = report.Said(text="y", passed=True), report.Said(text="n" * 20_000, passed=False)
+    message = [Message(role="user", content="q" * 20_000)]
+    cases = [
+        report.Case(id=str(i), messages=message, base=(yes,), tuned=(no if i % 10 == 0 else yes,)) for i in range(9000)
+    ]
+    shown = page.chosen(cases)
+    assert len(shown) <= page.WORST + page.SAMPLE
+    assert [number for number, _ in shown] == sorted(number for number, _ in shown)
+    assert sum(case.failed for _, case in shown) == page.WORST
+    assert any(not case.failed for _, case in shown)
+    data = msgspec.structs.replace(sample_data(), cases=tuple(cases))
+    rendered = page.render(data)
+    assert len(rendered.encode()) < 10_000_000
+    assert "of 9,000: the worst, and a sample of the others" in rendered
+
+
+def test_charts_stand_for_their_numbers() -> None:
+    evaluation = sample_data().evaluation
+    assert evaluation is not None
+    drawn = ElementTree.fromstring(charts.quadrant(evaluation.base, evaluation.tuned))
+    assert "reliable and repeatable" in drawn.get("aria-label", "")
+    circles = {circle.get("class"): circle for circle in drawn.iter("circle")}
+    assert float(circles["dot tuned"].get("cy", "")) < float(circles["dot base"].get("cy", ""))  # y grows downwards
+    greedy = sample_data(repeats=1).evaluation
+    assert greedy is not None
+    alone = ElementTree.fromstring(charts.quadrant(greedy.base, greedy.tuned))
+    assert alone.get("aria-label", "").startswith("Accuracy. base: accuracy ")
+
+
+def test_the_loss_curve_is_thinned_and_starts_and_ends_right() -> None:
+    points = charts.curve(losses(5000), "train_loss")
+    assert len(points) <= charts.POINTS + 1
+    assert (points[0][0], points[-1][0]) == (1, 5000)
+    ElementTree.fromstring(charts.loss(losses(5000)))
+    assert charts.loss(()) == ""
+    assert "circle" in charts.loss(losses(1))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 3.3, [0, 1, 2, 3]),
+        (0.5, 1, [0.5, 0.6, 0.7, 0.8, 0.9, 1]),
+        (0, 120, [0, 50, 100]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, found: list[float]) -> None:
+    assert charts.ticks(low, high) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "0%"), (1, "100%"), (0.9999, "99.9%"), (0.0001, "<0.1%"), (0.934, "93.4%"), (0.5, "50.0%")]
+)
+def test_percent_never_rounds_to_certainty(value: float, shown: str) -> None:
+    assert text.percent(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.44, "0.4 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7200, "2 h"), (7500, "2 h 5 min")],
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert text.duration(seconds) == shown
+
+
+def test_the_card_is_in_the_hubs_format(tmp_path: Path) -> None:
+    path = card.write(tmp_path, sample_data(), form="adapter", base_model="org/base-135M")
+    _, front, body = path.read_text().split("---\n", 2)
+    metadata = yaml.safe_load(front)
+    assert metadata["base_model"] == "org/base-135M"
+    assert metadata["base_model_relation"] == "adapter"
+    assert metadata["library_name"] == "peft"
+    (result,) = metadata["model-index"][0]["results"]
+    assert {"task", "dataset", "metrics"} <= set(result)
+    for wanted in ("9" * 64, "**PASS.**", "{{ text }}", "learning_rate: 0.002", "smollm2-135m-instruct"):
+        assert wanted in body
+
+
+def test_the_card_shows_no_folder_of_this_machine() -> None:
+    data = msgspec.structs.replace(sample_data(), model=ModelRef(id="/home/someone/models/tiny"))
+    found = card.render(data)
+    assert "/home/someone" not in found
+    assert "`tiny`" in found
+    assert "base_model" not in found
+
+
+def test_data_stays_text_in_the_card() -> None:
+    found = card.render(evil_data())
+    assert not text.HIDDEN.search(found)
+    yaml.safe_load(found.split("---\n")[1])
+    assert "<" not in outside_code(found.split("---\n", 2)[2])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
+    """The page's own script filters, sorts, searches and changes the theme; nothing evil runs, nothing is asked for."""
+    source = page.render(evil_data())
+    driven = tmp_path / "driven.html"
+    driven.write_text(_driven(source))
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", driven.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    answer = re.search(r'data-answer="([^"]*)"', done.stdout)
+    assert answer is not None, done.stderr[-2000:]
+    found = json.loads(answer[1].replace("&quot;", '"'))
+    assert found == {
+        "failed": True,
+        "searched": 1,
+        "sorted": True,
+        "reversed": True,
+        "dark": True,
+        "light": True,
+        "scripts": 1,
+        "images": 0,
+        "violations": 0,
+        "requests": 0,
+        "errors": 0,
+    }
+
+
+DRIVE = """
+const seen = {violations: 0, errors: 0};
+addEventListener("securitypolicyviolation", () => seen.violations++);
+addEventListener("error", () => seen.errors++);
+addEventListener("load", () => {
+  const all = () => [...document.querySelectorAll("#cases > .case")];
+  const shown = () => all().filter((node) => !node.hidden);
+  const click = (selector) => document.querySelector(selector).click();
+  click("[name=filter][value=failed]");
+  const some = shown().length > 0 && shown().length < all().length;
+  seen.failed = some && shown().every((node) => node.dataset.tags.includes("failed"));
+  click("[name=filter][value=all]");
+  const search = document.getElementById("search");
+  search.value = "TICKET 3";
+  search.dispatchEvent(new Event("input", {bubbles: true}));
+  seen.searched = shown().length;
+  search.value = "";
+  search.dispatchEvent(new Event("input", {bubbles: true}));
+  const order = () => all().map((node) => Number(node.dataset.tuned));
+  const rising = (list) => list.every((one, i) => !i || list[i - 1] <= one);
+  click("[data-sort=tuned]");
+  seen.sorted = rising(order());
+  click("[data-sort=tuned]");
+  seen.reversed = rising(order().reverse());
+  const paper = () => getComputedStyle(document.body).backgroundColor;
+  const first = paper();
+  click("#theme");
+  seen.dark = document.documentElement.dataset.theme === "dark" && paper() !== first;
+  click("#theme");
+  seen.light = document.documentElement.dataset.theme === "light" && paper() === first;
+  seen.scripts = document.scripts.length - 1;
+  seen.images = document.images.length;
+  seen.requests = performance.getEntriesByType("resource").length;
+  document.documentElement.dataset.answer = JSON.stringify(seen, Object.keys(seen).sort());
+});
+"""
+
+
+def _driven(source: str) -> str:
+    """The page with a second script that uses it, let through the page's policy by its own hash."""
+    digest = base64.b64encode(hashlib.sha256(DRIVE.encode()).digest()).decode()
+    source = source.replace("script-src '", f"script-src 'sha256-{digest}' '", 1)
+    return source.replace("<title>", f"<script>{DRIVE}</script><title>", 1)
