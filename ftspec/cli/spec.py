@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ftspec import terminal
-from ftspec.cli.common import format_option, quiet_option, say_json, set_option, spec_argument
+from ftspec.cli.common import format_option, quiet_option, say_json, set_option
+from ftspec.errors import FtspecError, SpecError
 
 if TYPE_CHECKING:
+    from ftspec.document import Document
+    from ftspec.errors import Problem
     from ftspec.problems import Format
+    from ftspec.registry import Registry
 
 
 @click.command("init")
@@ -32,26 +37,42 @@ def init_command(file: str, force: bool) -> None:
 
 
 @click.command("validate")
-@spec_argument
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", type=click.Path(exists=True, dir_okay=False))
 @set_option
 @quiet_option
 @format_option("github")
-def validate_command(spec: str, overrides: tuple[str, ...], quiet: bool, format_: Format) -> None:
+def validate_command(specs: tuple[str, ...], overrides: tuple[str, ...], quiet: bool, format_: Format) -> None:
     """Say everything that is wrong with SPEC, at file, line and column. Reads no data, needs no secret."""
-    from ftspec import problems, registry, validate
-    from ftspec.errors import SpecError
+    from ftspec import registry
+
+    installed = registry.load()
+    judged = [(spec, *_judge(Path(spec), installed, overrides)) for spec in specs]
+    if format_ == "json":
+        _say_problems([problem for _, problems, _ in judged for problem in problems], None, format_)
+    else:
+        for spec, problems, document in judged:
+            if problems:
+                _say_problems(problems, document, format_)
+            elif format_ == "text" and not quiet:
+                terminal.say(f"{spec} is valid")
+    if any(problem.severity == "error" for _, problems, _ in judged for problem in problems):
+        sys.exit(FtspecError.exit_code)
+
+
+def _judge(spec: Path, installed: Registry, overrides: tuple[str, ...]) -> tuple[tuple[Problem, ...], Document | None]:
+    from ftspec import validate
 
     try:
-        loaded = validate.load_spec(Path(spec), registry.load(), overrides)
+        loaded = validate.load_spec(spec, installed, overrides)
+        return loaded.warnings, loaded.document
     except SpecError as error:
-        if format_ == "text":
-            raise
-        terminal.say(problems.render(error.problems, error.document, format_))
-        sys.exit(error.exit_code)
-    if format_ != "text" or loaded.warnings:
-        terminal.say(problems.render(loaded.warnings, loaded.document, format_, color=terminal.colourful(sys.stdout)))
-    elif not quiet:
-        terminal.say(f"{spec} is valid")
+        return error.problems, error.document
+
+
+def _say_problems(problems: Sequence[Problem], document: Document | None, format_: Format) -> None:
+    from ftspec.problems import render
+
+    terminal.say(render(problems, document, format_, color=terminal.colourful(sys.stdout)))
 
 
 @click.command("schema")
