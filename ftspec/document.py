@@ -21,6 +21,8 @@ from ftspec.errors import Problem, SpecError
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
+HOPELESS_DEPTH = 1000
+"""libyaml takes time that grows with the square of the depth: nothing is read beyond this one."""
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 Event = Any  # PyYAML's stubs leave most attributes of events out
@@ -135,7 +137,7 @@ def read_text(text: str, file: Path) -> Document:
         data=root.data if root else None,
         root=root,
         problems=tuple(builder.problems),
-        usable=root is not None and not builder.full,
+        usable=root is not None,
     )
 
 
@@ -183,6 +185,10 @@ def _unprintable(lines: tuple[str, ...], file: str) -> Iterator[Problem]:
             )
 
 
+class _Abandoned(Exception):
+    """The document is refused, and to read on would only cost time."""
+
+
 class _Builder:
     """Data and places out of parser events. What is refused is collected and left out, and reading goes on."""
 
@@ -192,7 +198,6 @@ class _Builder:
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node | None] = {}
         self.size = 0
-        self.full = False
         self.events: Iterator[Event] = iter(())
 
     def build(self, text: str) -> Node | None:
@@ -202,7 +207,9 @@ class _Builder:
             return self._document()
         except yaml.YAMLError as error:
             self.problems.append(_syntax_problem(error, self.file, self.lines))
-            return None
+        except _Abandoned:
+            pass
+        return None
 
     def _document(self) -> Node | None:
         next(self.events)
@@ -231,10 +238,10 @@ class _Builder:
         return node
 
     def _content(self, event: Event, path: SpecPath) -> Node:
-        self.size += 1
+        self._count(1, event, path)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
-        if len(path) >= MAX_DEPTH or self.size > MAX_VALUES:
+        if len(path) >= MAX_DEPTH:
             return self._skip(event, path)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(event, path)
@@ -305,10 +312,7 @@ class _Builder:
         if len(path) + target.height > MAX_DEPTH:
             self._refuse(f"this alias nests deeper than {MAX_DEPTH} levels", "flatten it", span, path)
             return Node(None, span)
-        self.size += target.size
-        if self.size > MAX_VALUES:
-            self._too_many(span, path)
-            return Node(None, span)
+        self._count(target.size, event, path)
         return target._replace(span=span)
 
     def _collection(
@@ -325,24 +329,24 @@ class _Builder:
         )
 
     def _skip(self, start: Event, path: SpecPath) -> Node:
-        """Read over a collection that stands too deep, or is one value too many."""
+        """Read over a collection that stands too deep."""
         span = self._span(start, start)
-        if len(path) >= MAX_DEPTH:
-            self._refuse(f"nested deeper than {MAX_DEPTH} levels", "flatten it", span, path)
-        else:
-            self._too_many(span, path)
+        self._refuse(f"nested deeper than {MAX_DEPTH} levels", "flatten it", span, path)
         depth = 1
         while depth:
             event = next(self.events)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > HOPELESS_DEPTH:
+                raise _Abandoned
         return Node(None, span)
 
-    def _too_many(self, span: Span, path: SpecPath) -> None:
-        """Said once: after the first value too many, every collection and alias is one."""
-        if not self.full:
+    def _count(self, values: int, event: Event, path: SpecPath) -> None:
+        self.size += values
+        if self.size > MAX_VALUES:
             hint = "keep data in files that `sources` name, and write values out instead of aliases of aliases"
-            self._refuse(f"more than {MAX_VALUES} values, aliases expanded", hint, span, path)
-        self.full = True
+            message = f"more than {MAX_VALUES} values, aliases expanded"
+            self._refuse(message, hint, self._span(event, event), path)
+            raise _Abandoned
 
     def _span(self, start: Event, end: Event) -> Span:
         first, last = start.start_mark, end.end_mark

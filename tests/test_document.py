@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,21 @@ def test_deep_nesting_is_refused(opening: str) -> None:
     closing = {"[": "]", "{a: ": "}", "- ": ""}[opening]
     assert not document.read_text(opening * 60 + "1" + closing * 60, FILE).problems
     assert "deeper than 64" in document.read_text(opening * 70 + "1" + closing * 70, FILE).problems[0].message
-    assert document.read_text(opening * 20_000, FILE).problems
+
+
+def test_no_file_keeps_the_reader_busy() -> None:
+    """Neither depth nor width: what is refused anyway is not read to its end."""
+    size = document.MAX_BYTES
+    before = time.process_time()
+    for text in (
+        "[" * size,
+        "{a: " * (size // 4),
+        "- " * (size // 2),
+        "[" + "a," * (size // 2),
+        "a: b\n" * (size // 5),
+    ):
+        assert document.read_text(text, FILE).problems
+    assert time.process_time() - before < 10
 
 
 def test_aliases_do_not_nest_deeper_either() -> None:
@@ -150,7 +165,7 @@ def test_aliases_do_not_nest_deeper_either() -> None:
     [
         (b"a: \xff\n", "not valid UTF-8"),
         (b"a: b\0c\n", "U+0000"),
-        ('a: "\\0"\n'.encode(), "NUL"),
+        (b'a: "\\0"\n', "NUL"),
         ("a: 1\n".encode("utf-16"), "UTF-16"),
         (b"#" * (document.MAX_BYTES + 1), "larger than 4 MiB"),
         (b"", "empty"),
