@@ -32,8 +32,8 @@ class Share(NamedTuple):
 def wilson(share: float, n: float) -> Interval:
     """The score interval of a proportion seen in n independent trials; (0, 1) when n is 0.
 
-    Wilson (1927), JASA 22:209-212; recommended for all n by Newcombe (1998), Statistics in Medicine 17:857-872, whose
-    method 3 it is. `n` may be an effective sample size and need not be whole.
+    Wilson (1927), JASA 22:209-212; method 3 of Newcombe (1998), Statistics in Medicine 17:857-872, which compares it
+    with six others. `n` may be an effective sample size and need not be whole.
     """
     if n <= 0:
         return Interval(low=0.0, high=1.0)

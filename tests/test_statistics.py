@@ -33,7 +33,7 @@ def test_no_trials_say_nothing() -> None:
     assert statistics.rate([Share(0, 0)]) == 0
 
 
-FLEISS = [  # Fleiss (1971), table 1 as reprinted with P_i in Fleiss, Levin and Paik (2003): 14 raters, 5 categories
+FLEISS = [  # the worked example of Wikipedia's article on Fleiss' kappa: 10 subjects, 14 raters, 5 categories, P_i
     ([0, 0, 0, 0, 14], 1.000),
     ([0, 2, 6, 4, 2], 0.253),
     ([0, 0, 3, 5, 6], 0.308),
