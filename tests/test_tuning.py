@@ -1,0 +1,484 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ftspec.builtin.simulated import COMPONENTS
+from ftspec.claims import Limits, Register
+from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
+from ftspec.journal import Journal
+from ftspec.progress import Quiet
+from ftspec.provider import DataFile, JobState, ModelRef, RemoteFile, Request, TunedModel
+from ftspec.store import Store
+from ftspec.tuning import Follow, cancel, history, job_key, status, tune
+
+QUICK = Limits(fresh=0.5, grace=0.6, patience=5.0)
+PROCESS = Path(__file__).with_name("tuning_process.py")
+
+
+class Heard(Quiet):
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.details: list[str] = []
+        self.notes: list[str] = []
+
+    def phase(self, name: str, *, total: float | None = None, unit: str = "") -> None:
+        self.phases.append(name)
+
+    def advance(self, done: float, *, total: float | None = None, detail: str = "") -> None:
+        self.details.append(detail)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def data_file(folder: Path, purpose: Any = "training", count: int = 20, word: str = "a") -> DataFile:
+    path = folder / f"{purpose}-{word}.jsonl"
+    said = [{"role": "user", "content": "q"}, {"role": "assistant", "content": word}]
+    path.write_text(f"{json.dumps({'messages': said})}\n" * count)
+    data = path.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    return DataFile(purpose=purpose, path=str(path), sha256=sha256, bytes=len(data), rows=count)
+
+
+class Bench:
+    """One store and one service; a provider per run, as a new process would have."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store.open(folder / "state")
+        self.files: Sequence[DataFile] = [data_file(folder), data_file(folder, "validation", 4)]
+        self.request = Request(
+            model=ModelRef(id="tiny"),
+            hyperparameters={"epochs": 2, "batch_size": 8, "learning_rate_multiplier": 1.0, "seed": 0},
+        )
+        self.key = job_key(self.request, self.files, "simulated")
+        self.heard = Heard()
+
+    def provider(self, **options: Any) -> Any:
+        provider = COMPONENTS["simulated"].build({"seconds_per_step": 0.0, "idle": 5.0, "timeout": 0.3, **options})
+        provider.attach(self.folder / "service")
+        return provider
+
+    def run(self, provider: Any = None, *, resubmit: bool = False, follow: Follow | None = None) -> TunedModel:
+        return tune(
+            provider or self.provider(),
+            self.request,
+            self.files,
+            store=self.store,
+            journal=Journal(self.store, "run"),
+            key=self.key,
+            progress=self.heard,
+            resubmit=resubmit,
+            follow=follow or Follow(first=0.01, patience=5.0),
+            limits=QUICK,
+        )
+
+    @property
+    def jobs(self) -> list[Any]:
+        return self.look("jobs")
+
+    def look(self, folder: str) -> list[Any]:
+        """What the service has ever made, from its own books."""
+        return [json.loads(path.read_text()) for path in (self.folder / "service" / folder).glob("*.json")]
+
+    @property
+    def calls(self) -> dict[str, int]:
+        path = self.folder / "service/calls.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in Journal(self.store, "run").events()]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    if found := bench.provider().client.server():
+        os.kill(found["pid"], signal.SIGKILL)
+
+
+# ---- the key
+
+
+def test_the_key_never_changes_between_versions() -> None:
+    """If this fails, an upgrade would make every user pay for every job again."""
+    request = Request(model=ModelRef(id="m"), hyperparameters={"epochs": 3, "learning_rate": 0.5})
+    files = [DataFile(purpose="training", path="x", sha256="1" * 64, bytes=1, rows=1)]
+    assert job_key(request, files, "here") == ("97c89feadb1c3c3a3fdb50daf7b0697b0e6be4d5980df9acf5ac8ec9fe4bb874")
+
+
+def test_the_key_knows_what_decides_the_result_and_nothing_else(bench: Bench) -> None:
+    def key(attempt: int = 1, endpoint: str = "simulated", files: Any = None, **changes: Any) -> str:
+        return job_key(msgspec.structs.replace(bench.request, **changes), files or bench.files, endpoint, attempt)
+
+    remote = RemoteFile(id="file-9", sha256="0")
+    moved = [msgspec.structs.replace(file, path="elsewhere") for file in reversed(bench.files)]
+    assert key() == key(training=remote) == key(files=moved) == bench.key
+    others = [
+        key(attempt=2),
+        key(endpoint="there"),
+        key(files=bench.files[:1]),
+        key(model=ModelRef(id="tiny", revision="2")),
+        key(model_fingerprint="abc"),
+        key(method="dpo"),
+        key(method_options={"train_on": "all"}),
+        key(hyperparameters={"epochs": 3}),
+        key(suffix="x"),
+    ]
+    assert len({bench.key, *others}) == 1 + len(others)
+
+
+# ---- one run
+
+
+def test_from_file_to_model(bench: Bench) -> None:
+    model = bench.run()
+    assert model.base == ModelRef(id="tiny")
+    assert len(bench.jobs) == 1
+    assert bench.kinds() == ["file_uploaded", "file_uploaded", "job_submitted", "job_finished"]
+    assert [event.step for event in history(bench.store, bench.key)] == [None, 1, 2, 3, 4, 5, 6]
+    assert bench.heard.phases == ["uploading training file", "uploading validation file", "submitting", "tuning"]
+    assert any(detail.startswith("loss ") for detail in bench.heard.details)
+
+
+def test_a_second_run_asks_nobody(bench: Bench) -> None:
+    model, calls = bench.run(), bench.calls
+    written = bench.store.list("")
+    assert bench.run() == model
+    assert bench.calls == calls
+    assert bench.store.list("") == written
+
+
+def test_a_failed_job_stays_failed_without_asking(bench: Bench) -> None:
+    provider = bench.provider(outcome="failed", fail_at_step=2)
+    for _ in range(2):
+        with pytest.raises(JobFailed, match="failed: told to fail") as caught:
+            bench.run(provider)
+        assert "--again tuning" in caught.value.hint
+    assert bench.calls["poll"] <= 2
+    assert len(bench.jobs) == 1
+
+
+def test_other_data_uploads_only_what_is_new(bench: Bench) -> None:
+    bench.run()
+    bench.files = [data_file(bench.folder, word="b"), bench.files[1]]
+    bench.key = job_key(bench.request, bench.files, "simulated")
+    bench.run()
+    assert len(bench.look("files")) == 3
+    assert len(bench.jobs) == 2
+
+
+def test_every_event_is_kept_once_however_often_it_comes(bench: Bench) -> None:
+    hyperparameters = {**bench.request.hyperparameters, "epochs": 50, "batch_size": 1}
+    bench.request = msgspec.structs.replace(bench.request, hyperparameters=hyperparameters)
+    provider = bench.provider()
+    poll = provider.poll
+    provider.poll = lambda job, cursor: poll(job, cursor=cursor and str(max(0, int(cursor) - 30)))
+    with pytest.raises(StillRunning):
+        bench.run(bench.provider(seconds_per_step=0.0005), follow=Follow(wait=0.1, first=0.01))
+    bench.run(provider)
+    steps = [event.step for event in history(bench.store, bench.key)]
+    assert steps == [None, *range(5, 1001, 5)]
+
+
+def test_odd_states_and_late_models_are_waited_for(bench: Bench) -> None:
+    faults = [{"call": "poll", "kind": "odd_status", "times": 2}, {"call": "poll", "kind": "late_model", "times": 2}]
+    assert bench.run(bench.provider(faults=faults)).id
+    assert bench.calls["poll"] >= 1
+
+
+# ---- leaving
+
+
+def test_detached_and_taken_up_again(bench: Bench) -> None:
+    provider = bench.provider(seconds_per_step=0.05)
+    with pytest.raises(StillRunning) as caught:
+        bench.run(provider, follow=Follow(detach=True))
+    assert caught.value.exit_code == 5
+    assert len(bench.jobs) == 1
+    model = bench.run(provider)
+    assert bench.run(follow=Follow(detach=True)) == model
+    assert len(bench.jobs) == 1
+
+
+def test_waiting_runs_out_in_time(bench: Bench) -> None:
+    started = time.monotonic()
+    with pytest.raises(StillRunning, match="goes on without us"):
+        bench.run(bench.provider(seconds_per_step=60), follow=Follow(wait=0.3))
+    assert time.monotonic() - started < 3
+    assert status(bench.provider(), bench.store, bench.key).state is JobState.RUNNING
+
+
+def test_a_job_without_a_sign_of_life_is_left(bench: Bench) -> None:
+    with pytest.raises(StillRunning, match="no sign of life"):
+        bench.run(bench.provider(seconds_per_step=60), follow=Follow(stall=0.2, first=0.01, longest=0.05))
+
+
+def test_an_interrupt_leaves_the_job_running_and_says_so(bench: Bench) -> None:
+    provider = bench.provider(seconds_per_step=60)
+
+    def interrupt(job: Any, cursor: Any) -> None:
+        raise KeyboardInterrupt
+
+    provider.poll = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(provider)
+    assert any("goes on" in note and "ftspec cancel" in note for note in bench.heard.notes)
+    assert len(bench.jobs) == 1
+
+
+def test_a_provider_out_of_reach_is_left_when_patience_ends(bench: Bench) -> None:
+    provider = bench.provider(faults=[{"call": "poll", "kind": "500", "times": 1000}])
+    with pytest.raises(Ambiguous, match="internal error"):
+        bench.run(provider, follow=Follow(patience=0.3))
+    assert bench.run().id
+    assert len(bench.jobs) == 1
+
+
+# ---- status and cancel
+
+
+def test_status_from_nothing_to_the_end(bench: Bench) -> None:
+    assert status(bench.provider(), bench.store, bench.key).state is None
+    with pytest.raises(StillRunning):
+        bench.run(bench.provider(seconds_per_step=0.1), follow=Follow(wait=0.3, first=0.05))
+    running = status(bench.provider(), bench.store, bench.key)
+    assert running.state is JobState.RUNNING
+    assert running.last is not None
+    assert running.last.total_steps == 6
+    model, calls = bench.run(), bench.calls
+    ended = status(bench.provider(), bench.store, bench.key)
+    assert (ended.state, ended.model, bench.calls) == (JobState.SUCCEEDED, model, calls)
+
+
+def test_cancel_as_often_as_you_like(bench: Bench) -> None:
+    with pytest.raises(FtspecError, match="no job"):
+        cancel(bench.provider(), bench.store, bench.key)
+    with pytest.raises(StillRunning):
+        bench.run(bench.provider(seconds_per_step=60), follow=Follow(detach=True))
+    for _ in range(2):
+        cancel(bench.provider(), bench.store, bench.key)
+    with pytest.raises(JobFailed, match="cancelled"):
+        bench.run()
+    calls = bench.calls
+    cancel(bench.provider(), bench.store, bench.key)
+    assert bench.calls == calls
+
+
+def test_a_rejection_looks_for_the_files_anew(bench: Bench) -> None:
+    provider = bench.provider()
+    provider.upload(bench.files[0])
+    provider.upload(bench.files[1])
+    expired = provider.upload
+
+    def gone(file: DataFile) -> RemoteFile:
+        return msgspec.structs.replace(expired(file), id="file-gone")
+
+    provider.upload = gone
+    with pytest.raises(Rejected, match="upload it first"):
+        bench.run(provider)
+    assert bench.run().id
+    assert (len(bench.look("files")), len(bench.jobs)) == (2, 1)
+
+
+# ---- faults
+
+
+BEFORE = {"refused", "reset", "429"}
+CALLS = [
+    ("idempotent", "upload"),
+    ("idempotent", "poll"),
+    *((kind, "create") for kind in ("idempotent", "findable", "blind")),
+]
+
+
+@pytest.mark.parametrize(("submission", "call"), CALLS)
+@pytest.mark.parametrize("kind", ["refused", "reset", "timeout", "429", "500", "broken", "lost"])
+def test_a_fault_never_makes_a_second_job(bench: Bench, submission: str, kind: str, call: str) -> None:
+    def provider() -> Any:
+        return bench.provider(submission=submission, faults=[{"call": call, "kind": kind, "times": 1}])
+
+    doubtful = call == "create" and kind not in {"refused", "429"}
+    known = submission == "idempotent" or (submission == "findable" and kind not in BEFORE)
+    if doubtful and not known:
+        for _ in range(2):
+            with pytest.raises(Ambiguous):
+                bench.run(provider())
+        assert len(bench.jobs) == (kind not in BEFORE)
+    else:
+        assert bench.run(provider()).id
+        assert len(bench.jobs) == 1
+    assert len(bench.look("files")) == 2
+
+
+def test_a_long_rate_limit_is_sat_out(bench: Bench) -> None:
+    assert bench.run(bench.provider(rate_limit=4)).id
+    assert len(bench.jobs) == 1
+
+
+def test_refused_for_too_long(bench: Bench) -> None:
+    provider = bench.provider(faults=[{"call": "upload", "kind": "refused", "times": 1000}])
+    with pytest.raises(Transient, match="refused"):
+        bench.run(provider, follow=Follow(patience=0.2))
+    assert bench.jobs == []
+
+
+# ---- processes that are killed, stopped, and race
+
+
+class Runners:
+    """Processes that run `tune`, each order in a child of its own."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.opened: list[subprocess.Popen[str]] = []
+
+    def start(self, number: int, *, runner: int = 0, **order: Any) -> None:
+        while len(self.opened) <= runner:
+            command = [sys.executable, str(PROCESS)]
+            self.opened.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        options = {"seconds_per_step": 0.0, "idle": 20.0, **order.pop("options", {})}
+        files = [msgspec.to_builtins(data_file(self.bench.folder, count=9, word=f"word{number}"))]
+        order = {"seed": number, "files": files, "options": options, "limits": {"fresh": 0.5, "grace": 0.6}, **order}
+        order |= {"state": str(self.bench.folder / f"state-{number}"), "service": str(self.bench.folder / "service")}
+        stdin = self.opened[runner].stdin
+        assert stdin
+        stdin.write(json.dumps(order) + "\n")
+        stdin.flush()
+
+    def answer(self, runner: int = 0) -> dict[str, Any]:
+        stdout = self.opened[runner].stdout
+        assert stdout
+        said: dict[str, Any] = json.loads(stdout.readline())
+        return said
+
+    def run(self, number: int, **order: Any) -> dict[str, Any]:
+        self.start(number, **order)
+        return self.answer()
+
+    def child(self, runner: int, state: str) -> int:
+        """The pid of the runner's child, as soon as the kernel says it is in that state."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            pid = self.opened[runner].pid
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == state:
+                    return int(child)
+            time.sleep(0.02)
+        raise AssertionError(f"no child in state {state}")
+
+    def jobs(self, number: int) -> int:
+        return sum(job["hyperparameters"]["seed"] == number for job in self.bench.jobs)
+
+    def close(self) -> None:
+        for process in self.opened:
+            assert process.stdin
+            process.stdin.close()
+            process.wait(10)
+
+
+@pytest.fixture
+def runners(bench: Bench) -> Iterator[Runners]:
+    runners = Runners(bench)
+    yield runners
+    runners.close()
+
+
+def test_a_run_killed_between_any_two_lines_goes_on_and_makes_one_job(runners: Runners) -> None:
+    runners.run(1000)  # the service is up from here on
+    lines = runners.run(0)["lines"]
+    points = range(1, lines, lines // 24)
+    for number, point in enumerate(points, 1):
+        assert runners.run(number, kill_at=point) == {"killed": True}
+        assert "model" in runners.run(number)
+        assert runners.jobs(number) == 1
+    assert len(points) >= 24
+    assert len(runners.bench.look("files")) == 2 + len(points)
+
+
+@pytest.mark.parametrize("submission", ["findable", "blind"])
+def test_killed_without_idempotence_it_asks_rather_than_pays_twice(runners: Runners, submission: str) -> None:
+    options = {"submission": submission}
+    runners.run(1000, options=options)
+    lines = runners.run(0, options=options)["lines"]
+    asked = 0
+    for number, point in enumerate(range(lines // 4, lines, lines // 12), 1):
+        assert runners.run(number, options=options, kill_at=point) == {"killed": True}
+        made = runners.jobs(number)
+        said = runners.run(number, options=options)
+        if "error" in said:
+            asked += 1
+            assert said["error"] == "Ambiguous"
+            assert runners.jobs(number) == made
+            assert "model" in runners.run(number, options=options, resubmit=True)
+        assert runners.jobs(number) <= 1 or submission == "blind"
+    assert asked
+
+
+@pytest.mark.parametrize("submission", ["idempotent", "findable", "blind"])
+def test_two_runs_at_once_make_one_job(runners: Runners, submission: str) -> None:
+    for number in range(3):
+        for runner in (0, 1):
+            runners.start(number, runner=runner, options={"submission": submission})
+        first, second = runners.answer(0), runners.answer(1)
+        assert first["model"] == second["model"]
+        assert runners.jobs(number) == 1
+
+
+@pytest.mark.parametrize("submission", ["idempotent", "findable", "blind"])
+@pytest.mark.parametrize("stop_in", ["claim", "submit"])
+def test_one_stopped_beyond_the_grace_and_continued(runners: Runners, submission: str, stop_in: str) -> None:
+    options = {"submission": submission}
+    runners.start(1, stop_in=stop_in, options=options)
+    stopped = runners.child(0, "T")
+    time.sleep(0.7)
+    runners.start(1, runner=1, options=options)
+    other = runners.answer(1)
+    if submission == "idempotent":
+        assert "model" in other
+    else:
+        assert other["error"] == "Ambiguous"
+        assert runners.jobs(1) == 0
+    os.kill(stopped, signal.SIGCONT)
+    assert "model" in runners.answer(0)
+    assert runners.jobs(1) == 1
+
+
+def test_one_stopped_after_its_claim_and_given_up_does_not_send(runners: Runners) -> None:
+    options = {"submission": "blind"}
+    runners.start(1, stop_in="claim", options=options)
+    stopped = runners.child(0, "T")
+    time.sleep(0.7)
+    runners.start(1, runner=1, options=options, resubmit=True)
+    model = runners.answer(1)["model"]
+    os.kill(stopped, signal.SIGCONT)
+    assert runners.answer(0)["model"] == model
+    assert runners.jobs(1) == 1
+
+
+def test_a_late_owner_records_its_job_as_an_orphan(runners: Runners) -> None:
+    options = {"submission": "blind"}
+    runners.start(1, stop_in="submit", options=options)
+    stopped = runners.child(0, "T")
+    time.sleep(0.7)
+    runners.start(1, runner=1, options=options, resubmit=True)
+    model = runners.answer(1)["model"]
+    os.kill(stopped, signal.SIGCONT)
+    assert runners.answer(0)["model"] == model
+    store = Store.open(runners.bench.folder / "state-1")
+    [key] = {stored.key.split("/")[1] for stored in store.list("jobs")}
+    assert runners.jobs(1) == 2, "a person asked for the second"
+    assert len(Register(store, key).orphans()) == 1
