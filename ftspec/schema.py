@@ -20,7 +20,7 @@ from ftspec.errors import Problem
 from ftspec.provider import Generation, Method, ModelRef
 from ftspec.references import secret_names
 from ftspec.registry import Loaded, Registry
-from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
+from ftspec.shape import KEYS, OR_TYPES, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
 from ftspec.spec import Eval, Item, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,7 +35,7 @@ def compose(registry: Registry) -> Schema:
     for kind in KINDS:
         definitions[kind] = _item(kind, registry.components[kind])
         for name, loaded in sorted(registry.components[kind].items()):
-            definitions[f"{kind}.{name}"] = fragments.component(loaded)
+            definitions[f"{kind}.{name}"] = fragments.component(name, loaded.component)
     definitions["prompt"] = _prompt(definitions["source"])
     selectors = [_selector(name, methods, fragments, definitions) for name, methods in _methods(registry)]
     return {
@@ -283,17 +283,16 @@ class _Fragments:
         schemas, self.definitions = msgspec.json.schema_components(self.structs)
         self.schemas = dict(zip(self.structs, schemas, strict=True))
 
-    def component(self, loaded: Loaded) -> Schema:
-        component: Component = loaded.component
-        schema = self.struct(component.options, f"{component.kind}:{component.name}")
-        return {**schema, "title": component.name, "description": component.description}
+    def component(self, name: str, component: Component) -> Schema:
+        schema = self.struct(component.options, f"{component.kind}:{name}")
+        return {**schema, "title": name, "description": component.description}
 
     def struct(self, struct: type[msgspec.Struct], identity: str) -> Schema:
         schema = self._inline(self.schemas[struct], ())
         return {"$id": f"{URN}:{identity}", **schema}
 
     def _inline(self, schema: Any, seen: tuple[str, ...]) -> Any:
-        if isinstance(schema, list):
+        if isinstance(schema, list | tuple):
             return [self._inline(entry, seen) for entry in schema]
         if not isinstance(schema, dict):
             return schema
@@ -313,8 +312,11 @@ def _chain(schema: Schema) -> Schema:
     """`anyOf` as `if: type → then`, one alternative after the other; at the end the error names all the types."""
     alternatives = [flat for one in schema.pop("anyOf") for flat in _flat(one)]
     types = [kind for one in alternatives for kind in _types(one)]
-    chain: Schema = {"type": list(dict.fromkeys(types))} if types else {}
+    chain: Schema = {"type": list(dict.fromkeys(types)), **_any_tag(alternatives)} if types else {}
     for one in reversed(alternatives):
+        if "enum" in one:
+            others = [kind for kind in dict.fromkeys(types) if kind not in {*_types(one), "null"}]
+            one = {**one, OR_TYPES: others}
         if set(one) - {"type"}:
             chain = {"if": _test(one), "then": one, "else": chain}
     return {**schema, **chain}
@@ -340,10 +342,24 @@ def _types(schema: Schema) -> list[str]:
 
 def _test(schema: Schema) -> Schema:
     """What tells this alternative from the others: its type, and for tagged structs the tag."""
-    tags = {
+    tags = _tags(schema)
+    test: Schema = {"type": list(dict.fromkeys(_types(schema)))} if _types(schema) else {}
+    return {**test, "properties": tags, "required": list(tags)} if tags else test
+
+
+def _tags(schema: Schema) -> Schema:
+    return {
         key: value
         for key, value in schema.get("properties", {}).items()
         if key in schema.get("required", ()) and len(value.get("enum", ())) == 1
     }
-    test: Schema = {"type": list(dict.fromkeys(_types(schema)))} if _types(schema) else {}
-    return {**test, "properties": tags, "required": list(tags)} if tags else test
+
+
+def _any_tag(alternatives: list[Schema]) -> Schema:
+    """What is left to say of an object that none of the tagged structs took: its tag is missing or unknown."""
+    values: dict[str, list[Any]] = {}
+    for one in alternatives:
+        for key, tag in _tags(one).items():
+            values.setdefault(key, []).extend(tag["enum"])
+    tags = {key: {"enum": list(dict.fromkeys(allowed))} for key, allowed in values.items()}
+    return {"properties": tags, "required": list(tags)} if tags else {}

@@ -38,6 +38,9 @@ TITLES: dict[Kind, str] = {
     "engine": "engine",
 }
 
+OR_TYPES = "x-ftspec-or"
+"""Beside an `enum` that is one alternative of several: the types that would do as well, for messages."""
+
 SPLIT_PROMPTS = "split"
 """`- split: test` among the prompts names a side of the split; everything else there is a source."""
 

@@ -18,7 +18,7 @@ from ftspec.errors import Path as SpecPath
 from ftspec.errors import Problem
 from ftspec.references import SECRET
 from ftspec.registry import Registry
-from ftspec.shape import SIBLINGS, SPLIT_PROMPTS, STAGES, TITLES, place_of
+from ftspec.shape import OR_TYPES, SIBLINGS, SPLIT_PROMPTS, STAGES, TITLES, place_of
 
 FIRST_PARTY = {("provider", "local"): "ftspec-local"}
 """Components that a first-party plugin offers, so that a spec can name them before it is installed."""
@@ -115,18 +115,28 @@ class Translator:
             return
         allowed = [value for value in error.validator_value if value is not None]
         if path == ("method",):
-            provider = self._provider()
-            message = f"provider '{provider}' has no method {self._found(error.instance, path, bare=True)}"
-            yield self._unknown(Problem(message=message, hint=_suggest(error.instance, allowed), path=path))
+            yield self._unknown(self._bare_method(error.instance, path))
             return
         found = self._found(error.instance, path)
+        others = [TYPES[kind] for kind in error.schema.get(OR_TYPES, ())]
         yield Problem(
-            message=f"{self._label(path)} must be {_either([_plain(value) for value in allowed])}, found {found}",
+            message=f"{self._label(path)} must be {_either([*others, *map(_plain, allowed)])}, found {found}",
             hint=self._enum_hint(error.instance, allowed),
             path=path,
         )
 
-    def _enum_hint(self, value: Any, allowed: Sequence[Any]) -> str:
+    def _bare_method(self, name: str, path: SpecPath) -> Problem:
+        """A method that the provider does not have, or one that needs options."""
+        provider = self._provider()
+        factory: Any = self.registry.components["provider"][provider].component.factory
+        methods = factory.methods
+        if name not in methods:
+            message = f"provider '{provider}' has no method {self._found(name, path, bare=True)}"
+            return Problem(message=message, hint=_suggest(name, [*methods]), path=path)
+        return _needs("method", name, methods[name].options, path, "value")
+
+    @staticmethod
+    def _enum_hint(value: Any, allowed: Sequence[Any]) -> str:
         return did_you_mean(value, [str(one) for one in allowed]) or "use one of these"
 
     def _const(self, error: Error, path: SpecPath) -> Iterator[Problem]:
@@ -246,10 +256,7 @@ class Translator:
         offered = self.registry.components[kind]
         title = TITLES[kind]
         if name in offered:
-            needed = [f.name for f in msgspec.structs.fields(offered[name].component.options) if f.required]
-            options = ", ".join(f"{option}: ..." for option in needed)
-            message = f"{title} '{name}' needs {_and(needed)}"
-            return Problem(message=message, hint=f"write `{name}: {{{options}}}`", path=path, on=on)
+            return _needs(title, name, offered[name].component.options, path, on)
         return Problem(
             message=f"no {title} named {_quote(name)} is installed", hint=self._where(kind, name), path=path, on=on
         )
@@ -360,6 +367,14 @@ KEYWORDS: dict[str, Keyword] = {
     "additionalProperties": Translator._additional,
     "not": Translator._not,
 }
+
+
+def _needs(title: str, name: str, options: type[msgspec.Struct], path: SpecPath, on: Any) -> Problem:
+    """A bare name that is not enough."""
+    needed = [field.encode_name for field in msgspec.structs.fields(options) if field.required]
+    example = ", ".join(f"{option}: ..." for option in needed)
+    message = f"{title} '{name}' needs {_and(needed)}"
+    return Problem(message=message, hint=f"write `{name}: {{{example}}}`", path=path, on=on)
 
 
 def _unique(problems: Iterable[Problem]) -> list[Problem]:
