@@ -167,7 +167,9 @@ def data_files(site: Site, dataset: Dataset) -> list[DataFile]:
 
 def prompts_of(site: Site, dataset: Dataset) -> list[Prompt]:
     """The evaluation's prompts."""
-    return pipeline.load_prompts(site.store.local(dataset.files[PROMPTS])) if PROMPTS in dataset.files else []
+    if PROMPTS not in dataset.files:
+        return []
+    return pipeline.load_prompts(site.store.local(dataset.files[PROMPTS], PROMPTS).parent)
 
 
 # ---- evaluation
