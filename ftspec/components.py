@@ -89,12 +89,13 @@ class GlobalStep(NamedTuple):
 
     `keys(batch)` returns one key per row (or a list of keys per row). `reduce(keys, rows)` gets all keys with their
     row numbers, in source order, and says what to drop. With `scope="key"` a reduction only ever compares equal keys,
-    so a distributed engine may partition by key.
+    so a distributed engine may partition by key. `reason` is what the ledger says of a dropped row.
     """
 
     keys: Callable[[pa.RecordBatch], pa.Array]
     reduce: Callable[[pa.Array, pa.Array], Dropped]
     scope: Literal["key", "all"] = "key"
+    reason: str = "dropped"
 
 
 class Check(NamedTuple):
@@ -255,6 +256,7 @@ class Decorator(Protocol):
         revision: int = 1,
         dependencies: Sequence[str] = (),
         install: str = "",
+        private: bool = False,
     ) -> Callable[[Callable[..., Any]], Component]: ...
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HIDDEN", "MESSAGES", "ROW", "SIDE", "as_text", "binaries", "booleans", "cell", "children", "column", "conform",
-    "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave", "is_empty", "is_json", "json_texts",
-    "lengths", "map_nested", "map_text", "mention", "messages_type", "pair", "parents", "repeated", "scalar", "strings",
+    "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave", "is_empty",
+    "is_json", "json_texts", "lengths", "map_nested", "map_text", "mention", "messages_type", "pair", "parents", "repeated", "scalar", "strings",
     "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
@@ -77,7 +77,9 @@ def drop(batch: pa.RecordBatch, mask: pa.Array, reason: str) -> pa.RecordBatch:
     """
     import pyarrow.compute as pc
 
-    marks = pc.if_else(pc.coalesce(mask, scalar(False)), repeated(reason, batch.num_rows), repeated(None, batch.num_rows))
+    marks = pc.if_else(
+        pc.coalesce(mask, scalar(False)), repeated(reason, batch.num_rows), repeated(None, batch.num_rows)
+    )
     if REASON not in batch.schema.names:
         return batch.append_column(REASON, marks)
     index = batch.schema.get_field_index(REASON)
@@ -166,7 +168,9 @@ def pair(example: Example) -> dict[str, str] | None:
     """
     texts = [message.content for message in example.messages]
     roles = [message.role for message in example.messages]
-    if roles not in (["user", "assistant"], ["system", "user", "assistant"]) or not all(isinstance(t, str) for t in texts):
+    if roles not in (["user", "assistant"], ["system", "user", "assistant"]) or not all(
+        isinstance(t, str) for t in texts
+    ):
         return None
     return {"prompt": "\n\n".join(texts[:-1]), "completion": texts[-1]}
 
@@ -226,7 +230,7 @@ def _conforms(name: str, values: pa.Array) -> bool:
 
 
 def _plain(name: str, values: pa.Array) -> list[Any]:
-    """A column of any Arrow type as values that JSON knows: dates, times and decimals become text, bytes must be text."""
+    """Values that JSON knows, of any Arrow type: dates, times and decimals become text, bytes are read as UTF-8."""
     import pyarrow as pa
 
     if is_json(values.type):

@@ -24,7 +24,8 @@ def min_examples(*, count: Annotated[int, Meta(ge=1)] = 10) -> api.Check:
     """Want at least `count` rows to train on, after cleaning and without those held out."""
 
     def measure(batch: pa.RecordBatch) -> int:
-        return batch.column(rows.SIDE).to_pylist().count("train")
+        sides: list[str] = batch.column(rows.SIDE).to_pylist()
+        return sides.count("train")
 
     def judge(counts: list[int]) -> Iterator[api.Finding]:
         if sum(counts) < count:
@@ -66,11 +67,15 @@ def _suspects(batch: pa.RecordBatch) -> pa.RecordBatch:
 
     messages = batch.column("messages")
     fields = rows.children(messages)
-    plain = pc.and_(pc.is_in(fields["role"], value_set=rows.strings(["system", "user", "assistant"])), fields["content"].is_valid())
+    plain = pc.and_(
+        pc.is_in(fields["role"], value_set=rows.strings(["system", "user", "assistant"])), fields["content"].is_valid()
+    )
     for name in set(fields) - {"role", "content"}:
         plain = pc.and_(plain, fields[name].is_null())
     odd = rows.parents(messages).filter(pc.invert(plain))
-    answers = rows.parents(messages).filter(pc.coalesce(pc.equal(fields["role"], rows.scalar("assistant")), rows.scalar(False)))
+    answers = rows.parents(messages).filter(
+        pc.coalesce(pc.equal(fields["role"], rows.scalar("assistant")), rows.scalar(False))
+    )
     here = rows.integers(range(batch.num_rows))
     answered = pc.is_in(here, value_set=answers.cast(here.type))
     with_tools = rows.column(batch, "tools").is_valid()
@@ -93,7 +98,7 @@ def row_problems(row: Mapping[str, Any], answered: bool = True) -> Iterator[str]
     """Everything that is wrong with one formatted row. With `answered` it must hold an assistant's message."""
     messages = row.get("messages")
     if messages is None:
-        yield "the row has no messages"
+        yield "the row has no messages: a `format` makes them of its columns"
         return
     if not messages:
         yield "the list of messages is empty"
@@ -256,7 +261,11 @@ def _question(example: api.Example) -> str:
     while messages and messages[-1].role == "assistant":
         messages = messages[:-1]
     said = [
-        (each.role, content.casefold().split() if isinstance(content := each.content, str) else content, each.tool_calls)
+        (
+            each.role,
+            content.casefold().split() if isinstance(content := each.content, str) else content,
+            each.tool_calls,
+        )
         for each in messages
     ]
     return rows.to_json(said)

@@ -128,7 +128,9 @@ def _entries(name: str, value: Any, separator: str) -> dict[str, Any]:
 @api.global_step
 def dedupe(*, columns: Columns = []) -> api.GlobalStep:
     """Drop rows that are equal to an earlier one, in `columns` or as a whole. A row that has none of them is kept."""
-    return api.GlobalStep(keys=lambda batch: rows.fingerprints(batch, columns), reduce=_all_but_first)
+    return api.GlobalStep(
+        keys=lambda batch: rows.fingerprints(batch, columns), reduce=_all_but_first, reason="duplicate"
+    )
 
 
 def _all_but_first(keys: pa.Array, numbers: pa.Array) -> api.Dropped:
@@ -174,7 +176,7 @@ def sample(
         dropped = _above(keys, numbers, fraction) if fraction is not None else _after(keys, numbers, count or 0)
         return api.Dropped(dropped, dropped)
 
-    return api.GlobalStep(keys, reduce, scope="all")
+    return api.GlobalStep(keys, reduce, scope="all", reason="not sampled")
 
 
 def _above(keys: pa.Array, numbers: pa.Array, fraction: float) -> pa.Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -30,10 +29,16 @@ def expand(path: str, endings: tuple[str, ...]) -> list[str]:
     elif Path(path).is_file():
         found = [path]
     else:
-        found = [name for name in glob.glob(path, recursive=True) if Path(name).is_file()]
+        found = [str(found) for found in _glob(path) if found.is_file()]
     if not found:
         raise api.FtspecError(f"no file matches '{path}'", "check the path: it is relative to the spec")
     return sorted(found)
+
+
+def _glob(path: str) -> Iterator[Path]:
+    """An absolute glob; `**` stands for any folders."""
+    anchor = Path(Path(path).anchor)
+    return anchor.glob(str(Path(path).relative_to(anchor)))
 
 
 def read_lines(path: str) -> Iterator[Lines | api.Finding]:

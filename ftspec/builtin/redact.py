@@ -27,9 +27,7 @@ class Entity(NamedTuple):
 
 
 @api.text_step(private=True)
-def redact(
-    *, entities: Annotated[list[Name], Meta(min_length=1)] = ["email", "phone", "card", "ip"]
-) -> api.Text:
+def redact(*, entities: Annotated[list[Name], Meta(min_length=1)] = ["email", "phone", "card", "ip"]) -> api.Text:
     """Replace personal data with placeholders: [EMAIL], [PHONE], [CARD], [IP]. Tool calls' arguments are covered."""
     chosen = [(name, ENTITIES[name]) for name in ENTITIES if name in entities]
 
@@ -85,7 +83,9 @@ def _is_card(match: re.Match[str]) -> bool:
     return 13 <= len(digits) <= 19 and digits[0] in "23456" and len(separators) < 2 and luhn(digits)
 
 
-VERSION_BEFORE = re.compile(r"(?:\bv|\bver\.?|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§)[ :=]*$", re.IGNORECASE)
+VERSION_BEFORE = re.compile(
+    r"(?:\bv|\bver\.?|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§)[ :=]*$", re.IGNORECASE
+)
 
 
 def _is_ip(match: re.Match[str]) -> bool:
@@ -155,4 +155,3 @@ ENTITIES: dict[str, Entity] = {
     ),
 }
 """In the order in which they are replaced: what has the clearer shape first."""
-

@@ -229,7 +229,9 @@ def _number(text: str) -> float:
 PARSERS: dict[str, Parser] = {
     "integer": int,
     "number": _number,
-    "boolean": lambda text: {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()],
+    "boolean": lambda text: {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+        text.lower()
+    ],
     "json": msgspec.json.decode,
 }
 

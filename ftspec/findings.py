@@ -1,0 +1,79 @@
+"""Findings about data as they come in: located, bounded, and all of them reported at once."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from ftspec.errors import DataError, Finding, Severity
+from ftspec.spec import Item
+
+KEPT = 100
+KEPT_ALIKE = 5
+"""Findings kept in all, and of those that say the same: a fault in every row must not hide the others."""
+
+MENTION = re.compile(r"\{row (\d+)\}")
+
+
+class Findings:
+    """Collects findings. `locate` turns a row number into file and line."""
+
+    def __init__(self, locate: Callable[[int], tuple[str, int]]) -> None:
+        self.locate = locate
+        self.errors: list[Finding] = []
+        self.warnings: list[Finding] = []
+        self.totals = {"error": 0, "warning": 0}
+        self.alike: Counter[tuple[str, str]] = Counter()
+
+    def add(self, finding: Finding) -> None:
+        self.totals[finding.severity] += 1
+        alike = (finding.severity, finding.message)
+        self.alike[alike] += 1
+        kept = self.errors if finding.severity == "error" else self.warnings
+        if len(kept) < KEPT and self.alike[alike] <= KEPT_ALIKE:
+            kept.append(self._located(finding))
+
+    def judge(self, item: Item, findings: Iterable[Finding]) -> None:
+        """Add what a check found, with the severity and the waiver that the spec gives the check."""
+        for finding in findings:
+            self.add(waived(item, replace(finding, check=item.id or item.name), datetime.date.today()))
+
+    def bounded(self) -> tuple[Finding, ...]:
+        """The warnings, in the order of files and lines, and one line for each kind of which some were left out."""
+        return self._summed(self.warnings, "warning")
+
+    def raise_errors(self) -> None:
+        """Raise DataError if anything is wrong."""
+        if self.totals["error"]:
+            raise DataError(self._summed(self.errors, "error"), self.totals["error"])
+
+    def _summed(self, kept: list[Finding], severity: Severity) -> tuple[Finding, ...]:
+        more = [
+            Finding(message=f"{message} (in {count - KEPT_ALIKE} more rows)", severity=severity)
+            for (level, message), count in self.alike.items()
+            if level == severity and count > KEPT_ALIKE
+        ]
+        return tuple(sorted(kept, key=lambda finding: (finding.file, finding.line)) + more[:KEPT])
+
+    def _located(self, finding: Finding) -> Finding:
+        message = MENTION.sub(lambda match: ":".join(map(str, self.locate(int(match[1])))), finding.message)
+        if finding.row is None:
+            return replace(finding, message=message)
+        file, line = self.locate(finding.row)
+        return replace(finding, message=message, file=file, line=line)
+
+
+def waived(item: Item, finding: Finding, today: datetime.date) -> Finding:
+    """The finding as the spec wants it: a warning when the check is one or has a waiver that has not expired."""
+    waiver = item.waive
+    if waiver is not None and datetime.date.fromisoformat(waiver.until) >= today:
+        message = f"{finding.message} (waived by {waiver.owner} until {waiver.until}: {waiver.reason})"
+        return replace(finding, message=message, severity="warning")
+    if waiver is not None:
+        hint = f"the waiver of {waiver.owner} expired on {waiver.until}: fix the data or renew it"
+        return replace(finding, hint=hint)
+    return replace(finding, severity="warning") if item.severity == "warning" else finding

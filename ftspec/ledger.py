@@ -1,0 +1,185 @@
+"""What each step did to which row: counts for people, an entry for every dropped row, a few samples.
+
+`ledger.arrow` holds one entry per dropped row, by row number: row, step, reason, and the row because of which it went
+(itself, but for duplicates). Samples never hold what a step with `private` removed: see `segments.Stage`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftspec import origins, rows
+from ftspec.origins import Origins
+from ftspec.records import Record, StepCount
+from ftspec.segments import SAMPLES, Done, Stage, samples
+from ftspec.spool import read_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILE = "ledger.arrow"
+COLUMNS = ("row", "step", "reason", "because")
+BLOCK_ROWS = 1 << 16
+
+
+class Tally:
+    """What one step has done so far."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows_in = self.rows_out = self.changed = 0
+        self.seconds = 0.0
+        self.reasons: Counter[str] = Counter()
+        self.samples: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        self.columns: set[str] = set()
+
+    def keep_sample(self, sample: dict[str, Any]) -> None:
+        kept = self.samples[sample["reason"] == "changed"]
+        if len(kept) < SAMPLES:
+            kept.append(sample)
+
+    def count(self, origins: Origins) -> StepCount:
+        return StepCount(
+            name=self.name,
+            rows_in=self.rows_in,
+            rows_out=self.rows_out,
+            changed=self.changed,
+            seconds=round(self.seconds, 6),
+            reasons=dict(sorted(self.reasons.items())),
+            samples=tuple(_located(each, origins) for kept in self.samples.values() for each in kept),
+        )
+
+
+class Ledger:
+    """Collects what the steps did, in the order of the rows."""
+
+    def __init__(self, origins: Origins) -> None:
+        self.origins = origins
+        self.tallies: list[Tally] = []
+        self.entries: list[pa.RecordBatch] = []
+
+    def step(self, name: str) -> int:
+        """Open an account for a step; returns its index. A name that is taken gets a number."""
+        taken = sum(tally.name.partition(" #")[0] == name for tally in self.tallies)
+        self.tallies.append(Tally(f"{name} #{taken + 1}" if taken else name))
+        return len(self.tallies) - 1
+
+    def read(self, index: int, good: int, bad: int, seconds: float) -> None:
+        """A source read this many rows, and lines that are none."""
+        tally = self.tallies[index]
+        tally.rows_in += good + bad
+        tally.rows_out += good
+        tally.seconds += seconds
+        if bad:
+            tally.reasons["unreadable"] += bad
+
+    def add(self, done: Done) -> None:
+        """What a step did to one batch."""
+        tally = self.tallies[done.step]
+        tally.rows_in += done.rows_in
+        tally.rows_out += done.rows_out
+        tally.changed += done.changed
+        tally.seconds += done.seconds
+        tally.columns.update(done.columns)
+        for each in done.samples:
+            tally.keep_sample(each)
+        if done.dropped.num_rows:
+            numbers, reasons = done.dropped.columns
+            tally.reasons.update(reasons.to_pylist())
+            self._enter(done.step, numbers, reasons, numbers)
+
+    def saw(self, index: int, batch: pa.RecordBatch) -> None:
+        """A global step has seen a batch; what it drops is known when it has seen all."""
+        tally = self.tallies[index]
+        tally.rows_in += batch.num_rows
+        tally.rows_out += batch.num_rows
+        tally.columns.update(rows.visible(batch))
+
+    def sample(self, stage: Stage, dropped: pa.RecordBatch) -> None:
+        """Rows that a global step dropped, for people to see."""
+        for each in samples(stage, dropped, "dropped"):
+            self.tallies[stage.index].keep_sample(each)
+
+    def drop(self, index: int, dropped: pa.RecordBatch, reason: str) -> None:
+        """Rows that a global step dropped: columns row and because."""
+        numbers, because = dropped.columns
+        tally = self.tallies[index]
+        tally.rows_out -= len(numbers)
+        if len(numbers):
+            tally.reasons[reason] += len(numbers)
+            self._enter(index, numbers, rows.repeated(reason, len(numbers)), because)
+
+    def counts(self) -> tuple[StepCount, ...]:
+        return tuple(tally.count(self.origins) for tally in self.tallies)
+
+    def write(self, folder: Path) -> None:
+        """`ledger.arrow`, in blocks of one size, by row number: a row is dropped once, so the order is total."""
+        import pyarrow as pa
+
+        types = [pa.int64(), pa.string(), pa.string(), pa.int64()]
+        schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.OSFile(str(folder / FILE), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
+            if self.entries:
+                whole = pa.concat_batches(self.entries)
+                whole = whole.sort_by("row")
+                for start in range(0, whole.num_rows, BLOCK_ROWS):
+                    writer.write_batch(whole.slice(start, BLOCK_ROWS))
+
+    def _enter(self, index: int, numbers: pa.Array, reasons: pa.Array, because: pa.Array) -> None:
+        import pyarrow as pa
+
+        steps = rows.repeated(self.tallies[index].name, len(numbers))
+        self.entries.append(pa.RecordBatch.from_arrays([numbers, steps, reasons, because], names=list(COLUMNS)))
+
+
+def _located(sample: dict[str, Any], origins: Origins) -> dict[str, Any]:
+    return {**sample, "origin": origins.where(sample["row"])}
+
+
+class Life(Record):
+    """What became of one row. `step` and `reason` are "" for a row that was kept, and then `side` says where it is."""
+
+    row: int
+    origin: str
+    side: str = ""
+    step: str = ""
+    reason: str = ""
+    because: str = ""
+
+
+def life(folder: Path, file: str, line: int) -> Life | None:
+    """What `pipeline.prepare` did to the row of a line, told from what it left; None when no row came from there."""
+    import pyarrow.compute as pc
+
+    table = origins.read(folder)
+    here = pc.and_(pc.equal(table["file"], rows.scalar(file)), pc.equal(table["line"], rows.scalar(line)))
+    found = pc.indices_nonzero(here).to_pylist()
+    if not found:
+        return None
+    row, origin = found[0] + 1, f"{file}:{line}"
+    for entry in _entries(folder, row):
+        other = table.slice(entry["because"] - 1, 1).to_pylist()[0]
+        because = "" if entry["because"] == row else f"{other['file']}:{other['line']}"
+        return Life(row=row, origin=origin, step=entry["step"], reason=entry["reason"], because=because)
+    return Life(row=row, origin=origin, side=_side(folder, row))
+
+
+def _entries(folder: Path, row: int) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with pa.memory_map(str(folder / FILE)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    entries: list[dict[str, Any]] = table.filter(pc.equal(table["row"], rows.scalar(row))).to_pylist()
+    return entries
+
+
+def _side(folder: Path, row: int) -> str:
+    for batch in read_rows(folder, ("train", "validation", "test", "prompt")):
+        numbers = batch.column(rows.ROW).to_pylist()
+        if row in numbers:
+            return str(batch.column(rows.SIDE)[numbers.index(row)])
+    return ""

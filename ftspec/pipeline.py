@@ -1,0 +1,343 @@
+"""The data step of a run: sources → cleaning → format → split → checks → the provider's files.
+
+Rows stream through in batches. Between two global steps a Segment cleans them, on whatever engine; a global step ends
+a pass, because it must have seen every row's key: its rows wait in a Spool meanwhile. So memory holds a window of
+batches, the keys, and an entry per dropped row, never the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from ftspec import rows
+from ftspec.components import Engine
+from ftspec.errors import DataError, Finding
+from ftspec.findings import Findings
+from ftspec.intake import Intake
+from ftspec.items import build, columns
+from ftspec.ledger import Ledger
+from ftspec.origins import Origins
+from ftspec.progress import Progress
+from ftspec.prompts import load_prompts, write_prompts
+from ftspec.provider import DataFile, Prompt, Provider, Request, Size, Written
+from ftspec.records import Record, StepCount
+from ftspec.registry import Registry
+from ftspec.segments import SAMPLES, Outcome, Segment, Stage, guarded, keep
+from ftspec.spec import Item, Spec, Split
+from ftspec.spool import RowsFile, Spool, read_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["DataResult", "load_prompts", "load_result", "prepare"]
+
+RESULT = "result.json"
+FORMAT_CHECK = Item(kind="check", name="format")
+THREADS = Item(kind="engine", name="threads")
+Purpose = Literal["training", "validation"]
+SIDE_OF: dict[Purpose, str] = {"training": "train", "validation": "validation"}
+
+
+class DataResult(Record):
+    """What `prepare` made. `sides` counts rows per side, and under "prompt" the evaluation's prompts."""
+
+    counts: tuple[StepCount, ...]
+    size: Size
+    files: tuple[DataFile, ...]
+    sides: dict[str, int]
+    findings: tuple[Finding, ...] = ()
+    prompts: int = 0
+
+
+def prepare(
+    spec: Spec, registry: Registry, provider: Provider, request: Request, out: Path, progress: Progress
+) -> DataResult:
+    """Fill the empty folder `out` with the provider's files, prompts, finished rows, ledger and origins.
+
+    The same spec and inputs make the same bytes, with any engine and however sources cut their batches (`result.json`,
+    written last, also holds seconds). Raises DataError with everything that is wrong with the data.
+    """
+    work = Preparation(spec, registry, out, progress)
+    work.clean()
+    work.ask()
+    work.judge()
+    return work.finish(work.write_files(provider, request))
+
+
+def load_result(folder: Path) -> DataResult:
+    """The result that `prepare` left in the folder."""
+    result = msgspec.json.decode((folder / RESULT).read_bytes(), type=DataResult)
+    return replace(result, files=tuple(replace(file, path=str(folder / file.path)) for file in result.files))
+
+
+class Preparation:
+    """One run of the data step, and what it has gathered so far."""
+
+    def __init__(self, spec: Spec, registry: Registry, out: Path, progress: Progress) -> None:
+        self.spec, self.registry, self.out, self.progress = spec, registry, out, progress
+        self.origins = Origins()
+        self.ledger = Ledger(self.origins)
+        self.findings = Findings(self.origins.locate)
+        self.intake = Intake(spec.folder, registry, self.origins, self.ledger, self.findings)
+        self.engine: Engine = build(spec.engine or THREADS, registry, spec.folder)
+        self.checks = spec.checks if "format" in {item.name for item in spec.checks} else (FORMAT_CHECK, *spec.checks)
+        self.rows_file = RowsFile(out)
+        self.measures: list[tuple[Any, ...]] = []
+        self.sides = Counter({"train": 0, "validation": 0, "test": 0, "prompt": 0})
+        self.prompts: dict[str, Prompt] = {}
+
+    def clean(self) -> None:
+        """All passes over the sources' rows, into the file of finished rows."""
+        opened = self.intake.open(self.spec.sources)
+        stages, form = self._open_stages(self.spec.cleaning)
+        stream = self._shown(self.intake.batches(opened, self.spec.split), "reading rows")
+        *passes, last = self._segments(stages, form)
+        for segment in passes:
+            stream = self._pass(segment, stream)
+        self._finish_rows(last, stream)
+        self._find_missing_columns(stages)
+
+    def ask(self) -> None:
+        """The evaluation's own sources: cleaned row by row (no global step sees them), formatted, asked."""
+        asked = self.spec.eval.prompts if self.spec.eval else ()
+        items = [item for item in asked if isinstance(item, Item)]
+        if items:
+            opened = self.intake.open(items)
+            local = tuple(item for item in self.spec.cleaning if self._is_local(item))
+            stages, form = self._open_stages(local, "prompts: ")
+            segment = self._last(tuple(stages), form, ("prompt",))
+            self._finish_rows(segment, self._shown(self.intake.batches(opened, Split()), "reading prompts"))
+        self.rows_file.close()
+
+    def judge(self) -> None:
+        """Every check, over all rows. Raises DataError with everything found so far."""
+        for index, item in enumerate(self.checks):
+            check = build(item, self.registry, self.spec.folder)
+            with guarded(item, self.registry):
+                found = list(check.judge([measured[index] for measured in self.measures]))
+            self.findings.judge(item, found)
+        if not self.sides["train"]:
+            hint = "look at what the cleaning dropped and the split held out"
+            self.findings.add(Finding(message="no row is left to train on", hint=hint))
+        if self.spec.eval and not self.prompts:
+            hint = "give the split a larger share, or name a source under eval.prompts"
+            self.findings.add(Finding(message="the evaluation has no prompts", hint=hint))
+        self.findings.raise_errors()
+
+    def write_files(self, provider: Provider, request: Request) -> dict[Purpose, tuple[DataFile, Written]]:
+        """Training and validation rows in the provider's own format."""
+        self.progress.phase("writing files")
+        return {
+            purpose: self._write_file(provider, request, purpose)
+            for purpose, side in SIDE_OF.items()
+            if self.sides[side]
+        }
+
+    def finish(self, files: dict[Purpose, tuple[DataFile, Written]]) -> DataResult:
+        """Everything else in `out`, the result last."""
+        write_prompts(self.out, self.prompts.values())
+        self.origins.write(self.out)
+        self.ledger.write(self.out)
+        result = DataResult(
+            counts=self.ledger.counts(),
+            size=self._size(files),
+            files=tuple(file for file, _ in files.values()),
+            sides={**self.sides, "prompt": len(self.prompts)},
+            findings=self.findings.bounded(),
+            prompts=len(self.prompts),
+        )
+        movable = replace(result, files=tuple(replace(file, path=Path(file.path).name) for file in result.files))
+        (self.out / f"{RESULT}.part").write_bytes(msgspec.json.encode(movable))
+        (self.out / f"{RESULT}.part").replace(self.out / RESULT)
+        return result
+
+    def _open_stages(self, cleaning: tuple[Item, ...], prefix: str = "") -> tuple[list[Stage], Stage | None]:
+        """The cleaning steps and the format, each with its account in the ledger.
+
+        No text that a step with `private` may remove later is kept: see `Stage.shown`.
+        """
+        private = [at for at, item in enumerate(cleaning) if self.registry.get(item.kind, item.name).private]
+        last = max(private, default=-1)
+        stages = [
+            Stage(item=item, index=self.ledger.step(f"{prefix}{item.id or item.name}"), shown=_shown(at, last))
+            for at, item in enumerate(cleaning)
+        ]
+        form = self.spec.format
+        return stages, Stage(item=form, index=self.ledger.step(f"{prefix}{form.name}")) if form else None
+
+    def _segments(self, stages: list[Stage], form: Stage | None) -> list[Segment]:
+        """The passes: each but the last ends with a global step's keys; the first one splits."""
+        made: list[Segment] = []
+        waiting: list[Stage] = []
+        for stage in stages:
+            if self._is_local(stage.item):
+                waiting.append(stage)
+                continue
+            split = None if made else self.spec.split
+            made.append(Segment(self.spec.folder, self.registry, tuple(waiting), split=split, keys=stage))
+            waiting = []
+        prompts = tuple(name for name in self.spec.eval.prompts if isinstance(name, str)) if self.spec.eval else ()
+        return [*made, self._last(tuple(waiting), form, prompts, None if made else self.spec.split)]
+
+    def _last(
+        self, stages: tuple[Stage, ...], form: Stage | None, prompts: tuple[str, ...], split: Split | None = None
+    ) -> Segment:
+        return Segment(
+            self.spec.folder, self.registry, stages,
+            split=split, form=form, checks=self.checks, prompt_sides=prompts, last=True,
+        )  # fmt: skip
+
+    def _is_local(self, item: Item) -> bool:
+        return self.registry.get(item.kind, item.name).level != "global"
+
+    def _pass(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Run a segment that ends with a global step: the rows that the step keeps, once it has seen all."""
+        assert segment.keys is not None
+        spool = Spool(self.out)
+        keys: list[pa.Array] = []
+        numbers: list[pa.Array] = []
+        for outcome in self.engine.map(segment, stream):
+            self._take(outcome)
+            if outcome.batch.num_rows:
+                spool.write(outcome.batch)
+                keys.append(outcome.keys)
+                numbers.append(outcome.batch.column(rows.ROW))
+                self.ledger.saw(segment.keys.index, outcome.batch)
+        dropped = reduce_keys(segment, keys, numbers)
+        self.ledger.drop(segment.keys.index, dropped, segment.key_step.reason)
+        return self._shown(self._kept(segment.keys, spool, dropped), f"after {segment.keys.item.name}")
+
+    def _kept(self, stage: Stage, spool: Spool, dropped: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """The spooled rows without the dropped ones; both are in order, so each batch looks at its part only."""
+        for batch in spool.read():
+            gone = within(dropped.column(0), batch.column(rows.ROW))
+            if len(gone):
+                self.ledger.sample(stage, keep(batch, gone.slice(0, SAMPLES)))
+                batch = keep(batch, gone, invert=True)
+            if batch.num_rows:
+                yield batch
+
+    def _finish_rows(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> None:
+        for outcome in self.engine.map(segment, stream):
+            self._take(outcome)
+            self.rows_file.write(outcome.batch)
+            if outcome.batch.num_rows:
+                self.measures.append(outcome.measures)
+                self.sides.update(outcome.batch.column(rows.SIDE).to_pylist())
+
+    def _take(self, outcome: Outcome) -> None:
+        for done in outcome.done:
+            self.ledger.add(done)
+            for finding in done.findings:
+                self.findings.add(finding)
+        for finding in outcome.findings:
+            self.findings.add(finding)
+        for row, prompt in outcome.prompts:
+            self._ask(row, replace(prompt, origin=self.origins.where(row)))
+
+    def _ask(self, row: int, prompt: Prompt) -> None:
+        first = self.prompts.setdefault(prompt.id, prompt)
+        if first is not prompt:
+            message = f"the same prompt and answer as {first.origin}: asked once"
+            self.findings.add(Finding(message=message, severity="warning", row=row))
+
+    def _find_missing_columns(self, stages: list[Stage]) -> None:
+        """A column that a step names and no row has is a typing error, and not an empty column."""
+        for stage in stages:
+            tally = self.ledger.tallies[stage.index]
+            for name in columns(stage.item, self.registry) if tally.rows_in else []:
+                if name not in tally.columns:
+                    message = f"step '{stage.item.name}': no row has a column '{name}'"
+                    self.findings.add(Finding(message=message, hint=f"columns are {', '.join(sorted(tally.columns))}"))
+
+    def _write_file(self, provider: Provider, request: Request, purpose: Purpose) -> tuple[DataFile, Written]:
+        path = self.out / f"{purpose}.jsonl"
+        with HashedFile(path) as raw, io.BufferedWriter(raw, 1 << 20) as file:
+            try:
+                written = provider.write(request, read_rows(self.out, (SIDE_OF[purpose],)), file)
+            except DataError as error:
+                for finding in error.findings:
+                    self.findings.add(finding)
+                self.findings.raise_errors()
+                raise
+        made = DataFile(purpose=purpose, path=str(path), sha256=raw.digest, bytes=raw.count, rows=written.rows)
+        return made, written
+
+    def _size(self, files: dict[Purpose, tuple[DataFile, Written]]) -> Size:
+        training = files["training"][1]
+        repeats = self.spec.eval.repeat if self.spec.eval else 0
+        return Size(
+            rows=training.rows,
+            validation_rows=files["validation"][1].rows if "validation" in files else 0,
+            tokens=training.tokens,
+            trained_tokens=training.trained_tokens,
+            prompts=2 * repeats * len(self.prompts),
+        )
+
+    def _shown(self, stream: Iterator[pa.RecordBatch], phase: str) -> Iterator[pa.RecordBatch]:
+        """The same batches, and the user is told how many rows went by, and how fast."""
+        self.progress.phase(phase, unit="rows")
+        started, count = time.monotonic(), 0
+        for batch in stream:
+            yield batch
+            count += batch.num_rows
+            rate = count / max(time.monotonic() - started, 1e-3)
+            self.progress.advance(count, detail=f"{rate:,.0f} rows/s")
+
+
+def _shown(at: int, last_private: int) -> Literal["both", "after", "none"]:
+    return "both" if at > last_private else "after" if at == last_private else "none"
+
+
+class HashedFile(io.RawIOBase):
+    """A new file that knows the sha256 and the length of what was written to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("xb", buffering=0)
+        self.state = hashlib.sha256()
+        self.count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        written = self.file.write(data)
+        self.state.update(memoryview(data)[:written])
+        self.count += written
+        return written
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+    @property
+    def digest(self) -> str:
+        return self.state.hexdigest()
+
+
+def reduce_keys(segment: Segment, keys: list[pa.Array], numbers: list[pa.Array]) -> pa.RecordBatch:
+    """What a global step drops, by row number: columns row and because."""
+    import pyarrow as pa
+
+    dropped = (rows.integers([]), rows.integers([]))
+    if keys and segment.keys is not None:
+        with guarded(segment.keys.item, segment.registry):
+            dropped = segment.key_step.reduce(pa.concat_arrays(keys), pa.concat_arrays(numbers))
+    return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"]).sort_by("row")
+
+
+def within(numbers: pa.Array, batch: pa.Array) -> pa.Array:
+    """Those of the sorted `numbers` that lie between the batch's first and last."""
+    start = bisect_left(numbers, batch[0].as_py(), key=lambda number: number.as_py())
+    end = bisect_right(numbers, batch[len(batch) - 1].as_py(), key=lambda number: number.as_py())
+    return numbers.slice(start, end - start)

@@ -1,0 +1,71 @@
+"""Evaluation prompts: what the models are asked, and what is expected."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ftspec import rows
+from ftspec.provider import Example, Message, Prompt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILE = "prompts.jsonl"
+CHAT_COLUMNS = ("messages", "tools")
+
+
+def of_batch(before: pa.RecordBatch, formatted: pa.RecordBatch, sides: Sequence[str]) -> list[tuple[int, Prompt]]:
+    """(row, prompt) for the rows on these sides; `before` holds the same rows' columns, cleaned and not formatted."""
+    import pyarrow.compute as pc
+
+    mask = pc.is_in(formatted.column(rows.SIDE), value_set=rows.strings(list(sides)))
+    examples = rows.examples(formatted.filter(mask))
+    columns = rows.to_dicts(before.filter(mask))
+    return [(example.row, prompt_of(example, row)) for example, row in zip(examples, columns, strict=True)]
+
+
+def prompt_of(example: Example, row: dict[str, Any]) -> Prompt:
+    """The example without its last assistant message, which is what is expected."""
+    asked, expected = list(example.messages), None
+    if asked and asked[-1].role == "assistant":
+        expected = _expected(asked.pop())
+    asked = [msgspec.structs.replace(message, weight=None) for message in asked]
+    kept = {name: value for name, value in row.items() if name not in CHAT_COLUMNS}
+    identity = hashlib.sha256(msgspec.json.encode([asked, example.tools, expected], order="sorted")).hexdigest()
+    return Prompt(id=identity[:32], messages=asked, tools=example.tools, expected=expected, row=kept)
+
+
+def _expected(answer: Message) -> str | None:
+    """The answer's text, or its tool calls as JSON with sorted keys and decoded arguments, or its parts as JSON."""
+    if answer.tool_calls:
+        return msgspec.json.encode([_canonical_call(call) for call in answer.tool_calls], order="sorted").decode()
+    if answer.content is None or isinstance(answer.content, str):
+        return answer.content
+    return msgspec.json.encode(answer.content, order="sorted").decode()
+
+
+def _canonical_call(call: dict[str, Any]) -> dict[str, Any]:
+    """A call's name and arguments: its id is the model's own choice, and arguments may be an object or its text."""
+    inner = call.get("function", call)
+    arguments = inner.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = msgspec.json.decode(arguments)
+        except msgspec.DecodeError:
+            return {"name": inner.get("name"), "arguments": arguments}
+    return {"name": inner.get("name"), "arguments": arguments}
+
+
+def write_prompts(folder: Path, prompts: Iterable[Prompt]) -> None:
+    with (folder / FILE).open("wb") as file:
+        file.writelines(msgspec.json.encode(prompt) + b"\n" for prompt in prompts)
+
+
+def load_prompts(folder: Path) -> list[Prompt]:
+    """The prompts that `pipeline.prepare` left in the folder, in the rows' order."""
+    return [msgspec.json.decode(line, type=Prompt) for line in (folder / FILE).read_bytes().splitlines()]

@@ -1,0 +1,110 @@
+"""Batches on disk: the temporary file between two passes, and the file of finished rows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftspec import rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_ROWS = 8192
+
+
+class Spool:
+    """Rows between two passes, in a file without a name: whatever ends the process, nothing of it is left.
+
+    Batches may differ in their schema, so each is a stream of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `read`
+        self.batches = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        import pyarrow as pa
+
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_stream(self.file, batch.schema, options=options) as stream:
+            stream.write_batch(batch)
+        self.batches += 1
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """Every batch in order, once; the space is given back at the end."""
+        import pyarrow as pa
+
+        self.file.seek(0)
+        with self.file:
+            source = pa.PythonFile(self.file, "r")
+            for _ in range(self.batches):
+                yield from pa.ipc.open_stream(source)
+
+
+class RowsFile:
+    """The finished rows: `rows.arrow` with `messages`, `tools` and the hidden columns.
+
+    It is cut into batches of one size, however the rows came: the same rows make the same bytes.
+    """
+
+    NAME = "rows.arrow"
+    COLUMNS = ("messages", "tools", *rows.HIDDEN)
+
+    def __init__(self, folder: Path) -> None:
+        import pyarrow as pa
+
+        types = [rows.messages_type(), pa.string(), pa.int64(), pa.string()]
+        self.schema = pa.schema(list(zip(self.COLUMNS, types, strict=True)))
+        self.path = folder / self.NAME
+        self.sink = pa.OSFile(str(self.path), "wb")
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        self.writer = pa.ipc.new_file(self.sink, self.schema, options=options)
+        self.waiting: list[pa.RecordBatch] = []
+        self.count = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        import pyarrow as pa
+
+        if batch.num_rows == 0:
+            return
+        columns = [rows.column(batch, name) for name in self.COLUMNS]
+        self.waiting.append(pa.RecordBatch.from_arrays(columns, schema=self.schema))
+        self.count += batch.num_rows
+        if self.count >= BLOCK_ROWS:
+            self._flush(whole=False)
+
+    def close(self) -> None:
+        self._flush(whole=True)
+        self.writer.close()
+        self.sink.close()
+
+    def _flush(self, *, whole: bool) -> None:
+        import pyarrow as pa
+
+        if not self.waiting:
+            return
+        together = pa.concat_batches(self.waiting)
+        start = 0
+        while together.num_rows - start >= (1 if whole else BLOCK_ROWS):
+            self.writer.write_batch(together.slice(start, BLOCK_ROWS))
+            start += BLOCK_ROWS
+        rest = together.slice(start)
+        self.waiting, self.count = ([rest], rest.num_rows) if rest.num_rows else ([], 0)
+
+
+def read_rows(folder: Path, sides: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The finished rows that are on one of these sides, in order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = rows.strings(list(sides))
+    with pa.memory_map(str(folder / RowsFile.NAME)) as source:
+        reader = pa.ipc.open_file(source)
+        for index in range(reader.num_record_batches):
+            batch = reader.get_batch(index)
+            chosen = batch.filter(pc.is_in(batch.column(rows.SIDE), value_set=wanted))
+            if chosen.num_rows:
+                yield chosen
