@@ -51,7 +51,7 @@ def colourful(stream: TextIO) -> bool:
 
 def interactive(stream: TextIO) -> bool:
     """Whether the stream is a terminal that can move its cursor."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return not stream.closed and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def style(text: str, *names: str, err: bool = False) -> str:

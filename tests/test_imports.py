@@ -15,7 +15,8 @@ from ftspec import api
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     "accelerate", "datasets", "gguf", "httpx", "jinja2", "numpy", "obstore", "openai", "pandas", "peft", "pyarrow",
-    "pydantic", "rapidfuzz", "requests", "rich", "safetensors", "tokenizers", "torch", "transformers", "trl", "zstandard",
+    "pydantic", "rapidfuzz", "requests", "rich", "safetensors", "tokenizers", "torch", "transformers", "trl",
+    "zstandard",
 }  # fmt: skip
 LIST_MODULES = """
 import json, sys
@@ -30,13 +31,14 @@ print("\\n" + json.dumps([code, sorted(sys.modules)]))
 """
 
 API = {
-    "Ambiguous", "Answer", "BatchStep", "Check", "Chunk", "Column", "Component", "DataError", "DataFile", "Dropped", "Engine",
-    "Estimate", "Evaluation", "Event", "Example", "Finding", "Format", "FtspecError", "Gate", "Generation", "GlobalStep",
-    "Grade", "Grader", "Interval", "Job", "JobFailed", "JobState", "JobUpdate", "Message", "Method", "Model", "ModelRef",
-    "Path", "Plan", "Problem", "Prompt", "Provider", "ProviderError", "Question", "Rejected", "RemoteFile", "Request",
-    "RowStep", "RunInfo", "Score", "Size", "Source", "Step", "SupportsExport", "SupportsRender", "Text", "Token",
-    "TrainingEvent", "Transient", "TunedModel", "Verdict", "Work", "Written", "batch_step", "check", "engine", "format",
-    "gate", "global_step", "grader", "hookimpl", "provider", "row_step", "source", "text_step",
+    "Ambiguous", "Answer", "BatchStep", "Check", "Chunk", "Column", "Component", "DataError", "DataFile", "Dropped",
+    "Engine", "Estimate", "Evaluation", "Event", "Example", "Finding", "Format", "FtspecError", "Gate",
+    "Generation", "GlobalStep", "Grade", "Grader", "Interval", "Job", "JobFailed", "JobState", "JobUpdate",
+    "Message", "Method", "Model", "ModelRef", "Path", "Plan", "Problem", "Prompt", "Provider", "ProviderError",
+    "Question", "Rejected", "RemoteFile", "Request", "RowStep", "RunInfo", "Score", "Size", "Source", "Step",
+    "SupportsExport", "SupportsRender", "Text", "Token", "TrainingEvent", "Transient", "TunedModel", "Verdict",
+    "Work", "Written", "batch_step", "check", "engine", "format", "gate", "global_step", "grader", "hookimpl",
+    "provider", "row_step", "source", "text_step",
 }  # fmt: skip
 """Names may be added here, with a line in the changelog. One is never taken away while the major version stays."""
 

@@ -28,7 +28,8 @@ class Drawing:
     """Implements `ftspec.progress.Progress`. Use it as a context: an exception ends the phase as stopped, not done."""
 
     def __init__(self, *, live: bool | None = None) -> None:
-        self._live = terminal.interactive(sys.stderr) if live is None else live
+        self._stream = sys.stderr
+        self._live = terminal.interactive(self._stream) if live is None else live
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._name = self._unit = self._detail = ""
@@ -147,7 +148,7 @@ class Drawing:
     def _write(self, text: str) -> None:
         # A closed or full stream must not stop the work that is being reported on.
         with contextlib.suppress(OSError, ValueError):
-            terminal.write(text, sys.stderr)
+            terminal.write(text, self._stream)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,9 @@ def show_command(name: str, format_: str) -> None:
     installed = registry.load()
     found = [loaded for loaded in installed.all() if loaded.component.name == name]
     if not found:
-        raise PluginError(f"nothing named '{name}' is installed", "see `ftspec plugins`")
+        near = get_close_matches(name, _names(""), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "see `ftspec plugins`"
+        raise PluginError(f"nothing named '{name}' is installed", hint)
     if format_ == "json":
         say_json([_facts(loaded) | {"options": _schema(loaded)} for loaded in found])
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ftspec.terminal import duration, one_line, percent, plural, safe, size, style, table
 
 if TYPE_CHECKING:
+    from ftspec.errors import Finding
     from ftspec.models import Shown
     from ftspec.pipeline import DataResult
     from ftspec.provider import Estimate, TrainingEvent
@@ -230,3 +231,26 @@ def _ago(moment: float) -> str:
 
 def _took(run: RunInfo) -> str:
     return duration(run.finished - run.started) if run.finished else ""
+
+
+def waterfall(data: DataResult) -> str:
+    """What each step did to the rows, why, and where the rest went."""
+    rows = [
+        (
+            count.name,
+            f"{count.rows_in:,}",
+            f"{count.rows_out:,}",
+            f"{count.rows_in - count.rows_out:,}" if count.rows_out != count.rows_in else "",
+            f"{count.changed:,}" if count.changed else "",
+            ", ".join(f"{reason}: {number:,}" for reason, number in count.reasons.items()),
+        )
+        for count in data.counts
+    ]
+    headers = ("STEP", "IN", "OUT", "DROPPED", "CHANGED", "WHY")
+    parts = [table(rows, headers, right=(1, 2, 3, 4)), "", *_data(data)]
+    return "\n".join([*parts, *(_finding(finding) for finding in data.findings)])
+
+
+def _finding(finding: Finding) -> str:
+    place = f"{finding.file}:{finding.line}: " if finding.file and finding.line else ""
+    return f"  {style(finding.severity, 'yellow')}  {safe(place)}{one_line(finding.message, 200)}"

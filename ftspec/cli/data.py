@@ -1,0 +1,41 @@
+"""`data show`: what each step did to the rows."""
+
+from __future__ import annotations
+
+import click
+
+from ftspec import terminal
+from ftspec.cli.common import format_option, load, quiet_option, say_json, set_option, spec_argument, store_option
+from ftspec.cli.drawing import progress
+from ftspec.errors import FtspecError
+
+
+@click.group("data")
+def data_command() -> None:
+    """Look at what the data step makes of the rows."""
+
+
+@data_command.command("show")
+@spec_argument
+@set_option
+@store_option
+@quiet_option
+@format_option()
+def show_command(spec: str, overrides: tuple[str, ...], store: str | None, quiet: bool, format_: str) -> None:
+    """Show what each step kept, dropped and changed, and where rows went.
+
+    Shows the data of the last run when nothing has changed since, and else prepares it in a scratch folder.
+    """
+    from ftspec import runner
+    from ftspec.cli import views
+    from ftspec.stages import Options
+
+    loaded, registry = load(spec, overrides)
+    with progress(quiet) as drawing:
+        data = runner.plan(loaded, registry, Options(store=store), drawing).data
+    if data is None:
+        raise FtspecError("the data cannot be prepared", "see `ftspec plan`")
+    if format_ == "json":
+        say_json(data)
+    else:
+        terminal.say(views.waterfall(data))
