@@ -90,16 +90,17 @@ class Ledger:
             tally.reasons.update(reasons.to_pylist())
             self._enter(done.step, numbers, reasons, numbers)
 
-    def saw(self, index: int, batch: pa.RecordBatch) -> None:
+    def saw(self, index: int, batch: pa.RecordBatch, seconds: float) -> None:
         """A global step has seen a batch; what it drops is known when it has seen all."""
         tally = self.tallies[index]
         tally.rows_in += batch.num_rows
         tally.rows_out += batch.num_rows
+        tally.seconds += seconds
         tally.columns.update(rows.visible(batch))
 
-    def sample(self, stage: Stage, dropped: pa.RecordBatch) -> None:
+    def sample(self, stage: Stage, dropped: pa.RecordBatch, reason: str) -> None:
         """Rows that a global step dropped, for people to see."""
-        for each in samples(stage, dropped, "dropped"):
+        for each in samples(stage, dropped, reason):
             self.tallies[stage.index].keep_sample(each)
 
     def drop(self, index: int, dropped: pa.RecordBatch, reason: str) -> None:

@@ -212,20 +212,24 @@ class Preparation:
                 spool.write(outcome.batch)
                 keys.append(outcome.keys)
                 numbers.append(outcome.batch.column(rows.ROW))
-                self.ledger.saw(segment.keys.index, outcome.batch)
+                self.ledger.saw(segment.keys.index, outcome.batch, outcome.key_seconds)
         dropped = reduce_keys(segment, keys, numbers)
         self.ledger.drop(segment.keys.index, dropped, segment.key_step.reason)
-        return self._shown(self._kept(segment.keys, spool, dropped), f"after {segment.keys.item.name}")
+        return self._shown(self._kept(segment, spool, dropped), f"after {segment.keys.item.name}")
 
-    def _kept(self, stage: Stage, spool: Spool, dropped: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    def _kept(self, segment: Segment, spool: Spool, dropped: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The spooled rows without the dropped ones; both are in order, so each batch looks at its part only."""
         for batch in spool.read():
             gone = within(dropped.column(0), batch.column(rows.ROW))
             if len(gone):
-                self.ledger.sample(stage, keep(batch, gone.slice(0, SAMPLES)))
+                self._sample(segment, keep(batch, gone.slice(0, SAMPLES)))
                 batch = keep(batch, gone, invert=True)
             if batch.num_rows:
                 yield batch
+
+    def _sample(self, segment: Segment, dropped: pa.RecordBatch) -> None:
+        if segment.keys is not None:
+            self.ledger.sample(segment.keys, dropped, segment.key_step.reason)
 
     def _finish_rows(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> None:
         for outcome in self.engine.map(segment, stream):

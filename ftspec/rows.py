@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HIDDEN", "MESSAGES", "ROW", "SIDE", "as_text", "binaries", "booleans", "cell", "children", "column", "conform",
-    "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave", "is_empty",
-    "is_json", "json_texts", "lengths", "map_nested", "map_text", "mention", "messages_type", "pair", "parents", "repeated", "scalar", "strings",
-    "to_dicts", "to_json", "values", "visible", "with_children",
+    "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave",
+    "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "mention", "messages_type", "pair",
+    "parents", "repeated", "scalar", "strings", "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
 ROW = "_row"

@@ -64,6 +64,7 @@ class Outcome(NamedTuple):
     done: list[Done]
     findings: list[Finding]
     keys: pa.Array | None = None
+    key_seconds: float = 0.0
     measures: tuple[Any, ...] = ()
     prompts: list[tuple[int, Prompt]] = []
 
@@ -138,18 +139,19 @@ class Segment:
     def _keyed(self, outcome: Outcome) -> Outcome:
         if self.keys is None:
             return outcome
+        started = time.perf_counter()
         with guarded(self.keys.item, self.registry):
             keys = self.key_step.keys(outcome.batch)
         if len(keys) != outcome.batch.num_rows:
             raise PluginError(
                 f"{culprit(self.keys.item, self.registry)} made {len(keys)} keys of {outcome.batch.num_rows} rows"
             )
-        return outcome._replace(keys=keys)
+        return outcome._replace(keys=keys, key_seconds=time.perf_counter() - started)
 
     def _finished(self, outcome: Outcome) -> Outcome:
         before, formatted = outcome.batch, as_chat(outcome.batch)
         if self.form is not None:
-            before, formatted, what = run_format(self.form, self.registry, self.formter, before)
+            before, formatted, what = run_format(self.form, self.registry, self.formatter, before)
             outcome.done.append(what)
         if formatted.num_rows == 0:
             return outcome._replace(batch=formatted)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PIECE = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]*) *(\| *tojson *)?\}\}")
 MARKS = re.compile(r"\{[{%#]")
 JINJAS_OWN = {
-    "and", "cycler", "dict", "else", "false", "False", "if", "in", "is", "joiner", "lipsum", "loop", "namespace", "none",
-    "None", "not", "or", "range", "self", "true", "True",
+    "and", "cycler", "dict", "else", "false", "False", "if", "in", "is", "joiner", "lipsum", "loop", "namespace",
+    "none", "None", "not", "or", "range", "self", "true", "True",
 }  # fmt: skip
 
 
