@@ -32,8 +32,9 @@ def render(
         color: ANSI colors, in text only.
     """
     placed = in_order(document.locate(problem) if document else problem for problem in problems)
+    placed = [masked(problem) for problem in placed]
     if format == "json":
-        return mask(msgspec.json.format(msgspec.json.encode(placed), indent=2).decode())
+        return msgspec.json.format(msgspec.json.encode(placed), indent=2).decode()
     if format == "github":
         return "\n".join(_github(problem, document) for problem in placed)
     shown = [_text(problem, document, color) for problem in placed[:SHOWN]]
@@ -47,6 +48,17 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     unique = dict.fromkeys(map(_key, found := list(problems)))
     first = {_key(problem): problem for problem in reversed(found)}
     return sorted((first[key] for key in unique), key=lambda p: (not p.line, p.line, p.column))
+
+
+def masked(problem: Problem) -> Problem:
+    """The problem without secrets, field by field: once it is JSON, an escaped secret would not be recognised."""
+    return msgspec.structs.replace(
+        problem,
+        message=mask(problem.message),
+        hint=mask(problem.hint),
+        file=mask(problem.file),
+        path=tuple(mask(part) if isinstance(part, str) else part for part in problem.path),
+    )
 
 
 def visible(text: str) -> str:
@@ -68,14 +80,14 @@ def _visible(character: str) -> str:
 
 
 def _sentence(problem: Problem) -> str:
-    return visible(mask(f"{problem.message}; {problem.hint}" if problem.hint else problem.message))
+    return visible(f"{problem.message}; {problem.hint}" if problem.hint else problem.message)
 
 
 def _text(problem: Problem, document: Document | None, color: bool) -> str:
     place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
     level = "warning: " if problem.severity == "warning" else ""
     tint = YELLOW if level else RED
-    place = visible(mask(f"{place}: "))
+    place = visible(f"{place}: ")
     head = (
         f"{BOLD}{place}{RESET}{tint}{level}{RESET}{_sentence(problem)}" if color else place + level + _sentence(problem)
     )
@@ -88,17 +100,26 @@ def _text(problem: Problem, document: Document | None, color: bool) -> str:
 
 def _frame(problem: Problem, document: Document | None) -> tuple[str, str] | None:
     """The line that the problem is in, and carets under the place; None where there is no such line."""
-    if document is None or not 0 < problem.line <= len(document.lines) or problem.file != str(document.file):
+    if document is None or not 0 < problem.line <= len(document.lines) or problem.file != mask(str(document.file)):
         return None
-    line, column = document.lines[problem.line - 1].rstrip(), problem.column - 1
-    start = max(0, min(column - WIDTH // 3, len(line) - WIDTH))
-    window = line[start : start + WIDTH]
-    before = ("…" if start else "") + visible(window[: column - start])
-    code = before + visible(window[column - start :]) + ("…" if start + WIDTH < len(line) else "")
-    length = _columns(visible(window[column - start : column - start + problem.length])) or 1
+    line, start = document.lines[problem.line - 1].rstrip(), problem.column - 1
+    before, place, after = _masked_parts(
+        line[:start], line[start : start + problem.length], line[start + problem.length :]
+    )
+    line, start = before + place + after, len(before)
+    first = max(0, min(start - WIDTH // 3, len(line) - WIDTH))
+    shown = ("…" if first else "") + visible(before[first:])
+    code = shown + visible(line[start : first + WIDTH]) + ("…" if first + WIDTH < len(line) else "")
+    length = _columns(visible(place[: first + WIDTH - start])) or 1
     gutter = f"{problem.line:>6} | "
-    # The text of a spec holds references, not secrets; one that was pasted into it is masked all the same.
-    return gutter + mask(code), " " * (len(gutter) - 2) + "| " + " " * _columns(before) + "^" * length
+    return gutter + code, " " * (len(gutter) - 2) + "| " + " " * _columns(shown) + "^" * length
+
+
+def _masked_parts(before: str, place: str, after: str) -> tuple[str, str, str]:
+    """The parts of a line without secrets that were pasted into it; one that crosses a border makes all one place."""
+    whole = mask(before + place + after)
+    parts = mask(before), mask(place), mask(after)
+    return parts if "".join(parts) == whole else ("", whole, "")
 
 
 def _columns(text: str) -> int:
@@ -116,8 +137,8 @@ def _github(problem: Problem, document: Document | None) -> str:
         where = f"file={_property(problem.file)},line={problem.line},col={problem.column}"
         where += f",endColumn={problem.column + problem.length}"
     else:
-        where = f"file={_property(str(document.file) if document else problem.file)}"
-        message = f"{visible(mask(problem.file))}: {message}"
+        where = f"file={_property(mask(str(document.file)) if document else problem.file)}"
+        message = f"{visible(problem.file)}: {message}"
     return f"::{problem.severity} {where}::{_data(message)}"
 
 
@@ -126,4 +147,4 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    return _data(mask(text)).replace(":", "%3A").replace(",", "%2C")
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

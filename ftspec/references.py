@@ -18,6 +18,7 @@ SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
 REFERENCE = re.compile(r"\$\{(?:env|secret)s?:[^}]*\}?", re.IGNORECASE)
 """What looks like a reference; one that ENV and SECRET do not match is misspelt."""
 MASK = "***"
+MASKED_LINE = 8
 
 
 class Filled(NamedTuple):
@@ -86,7 +87,9 @@ class Mask:
         self.names = set(names)
 
     def __call__(self, text: str) -> str:
-        values = (os.environ.get(name, "") for name in self.names)
+        values = {os.environ.get(name, "") for name in self.names}
+        # A key of several lines is also masked line by line, since output shows lines.
+        values |= {line for value in values for line in value.splitlines() if len(line) >= MASKED_LINE}
         for value in sorted(filter(None, values), key=len, reverse=True):
             text = text.replace(value, MASK)
         return text

@@ -49,7 +49,7 @@ def _load(document: Document, registry: Registry, overrides: Iterable[str]) -> L
     found = [*document.problems, *missing]
     if document.usable:
         found += _check(document, registry, found)
-    found = problems.in_order(_masked(document.locate(problem)) for problem in found)
+    found = problems.in_order(problems.masked(document.locate(problem)) for problem in found)
     if any(problem.severity == "error" for problem in found):
         raise SpecError(found, document)
     return Loaded(schema.to_spec(document, registry), document, tuple(found))
@@ -68,12 +68,6 @@ def _filled(document: Document, overrides: Iterable[str]) -> tuple[Document, lis
         for path, name in filled.missing
     ]
     return msgspec.structs.replace(document, data=filled.value, written=filled.written), missing
-
-
-def _masked(problem: Problem) -> Problem:
-    return msgspec.structs.replace(
-        problem, message=mask(problem.message), hint=mask(problem.hint), file=mask(problem.file)
-    )
 
 
 class _Stage(msgspec.Struct, frozen=True):
