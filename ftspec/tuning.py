@@ -250,7 +250,7 @@ class Following:
 
     def result(self) -> Result:
         """How the job ended; durable when this returns. Raises StillRunning, or Transient when out of reach."""
-        self.progress.phase("tuning", unit="step")
+        self.progress.phase("tuning", unit="steps")
         try:
             return self._kept(self._last())
         except KeyboardInterrupt:
