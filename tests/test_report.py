@@ -126,11 +126,18 @@ def sample_data(repeats: int = 3, count: int = 40, verdicts: tuple[Verdict, ...]
                 samples=(
                     {
                         "row": 4,
-                        "origin": "data/tickets.jsonl:5",
-                        "before": "write to [EMAIL]",
-                        "after": "write to [EMAIL]",
+                        "origin": "t.jsonl:5",
+                        "reason": "changed",
+                        "before": None,
+                        "after": {"text": "at [EMAIL]"},
                     },
-                    {"row": 9, "origin": "data/tickets.jsonl:10", "before": "call me", "after": None},
+                    {
+                        "row": 9,
+                        "origin": "t.jsonl:10",
+                        "reason": "dropped",
+                        "before": {"text": "call me"},
+                        "after": None,
+                    },
                 ),
             ),
             StepCount(name="dedupe", rows_in=1164, rows_out=981, reasons={"same text as an earlier row": 183}),
@@ -276,6 +283,15 @@ def test_a_run_without_evaluation_has_a_report_too(tmp_path: Path) -> None:
     found = Reader(report.write(tmp_path, data).read_text())
     assert "The run is complete; no gate was set to judge it." in found.text
     assert "Answers, side by side" not in found.text
+
+
+def test_samples_show_what_is_known_of_a_row() -> None:
+    found = Reader(page.render(sample_data())).text
+    assert "t.jsonl:5: changed" in found
+    assert "before: not kept: it was not redacted yet" in found
+    assert "after: text: at [EMAIL]" in found
+    assert "before: text: call me" in found
+    assert "after: dropped" in found
 
 
 def test_findings_fail_a_run_without_gates() -> None:

@@ -68,7 +68,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("percent", "points", "duration", "count", "size", "value", "content"):
+    for name in ("percent", "points", "duration", "count", "size", "value", "content", "row"):
         environment.filters[name] = getattr(text, name)
     environment.filters |= {"long": lambda given: text.shortened(given, LONG), "short": text.shortened, "where": where}
     environment.filters |= {"when": words.when, "said": words.said, "excerpt": words.excerpt}

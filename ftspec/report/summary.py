@@ -38,7 +38,7 @@ def code(given: str, limit: int = 90) -> str:
 
 def plain(given: str) -> str:
     """Text of ours that may hold names of the user's: what Markdown or HTML would read is escaped, mentions too."""
-    escaped = re.sub(r"([\\`*_{}\[\]()#|~!<>])", r"\\\1", text.visible(given).replace("\n", " ").replace("&", "&amp;"))
+    escaped = re.sub(r"([\\`*_{}\[\]#|~!<>])", r"\\\1", text.visible(given).replace("\n", " ").replace("&", "&amp;"))
     return escaped.replace("@", "&#64;").replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
 
 

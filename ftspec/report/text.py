@@ -88,3 +88,10 @@ def content(given: Any) -> str:
             for part in given
         )
     return value(given)
+
+
+def row(given: Any) -> str:
+    """A row of a data sample: its columns one a line; text as it is."""
+    if not isinstance(given, dict):
+        return content(given)
+    return "\n".join(f"{column}: {content(cell)}" for column, cell in given.items())
