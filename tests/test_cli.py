@@ -196,10 +196,10 @@ def test_run_as_json(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_gate_that_says_no_is_exit_code_4(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec.write_text(spec.read_text().replace("accuracy: {min: 0}", "gain: {metric: accuracy, min: 1}"))
+    spec.write_text(spec.read_text().replace("accuracy: {min: 0}", "accuracy: {max: 0.5}"))
     code, out, _ = run(capsys, "run", spec.name)
     assert code == 4
-    assert "did not pass: gain said no" in out
+    assert "did not pass: accuracy said no" in out
     assert Path(out.splitlines()[-1].removeprefix("report: ")).is_file()
     assert run(capsys, "run", spec.name)[0] == 4
 
@@ -218,6 +218,15 @@ def test_data_show_is_the_waterfall(spec: Path, capsys: pytest.CaptureFixture[st
     code, out, _ = run(capsys, "data", "show", "-q", spec.name)
     assert code == 0
     assert re.search(r"^dedupe +12 +11 +1 ", out, re.MULTILINE)
+
+
+def test_data_preview_marks_what_is_trained(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "data", "preview", "-q", spec.name, "2")
+    assert code == 0
+    assert "word 1" in out
+    assert re.search(r"⟦.*b.*⟧", out)
+    shown = json.loads(run(capsys, "data", "preview", "-q", spec.name, "--format", "json")[1])
+    assert {token["weight"] for token in shown["tokens"]} == {0.0, 1.0}
 
 
 def test_bad_data_names_its_lines(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def say_json(value: Any) -> None:
     """Write records as JSON, indented, to standard output."""
     import msgspec
 
-    terminal.say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    terminal.say(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
 
 
 def open_run(target: str | None, store: str | None, progress: Progress | None = None) -> Opened:

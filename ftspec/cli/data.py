@@ -1,4 +1,4 @@
-"""`data show`: what each step did to the rows."""
+"""`data show|preview`: what the data step makes of the rows, and of one row the exact tokens."""
 
 from __future__ import annotations
 
@@ -39,3 +39,31 @@ def show_command(spec: str, overrides: tuple[str, ...], store: str | None, quiet
         say_json(data)
     else:
         terminal.say(views.waterfall(data))
+
+
+@data_command.command("preview")
+@spec_argument
+@click.argument("row", required=False)
+@set_option
+@store_option
+@quiet_option
+@format_option()
+def preview_command(
+    spec: str, row: str | None, overrides: tuple[str, ...], store: str | None, quiet: bool, format_: str
+) -> None:
+    """Show the exact tokens of one row, those that the model is trained on marked.
+
+    ROW is a number, counted from 1 over all sources, or FILE:LINE; the first row that is kept when left out.
+    """
+    from ftspec import rendering
+    from ftspec.cli import views
+    from ftspec.stages import Options
+
+    loaded, registry = load(spec, overrides)
+    named = int(row) if row and row.isdigit() else row
+    with progress(quiet) as drawing:
+        rendered = rendering.render(loaded, registry, Options(store=store), named, drawing)
+    if format_ == "json":
+        say_json(rendered)
+    else:
+        terminal.say(views.tokens(rendered))

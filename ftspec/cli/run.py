@@ -109,6 +109,6 @@ def run_command(
     if format_ == "json":
         say_json(outcome)
     else:
-        terminal.say(views.outcome(outcome))
+        terminal.say(views.outcome(loaded.spec, outcome))
     if not outcome.passed:
         sys.exit(GateFailed.exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ftspec.terminal import duration, one_line, percent, plural, safe, size, style, table
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
     from ftspec.errors import Finding
     from ftspec.models import Shown
     from ftspec.pipeline import DataResult
-    from ftspec.provider import Estimate, TrainingEvent
+    from ftspec.provider import Estimate, Message, Token, TrainingEvent
     from ftspec.records import Evaluation, Event, Interval, Plan, RunInfo, Score, Step, Verdict
+    from ftspec.rendering import Rendered
     from ftspec.runner import Outcome, Planned
     from ftspec.spec import Spec
     from ftspec.tuning import Status as JobStatus
@@ -101,11 +103,11 @@ def _fact(name: str, text: str) -> str:
     return f"  {name:<14} {text}"
 
 
-def outcome(found: Outcome) -> str:
+def outcome(spec: Spec, found: Outcome) -> str:
     """What a run came to: the verdict in a sentence, the figures, the gates, and the report's path last."""
-    lines = [_sentence(found)]
+    lines = [_sentence(found), "", _fact("model", f"{safe(spec.model.id)}, {spec.method} with {spec.provider.name}")]
     if found.evaluation:
-        lines += ["", *_evaluation(found.evaluation)]
+        lines += _evaluation(found.evaluation)
     lines += [_verdict(verdict) for verdict in found.verdicts]
     return "\n".join([*lines, "", f"report: {found.report}"])
 
@@ -254,3 +256,27 @@ def waterfall(data: DataResult) -> str:
 def _finding(finding: Finding) -> str:
     place = f"{finding.file}:{finding.line}: " if finding.file and finding.line else ""
     return f"  {style(finding.severity, 'yellow')}  {safe(place)}{one_line(finding.message, 200)}"
+
+
+def tokens(found: Rendered) -> str:
+    """A row's tokens as running text; what is trained on is coloured, and between brackets where there is no colour."""
+    head = f"{safe(found.origin)} ({found.side})"
+    if found.tokens is None:
+        messages = [f"{style(message.role, 'bold')}: {safe(_content(message))}" for message in found.example.messages]
+        return "\n".join([f"{head}; this provider does not tell its tokens", "", *messages])
+    trained = sum(token.weight > 0 for token in found.tokens)
+    text = "".join(_span(weight, list(span)) for weight, span in groupby(found.tokens, key=lambda token: token.weight))
+    return f"{head}: {plural(len(found.tokens), 'token')}, {trained} of them trained on\n\n{text}"
+
+
+def _content(message: Message) -> str:
+    return message.content if isinstance(message.content, str) else str(message.content or message.tool_calls or "")
+
+
+def _span(weight: float, span: list[Token]) -> str:
+    text = safe("".join(token.text for token in span))
+    if not weight:
+        return text
+    mark = "" if weight == 1 else f"{weight:g}:"
+    coloured = style(text, "bold", "green")
+    return f"{mark}{coloured}" if coloured != text else f"⟦{mark}{text}⟧"
