@@ -89,7 +89,7 @@ def _cached(site: Site, step: Step) -> bool:
     if step.name == DATA:
         return stages.cached_dataset(site, step) is not None
     if step.name == TUNING:
-        return tuning.result(site.store, step.digest) is not None
+        return tuning.ended(site.store, step.digest) is not None
     if step.name == REPORT:
         return stages.report_cached(site, step)
     return stages.answers_cached(site, step)

@@ -124,7 +124,7 @@ def tune(
         StillRunning: it goes on without us. Transient: the provider could not be reached for too long.
     """
     follow = follow or Follow()
-    result = _result(store, key)
+    result = ended(store, key)
     if result is None:
         tuning = Tuning(provider, store, journal, key, progress)
         job = Register(store, key).job()
@@ -141,7 +141,7 @@ def tune(
 def status(provider: Provider, store: Store, key: str) -> Status:
     """What is known about the key's job; asks the provider once unless the job has ended. Changes nothing."""
     register, events = Register(store, key), history(store, key)
-    result = _result(store, key)
+    result = ended(store, key)
     job = result.job if result else register.job()
     orphans, last = tuple(register.orphans()), events[-1] if events else None
     if job is None:
@@ -163,7 +163,7 @@ def status(provider: Provider, store: Store, key: str) -> Status:
 
 def cancel(provider: Provider, store: Store, key: str) -> Job:
     """Ask the provider to cancel the key's job and return it; one that has ended is left alone."""
-    result = _result(store, key)
+    result = ended(store, key)
     job = result.job if result else Register(store, key).job()
     if job is None:
         raise FtspecError("no job has been submitted for this spec", "there is nothing to cancel; see `ftspec runs`")
@@ -328,10 +328,10 @@ class Following:
             at=time.time(),
         )
         self.store.put_new(f"jobs/{self.key}/result", msgspec.json.encode(result))
-        return _result(self.store, self.key) or result
+        return ended(self.store, self.key) or result
 
 
-def _result(store: Store, key: str) -> Result | None:
+def ended(store: Store, key: str) -> Result | None:
     name = f"jobs/{key}/result"
     return decode(store, name, Result) if store.head(name) else None
 
