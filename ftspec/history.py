@@ -49,9 +49,9 @@ def _facts(event: Event) -> dict[str, Any]:
 
 
 def plan_of(events: list[Event]) -> Plan:
-    """The plan that the run last started with."""
-    started = [event for event in events if event.kind == "started"]
-    return msgspec.convert(started[-1].data["plan"], Plan)
+    """The run's plan, as complete as it was known last: once the data is made, all digests are."""
+    told = [event.data["plan"] for event in events if "plan" in event.data]
+    return msgspec.convert(told[-1], Plan)
 
 
 def last(events: list[Event], kind: str) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -27,10 +27,15 @@ WRITER = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class Journal:
-    """The decisions of one run, in order. Metrics and answers do not belong here: see Segments."""
+    """The decisions of one run, in order. Metrics and answers do not belong here: see Segments.
 
-    def __init__(self, store: Store, run_id: str) -> None:
+    Args:
+        listener: told of every event that this process appends, once it is durable.
+    """
+
+    def __init__(self, store: Store, run_id: str, listener: Callable[[Event], None] | None = None) -> None:
         self.store = store
+        self.listener = listener
         self.prefix = f"runs/{run_id}/events"
         self._next = 0
 
@@ -46,6 +51,8 @@ class Journal:
             event = Event(number=number, at=time.time(), writer=WRITER, kind=kind, data=data)
             if self._put(event):
                 self._next = number + 1
+                if self.listener:
+                    self.listener(event)
                 return event
             number += 1
 

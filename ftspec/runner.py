@@ -155,7 +155,7 @@ class _Walk:
 
     def __init__(self, site: Site, loaded: Loaded, planned: Plan) -> None:
         self.site, self.loaded, self.plan = site, loaded, planned
-        self.journal = Journal(site.store, planned.run)
+        self.journal = Journal(site.store, planned.run, self._tell)
         self.timings: dict[str, float] = {}
 
     def run(self) -> Outcome:
@@ -200,7 +200,7 @@ class _Walk:
 
     def _tune(self, dataset: Dataset) -> TunedModel:
         site, step = self.site, _step(self.plan, TUNING)
-        self._decide("tuning", key=step.digest)
+        self._decide("tuning", key=step.digest, plan=msgspec.to_builtins(self.plan))
         with self._timed(TUNING):
             model = tuning.tune(
                 site.provider,
@@ -250,7 +250,9 @@ class _Walk:
         self.timings[name] = time.monotonic() - started
 
     def _decide(self, kind: str, **data: Any) -> None:
-        event = self.journal.append(kind, **data)
+        self.journal.append(kind, **data)
+
+    def _tell(self, event: Event) -> None:
         self._notify("ftspec_event", run=self._info(), event=event)
 
     def _notify(self, hook: str, **facts: Any) -> None:
