@@ -150,15 +150,15 @@ class _Planner:
         request = self.target.request
         for name in shapes:
             keys |= _flat(f"hyperparameters.{name}", request.hyperparameters.get(name))
-        keys |= _flat("method", _as_written(spec.method_options, request.method_options)) | _model_keys(self.target)
+        keys |= _leaves("method", _as_written(spec.method_options, request.method_options)) | _model_keys(self.target)
         return keys | {"provider": spec.provider.name, "provider code": _code(component)}
 
     def tuning(self, made: Made | None) -> dict[str, str]:
         spec, request = self.spec, self.target.request
         keys = {"endpoint": self.target.endpoint, "method": request.method, "attempt": str(self.target.attempt)}
         keys |= _model_keys(self.target)
-        keys |= _flat("method", _as_written(spec.method_options, request.method_options))
-        keys |= _flat("hyperparameters", _as_written(spec.hyperparameters, request.hyperparameters))
+        keys |= _leaves("method", _as_written(spec.method_options, request.method_options))
+        keys |= _leaves("hyperparameters", _as_written(spec.hyperparameters, request.hyperparameters))
         return keys | {
             "training data": made.training if made else "",
             "validation data": made.validation if made else "",
@@ -217,9 +217,12 @@ def _model_keys(target: Target) -> dict[str, str]:
 
 def _flat(place: str, value: Any) -> dict[str, str]:
     """One key per leaf of nested mappings, so that a change can be named exactly."""
-    if isinstance(value, Mapping) and value:
-        return {key: text for name, entry in value.items() for key, text in _flat(f"{place}.{name}", entry).items()}
-    return {place: _short(value)}
+    return _leaves(place, value) if isinstance(value, Mapping) and value else {place: _short(value)}
+
+
+def _leaves(place: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """As `_flat`, and nothing for an empty mapping: `method: sft` without options must not lose its own key."""
+    return {key: text for name, entry in values.items() for key, text in _flat(f"{place}.{name}", entry).items()}
 
 
 def _short(value: Any) -> str:
