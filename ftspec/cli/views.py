@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ftspec.watching import Status
 
 SHOWN_REASONS = 6
+SIDES = {"validation": "for validation", "test": "for test", "prompt": "prompts"}
 STATES = {
     "done": "green",
     "failed": "red",
@@ -69,8 +70,8 @@ def _data(data: DataResult | None) -> Iterator[str]:
     if data is None:
         yield _fact("data", "not measured")
         return
-    sides = ", ".join(f"{count:,} {side}" for side, count in data.sides.items())
-    yield _fact("data", f"{plural(data.size.rows, 'training row')} ({sides})")
+    others = [f"{count:,} {SIDES[side]}" for side, count in data.sides.items() if count and side != "train"]
+    yield _fact("data", ", ".join([plural(data.size.rows, "training row"), *others]))
     dropped = sum(count.rows_in - count.rows_out for count in data.counts if count.rows_out < count.rows_in)
     if dropped:
         by = ", ".join(f"{c.rows_in - c.rows_out:,} by {c.name}" for c in data.counts if c.rows_out < c.rows_in)
