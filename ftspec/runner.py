@@ -122,6 +122,7 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
         return done
     if errors := [problem for problem in _objections(registry, planned) if problem.severity == "error"]:
         raise SpecError(errors, loaded.document)
+    stages.rehearse(site)
     if "tuning" in options.again:
         stages.record_attempt(site)
     walk = _Walk(site, loaded, planned)

@@ -119,6 +119,13 @@ def _attempts(spec: Spec, registry: Registry, found: Inventory, target: Target) 
     return f"attempts/{plans.attempts_key(spec, registry, found, target)}"
 
 
+def rehearse(site: Site) -> None:
+    """Build what judges, so that a fault in it is found before anything is paid for."""
+    for _, item in site.spec.items():
+        if item.kind in {"grader", "gate"}:
+            items.build(item, site.registry, site.spec.folder)
+
+
 def plan_of(site: Site, dataset: Dataset | None) -> Plan:
     """The plan as far as it can be told; with the dataset, all of it."""
     return plans.make(site.spec, site.registry, site.inventory, site.target, dataset.made if dataset else None)

@@ -1,0 +1,207 @@
+"""Planning is pure: the same inputs give the same digests, and a change is named by its key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftspec import registry, runner, validate
+from ftspec.errors import FtspecError
+from ftspec.progress import Quiet
+from ftspec.records import Plan, Step
+from ftspec.stages import Options
+
+SPEC = """\
+version: 1
+name: planned
+sources:
+  - jsonl: {path: rows.jsonl}
+cleaning: [strip]
+format: {prompt_completion: {}}
+split: {validation: 0.2}
+provider:
+  simulated: {seconds_per_step: 0.0, idle: 5}
+model: some-model
+hyperparameters: {epochs: 2, learning_rate_multiplier: 1}
+"""
+
+EVAL = """\
+eval:
+  prompts:
+    - examples: {rows: [{prompt: "a", completion: "b"}]}
+  graders: [exact]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    rows = ({"prompt": f"what is {n}?", "completion": str(n)} for n in range(30))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def plan(folder: Path, *overrides: str, **options: object) -> Plan:
+    installed = registry.load()
+    loaded = validate.load_spec(folder / "spec.yaml", installed, overrides)
+    return runner.plan(loaded, installed, Options(**options), Quiet()).plan  # type: ignore[arg-type]
+
+
+def run(folder: Path, *overrides: str, **options: object) -> runner.Outcome:
+    installed = registry.load()
+    loaded = validate.load_spec(folder / "spec.yaml", installed, overrides)
+    return runner.run(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
+
+
+def steps(found: Plan) -> dict[str, Step]:
+    return {step.name: step for step in found.steps}
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    file = folder / "spec.yaml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def everything(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_planning_changes_nothing(folder: Path) -> None:
+    before = everything(folder)
+    plan(folder)
+    assert everything(folder) == before
+
+
+def test_planning_twice_gives_the_same_plan(folder: Path) -> None:
+    assert plan(folder) == plan(folder)
+
+
+def test_planning_does_not_depend_on_where_the_spec_lies(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    moved = tmp_path_factory.mktemp("elsewhere") / "moved"
+    before = plan(folder)
+    folder.rename(moved)
+    assert [step.digest for step in plan(moved).steps] == [step.digest for step in before.steps]
+
+
+def test_the_plan_is_what_the_run_does(folder: Path) -> None:
+    planned = plan(folder)
+    run(folder)
+    after = plan(folder)
+    assert after.run == planned.run
+    assert [step.digest for step in after.steps] == [step.digest for step in planned.steps]
+    assert all(step.cached for step in after.steps)
+
+
+def test_a_plan_that_is_not_measured_says_that_the_rest_follows(folder: Path) -> None:
+    found = steps(plan(folder, measure=False))
+    assert found["data"].digest
+    assert found["tuning"].digest == ""
+
+
+@pytest.mark.parametrize(
+    ("override", "step", "why"),
+    [
+        ("hyperparameters.epochs=3", "tuning", "hyperparameters.epochs changed: 2 → 3"),
+        ("split.validation=0.5", "data", "split.validation changed: 0.2 → 0.5"),
+        ("model=other", "tuning", "model changed: some-model → other"),
+        ("hyperparameters.seed=1", "tuning", "hyperparameters.seed added"),
+    ],
+)
+def test_a_change_is_named_by_its_key(folder: Path, override: str, step: str, why: str) -> None:
+    run(folder)
+    assert why in steps(plan(folder, override))[step].why
+
+
+def test_a_hyperparameter_does_not_touch_the_data(folder: Path) -> None:
+    run(folder)
+    assert steps(plan(folder, "hyperparameters.epochs=3"))["data"].cached
+
+
+def test_changed_rows_are_named_by_their_source(folder: Path) -> None:
+    run(folder)
+    with (folder / "rows.jsonl").open("a") as stream:
+        stream.write('{"prompt": "more", "completion": "rows"}\n')
+    found = steps(plan(folder))
+    assert found["data"].why == ("sources[0] content changed",)
+    assert "training data changed" in found["tuning"].why or "validation data changed" in found["tuning"].why
+
+
+def test_other_code_with_the_same_output_tunes_nothing_again(folder: Path) -> None:
+    """Early cut-off: a step that changes nothing is added, the data step runs, and the job stays the same."""
+    run(folder)
+    edit(folder, "cleaning: [strip]", "cleaning: [strip, strip]")
+    found = steps(plan(folder))
+    assert not found["data"].cached
+    assert found["tuning"].cached
+
+
+def test_equal_numbers_are_one_job(folder: Path) -> None:
+    run(folder)
+    assert steps(plan(folder, "hyperparameters.learning_rate_multiplier=1.0"))["tuning"].cached
+
+
+def test_gates_and_graders_ask_nobody_again(folder: Path) -> None:
+    (folder / "spec.yaml").write_text(SPEC + EVAL)
+    run(folder)
+    edit(folder, "graders: [exact]", "graders: [contains]")
+    found = steps(plan(folder))
+    assert [name for name, step in found.items() if not step.cached] == ["report"]
+
+
+def test_more_repeats_reuse_the_answers_there_are(folder: Path) -> None:
+    (folder / "spec.yaml").write_text(SPEC + EVAL + "  generation: {temperature: 0.5}\n  repeat: 2\n")
+    run(folder)
+    asked = calls(folder)["answer"]
+    run(folder, "eval.repeat=3")
+    assert calls(folder)["answer"] == asked + 2  # one call per model, for the third repeat
+    assert len(answers(folder)) == 2 * 3
+
+
+def test_again_makes_a_second_job_and_stays_with_it(folder: Path) -> None:
+    run(folder)
+    first = steps(plan(folder))["tuning"].digest
+    run(folder, again=("tuning",))
+    assert len(jobs(folder)) == 2
+    assert steps(plan(folder))["tuning"].digest != first
+    assert run(folder).already_done
+    assert len(jobs(folder)) == 2
+
+
+@pytest.mark.parametrize("step", ["data", "answers", "report"])
+def test_again_of_other_steps_makes_no_job(folder: Path, step: str) -> None:
+    (folder / "spec.yaml").write_text(SPEC + EVAL)
+    run(folder)
+    asked = calls(folder)["answer"]
+    assert not run(folder, again=(step,)).already_done
+    assert len(jobs(folder)) == 1
+    assert (calls(folder)["answer"] > asked) == (step == "answers")
+
+
+def test_a_missing_secret_is_an_error_only_when_it_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOWHERE", raising=False)
+    edit(folder, "path: rows.jsonl", 'path: "${secret:NOWHERE}"')
+    with pytest.raises(FtspecError):
+        plan(folder)
+
+
+def home(folder: Path) -> Path:
+    return folder / ".ftspec/machine/providers/simulated"
+
+
+def jobs(folder: Path) -> list[Path]:
+    return list((home(folder) / "jobs").glob("*.json"))
+
+
+def calls(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads((home(folder) / "calls.json").read_text())
+    return found
+
+
+def answers(folder: Path) -> list[str]:
+    segments = filter(Path.is_file, (folder / ".ftspec/segments/answers").rglob("*"))
+    return [line for segment in segments for line in segment.read_text().splitlines()]

@@ -1,0 +1,231 @@
+"""The walk: what observers see, who may stop it, how it ends, and what can be done with a run afterwards."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftspec import api, history, models, registry, reopen, runner, validate, watching
+from ftspec.errors import FtspecError, JobFailed, Problem, SpecError, StillRunning
+from ftspec.progress import Quiet
+from ftspec.records import Event, Plan, RunInfo
+from ftspec.registry import Found, Registry
+from ftspec.stages import Options
+from ftspec.workspace import Workspace
+
+SPEC = """\
+version: 1
+name: walked
+sources:
+  - examples:
+      rows:
+        - {prompt: one, completion: "1"}
+        - {prompt: two, completion: "2"}
+        - {prompt: three, completion: "3"}
+format: {prompt_completion: {}}
+provider:
+  simulated: {seconds_per_step: 0.0, idle: 5}
+model: some-model
+eval:
+  prompts:
+    - examples: {rows: [{prompt: four, completion: "4"}, {prompt: five, completion: "5"}]}
+  graders: [exact]
+gates:
+  - accuracy: {min: 0.5}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    file = tmp_path / "spec.yaml"
+    file.write_text(SPEC)
+    return file
+
+
+@pytest.fixture
+def installed() -> Registry:
+    return registry.load()
+
+
+class Notes(Quiet):
+    """Remembers what the user would see."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def run(spec: Path, installed: Registry, *overrides: str, progress: Quiet | None = None, **options: Any) -> Any:
+    loaded = validate.load_spec(spec, installed, overrides)
+    return runner.run(loaded, installed, Options(**options), progress or Quiet())
+
+
+def plug(installed: Registry, **hooks: Any) -> None:
+    """Register a plugin made of these hooks."""
+    module = types.SimpleNamespace(**{name: api.hookimpl(hook) for name, hook in hooks.items()})
+    entry = registry.importlib.metadata.EntryPoint(name="test", value="test", group="ftspec")
+    installed.add(Found(entry, "ftspec-test", "1"), module)
+
+
+def opened(spec: Path, installed: Registry) -> reopen.Opened:
+    return reopen.open_run(str(spec), installed, Options(), Quiet())
+
+
+def test_a_run_ends_with_a_report_and_a_verdict(spec: Path, installed: Registry) -> None:
+    outcome = run(spec, installed)
+    assert outcome.passed
+    assert outcome.run.state == "done"
+    assert outcome.evaluation.tuned.accuracy == 1.0
+    assert {path.name for path in outcome.report.parent.iterdir()} == {
+        "report.html",
+        "report.json",
+        "report.md",
+        "junit.xml",
+    }
+
+
+def test_a_gate_that_says_no_is_an_outcome_and_stays_one(spec: Path, installed: Registry) -> None:
+    for already in (False, True):
+        outcome = run(spec, installed, "gates[0].accuracy.min=1.0", "provider.simulated.accuracy=0.0")
+        assert outcome.run.state == "gate_failed"
+        assert outcome.already_done is already
+        assert not outcome.passed
+        assert not outcome.verdicts[0].passed
+
+
+def test_observers_see_every_decision_in_order(spec: Path, installed: Registry) -> None:
+    seen: list[str] = []
+
+    def ftspec_run_started(run: RunInfo) -> None:
+        seen.append(f"started {run.state}")
+
+    def ftspec_event(event: Event) -> None:
+        seen.append(event.kind)
+
+    def ftspec_run_finished(run: RunInfo, error: BaseException | None) -> None:
+        seen.append(f"ended {run.state} {error}")
+
+    plug(
+        installed,
+        ftspec_run_started=ftspec_run_started,
+        ftspec_event=ftspec_event,
+        ftspec_run_finished=ftspec_run_finished,
+    )
+    run(spec, installed)
+    assert seen == [
+        "started",
+        "started running",
+        "data_made",
+        "tuning",
+        "file_uploaded",
+        "job_submitted",
+        "job_finished",
+        "tuned",
+        "answered",
+        "judged",
+        "finished",
+        "ended done None",
+    ]
+
+
+def test_an_observer_that_raises_is_reported_and_the_run_goes_on(spec: Path, installed: Registry) -> None:
+    def ftspec_event(event: Event) -> None:
+        raise RuntimeError(f"no {event.kind} for me")
+
+    plug(installed, ftspec_event=ftspec_event)
+    notes = Notes()
+    assert run(spec, installed, progress=notes).passed
+    assert "plugin ftspec-test[test]: ftspec_event failed: RuntimeError: no tuning for me" in notes.notes
+
+
+def test_a_plugin_can_veto_a_plan_before_any_side_effect(spec: Path, installed: Registry) -> None:
+    def ftspec_plan_ready(plan: Plan) -> Iterator[Problem]:
+        yield Problem(message=f"{plan.name} may not run on a Sunday", path=("name",))
+
+    plug(installed, ftspec_plan_ready=ftspec_plan_ready)
+    with pytest.raises(SpecError) as caught:
+        run(spec, installed)
+    assert caught.value.problems[0].message == "walked may not run on a Sunday"
+    assert not (spec.parent / ".ftspec").exists()
+
+
+def test_a_failed_job_says_why_and_how_to_try_again(spec: Path, installed: Registry) -> None:
+    spec.write_text(SPEC.replace("idle: 5", "idle: 5, outcome: failed"))
+    with pytest.raises(JobFailed, match="failed") as caught:
+        run(spec, installed)
+    assert "--again tuning" in caught.value.hint
+    assert history.runs(Workspace.beside(spec, None).store)[0].state == "failed"
+
+
+def test_detached_and_followed_later(spec: Path, installed: Registry) -> None:
+    slow = "provider.simulated.queue_seconds=1"
+    with pytest.raises(StillRunning):
+        run(spec, installed, slow, detach=True)
+    assert opened(spec, installed).run.state == "detached"
+    with pytest.raises(StillRunning):
+        run(spec, installed, slow, wait=0.1)
+    assert run(spec, installed, slow).passed
+    assert watching.status(opened(spec, installed)).job.state == "succeeded"  # type: ignore[union-attr]
+
+
+def test_a_job_can_be_cancelled_from_outside(spec: Path, installed: Registry) -> None:
+    slow = "provider.simulated.queue_seconds=60"
+    with pytest.raises(StillRunning):
+        run(spec, installed, slow, detach=True)
+    watching.cancel(opened(spec, installed))
+    watching.cancel(opened(spec, installed))
+    with pytest.raises(JobFailed, match="cancelled"):
+        run(spec, installed, slow)
+
+
+def test_logs_tell_decisions_and_training_in_order_of_time(spec: Path, installed: Registry) -> None:
+    run(spec, installed)
+    entries = list(watching.logs(opened(spec, installed)))
+    assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+    assert {type(entry).__name__ for entry in entries} == {"Event", "TrainingEvent"}
+
+
+def test_a_run_can_be_opened_when_its_spec_has_changed(spec: Path, installed: Registry) -> None:
+    run(spec, installed, "hyperparameters.epochs=2")
+    spec.write_text("nonsense: [")
+    shown = models.show(opened(spec, installed))
+    assert shown.hyperparameters["epochs"] == 2
+    assert shown.accuracy == 1.0
+
+
+def test_the_model_can_be_chatted_with(spec: Path, installed: Registry) -> None:
+    run(spec, installed)
+    with models.chat(opened(spec, installed), api.Generation(temperature=0.5)) as say:
+        answer = say([api.Message(role="user", content="hello")])
+    assert answer.error == ""
+    assert answer.text
+
+
+def test_a_model_that_cannot_be_exported_says_so(spec: Path, installed: Registry, tmp_path: Path) -> None:
+    run(spec, installed)
+    with pytest.raises(FtspecError, match="cannot export"):
+        models.export(opened(spec, installed), "merged", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_faulty_grader_is_found_before_anything_is_submitted(spec: Path, installed: Registry) -> None:
+    def broken(*, path: str = "") -> api.Grader:
+        raise FtspecError("this grader cannot be built")
+
+    plug(installed, ftspec_graders=lambda: {"broken": api.grader(broken)})
+    with pytest.raises(FtspecError, match="cannot be built"):
+        run(spec, installed, "eval.graders[0]=broken")
+    assert not (spec.parent / ".ftspec/machine/providers/simulated/jobs").exists()
+
+
+def test_events_are_json_that_a_later_version_can_read(spec: Path, installed: Registry) -> None:
+    run(spec, installed)
+    for path in sorted((spec.parent / ".ftspec/runs").glob("*/events/*")):
+        assert json.loads(path.read_text())["kind"]
