@@ -300,11 +300,13 @@ class Provider(Protocol):
         ...
 
     def upload(self, file: DataFile) -> RemoteFile:
-        """Bring the file to the provider, or find it there by its content hash; wait until it can be used."""
+        """Bring the file to the provider, or find it there by its content hash; wait until it can be used. Core calls
+        again after Transient and Ambiguous."""
         ...
 
     def submit(self, request: Request, *, key: str) -> Job:
-        """Make the job: one attempt, no retry. Raises Rejected or Ambiguous."""
+        """Make the job: one attempt, no retry, within half a minute or so. Raises Rejected, Ambiguous (also when the
+        answer is lost or cannot be read) or, only where nothing was made for certain (429, refused), Transient."""
         ...
 
     def find(self, request: Request, *, key: str) -> Sequence[Job]:

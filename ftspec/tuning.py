@@ -65,10 +65,14 @@ class Result(Record):
 
 
 class Status(Record):
-    """What is known about a key's job: `state` is None before one was made. `last` is the latest training event."""
+    """What is known about a key's job: `state` is None before one was made. `last` is the latest training event.
+
+    `claimed` names the process that claimed a submission of which nothing has been heard; "" where there is none.
+    """
 
     state: JobState | None = None
     raw: str = ""
+    claimed: str = ""
     job: Job | None = None
     model: TunedModel | None = None
     error: str = ""
@@ -141,11 +145,11 @@ def tune(
 def status(provider: Provider, store: Store, key: str) -> Status:
     """What is known about the key's job; asks the provider once unless the job has ended. Changes nothing."""
     register, events = Register(store, key), history(store, key)
-    result = ended(store, key)
+    result, attempt = ended(store, key), register.latest()
     job = result.job if result else register.job()
     orphans, last = tuple(register.orphans()), events[-1] if events else None
     if job is None:
-        return Status(orphans=orphans)
+        return Status(claimed=attempt.writer if attempt and not attempt.outcome else "", orphans=orphans)
     known: Result | JobUpdate = result or provider.poll(job, cursor=None)
     if isinstance(known, JobUpdate) and known.events:
         last = known.events[-1]

@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -190,3 +191,33 @@ def test_a_hundred_small_reads_are_cheap(tmp_path: Path) -> None:
 def test_obstore_is_imported_late() -> None:
     code = "import sys, ftspec.store, ftspec.journal; sys.exit('obstore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_bucket_behaves_like_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against moto's S3 over real HTTP; `pip install 'moto[s3,server]'` first."""
+    moto = pytest.importorskip("moto.server")
+    server = moto.ThreadedMotoServer(port=0)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    settings = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1"}
+    for name, value in {**settings, "AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    urlopen(Request(f"{url}/bucket", method="PUT"))
+    try:
+        store = Store.open("s3://bucket/team/a")
+        test_put_new_puts_once(store)
+        test_put_replaces_and_delete_forgives(store)
+        test_list_is_sorted_and_by_whole_segments(store)
+        test_blobs_are_kept_by_content(store, tmp_path)
+        test_a_lost_blob_says_what_to_do(store)
+        test_the_stores_clock_dates_its_objects(store)
+        assert [stored.key for stored in Store.open("s3://bucket/team").list("a/runs/a")] == [
+            "a/runs/a/1",
+            "a/runs/a/2",
+        ]
+        with pytest.raises(StoreError, match="nobucket"):
+            Store.open("s3://nobucket/a").put("a", b"")
+    finally:
+        server.stop()

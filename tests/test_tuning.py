@@ -17,11 +17,11 @@ import pytest
 from ftspec.builtin.simulated import COMPONENTS
 from ftspec.claims import Limits, Register
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
-from ftspec.journal import Journal
+from ftspec.journal import WRITER, Journal
 from ftspec.progress import Quiet
 from ftspec.provider import DataFile, JobState, ModelRef, RemoteFile, Request, TunedModel
 from ftspec.store import Store
-from ftspec.tuning import Follow, cancel, history, job_key, status, tune
+from ftspec.tuning import Follow, Status, cancel, history, job_key, status, tune
 
 QUICK = Limits(fresh=0.5, grace=0.6, patience=5.0)
 PROCESS = Path(__file__).with_name("tuning_process.py")
@@ -252,7 +252,10 @@ def test_a_provider_out_of_reach_is_left_when_patience_ends(bench: Bench) -> Non
 
 
 def test_status_from_nothing_to_the_end(bench: Bench) -> None:
-    assert status(bench.provider(), bench.store, bench.key).state is None
+    assert status(bench.provider(), bench.store, bench.key) == Status()
+    elsewhere = Store.open(bench.folder / "elsewhere")
+    Register(elsewhere, bench.key).claim(1)
+    assert status(bench.provider(), elsewhere, bench.key) == Status(claimed=WRITER)
     with pytest.raises(StillRunning):
         bench.run(bench.provider(seconds_per_step=0.1), follow=Follow(wait=0.3, first=0.05))
     running = status(bench.provider(), bench.store, bench.key)
