@@ -196,6 +196,7 @@ def _graders(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _gates(data: Mapping[str, Any]) -> Iterator[Problem]:
     gates = _list(data, "gates")
+    yield from _graders_of(gates, [_id(item) or _name(item) for item in _list(data, "eval", "graders")])
     if gates and "eval" not in data:
         hint = "add `eval:` with prompts and graders"
         yield Problem(message="gates judge an evaluation, and there is none", hint=hint, path=("gates",), on="key")
@@ -205,6 +206,16 @@ def _gates(data: Mapping[str, Any]) -> Iterator[Problem]:
                 message = "consistency is not measured, so this gate can never pass"
                 hint = "set `eval: {repeat: 3, generation: {temperature: 0.7}}`, or more"
                 yield Problem(message=message, hint=hint, path=("gates", index))
+
+
+def _graders_of(gates: list[Any], ids: list[str]) -> Iterator[Problem]:
+    """A gate's option `grader` names a grader by its id, or by its name where it has none."""
+    for index, gate in enumerate(gates):
+        name = _name(gate)
+        wanted = _get(gate, name, "grader")
+        if isinstance(wanted, str) and wanted and ids and wanted not in ids:
+            hint = did_you_mean(wanted, ids) or f"there are {', '.join(ids)}"
+            yield Problem(message=f"no grader '{wanted}'", hint=hint, path=("gates", index, name, "grader"))
 
 
 def _measured_once(data: Mapping[str, Any]) -> bool:

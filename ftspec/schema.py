@@ -142,7 +142,7 @@ def _items_at(data: Any, kind: Kind, place: SpecPath) -> Iterator[Item]:
         found = list(_step(found, part))
     for value, path in found:
         item = _as_item(value, kind, path)
-        if item is not None and not (path[:2] == ("eval", "prompts") and item.name == SPLIT_PROMPTS):
+        if item is not None:
             yield item
 
 
@@ -163,12 +163,12 @@ def _as_item(value: Any, kind: Kind, path: SpecPath) -> Item | None:
     if len(names) != 1:
         return None
     name, options = names[0], value[names[0]]
-    if not isinstance(options, dict) and name != SPLIT_PROMPTS:
+    if not isinstance(options, dict):
         return None
     siblings = {key: entry for key, entry in value.items() if key != name}
     try:
         waive = msgspec.convert(siblings.pop("waive", None), Waiver | None)
-        return Item(kind=kind, name=name, options=dict(options) if options else {}, path=path, waive=waive, **siblings)
+        return Item(kind=kind, name=name, options=options, path=path, waive=waive, **siblings)
     except (msgspec.ValidationError, ValueError):
         return None
 

@@ -50,9 +50,9 @@ _ID = {
     "description": "What reports and other keys call it: letters, digits, '.', '_' and '-'.",
 }
 _ON_ERROR = {
-    "enum": ["fail", "drop"],
+    "enum": ["fail", "skip"],
     "default": "fail",
-    "description": "What happens to a row that this cannot read or change: the run fails, or the row is dropped.",
+    "description": "What a row that cannot be read or changed does: fail the run, or be left out with a warning.",
 }
 _NEGATE = {"type": "boolean", "default": False, "description": "Turn the verdict around."}
 _SEVERITY = {

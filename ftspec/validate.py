@@ -135,6 +135,7 @@ def _rules(stage: _Stage) -> Iterator[Problem]:
     """Each component's own rules about what does not go together, with defaults filled in."""
     for item in stage.sound:
         component = stage.registry.get(item.kind, item.name)
+        yield from _ignored(item, component)
         try:
             options = component.convert(item.options)
             said = [entry for rule in component.rules for entry in rule(options)]
@@ -151,6 +152,15 @@ def _rules(stage: _Stage) -> Iterator[Problem]:
                 )
                 for path, message in said
             )
+
+
+def _ignored(item: Item, component: Component) -> Iterator[Problem]:
+    """A key that has no effect is an error, not a silent drop."""
+    if item.kind == "cleaner" and item.on_error != "fail" and component.level != "row":
+        message = (
+            f"'on_error' works on row steps; '{item.name}' is a {component.level} step, which fails on no single row"
+        )
+        yield Problem(message=message, hint="remove it", path=(*item.path, "on_error"), on="key")
 
 
 def _inside(item: Item, path: SpecPath) -> SpecPath:

@@ -307,7 +307,7 @@ requires: [msgspec]
 sources:
   - table: {path: a.csv}
     id: first
-    on_error: drop
+    on_error: skip
   - table: {path: b.csv}
     id: held-out
 cleaning: [keep, keep: {}]
@@ -327,7 +327,7 @@ eval:
 def test_a_document_becomes_a_spec(installed: Registry) -> None:
     spec = schema.to_spec(document.parse(WHOLE, FILE), installed)
     assert [(item.name, item.id, item.on_error, item.path) for item in spec.sources] == [
-        ("table", "first", "drop", ("sources", 0)),
+        ("table", "first", "skip", ("sources", 0)),
         ("table", "held-out", "fail", ("sources", 1)),
     ]
     assert [(item.name, item.options) for item in spec.cleaning] == [("keep", {}), ("keep", {})]

@@ -318,6 +318,7 @@ def changed(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 @QUICK
 @given(st.lists(st.tuples(st.sampled_from([*places(DATA)]), VALUES), min_size=1, max_size=2))
+@example([(("eval", "prompts", 0, "split"), True)])
 def test_no_mutation_of_a_good_spec_gets_through(
     tmp_path: Path, installed: Registry, mutations: list[tuple[tuple[Any, ...], Any]]
 ) -> None:
