@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ftspec import __version__
+from ftspec.components import Component
 from ftspec.errors import Problem
 from ftspec.shape import VERSION
+
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def version_problem(data: Any) -> Problem | None:
@@ -27,6 +31,22 @@ def problems(data: Any) -> list[Problem]:
     """A problem for each entry of `requires` that is not installed, with the line that installs it."""
     wanted = data.get("requires") if isinstance(data, dict) else None
     return list(_problems(wanted)) if isinstance(wanted, list) and wanted else []
+
+
+def lacking(component: Component) -> list[str]:
+    """The component's declared dependencies that are not installed here, as the component wrote them."""
+    return [text for text in component.dependencies if not _is_installed(text)]
+
+
+def _is_installed(text: str) -> bool:
+    try:
+        if PLAIN.fullmatch(text):  # the usual case, without the cost of importing a parser
+            return bool(importlib.metadata.version(text))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    from packaging.requirements import Requirement
+
+    return not _trouble(Requirement(text))
 
 
 def _problems(wanted: list[Any]) -> Iterator[Problem]:

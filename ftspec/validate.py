@@ -89,7 +89,7 @@ def _check(document: Document, registry: Registry, earlier: list[Problem]) -> li
     if newer:
         return [newer]
     found: list[Problem] = []
-    for stage in (_secrets, _schema, _names, _rules, _files, _model, _tuner):
+    for stage in (_secrets, _schema, _names, _packages, _rules, _files, _model, _tuner):
         faults = [problem for problem in (*earlier, *found) if problem.severity == "error"]
         sound = _sound_items(document, registry, faults)
         found += _apart(stage(_Stage(document, registry, sound, {problem.path for problem in faults})), faults)
@@ -129,6 +129,17 @@ def _sound_items(document: Document, registry: Registry, faults: list[Problem]) 
         if item.name in registry.components[item.kind]
         and not any(path[: len(item.path)] == item.path or path == item.path[: len(path)] for path in at if path)
     ]
+
+
+def _packages(stage: _Stage) -> Iterator[Problem]:
+    """A warning, and no error: a spec can be checked where it cannot be run."""
+    for item in stage.sound:
+        component = stage.registry.get(item.kind, item.name)
+        lacking = requires.lacking(component)
+        if lacking:
+            message = f"{TITLES[item.kind]} '{item.name}' cannot run here without {', '.join(lacking)}"
+            hint = component.install or f"pip install {' '.join(lacking)}"
+            yield Problem(message=message, hint=hint, path=item.path, severity="warning")
 
 
 def _rules(stage: _Stage) -> Iterator[Problem]:

@@ -184,6 +184,19 @@ def test_a_plugin_that_raises_is_named(tmp_path: Path) -> None:
     assert "ftspec-test[test]" in shown
 
 
+def test_missing_packages_are_a_warning_with_the_line_that_helps(tmp_path: Path) -> None:
+    """A spec can be checked where it cannot be run."""
+    made = with_plugin()
+    needy = api.provider(
+        name="needy", dependencies=["msgspec", "nonsuch-a", "nonsuch-b>=2", "msgspec<0.1"], install='pip install "x[y]"'
+    )(Hosted)
+    plugin = SimpleNamespace(ftspec_providers=api.hookimpl(lambda: {"needy": needy}))
+    made.add(Found(importlib.metadata.EntryPoint("needy", "needy", "ftspec"), "ftspec-needy", "1"), plugin)
+    (warning,) = load(tmp_path, SOURCES + "provider: needy\nmodel: m\n", made).warnings
+    assert warning.message == "provider 'needy' cannot run here without nonsuch-a, nonsuch-b>=2, msgspec<0.1"
+    assert (warning.severity, warning.line, warning.hint) == ("warning", 5, 'pip install "x[y]"')
+
+
 @pytest.mark.parametrize(
     ("region", "message"),
     [("moon", "no such region; use another"), ("mars", "KeyError"), ("full", "spec.yaml:6:8: the model is retired")],
