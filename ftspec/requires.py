@@ -12,7 +12,9 @@ from ftspec.components import Component
 from ftspec.errors import Problem
 from ftspec.shape import VERSION
 
-PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PLAIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?: *>= *(?P<least>[0-9]{1,9}(?:\.[0-9]{1,9})*))?")
+RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
+INVALID = "is not a requirement"
 
 
 def version_problem(data: Any) -> Problem | None:
@@ -35,41 +37,51 @@ def problems(data: Any) -> list[Problem]:
 
 def lacking(component: Component) -> list[str]:
     """The component's declared dependencies that are not installed here, as the component wrote them."""
-    return [text for text in component.dependencies if not _is_installed(text)]
-
-
-def _is_installed(text: str) -> bool:
-    try:
-        if PLAIN.fullmatch(text):  # the usual case, without the cost of importing a parser
-            return bool(importlib.metadata.version(text))
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    from packaging.requirements import Requirement
-
-    return not _trouble(Requirement(text))
+    return [text for text in component.dependencies if _trouble(text)]
 
 
 def _problems(wanted: list[Any]) -> Iterator[Problem]:
-    from packaging.requirements import InvalidRequirement, Requirement
-
     for index, text in enumerate(wanted):
-        if not isinstance(text, str) or not text:
-            continue
-        try:
-            trouble, hint = _trouble(Requirement(text)), f'pip install "{text}"'
-        except InvalidRequirement:
-            trouble, hint = "is not a requirement", 'write a distribution and its versions, e.g. "ftspec-local>=0.1"'
+        trouble = _trouble(text) if isinstance(text, str) and text else ""
         if trouble:
+            hint = f'pip install "{text}"'
+            if trouble == INVALID:
+                hint = 'write a distribution and its versions, e.g. "ftspec-local>=0.1"'
             yield Problem(message=f"'{text[:80]}' {trouble}", hint=hint, path=("requires", index))
 
 
-def _trouble(requirement: Any) -> str:
+def _trouble(text: str) -> str:
+    """What keeps the requirement from being met here, "" where nothing does."""
+    plain = PLAIN.fullmatch(text)
+    installed = _version(plain["name"]) if plain else None
+    least = _release(plain["least"]) if plain else []
+    if installed and RELEASE.fullmatch(installed) and _release(installed) >= least:
+        return ""  # the usual case, without the tenth of `validate`'s time that importing a parser takes
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return INVALID
     if requirement.marker and not requirement.marker.evaluate():
         return ""
-    try:
-        installed = importlib.metadata.version(requirement.name)
-    except importlib.metadata.PackageNotFoundError:
+    installed = _version(requirement.name)
+    if installed is None:
         return "is not installed"
-    return (
-        "" if requirement.specifier.contains(installed, prereleases=True) else f"is not met: {installed} is installed"
-    )
+    met = requirement.specifier.contains(installed, prereleases=True)
+    return "" if met else f"is not met: {installed} is installed"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _release(version: str | None) -> list[int]:
+    """A plain release number, comparable: 1.0 is 1."""
+    numbers = [int(part) for part in (version or "0").split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return numbers

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta
+from packaging.specifiers import SpecifierSet
 
-from ftspec import api, document, reference, registry, schema, shape, starter
+from ftspec import api, document, reference, registry, requires, schema, shape, starter
 from ftspec.registry import Found, Registry
 from ftspec.spec import Spec, Waiver
 
@@ -238,6 +239,18 @@ def test_requirements_are_met_by_what_is_installed(installed: Registry) -> None:
     )
     ((_, message),) = check(installed, requires=["msgspec<0.1"], provider="tuner")
     assert "is not met" in message
+
+
+@pytest.mark.parametrize("installed_version", ["0.9", "1", "1.0.0", "1.2", "1.10", "2.0rc1", "1.2.post1", "1.2.dev3"])
+@pytest.mark.parametrize(
+    "wanted", ["", ">=1", ">=1.0", " >= 1.2", ">=1.2.0", ">=1.9", ">=2", "==1.2", "<1.2", ">=1,<2"]
+)
+def test_versions_are_compared_as_packaging_does(
+    installed_version: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: installed_version)
+    met = SpecifierSet(wanted.strip()).contains(installed_version, prereleases=True)
+    assert bool(requires.problems({"requires": [f"thing{wanted}"]})) is not met
 
 
 # The bundle.
