@@ -30,12 +30,15 @@ def of_batch(before: pa.RecordBatch, formatted: pa.RecordBatch, sides: Sequence[
 
 
 def prompt_of(example: Example, row: dict[str, Any]) -> Prompt:
-    """The example without its last assistant message, which is what is expected."""
+    """The example without its last assistant message, which is what is expected.
+
+    The row's columns are sorted: their order in a batch depends on which rows came first.
+    """
     asked, expected = list(example.messages), None
     if asked and asked[-1].role == "assistant":
         expected = _expected(asked.pop())
     asked = [msgspec.structs.replace(message, weight=None) for message in asked]
-    kept = {name: value for name, value in row.items() if name not in CHAT_COLUMNS}
+    kept = {name: row[name] for name in sorted(row) if name not in CHAT_COLUMNS}
     identity = hashlib.sha256(msgspec.json.encode([asked, example.tools, expected], order="sorted")).hexdigest()
     return Prompt(id=identity[:32], messages=asked, tools=example.tools, expected=expected, row=kept)
 
