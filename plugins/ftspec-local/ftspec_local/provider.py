@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -20,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec import api
-from ftspec_local import device, models
+from ftspec_local import children, device, models
 from ftspec_local.jobs import JobFolder
 from ftspec_local.options import Device, Hyperparameters, Precision, Settings, Sft
 
@@ -190,7 +189,8 @@ class LocalProvider:
             return
         job = json.dumps({"where": where, "settings": msgspec.to_builtins(self.settings)})
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "ftspec_local.export", job, str(out)],
+            children.command("export", job, str(out)),
+            env=children.environment(),
             capture_output=True,
             text=True,
             check=False,

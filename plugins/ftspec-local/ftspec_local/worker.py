@@ -6,7 +6,6 @@ death takes the other along. Whatever goes wrong ends in result.json as one sent
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import traceback
@@ -44,8 +43,6 @@ def _train(folder: JobFolder, log: EventLog) -> dict[str, Any]:
     if folder.cancelled():
         return {"state": "cancelled"}
     log.add("starting", "loading torch and the model")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ["HF_HUB_OFFLINE"] = "1"  # the model is a folder by now; nothing may be looked up for it
     try:
         from ftspec_local.training import Cancelled, Training
     except ImportError as error:

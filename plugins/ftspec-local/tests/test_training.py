@@ -1,0 +1,139 @@
+"""Training: what is left after a kill equals what an uninterrupted run leaves, bit for bit."""
+
+import os
+import signal
+import time
+
+import pytest
+from ftspec_local.jobs import JobFolder
+
+
+def finish(folder: JobFolder, timeout: float = 120) -> dict:
+    """Start the worker as often as it takes."""
+    deadline = time.monotonic() + timeout
+    while folder.result() is None and time.monotonic() < deadline:
+        folder.start()
+        time.sleep(0.05)
+    result = folder.result()
+    assert result is not None, folder.log_tail()
+    return result
+
+
+def worker_of(folder: JobFolder) -> int:
+    """The pid of the job's worker, found by who has the lock open."""
+    from pathlib import Path
+
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"ftspec_local.worker" in arguments and str(folder.path).encode() in arguments:
+            return int(process.name)
+    raise AssertionError("no worker")
+
+
+def wait_for(folder: JobFolder, event: str, timeout: float = 60) -> None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if any(e["id"] == event for e in folder.events()) or folder.result():
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"no event {event}: {folder.log_tail()}")
+
+
+def losses(folder: JobFolder) -> dict[str, dict]:
+    """Metrics by event; speed is not part of what must be equal."""
+    events = (e for e in folder.events() if e.get("metrics"))
+    return {e["id"]: {k: v for k, v in e["metrics"].items() if k != "tokens_per_second"} for e in events}
+
+
+def weights(folder: JobFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.model.glob("*.safetensors")}
+
+
+SETTINGS = {"epochs": 3, "checkpoint_steps": 2, "evaluation_steps": 4, "lora": {"dropout": 0.1, "layers": 2}}
+
+
+@pytest.mark.parametrize("hyperparameters", [SETTINGS, {**SETTINGS, "lora": False, "gradient_accumulation": 2}])
+def test_a_killed_job_goes_on_to_the_same_loss_and_weights(make_job, hyperparameters):
+    whole = make_job("whole", validation=True, **hyperparameters)
+    assert finish(whole)["state"] == "succeeded"
+
+    killed = make_job("killed", validation=True, **hyperparameters)
+    for event in ("train:1", "train:5"):
+        killed.start()
+        wait_for(killed, event)
+        if killed.result() is None:
+            os.kill(worker_of(killed), signal.SIGKILL)
+            while killed.is_running():
+                time.sleep(0.01)
+    assert finish(killed)["state"] == "succeeded"
+
+    assert losses(killed) == losses(whole)
+    assert weights(killed) == weights(whole)
+    numbers = [event["number"] for event in killed.events()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_half_written_checkpoint_is_not_used(make_job):
+    from ftspec_local import checkpoints
+
+    folder = make_job()
+    (folder.checkpoints / "checkpoint-2").mkdir(parents=True)
+    (folder.checkpoints / "checkpoint-2" / "complete").touch()
+    (folder.checkpoints / "checkpoint-4").mkdir()
+    assert checkpoints.latest(folder.checkpoints).name == "checkpoint-2"
+    assert not (folder.checkpoints / "checkpoint-4").exists()
+
+
+def test_loss_falls_and_the_adapter_is_pefts(make_job):
+    folder = make_job(epochs=6)
+    result = finish(folder)
+    train = [metrics["train_loss"] for metrics in losses(folder).values()]
+    assert result["form"] == "adapter" and train[-1] < train[0] - 0.3
+    assert (folder.model / "adapter_config.json").exists() and not folder.checkpoints.exists()
+
+
+def test_a_second_start_of_the_same_job_does_nothing(make_job):
+    folder = make_job(epochs=1)
+    folder.start()
+    first = worker_of(folder)
+    folder.start()
+    assert worker_of(folder) == first
+    finish(folder)
+    before = folder.events()
+    folder.start()
+    assert folder.events() == before and not folder.is_running()
+
+
+def test_two_workers_on_one_folder_are_one(make_job):
+    import subprocess
+
+    from ftspec_local import children
+
+    folder = make_job(epochs=1)
+    command = children.command("worker", str(folder.path))
+    workers = [subprocess.Popen(command, env=children.environment()) for _ in range(2)]
+    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert [event["id"] for event in folder.events()].count("starting") == 1
+
+
+def test_cancel_stops_the_worker_and_a_job_that_never_started(make_job):
+    folder = make_job(epochs=200)
+    folder.start()
+    wait_for(folder, "train:2")
+    folder.cancel()
+    assert finish(folder)["state"] == "cancelled"
+
+    idle = make_job("idle")
+    idle.cancel()
+    assert idle.result() == {"state": "cancelled"}
+
+
+def test_a_failure_is_one_sentence_and_the_traceback_is_in_the_log(make_job):
+    folder = make_job(max_length=8)
+    result = finish(folder)
+    assert result["state"] == "failed"
+    assert "more than max_length (8)" in result["error"] and "max_length" in result["hint"]
+    assert "Traceback" in folder.log_tail(100) and "Traceback" not in result["error"]
