@@ -1,4 +1,4 @@
-"""Kit for plugin authors: a provider's whole conformance test is a small class.
+"""Kit for plugin authors: a component's whole conformance test is a small class.
 
 ::
 
@@ -11,14 +11,26 @@
         model = "tiny"
         hyperparameters = {"epochs": 1}
 
-The suite runs one real job, and asks of it what core relies on. Needs pytest and pyarrow.
+That suite runs one real job, and asks of it what core relies on. Cleaning steps and graders are tested by example::
+
+    class TestShout(CleanerSuite):
+        component = COMPONENTS["shout"]
+        given = [{"text": "a"}, {"text": ""}]
+        expected = [{"text": "A"}, {"text": ""}]
+
+    class TestSameLength(GraderSuite):
+        component = COMPONENTS["same_length"]
+        passing = [("abc", "xyz")]
+        failing = [("abc", "x")]
+
+Needs pytest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +41,7 @@ from ftspec.components import Component
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.provider import (
+    Answer,
     DataFile,
     Example,
     Generation,
@@ -46,10 +59,16 @@ from ftspec.provider import (
     SupportsRender,
     TunedModel,
 )
+from ftspec.records import Grade
+from ftspec.registry import Loaded, Registry
+from ftspec.segments import Stage, run_step, runner
+from ftspec.spec import Item
 from ftspec.store import Store
 from ftspec.tuning import Follow, history, job_key, tune
 
 COLOURS = ("red", "green", "blue", "white")
+PAGES = 100
+"""Polls after which the suite stops asking for more events."""
 MEASURES = {"train_loss", "validation_loss", "train_accuracy", "learning_rate", "tokens_per_second", "epoch"}
 
 
@@ -100,11 +119,80 @@ class World:
         return DataFile(purpose=purpose, path=str(path), sha256=digest, bytes=len(data), rows=written.rows)
 
 
-class ProviderSuite:
-    """What core relies on in a provider. Subclass it; set `component`, and what your provider needs."""
+class ComponentSuite:
+    """What core relies on in any component. Subclass one of the suites below; set `component` and its `options`."""
 
     component: ClassVar[Component]
     options: ClassVar[Mapping[str, Any]] = {}
+
+    def test_is_described(self) -> None:
+        assert self.component.summary, "the factory needs a docstring: it is the description in `ftspec plugins show`"
+        assert msgspec.json.schema(self.component.options)
+
+    def test_unknown_options_are_refused(self) -> None:
+        with pytest.raises(msgspec.ValidationError):
+            self.component.convert({**self.options, "no such option": 1})
+
+    def test_rules_accept_the_options(self) -> None:
+        converted = self.component.convert(self.options)
+        assert [fault for rule in self.component.rules for fault in rule(converted)] == []
+
+
+class CleanerSuite(ComponentSuite):
+    """A cleaning step of any level: the rows it is given, and the rows that are left."""
+
+    given: ClassVar[Sequence[Mapping[str, Any]]]
+    expected: ClassVar[Sequence[Mapping[str, Any]]]
+
+    def test_makes_of_rows_what_is_expected(self) -> None:
+        assert _rows(_cleaned(self.component, self.options, _numbered(self.given))) == list(self.expected)
+
+    def test_comes_to_the_same_again(self) -> None:
+        first, second = (_cleaned(self.component, self.options, _numbered(self.given)) for _ in range(2))
+        assert first.equals(second)
+
+    def test_needs_no_rows(self) -> None:
+        nothing = _numbered(self.given).slice(0, 0)
+        assert _cleaned(self.component, self.options, nothing).num_rows == 0
+
+    def test_treats_each_row_alike_whatever_comes_with_it(self) -> None:
+        if self.component.level == "global":
+            return
+        batch = _numbered(self.given)
+        each = [_cleaned(self.component, self.options, batch.slice(index, 1)) for index in range(batch.num_rows)]
+        assert [row for one in each for row in _rows(one)] == list(self.expected)
+
+
+class GraderSuite(ComponentSuite):
+    """A grader: pairs of (expected answer, answer) that pass and that fail."""
+
+    passing: ClassVar[Sequence[tuple[str | None, str]]]
+    failing: ClassVar[Sequence[tuple[str | None, str]]]
+
+    def test_passes_what_should_pass(self) -> None:
+        assert [pair for pair in self.passing if not self.grade(*pair).passed] == []
+
+    def test_fails_what_should_fail(self) -> None:
+        assert [pair for pair in self.failing if self.grade(*pair).passed] == []
+
+    def test_scores_are_between_0_and_1(self) -> None:
+        scores = [self.grade(*pair).score for pair in (*self.passing, *self.failing)]
+        assert all(score is None or 0 <= score <= 1 for score in scores)
+
+    def test_says_why_not(self) -> None:
+        assert all(self.grade(*pair).reason for pair in self.failing)
+
+    def grade(self, expected: str | None, answer: str) -> Grade:
+        """The grader's opinion of one answer."""
+        grader = self.component.build(self.options)
+        prompt = Prompt(id="prompt", messages=[Message(role="user", content="?")], expected=expected)
+        graded: Grade = grader(prompt, Answer(prompt=prompt.id, repeat=0, text=answer))
+        return graded
+
+
+class ProviderSuite(ComponentSuite):
+    """What core relies on in a provider."""
+
     model: ClassVar[str] = "tiny"
     method: ClassVar[str] = "sft"
     hyperparameters: ClassVar[Mapping[str, Any]] = {}
@@ -128,12 +216,8 @@ class ProviderSuite:
             self._worlds[type(self)] = World(self, tmp_path_factory.mktemp("provider"))
         return self._worlds[type(self)]
 
-    def test_is_described(self) -> None:
-        assert self.component.kind == "provider"
-        assert self.component.summary, "the class needs a docstring: it is the description in `ftspec plugins show`"
-        assert msgspec.json.schema(self.component.options)
-
     def test_follows_the_protocol(self, world: World) -> None:
+        assert self.component.kind == "provider"
         assert isinstance(world.provider, Provider)
         assert world.provider.submission in {"idempotent", "findable", "blind"}
         assert world.provider.endpoint
@@ -230,6 +314,37 @@ class ProviderSuite:
                 assert list(out.iterdir()), f"nothing was written for '{form}'"
 
 
+def _numbered(given: Sequence[Mapping[str, Any]]) -> Any:
+    """Rows as a source reads them."""
+    from ftspec import rows
+
+    numbered = rows.from_dicts(given).append_column(rows.ROW, rows.integers(range(1, len(given) + 1)))
+    return numbered.append_column(rows.SIDE, rows.strings(["train"] * len(given)))
+
+
+def _cleaned(component: Component, options: Mapping[str, Any], batch: Any) -> Any:
+    """What core makes of the batch with the step; findings are errors."""
+    from ftspec import rows
+
+    registry = Registry()
+    registry.components["cleaner"][component.name] = Loaded(component, "suite", "0", "suite")
+    item = Item(kind="cleaner", name=component.name, options=dict(options))
+    if component.level == "global":
+        step = component.build(options)
+        numbers = batch.column(rows.ROW)
+        gone = set(step.reduce(step.keys(batch), numbers).rows.to_pylist())
+        return batch.take(rows.integers([at for at, number in enumerate(numbers.to_pylist()) if number not in gone]))
+    batch, done = run_step(Stage(item=item, index=0), registry, runner(item, registry, Path()), batch)
+    assert not done.findings, done.findings[0].message
+    return batch
+
+
+def _rows(batch: Any) -> list[dict[str, Any]]:
+    from ftspec import rows
+
+    return rows.to_dicts(batch)
+
+
 class _Unreachable:
     """A provider of which only the endpoint may be asked."""
 
@@ -239,9 +354,11 @@ class _Unreachable:
 
 def _after(world: World, update: JobUpdate) -> Iterator[Any]:
     """Events that come when one goes on asking after an update."""
-    while update.events:
+    for _ in range(PAGES):
         update = world.provider.poll(world.job, cursor=update.cursor)
         yield from update.events
+        if not update.events:
+            break
 
 
 def _example(number: int) -> Example:
