@@ -1,0 +1,144 @@
+"""A secret in the environment, used in a spec in right and wrong places, is found nowhere afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+VALUE = "sk-live-Zq81LmPv0aTq"
+
+SPEC = """\
+version: 1
+name: secretive
+sources:
+  - examples: {rows: [{prompt: one, completion: "1"}, {prompt: two, completion: "2"}]}
+format: {prompt_completion: {}}
+provider: {simulated: {seconds_per_step: 0.0, idle: 5}}
+model: some-model
+eval:
+  prompts:
+    - examples: {rows: [{prompt: three, completion: "3"}]}
+  graders:
+    - exact: {text: "${secret:API_KEY}"}
+    - contains: {any: ["${secret:API_KEY}", "3"]}
+gates:
+  - accuracy: {min: 0.5}
+"""
+
+WRONG = [
+    "name=${secret:API_KEY}",
+    "model=${secret:API_KEY}",
+    "hyperparameters.epochs=${secret:API_KEY}",
+    "provider.simulated.outcome=${secret:API_KEY}",
+    "gates[0].accuracy.min=${secret:API_KEY}",
+    "sources[0].examples.rows[0].prompt=${secret:API_KEY}",
+    "format.prompt_completion.system=${secret:API_KEY}",
+    f"hyperparameters.epochs={VALUE}",
+    f"provider.simulated.outcome={VALUE}",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    return tmp_path
+
+
+def ftspec(folder: Path, *arguments: str) -> str:
+    """Standard output and error of a command, with the secret set."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ftspec", *arguments],
+        cwd=folder,
+        env=os.environ | {"API_KEY": VALUE, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout + done.stderr
+
+
+def found_in(folder: Path) -> list[str]:
+    return [str(path) for path in folder.rglob("*") if path.is_file() and VALUE.encode() in path.read_bytes()]
+
+
+def test_a_secret_in_its_place_is_found_nowhere(folder: Path) -> None:
+    said = "".join(
+        ftspec(folder, *command.split())
+        for command in (
+            "validate spec.yaml",
+            "validate spec.yaml --format json",
+            "plan spec.yaml",
+            "plan spec.yaml --format json",
+            "run spec.yaml",
+            "run spec.yaml --format json",
+            "status spec.yaml",
+            "logs spec.yaml",
+            "model show spec.yaml",
+            "report spec.yaml",
+            "runs",
+        )
+    )
+    assert "accuracy" in said, said
+    assert VALUE not in said
+    assert list(folder.glob(".ftspec/runs/*/report/report.html"))
+    assert found_in(folder) == []
+
+
+@pytest.mark.parametrize("override", WRONG)
+@pytest.mark.parametrize("format_", ["text", "json", "github"])
+def test_a_secret_in_a_wrong_place_is_shown_nowhere(folder: Path, override: str, format_: str) -> None:
+    said = ftspec(folder, "validate", "spec.yaml", "--format", format_, "--set", override)
+    assert VALUE not in said
+    assert "***" in said or "${secret:API_KEY}" in said
+    assert found_in(folder) == []
+
+
+def test_a_secret_in_a_wrong_place_of_the_file_is_shown_nowhere(folder: Path) -> None:
+    spec = folder / "spec.yaml"
+    spec.write_text(
+        SPEC.replace("name: secretive", "name: ${secret:API_KEY}").replace("min: 0.5", "min: '${secret:API_KEY}'")
+    )
+    for command in ("validate", "plan", "run"):
+        said = ftspec(folder, command, "spec.yaml")
+        assert "spec.yaml:2:" in said, said
+        assert VALUE not in said
+    assert found_in(folder) == []
+
+
+def test_a_bug_report_hides_the_secret(folder: Path) -> None:
+    """A plugin that raises with the secret in its message: the crash log and the screen both hide it."""
+    plugin = folder / "site" / "leaky.py"
+    plugin.parent.mkdir()
+    plugin.write_text(
+        "from ftspec import api\n"
+        "def leaky(*, key: str = '') -> api.Source:\n"
+        "    '''Fails with its key in the message.'''\n"
+        "    def read():\n"
+        "        raise RuntimeError('cannot log in with ' + key)\n"
+        "    return api.Source(read)\n"
+        "@api.hookimpl\n"
+        "def ftspec_sources():\n"
+        "    return {'leaky': api.source(leaky)}\n"
+    )
+    info = folder / "site" / "leaky-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[ftspec]\nleaky = leaky\n")
+    spec = folder / "spec.yaml"
+    spec.write_text(SPEC.replace("sources:\n", "sources:\n  - leaky: {key: '${secret:API_KEY}'}\n"))
+    done = subprocess.run(
+        [sys.executable, "-m", "ftspec", "run", "spec.yaml"],
+        cwd=folder,
+        env=os.environ | {"API_KEY": VALUE, "TMPDIR": str(folder), "PYTHONPATH": str(plugin.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = done.stdout + done.stderr
+    assert "cannot log in with ***" in said, said
+    assert "Traceback" not in said
+    assert found_in(folder) == []
