@@ -315,8 +315,11 @@ class Uploads:
         self.prefix = f"uploads/{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
 
     def get(self, file: DataFile) -> RemoteFile | None:
-        data = self.store.get(self._key(file))
-        return msgspec.json.decode(data, type=RemoteFile) if data else None
+        """The file as the provider knows it. A damaged entry is as good as none: the provider finds it by content."""
+        try:
+            return msgspec.json.decode(self.store.get(self._key(file)) or b"", type=RemoteFile)
+        except msgspec.DecodeError:
+            return None
 
     def put(self, file: DataFile, remote: RemoteFile) -> None:
         self.store.put(self._key(file), msgspec.json.encode(remote))

@@ -332,5 +332,8 @@ def test_uploads_are_known_by_endpoint_content_and_purpose(store: Store) -> None
     assert Uploads(store, "https://here").get(again) == remote
     assert Uploads(store, "https://there").get(file) is None
     assert Uploads(store, "https://here").get(msgspec.structs.replace(file, purpose="validation")) is None
+    [stored] = store.list("uploads")
+    store.put(stored.key, b'{"id"')
+    assert Uploads(store, "https://here").get(file) is None
     Uploads(store, "https://here").forget(file)
     assert Uploads(store, "https://here").get(file) is None
