@@ -53,13 +53,15 @@ def _replaced(text: str, entity: Entity, placeholder: str) -> str:
 
 
 def _accepted(text: str, entity: Entity, match: re.Match[str]) -> re.Match[str] | None:
-    """The match, or what is left of it without the words at its end: numbers are often followed by other numbers."""
+    """The match, or what is left of it without a word or two at its end: numbers often follow numbers."""
     end = match.end()
-    while end > match.start():
+    for _ in range(3):
         shorter = entity.pattern.match(text, match.start(), end)
         if shorter and entity.accept(shorter):
             return shorter
         end = text.rfind(" ", match.start(), end)
+        if end < 0:
+            break
     return None
 
 

@@ -1,0 +1,202 @@
+"""Cleaning steps: what each keeps, drops and changes, on columns and on messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from ftspec import api, rows
+from ftspec.builtin import cleaners
+from ftspec.builtin.redact import luhn
+
+
+def batch_of(values: list[dict[str, Any]]) -> pa.RecordBatch:
+    made = rows.from_dicts(values)
+    named = {**dict(zip(made.schema.names, made.columns, strict=True))}
+    named[rows.ROW] = rows.integers(range(1, len(values) + 1))
+    named[rows.SIDE] = rows.repeated("train", len(values))
+    return pa.RecordBatch.from_arrays(list(named.values()), names=list(named))
+
+
+def chat(*contents: str | None, **more: Any) -> dict[str, Any]:
+    roles = ["user", "assistant"] * 3
+    said = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=False)]
+    return {"messages": said, **more}
+
+
+def kept(component: api.Component, values: list[dict[str, Any]], **options: Any) -> list[int]:
+    """Numbers of the rows that a batch or global step keeps."""
+    batch, step = batch_of(values), component.build(options)
+    if component.level == "global":
+        dropped = step.reduce(step.keys(batch), batch.column(rows.ROW))
+        return [n for n in range(1, len(values) + 1) if n not in dropped.rows.to_pylist()]
+    after = step(batch)
+    stays = (
+        pc.is_null(after.column("_reason")) if "_reason" in after.schema.names else rows.repeated(True, after.num_rows)
+    )
+    numbers: list[int] = after.filter(stays).column(rows.ROW).to_pylist()
+    return numbers
+
+
+def texts(component: api.Component, values: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
+    step = component.build(options)
+    return rows.to_dicts(rows.map_text(batch_of(values), step.function, prefilter=step.prefilter, nested=step.nested))
+
+
+def test_every_level_of_step_is_used() -> None:
+    assert {component.level for component in cleaners.COMPONENTS.values()} == {"text", "batch", "row", "global"}
+
+
+@pytest.mark.parametrize("space", [" ", "\n", "\t", "\x0b", "\x1c", "\x85", "\u00a0", "\u2003", "\u2028", "\u3000"])
+def test_strip(space: str) -> None:
+    call = {"id": "1", "function": {"name": "f", "arguments": '{"by": " "}'}}
+    value = {"a": f"{space}x y{space}", "n": 1, **chat(f"q{space}", f"{space}a")}
+    value["messages"].append({"role": "assistant", "tool_calls": [call]})
+    (after,) = texts(cleaners.strip, [value])
+    assert after["a"] == "x y"
+    assert [message.get("content") for message in after["messages"]] == ["q", "a", None]
+    assert after["messages"][2]["tool_calls"] == [call]
+
+
+def test_drop_empty() -> None:
+    values = [{"a": "x", "b": "y"}, {"a": " \n", "b": "y"}, {"b": "y"}, {"a": 0, "b": None}, {"a": "", "b": ""}]
+    assert kept(cleaners.drop_empty, values, columns=["a"]) == [1, 4]
+    assert kept(cleaners.drop_empty, values, columns=["a", "b"]) == [1]
+    assert kept(cleaners.drop_empty, values) == [1, 2, 3, 4]
+
+
+def test_drop_empty_messages() -> None:
+    calls = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [{"id": "1"}]}]}
+    values = [chat("q", "a"), chat("q", " "), {"messages": []}, {"messages": None}, calls, chat("q", None)]
+    assert kept(cleaners.drop_empty, values, columns=["messages"]) == [1, 5]
+
+
+def test_length() -> None:
+    values: list[dict[str, Any]] = [{"a": "ab", "b": "x"}, {"a": "äöü", "b": "x"}, {"a": "abcd", "n": 12345}, {}]
+    assert kept(cleaners.length, values, columns=["a"], min=3) == [2, 3]
+    assert kept(cleaners.length, values, columns=["a"], max=3) == [1, 2, 4]
+    assert kept(cleaners.length, values, min=4) == [2, 3]
+    assert kept(cleaners.length, [chat("ab", "cd"), chat("ab", "cde"), chat()], min=1, max=4) == [1]
+
+
+def test_length_says_why() -> None:
+    batch = cleaners.length.build({"columns": ["a"], "min": 2, "max": 3})(
+        batch_of([{"a": "x"}, {"a": "xx"}, {"a": "xxxx"}])
+    )
+    assert batch.column("_reason").to_pylist() == ["under 2 characters", None, "over 3 characters"]
+
+
+def test_rules_see_options_together() -> None:
+    def problems(component: api.Component, **options: Any) -> list[Any]:
+        return [path for rule in component.rules for path, _ in rule(component.convert(options))]
+
+    assert problems(cleaners.length, min=9, max=3) == [("min",)]
+    assert problems(cleaners.length, min=3, max=3) == []
+    assert problems(cleaners.sample) == problems(cleaners.sample, fraction=0.5, count=3) == [()]
+    assert problems(cleaners.sample, count=3) == []
+
+
+def test_rename_select_flatten() -> None:
+    batch = batch_of([{"a": 1, "b": {"c": {"d": "x"}, "e": 2}}])
+    renamed = cleaners.rename.build({"columns": {"a": "b"}})(batch)
+    assert rows.to_dicts(renamed) == [{"b": 1}]
+    assert set(rows.hidden(renamed)) == {rows.ROW, rows.SIDE}
+    assert rows.to_dicts(cleaners.select.build({"columns": ["a", "gone"]})(batch)) == [{"a": 1}]
+    flatten = cleaners.flatten.build({"columns": ["b"]})
+    assert [flatten(row) for row in rows.to_dicts(batch)] == [{"a": 1, "b_c_d": "x", "b_e": 2}]
+
+
+def test_swapping_names() -> None:
+    batch = batch_of([{"a": 1, "b": 2}])
+    assert rows.to_dicts(cleaners.rename.build({"columns": {"a": "b", "b": "a"}})(batch)) == [{"b": 1, "a": 2}]
+
+
+def test_dedupe_keeps_the_first() -> None:
+    values = [{"a": "x", "b": 1}, {"a": "y"}, {"b": 1, "a": "x"}, {"a": "x"}, {"a": "y", "b": None}, {"c": 1}, {"c": 2}]
+    assert kept(cleaners.dedupe, values) == [1, 2, 4, 6, 7]
+    assert kept(cleaners.dedupe, values, columns=["a"]) == [1, 2, 6, 7]
+    assert kept(cleaners.dedupe, [chat("q", "a"), chat("q", "b"), chat("q", "a")]) == [1, 2]
+    assert kept(cleaners.dedupe, [{"c": 1}], columns=["gone"]) == [1]
+
+
+def test_dedupe_says_because_of_which_row() -> None:
+    batch, step = batch_of([{"a": "x"}, {"a": "y"}, {"a": "x"}, {"a": "y"}, {"a": "x"}]), cleaners.dedupe.build({})
+    dropped = step.reduce(step.keys(batch), batch.column(rows.ROW))
+    assert (dropped.rows.to_pylist(), dropped.because.to_pylist()) == ([3, 4, 5], [1, 2, 1])
+
+
+def test_sample() -> None:
+    values = [{"a": i} for i in range(1000)]
+    half = kept(cleaners.sample, values, fraction=0.5)
+    assert len(half) == pytest.approx(500, abs=60)
+    assert half == kept(cleaners.sample, values, fraction=0.5) != kept(cleaners.sample, values, fraction=0.5, seed=1)
+    assert [n for n in half if n <= 300] == kept(cleaners.sample, values[:300], fraction=0.5)
+    assert set(kept(cleaners.sample, values, fraction=0.2)) < set(half)
+    assert kept(cleaners.sample, values, fraction=1.0) == list(range(1, 1001))
+    assert len(kept(cleaners.sample, values, count=10)) == 10
+    assert kept(cleaners.sample, values[:5], count=10) == [1, 2, 3, 4, 5]
+
+
+FOUND = [
+    ("mail me at jane.doe+x@example.co.uk please", "mail me at [EMAIL] please"),
+    ("müller@beispiel.de.", "[EMAIL]."),
+    ("<a@b.example>,c@d.example", "<[EMAIL]>,[EMAIL]"),
+    ("(212) 555-0123", "[PHONE]"),
+    ("+1 (415) 555-2671", "[PHONE]"),
+    ("+442079460958", "[PHONE]"),
+    ("030 1234567", "[PHONE]"),
+    ("06 12 34 56 78", "[PHONE]"),
+    ("+33 (0)6 12 34 56 78", "[PHONE]"),
+    ("my phone is 4155552671.", "my phone is [PHONE]."),
+    ("call me at 555-1234", "call me at [PHONE]"),
+    ("in 2020 415-555-2671 2021", "in 2020 [PHONE] 2021"),
+    ("4111 1111 1111 1111 123", "[CARD] 123"),
+    ("378282246310005", "[CARD]"),
+    ("ping 192.168.0.1.", "ping [IP]."),
+    ("http://10.0.0.1:8080/x", "http://[IP]:8080/x"),
+    ("2001:0db8:85a3::8a2e:0370:7334", "[IP]"),
+]
+LEFT = [
+    "2026-01-15 10:30", "15.01.2026", "01/15/2026", "2026-01-15T10:30:00", "20260115", "years 1990-2000 and 2001-2010",
+    "version 1.2.3.4", "v10.0.0.1", "section 1.2.3.4", "1.2.3.4.5", "192.168.1.300", "std::vector<int>", "12:30:45",
+    "order 123456789", "card 4111111111111112", "1,234,567.89", "1234567.89 EUR", "10 000 000 people", "3.14159265358979",
+    "ISBN 978-3-16-148410-0", "id 550e8400-e29b-41d4-a716-446655440000", "SKU 100-200-300", "@user", "foo@bar", "a @ b.c",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), FOUND)
+def test_redact_finds(before: str, after: str) -> None:
+    assert texts(cleaners.redact, [{"a": before}]) == [{"a": after}]
+
+
+@pytest.mark.parametrize("text", LEFT)
+def test_redact_leaves_alone(text: str) -> None:
+    assert texts(cleaners.redact, [{"a": text}]) == [{"a": text}]
+
+
+def test_redact_looks_everywhere() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"to": "a@b.example"}'}}
+    value = {"a": "x", "deep": {"list": ["a@b.example"]}, **chat("a@b.example")}
+    value["messages"].append({"role": "assistant", "tool_calls": [call]})
+    (after,) = texts(cleaners.redact, [value])
+    assert "a@b" not in str(after)
+    assert str(after).count("[EMAIL]") == 3
+
+
+def test_redact_only_what_is_named() -> None:
+    assert texts(cleaners.redact, [{"a": "a@b.example 10.0.0.1"}], entities=["ip"]) == [{"a": "a@b.example [IP]"}]
+
+
+def test_redact_takes_linear_time() -> None:
+    step = cleaners.redact.build({})
+    for text in ("1 " * 5_000, "a." * 20_000 + "@", "1:" * 20_000, "+(" * 20_000, "1-" * 20_000):
+        step.function(text)
+
+
+@pytest.mark.parametrize("digits", ["4111111111111111", "5500000000000004", "79927398713"])
+def test_luhn(digits: str) -> None:
+    assert luhn(digits)
+    assert not any(luhn(digits[:-1] + str(last)) for last in range(10) if str(last) != digits[-1])
