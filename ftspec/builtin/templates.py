@@ -42,10 +42,12 @@ class Rendered(NamedTuple):
 
 
 def plain_pieces(template: str) -> list[Piece] | None:
-    """The pieces of a template that only names columns; None for one that needs Jinja."""
+    """The pieces of a template that only names columns; None for one that needs Jinja, or that Jinja must refuse."""
     template = template.replace("\r\n", "\n").replace("\r", "\n")
     pieces, end = [], 0
     for match in PIECE.finditer(template):
+        if template[end : match.start()].endswith("{"):
+            return None  # Jinja reads the first two of `{{{` as the mark
         pieces += [Piece(text=template[end : match.start()]), Piece(column=match[1], as_json=bool(match[2]))]
         end = match.end()
     pieces.append(Piece(text=template[end:]))
