@@ -37,6 +37,10 @@ def found(
     return [(finding.row, finding.message) for finding in whole]
 
 
+def calling(*calls: Any) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": list(calls)}
+
+
 def messages(*said: dict[str, Any], **row: Any) -> tuple[str, dict[str, Any]]:
     return "train", {"messages": list(said), **row}
 
@@ -103,19 +107,16 @@ def test_what_tuners_take(row: tuple[str, dict[str, Any]]) -> None:
         (messages({**USER, "weight": 1}, ANSWER), "message 1 has a weight: only the assistant's"),
         (messages(USER, RESULT, ANSWER), "message 2 answers call '1', which no earlier message makes"),
         (messages(USER, CALLS, {**RESULT, "tool_call_id": "9"}, ANSWER), "message 3 answers call '9'"),
-        (messages(USER, CALLS, {"role": "tool", "content": "r"}, RESULT, ANSWER), "message 3 is a tool's answer without tool_call_id"),
+        (messages(USER, CALLS, {"role": "tool", "content": "r"}, RESULT, ANSWER), "message 3 is a tool's answer"),
         (messages(USER, CALLS, ANSWER), "message 3 comes before call '1' was answered"),
         (messages({**USER, "tool_call_id": "1"}, ANSWER), "message 1 has a tool_call_id"),
         (messages({**USER, "tool_calls": [CALL]}, ANSWER), "message 1 has tool_calls: only the assistant"),
-        (messages(USER, {**ANSWER, "tool_calls": []}), "message 2 has tool_calls that are not a list with calls"),
+        (messages(USER, {**ANSWER, "tool_calls": []}), "message 2 has tool_calls that are not a list"),
         (messages(USER, {"role": "assistant", "tool_calls": "f"}), "message 2 has tool_calls that are not a list"),
-        (messages(USER, {"role": "assistant", "tool_calls": [{"function": {}}]}), "message 2 has a tool call without an id"),
-        (messages(USER, {"role": "assistant", "tool_calls": [{"id": "1"}]}), "has a tool call without a function name"),
-        (
-            messages(USER, {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{"}}]}),
-            "calls 'f' with arguments that are not a JSON object",
-        ),
-        (messages(USER, {"role": "assistant", "tool_calls": [CALL, CALL]}), "message 2 makes two calls with id '1'"),
+        (messages(USER, calling({"function": {}})), "message 2 has a tool call without an id"),
+        (messages(USER, calling({"id": "1"})), "has a tool call without a function name"),
+        (messages(USER, calling({"id": "1", "function": {"name": "f", "arguments": "{"}})), "not a JSON object"),
+        (messages(USER, calling(CALL, CALL)), "message 2 makes two calls with id '1'"),
         (messages(USER, ANSWER, tools=[{"name": "f"}]), "tool 1 has no function with a name"),
     ],
 )  # fmt: skip
@@ -152,8 +153,8 @@ def test_leakage_between_sides() -> None:
     leaks = found(
         checks.leakage,
         asked("train", "one"), asked("train", "two"), asked("validation", "three"), asked("test", "ONE\n "),
-        asked("prompt", "two", answer="other"), asked("test", "three"), asked("validation", "two"), asked("test", "four"),
-        asked("prompt", "four"), asked("train", "one"),
+        asked("prompt", "two", answer="other"), asked("test", "three"), asked("validation", "two"),
+        asked("test", "four"), asked("prompt", "four"), asked("train", "one"),
     )  # fmt: skip
     assert [number for number, _ in leaks] == [4, 5, 6, 7]
     assert [message.partition("{row ")[2].partition("}")[0] for _, message in leaks] == ["1", "2", "3", "2"]

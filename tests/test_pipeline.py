@@ -178,8 +178,9 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_pipeline import Eval, Split, prepare, spec_of
-cleaning = ["strip", "redact", "dedupe", {{"sample": {{"count": 25}}}}, {{"drop_empty": {{"columns": ["text"]}}}}, "length"]
-spec = spec_of(Path({str(tmp_path)!r}), cleaning=cleaning, split=Split(test=0.3), eval=Eval(prompts=("test",), graders=()))
+cleaning = ["strip", "redact", "dedupe", {{"sample": {{"count": 25}}}}, {{"drop_empty": {{}}}}, "length"]
+evaluation = Eval(prompts=("test",), graders=())
+spec = spec_of(Path({str(tmp_path)!r}), cleaning=cleaning, split=Split(test=0.3), eval=evaluation)
 before = "pandas" in sys.modules
 prepare(spec)
 print(before, "pandas" in sys.modules)

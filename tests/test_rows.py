@@ -47,8 +47,8 @@ def test_messages_survive_also_in_slices(values: list[dict[str, Any]], data: st.
     array = chat.to_array([value["messages"] for value in values])
     array.validate(full=True)
     start = data.draw(st.integers(0, len(values)))
-    for part, given in ((array, values), (array.slice(start), values[start:])):
-        said = [None if v["messages"] is None else [without_nulls(m) for m in v["messages"]] for v in given]
+    for part, rest in ((array, values), (array.slice(start), values[start:])):
+        said = [None if v["messages"] is None else [without_nulls(m) for m in v["messages"]] for v in rest]
         whole = chat.compact(part)
         whole.validate(full=True)
         assert chat.to_lists(part) == chat.to_lists(whole) == said
@@ -213,9 +213,9 @@ def test_fault(value: Any, part: str) -> None:
     st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=20),
 )
 def test_arrays_are_valid(flags: list[bool | None], numbers: list[int | None]) -> None:
-    for array, given in ((rows.booleans(flags), flags), (rows.integers(numbers), numbers)):
+    for array, expected in ((rows.booleans(flags), flags), (rows.integers(numbers), numbers)):
         array.validate(full=True)
-        assert array.to_pylist() == given
+        assert array.to_pylist() == expected
 
 
 def test_no_helper_imports_pandas() -> None:

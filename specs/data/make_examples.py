@@ -17,9 +17,9 @@ SEED = 11
 HERE = Path(__file__).parent
 
 CITIES = ["Turin", "Porto", "Ghent", "Graz", "Lyon", "Malmö", "Bergen", "Kraków", "Zürich", "Cork", "Split", "Tartu"]
-GOODS = ["kettle", "desk lamp", "backpack", "blender", "headset", "rain jacket", "office chair", "tent", "camera", "mug"]
+GOODS = ["kettle", "desk lamp", "backpack", "blender", "headset", "rain jacket", "office chair", "tent", "camera"]
 PRAISE = ["works as promised", "arrived early", "feels solid", "is better than my old one", "was easy to set up"]
-BLAME = ["broke after a week", "arrived scratched", "is louder than it should be", "never worked", "smells of plastic"]
+BLAME = ["broke after a week", "arrived scratched", "is louder than it should be", "never worked", "smells odd"]
 
 
 def write_lines(name: str, rows: Iterable[dict[str, object]]) -> None:
