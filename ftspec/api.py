@@ -30,7 +30,7 @@ from ftspec.components import (
     source,
     text_step,
 )
-from ftspec.components import format_ as format  # noqa: A004
+from ftspec.components import format_ as format
 from ftspec.errors import (
     Ambiguous,
     DataError,

@@ -64,9 +64,8 @@ class Registry:
             return self.components[kind][name].component
         except KeyError:
             near = get_close_matches(name, self.components[kind], n=1)
-            raise PluginError(
-                f"no {kind} named '{name}' is installed", f"did you mean '{near[0]}'?" if near else "see `ftspec plugins`"
-            ) from None
+            hint = f"did you mean '{near[0]}'?" if near else "see `ftspec plugins`"
+            raise PluginError(f"no {kind} named '{name}' is installed", hint) from None
 
     def all(self) -> Iterator[Loaded]:
         for kind in KINDS:
@@ -104,11 +103,15 @@ def find() -> list[Found]:
     """Installed entry points, builtin first, then by distribution and name; metadata only, nothing is imported."""
     disabled = set(filter(None, os.environ.get("FTSPEC_DISABLE_PLUGINS", "").split(",")))
     found = {
-        (entry.name, entry.value): Found(entry, entry.dist.name if entry.dist else "?", entry.dist.version if entry.dist else "?")
+        (entry.name, entry.value): _attributed(entry)
         for entry in importlib.metadata.entry_points(group=GROUP)
         if entry.name == BUILTIN or not disabled & {entry.name, "all"}
     }
     return sorted(found.values(), key=lambda f: (f.entry.name != BUILTIN, f.distribution, f.entry.name))
+
+
+def _attributed(entry: importlib.metadata.EntryPoint) -> Found:
+    return Found(entry, entry.dist.name, entry.dist.version) if entry.dist else Found(entry, "?", "?")
 
 
 def _import(found: Found) -> object:
@@ -117,7 +120,7 @@ def _import(found: Found) -> object:
     except Exception as error:
         raise PluginError(
             f"plugin {found.origin} cannot be loaded: {type(error).__name__}: {error}",
-            f"update or uninstall {found.distribution}, or set FTSPEC_DISABLE_PLUGINS={found.entry.name}",
+            f"upgrade or uninstall {found.distribution}, or set FTSPEC_DISABLE_PLUGINS={found.entry.name}",
         ) from error
 
 

@@ -26,7 +26,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The key of the run's tuning job, "" before the data is made."""
-        return (history.last(self.events, "tuning") or {}).get("key", "")
+        return str((history.last(self.events, "tuning") or {}).get("key", ""))
 
     @property
     def alive(self) -> bool:

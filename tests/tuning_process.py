@@ -23,7 +23,7 @@ from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.provider import DataFile, ModelRef, Request
 from ftspec.store import Store
-from ftspec.tuning import Follow, job_key, tune
+from ftspec.tuning import Follow, tune
 
 HOUSE = Path(ftspec.__file__).parent
 WATCHED = {str(HOUSE / name) for name in ("store.py", "journal.py", "claims.py", "tuning.py", "patience.py")} | {
@@ -86,7 +86,7 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
             files,
             store=store,
             journal=Journal(store, "run"),
-            key=job_key(request, files, provider.endpoint),
+            key=f"{files[0].sha256}-{order['seed']}",
             progress=Quiet(),
             resubmit=order.get("resubmit", False),
             follow=Follow(first=0.01),

@@ -114,7 +114,9 @@ class Simulated:
         }
         limited = (Fault(call="any", kind="429", times=rate_limit),) if rate_limit else ()
         self._connection: dict[str, Any] = {"timeout": timeout, "idle": idle, "faults": (*limited, *faults)}
-        self.endpoint = _endpoint(outcome=outcome, fail_at_step=fail_at_step, accuracy=accuracy, noise=noise)
+        self.endpoint = _endpoint(
+            outcome=outcome, fail_at_step=fail_at_step, accuracy=accuracy, base_accuracy=base_accuracy, noise=noise
+        )
 
     def attach(self, home: Path) -> None:
         self.client = Client(home, **self._connection)
@@ -231,7 +233,7 @@ class Answering:
 
 def _endpoint(**world: Any) -> str:
     """Where jobs live. What decides their results is part of it: another world is another endpoint, so another key."""
-    usual = {"outcome": "succeeded", "fail_at_step": None, "accuracy": 0.95, "noise": 0.05}
+    usual = {"outcome": "succeeded", "fail_at_step": None, "accuracy": 0.95, "base_accuracy": 0.1, "noise": 0.05}
     differs = [f"{name}={value}" for name, value in world.items() if value != usual[name]]
     return "?".join(["simulated", "&".join(differs)]) if differs else "simulated"
 
