@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -538,3 +539,37 @@ def test_prompts_round_trip(tmp_path: Path) -> None:
     prompts = pipeline.load_prompts(tmp_path / "out")
     assert all(isinstance(prompt, Prompt) for prompt in prompts)
     assert [prompt.origin for prompt in prompts] == [f"data.jsonl:{line}" for line in range(1, 5)]
+
+
+# ---- the engine
+
+
+def test_threads_keep_order_and_a_bounded_window() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterable[int]:
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        time.sleep(0.002 if number % 3 == 0 else 0)
+        return number * 2
+
+    engine = LOADED.get("engine", "threads").build({"workers": 3})
+    ahead = []
+    results = []
+    for result in engine.map(work, items()):
+        results.append(result)
+        ahead.append(len(taken) - len(results))
+    assert results == [number * 2 for number in range(50)]
+    assert max(ahead) <= 6
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_thread_is_raised_in_its_place(workers: int) -> None:
+    engine = LOADED.get("engine", "threads").build({"workers": workers})
+    results = engine.map(lambda number: 6 // number, [3, 2, 0, 1])
+    assert [next(results), next(results)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -160,10 +160,16 @@ def test_cells_are_text(tmp_path: Path) -> None:
 
 def test_types_are_asked_for(tmp_path: Path) -> None:
     types = {"n": "integer", "x": "number", "b": "boolean", "j": "json"}
-    table = 'n,x,b,j,t\n3,1.5,Yes,"[1, 2]",3\n,,,,\nx,1,no,1,a\n1,inf,no,1,b\n1,1,maybe,1,c\n1,1,no,{,d\n'
+    table = 'n,x,b,j,t\n3,1.5,Yes,"[1, 2]",3\n,,,,\nx,1,no,1,a\n1,inf,no,1,b\n1,1,maybe,1,c\n1,1,no,{,d\n1_0,1,no,1,e\n'
     kept, found = csv(tmp_path / "x.csv", table, types=types)
     assert kept == [(2, {"n": 3, "x": 1.5, "b": True, "j": [1, 2], "t": "3"}), (3, {"t": ""})]
-    assert [(line, message.split("'")[1]) for line, message in found] == [(4, "n"), (5, "x"), (6, "b"), (7, "j")]
+    assert [(line, message.split("'")[1]) for line, message in found] == [
+        (4, "n"),
+        (5, "x"),
+        (6, "b"),
+        (7, "j"),
+        (8, "n"),
+    ]
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:

@@ -219,15 +219,26 @@ def _table_chunk(path: str, header: list[str], values: list[list[Any]], numbers:
         yield api.Chunk(rows.from_dicts(named), path, numbers)
 
 
+def _integer(text: str) -> int:
+    return int(_without_underscores(text))
+
+
 def _number(text: str) -> float:
-    value = float(text)
+    value = float(_without_underscores(text))
     if value - value != 0:
         raise ValueError("not finite")
     return value
 
 
+def _without_underscores(text: str) -> str:
+    """Python reads 1_000 as a thousand; in a table it is a code."""
+    if "_" in text:
+        raise ValueError("not a number")
+    return text
+
+
 PARSERS: dict[str, Parser] = {
-    "integer": int,
+    "integer": _integer,
     "number": _number,
     "boolean": lambda text: {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
         text.lower()
