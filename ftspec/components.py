@@ -240,7 +240,6 @@ class Component:
 TextColumns = Annotated[list[Column], Meta(description="Columns to work on; every text column when empty.")]
 
 
-
 class Decorator(Protocol):
     """`@decorator` or `@decorator(rules=..., revision=...)` over a factory; see Component for the settings."""
 

@@ -55,9 +55,7 @@ def columns(item: Item, registry: Registry) -> list[str]:
     return [name for _, name in marked(item.options, registry.get(item.kind, item.name), "column")]
 
 
-def marked(
-    options: Mapping[str, Any], component: Component, mark: str
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def marked(options: Mapping[str, Any], component: Component, mark: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every string in the options, defaults included, whose annotation bears the mark: (where, text as written)."""
     schema = msgspec.json.schema(component.options)
     converted = msgspec.to_builtins(component.convert(options))

@@ -12,7 +12,21 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-PLAIN = str.maketrans({"→": "->", "✓": "+", "✗": "x", "·": "-", "…": "...", "━": "#", "─": "-", "±": "+-", "≥": ">=", "⟦": "[[", "⟧": "]]"})
+PLAIN = str.maketrans(
+    {
+        "→": "->",
+        "✓": "+",
+        "✗": "x",
+        "·": "-",
+        "…": "...",
+        "━": "#",
+        "─": "-",
+        "±": "+-",
+        "≥": ">=",
+        "⟦": "[[",
+        "⟧": "]]",
+    }
+)
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
