@@ -44,7 +44,7 @@ docs: $(VENV)/.dev ## Write the generated part of the documentation anew.
 	@echo "docs/spec.md"
 
 bench: $(VENV)/.dev ## Run the benchmarks of docs/benchmarks.md.
-	@$(BIN)/python -m benchmarks
+	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
 clean: ## Remove .venv and what tools left; state of runs (.ftspec) stays.
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
