@@ -277,7 +277,7 @@ class Provider(Protocol):
     """Where jobs live (a URL without secrets, or a word): part of the job's key."""
 
     def attach(self, home: Path) -> None:
-        """Receive a private folder on this machine (it may not exist yet). Called once, before `upload` and the rest."""
+        """Receive a private folder on this machine (it may not exist yet). Called once, before `upload` and so on."""
         ...
 
     def problems(self, request: Request) -> Iterable[Problem]:
