@@ -20,11 +20,6 @@ Key = tuple[str, int]
 Keep = Callable[[Sequence[Answer]], None]
 
 
-def repeats(generation: Generation, repeat: int) -> int:
-    """How often each prompt is really asked: once when decoding is greedy, whose repeats would only be copies."""
-    return 1 if generation.temperature == 0 else repeat
-
-
 def unique(prompts: Iterable[Prompt]) -> list[Prompt]:
     """The prompts in order, each id once."""
     return list({prompt.id: prompt for prompt in prompts}.values())
@@ -35,7 +30,7 @@ def questions(prompts: Sequence[Prompt], generation: Generation, *, repeat: int,
     return [
         Question(prompt=prompt, repeat=index, seed=question_seed(seed, prompt.id, index))
         for prompt in unique(prompts)
-        for index in range(repeats(generation, repeat))
+        for index in range(generation.repeats(repeat))
     ]
 
 

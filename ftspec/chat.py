@@ -32,6 +32,23 @@ def to_json(value: Any) -> str:
     return encode(value).decode()
 
 
+def calls_text(calls: Sequence[Mapping[str, Any]]) -> str:
+    """Tool calls as JSON text that can be compared: names and decoded arguments, keys sorted, ids left out."""
+    return msgspec.json.encode([_canonical_call(call) for call in calls], order="sorted").decode()
+
+
+def _canonical_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's name and arguments: its id is the model's own choice, and arguments may be an object or its text."""
+    inner = call.get("function", call)
+    arguments = inner.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = msgspec.json.decode(arguments)
+        except msgspec.DecodeError:
+            return {"name": inner.get("name"), "arguments": arguments}
+    return {"name": inner.get("name"), "arguments": arguments}
+
+
 @cache
 def messages_type() -> pa.DataType:
     """list<struct<role, content, parts, name, tool_calls, tool_call_id: string, weight: double, extra: string>>"""

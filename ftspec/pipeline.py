@@ -279,13 +279,13 @@ class Preparation:
 
     def _size(self, files: dict[Purpose, tuple[DataFile, Written]]) -> Size:
         training = files["training"][1]
-        repeats = self.spec.eval.repeat if self.spec.eval else 0
+        asked = self.spec.eval
         return Size(
             rows=training.rows,
             validation_rows=files["validation"][1].rows if "validation" in files else 0,
             tokens=training.tokens,
             trained_tokens=training.trained_tokens,
-            prompts=2 * repeats * len(self.prompts),
+            prompts=2 * asked.generation.repeats(asked.repeat) * len(self.prompts) if asked else 0,
         )
 
     def _shown(self, stream: Iterator[pa.RecordBatch], phase: str) -> Iterator[pa.RecordBatch]:

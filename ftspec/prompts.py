@@ -46,22 +46,10 @@ def prompt_of(example: Example, row: dict[str, Any]) -> Prompt:
 def _expected(answer: Message) -> str | None:
     """The answer's text, or its tool calls as JSON with sorted keys and decoded arguments, or its parts as JSON."""
     if answer.tool_calls:
-        return msgspec.json.encode([_canonical_call(call) for call in answer.tool_calls], order="sorted").decode()
+        return rows.calls_text(answer.tool_calls)
     if answer.content is None or isinstance(answer.content, str):
         return answer.content
     return msgspec.json.encode(answer.content, order="sorted").decode()
-
-
-def _canonical_call(call: dict[str, Any]) -> dict[str, Any]:
-    """A call's name and arguments: its id is the model's own choice, and arguments may be an object or its text."""
-    inner = call.get("function", call)
-    arguments = inner.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            arguments = msgspec.json.decode(arguments)
-        except msgspec.DecodeError:
-            return {"name": inner.get("name"), "arguments": arguments}
-    return {"name": inner.get("name"), "arguments": arguments}
 
 
 def write_prompts(folder: Path, prompts: Iterable[Prompt]) -> None:

@@ -220,6 +220,10 @@ class Generation(Record):
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
 
+    def repeats(self, wanted: int) -> int:
+        """How often a prompt is really asked: once when decoding is greedy, whose repeats would only be copies."""
+        return 1 if self.temperature == 0 else wanted
+
 
 class Question(Record):
     """One prompt to be answered once: `repeat` counts from 0, `seed` differs per prompt and repeat."""

@@ -19,7 +19,7 @@ import msgspec
 
 from ftspec import chat
 from ftspec.arrays import binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
-from ftspec.chat import children, decode, interleave, messages_type, parents, to_json, with_children
+from ftspec.chat import calls_text, children, decode, interleave, messages_type, parents, to_json, with_children
 from ftspec.provider import Example, Message
 from ftspec.texts import as_text, fingerprints, is_empty, lengths, map_nested, map_text
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     MESSAGES: pa.DataType
 
 __all__ = [
-    "HIDDEN", "MESSAGES", "ROW", "SIDE", "as_text", "binaries", "booleans", "cell", "children", "column", "conform",
+    "HIDDEN", "MESSAGES", "ROW", "SIDE", "as_text", "binaries", "booleans", "calls_text", "cell", "children", "column",
+    "conform",
     "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave",
     "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "mention", "messages_type", "pair",
     "parents", "repeated", "scalar", "strings", "to_dicts", "to_json", "values", "visible", "with_children",

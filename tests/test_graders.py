@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ftspec import rows
 from ftspec.builtin.graders import COMPONENTS
 from ftspec.errors import FtspecError
 from ftspec.provider import Answer, Prompt
@@ -155,8 +156,8 @@ def test_json_match_reads_tool_calls_and_their_arguments() -> None:
             {"id": name, "type": "function", "function": {"name": "weather", "arguments": json.dumps({"city": city})}}
         ]
 
-    fields = ["0.function.name", "0.function.arguments.city"]
-    expected = json.dumps(calls("call_1", "Bern"))
+    fields = ["0.name", "0.arguments.city"]
+    expected = rows.calls_text(calls("call_1", "Bern"))
     assert graded("json_match", "", expected, calls=calls("other", "Bern"), fields=fields).passed
     assert not graded("json_match", "", expected, calls=calls("other", "Basel"), fields=fields).passed
 

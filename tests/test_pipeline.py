@@ -28,7 +28,7 @@ from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.findings import waived
 from ftspec.pipeline import DataResult
 from ftspec.progress import Quiet
-from ftspec.provider import ModelRef, Prompt, Request, Written
+from ftspec.provider import Generation, ModelRef, Prompt, Request, Written
 from ftspec.registry import Found, Registry
 from ftspec.segments import Segment, Stage
 from ftspec.spec import Eval, Item, Spec, Split, Waiver
@@ -193,6 +193,7 @@ print(before, "pandas" in sys.modules)
 # ---- the split
 
 SPLIT = Split(validation=0.2, test=0.3, seed=4)
+WARM = Generation(temperature=0.5)
 
 
 def sides(folder: Path, **parts: Any) -> dict[str, str]:
@@ -268,9 +269,16 @@ def test_a_named_source_is_held_out_whole(tmp_path: Path) -> None:
     assert "held" not in questions(tmp_path / "out") + questions(tmp_path / "out", "validation.jsonl")
 
 
+def test_greedy_prompts_are_counted_once(tmp_path: Path) -> None:
+    write(tmp_path, numbered(30))
+    result = prepare(spec_of(tmp_path, split=SPLIT, eval=Eval(prompts=("test",), graders=(), repeat=3)))
+    assert result.size.prompts == 2 * result.prompts
+
+
 def test_held_out_rows_are_in_no_file(tmp_path: Path) -> None:
     write(tmp_path, numbered(100))
-    result = prepare(spec_of(tmp_path, split=SPLIT, eval=Eval(prompts=("test",), graders=(), repeat=3)))
+    asking = Eval(prompts=("test",), graders=(), repeat=3, generation=WARM)
+    result = prepare(spec_of(tmp_path, split=SPLIT, eval=asking))
     train, validation = questions(tmp_path / "out"), questions(tmp_path / "out", "validation.jsonl")
     asked = [prompt.messages[0].content for prompt in pipeline.load_prompts(tmp_path / "out")]
     assert not set(asked) & {*train, *validation}

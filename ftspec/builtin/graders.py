@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from ftspec import api
+from ftspec import api, rows
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1)]
@@ -24,8 +24,8 @@ NOT_IN_RE2 = re.compile(r"(?:^|[^\\])(?:\\\\)*(\(\?<?[=!]|\(\?P=\w+\)|\(\?\(|\(\
 
 
 def said(answer: api.Answer) -> str:
-    """The text of an answer, or its tool calls as JSON text where it made some."""
-    return msgspec.json.encode(answer.tool_calls).decode() if answer.tool_calls else answer.text
+    """The text of an answer; where it made tool calls, those, written as `Prompt.expected` writes them."""
+    return rows.calls_text(answer.tool_calls) if answer.tool_calls else answer.text
 
 
 def short(value: object, limit: int = 60) -> str:
