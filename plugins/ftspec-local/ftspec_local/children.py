@@ -18,5 +18,6 @@ def environment() -> dict[str, str]:
     takes twice the CPU seconds and three times as long; letting them sleep costs next to nothing on an idle one.
     """
     # Models are folders by the time a child is started, so nothing may be looked up on a hub.
-    defaults = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}
+    # One GPU, since the trainer would otherwise spread over all it sees, in a way that TRL refuses.
+    defaults = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": "0"}
     return {**defaults, **os.environ, "HF_HUB_OFFLINE": "1"}

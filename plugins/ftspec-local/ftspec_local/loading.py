@@ -26,7 +26,7 @@ class Where(NamedTuple):
 def load(where: Where, machine: Resolved) -> Any:
     """The model on its device. An adapter is merged: it is faster, and it is exactly what an export would hold."""
     dtype: torch.dtype = prepare(machine)
-    model = AutoModelForCausalLM.from_pretrained(where.folder, dtype=dtype, attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_pretrained(where.folder, dtype=dtype)
     if where.adapter:
         from peft import PeftModel
 

@@ -13,6 +13,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ftspec_local import children
 
@@ -21,11 +22,12 @@ SAMPLES = 64
 
 
 class ModelError(ValueError):
-    """The base model cannot be had; `hint` is the line to type."""
+    """The base model cannot be had; `hint` is the line to type. A warning says that it may not be had."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", severity: Literal["error", "warning"] = "error") -> None:
         super().__init__(message)
         self.hint = hint
+        self.severity = severity
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,17 @@ def problem(name: str, revision: str | None = None) -> ModelError | None:
     """What is known, offline, to be wrong with a name."""
     if on_disk(name, revision) or (name in ALIASES and _wheel_file(ALIASES[name])):
         return None
-    if name in ALIASES and _offline():
-        return ModelError(f"the model '{name}' is not installed", ALIASES[name].install)
+    if name in ALIASES:
+        if _offline():
+            return ModelError(f"the model '{name}' is not installed", ALIASES[name].install)
+        return ModelError(
+            f"the model '{name}' is not installed, so it will be fetched from the Hugging Face hub",
+            f"without a network: {ALIASES[name].install}",
+            severity="warning",
+        )
     if Path(name).is_absolute():
         return ModelError(f"{name} is not a model folder: it has no config.json")
-    if name not in ALIASES and (name.count("/") != 1 or _offline()):
+    if name.count("/") != 1 or _offline():
         return ModelError(
             f"no model named '{name}' on this machine",
             f"use {', '.join(ALIASES)}, a folder, or a Hugging Face id such as org/name"
@@ -90,7 +98,8 @@ def ensure(name: str, revision: str | None = None) -> Path:
     found = on_disk(name, revision)
     if found:
         return found
-    if fault := problem(name, revision):
+    fault = problem(name, revision)
+    if fault and fault.severity == "error":
         raise fault
     wheel = _wheel_file(ALIASES[name]) if name in ALIASES else None
     if wheel:

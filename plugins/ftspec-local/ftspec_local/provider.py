@@ -33,7 +33,7 @@ PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "s
 INSTALL = "pip install ftspec-local"
 MOST_FINDINGS = 100
 RESTARTS = 3  # by one runner; a job whose worker dies again and again is better looked at
-FLOPS = 6e10  # of one core in fp32, measured on a server's CPU; only an estimate of time is made of it
+FLOPS = 7e10  # of one core in fp32, measured on a server's CPU; only an estimate of time is made of it
 STARTUP_SECONDS = 12.0
 
 
@@ -73,7 +73,7 @@ class LocalProvider:
                 message=f"the local provider lacks {', '.join(missing)}", hint=INSTALL, path=("provider",)
             )
         if fault := models.problem(request.model.id, request.model.revision):
-            yield api.Problem(message=str(fault), hint=fault.hint, path=("model",))
+            yield api.Problem(message=str(fault), hint=fault.hint, path=("model",), severity=fault.severity)
         elif folder := models.on_disk(request.model.id, request.model.revision):
             yield from _layer_problems(request, json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
@@ -83,16 +83,17 @@ class LocalProvider:
 
     def estimate(self, request: api.Request, size: api.Size) -> api.Estimate:
         """Steps, exactly; seconds, roughly, from the model's size and this machine's cores."""
-        steps = _hyperparameters(request).total_steps(size.rows)
+        hyperparameters = _hyperparameters(request)
+        steps = hyperparameters.total_steps(size.rows)
         parameters = _parameter_count(request.model)
-        if parameters is None or size.tokens is None or self.settings.device not in {"auto", "cpu"}:
+        if not (parameters and size.tokens and size.rows) or self.settings.device not in {"auto", "cpu"}:
             return api.Estimate(steps=steps, cost=0.0, basis="runs on this machine")
-        share = min(1.0, steps / max(1, _hyperparameters(request).total_steps(size.rows)))
-        work = 4 * parameters * size.tokens * _hyperparameters(request).epochs * share
+        seen = steps * hyperparameters.batch_size * hyperparameters.gradient_accumulation
+        tokens = size.tokens / size.rows * min(seen, size.rows * hyperparameters.epochs)
+        work = tokens * parameters * _passes(request)
         seconds = STARTUP_SECONDS + work / (FLOPS * (self.settings.threads or device.cores()))
-        return api.Estimate(
-            seconds=round(seconds), steps=steps, cost=0.0, basis=f"{parameters / 1e6:.0f}M parameters on this CPU"
-        )
+        basis = f"{parameters / 1e6:.0f}M parameters on this machine's CPU, if it is idle"
+        return api.Estimate(seconds=round(seconds), steps=steps, cost=0.0, basis=basis)
 
     # --- data ---------------------------------------------------------------------------------------------------------
 
@@ -352,6 +353,17 @@ def _parameter_count(model: api.ModelRef) -> int | None:
     folder = models.on_disk(model.id, model.revision)
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0
     return size // 2 or None
+
+
+def _passes(request: api.Request) -> float:
+    """Operations per parameter and token: 2 forward, 2 back through the layers above the lowest adapter, 2 more where
+    every weight is trained."""
+    lora, folder = _hyperparameters(request).adapters, models.on_disk(request.model.id, request.model.revision)
+    if lora is None:
+        return 6.0
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+    layers = config.get("num_hidden_layers") or 1
+    return 2.0 + 2.0 * min(1.0, (lora.layers or layers) / layers)
 
 
 def _event(event: dict[str, Any]) -> api.TrainingEvent:

@@ -193,8 +193,8 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
 
 
 def load_model(folder: Path, dtype: torch.dtype) -> Any:
-    """The model for training or answering, without its cache's surprises."""
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa", low_cpu_mem_usage=True)
+    """The base model in this precision."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
 
 
 def lora_config(lora: Lora | None, model: Any) -> LoraConfig | None:
