@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -210,6 +212,25 @@ def test_detached_is_exit_code_5_and_run_again_follows(spec: Path, capsys: pytes
     assert "running:" in err
     assert "detached" in run(capsys, "status", spec.name)[1]
     assert run(capsys, "run", spec.name)[0] == 0
+
+
+def test_an_interrupt_leaves_the_job_running_and_says_so(spec: Path) -> None:
+    spec.write_text(spec.read_text().replace("simulated: {}", "simulated: {seconds_per_step: 0.5}"))
+    command = [sys.executable, "-m", "ftspec", "run", spec.name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        said = ""
+        while "submitting" not in said and (line := running.stderr.readline()):
+            said += line
+        time.sleep(1)
+        running.send_signal(signal.SIGINT)
+        said += running.stderr.read()
+    assert running.returncode == 130
+    assert "goes on; run again to follow it" in said
+    assert "Traceback" not in said
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "submitted job" not in done.stderr
 
 
 def test_data_show_is_the_waterfall(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,17 +88,18 @@ class Drawing:
         with self._lock:
             if not self._name:
                 return
+            name, self._name = self._name, ""
             self._clear()
             sign, word = ("✗", "stopped after ") if stopped else ("✓", "")
             parts = [self._amount(), word + terminal.duration(time.monotonic() - self._started), self._detail]
             sign = terminal.style(sign, "red" if stopped else "green", err=True)
-            self._write(f"{sign} {self._name}: {', '.join(filter(None, parts))}\n")
-            self._name = ""
+            self._write(f"{sign} {name}: {', '.join(filter(None, parts))}\n")
 
     def _amount(self) -> str:
         if not self._done:
             return ""
-        return f"{terminal.number(self._done)} {self._unit}".strip()
+        unit = self._unit.removesuffix("s") if self._done == 1 else self._unit
+        return f"{terminal.number(self._done)} {unit}".strip()
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK):

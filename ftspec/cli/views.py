@@ -132,7 +132,8 @@ def _evaluation(found: Evaluation) -> Iterator[str]:
     yield _fact("accuracy", f"{percent(base.accuracy)} → {better}{_within(tuned.interval)}")
     yield _fact("gain", f"{found.gain * 100:+.1f} points{_within(found.gain_interval)}")
     yield _fact("consistency", f"{_consistency(base)} → {_consistency(tuned)}")
-    yield _fact("tuned model", tuned.quadrant)
+    if tuned.quadrant != "not measured":
+        yield _fact("tuned model", tuned.quadrant)
     yield _fact("prompts", f"{tuned.prompts:,}{repeats}" + _errors(base, tuned))
 
 
