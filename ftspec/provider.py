@@ -85,11 +85,11 @@ class Written(Record):
 
 
 class Request(Record):
-    """Everything that decides what a tuning job makes; its canonical form is part of the job's key.
+    """Everything that decides what a tuning job makes, and so what its key is made of.
 
-    `hyperparameters` and `method_options` hold what the spec says, validated, with the provider's defaults filled in.
-    `model_fingerprint` is what `Provider.fingerprint` said. `training` and `validation` are None until uploaded, and
-    their ids are not part of the key: the sha256 is.
+    `hyperparameters` and `method_options` hold what the spec says, validated, with the provider's defaults filled in;
+    the key holds them without defaults (see ftspec.plan). `model_fingerprint` is what `Provider.fingerprint` said.
+    `training` and `validation` are None until uploaded, and their ids are not part of the key: the sha256 is.
     """
 
     model: ModelRef
@@ -274,11 +274,17 @@ class Method(msgspec.Struct, frozen=True):
 class Provider(Protocol):
     """A tuner. The options under its name in the spec are its `__init__`'s keyword-only parameters."""
 
-    submission: ClassVar[Literal["idempotent", "findable", "blind"]]
-    """idempotent: the same key twice makes one job. findable: a job can be found by its key. blind: neither."""
     methods: ClassVar[Mapping[str, Method]]
+    """By name. A fact of the class, because the schema of a spec is composed of it before there is an instance."""
     endpoint: str
     """Where jobs live (a URL without secrets, or a word): part of the job's key."""
+
+    @property
+    def submission(self) -> Literal["idempotent", "findable", "blind"]:
+        """idempotent: the same key twice makes one job. findable: a job can be found by its key. blind: neither.
+
+        A class attribute where it is always the same; a property where it depends on options, such as the address."""
+        ...
 
     def attach(self, home: Path) -> None:
         """Receive a private folder on this machine (it may not exist yet). Called once, before `upload` and so on."""

@@ -76,7 +76,6 @@ class Simulated:
         idle: seconds of silence after which the process leaves; what it knows stays.
     """
 
-    submission: ClassVar[Literal["idempotent", "findable", "blind"]] = "idempotent"
     methods: ClassVar[Mapping[str, api.Method]] = {"sft": api.Method(Hyperparameters, SftOptions)}
 
     def __init__(
@@ -101,8 +100,7 @@ class Simulated:
         timeout: Annotated[Seconds, Meta(description="Seconds to wait for an answer.")] = 30.0,
         idle: Annotated[Seconds, Meta(description="Seconds of silence after which its process leaves.")] = 60.0,
     ) -> None:
-        # A class-level fact of other providers, an option here: tests need all three kinds.
-        vars(self)["submission"] = submission
+        self.submission = submission
         self.behaviour: dict[str, Any] = {
             "outcome": outcome,
             "fail_at_step": fail_at_step,
