@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec.errors import Finding, PluginError
-from ftspec.provider import Answer, Prompt
+from ftspec.provider import Answer, Method, Prompt
 from ftspec.records import Evaluation, Grade, Verdict
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class Component:
         kind: where in the spec it may stand.
         factory: a function, or for a provider a class, whose keyword-only parameters are the options.
         level: of a cleaner: batch, text, row or global.
+        name: what a spec calls it; the factory's own name, without a trailing underscore, when not given.
         rules: cross-field rules over the options.
         revision: raised by the author when results change though the code of this module does not.
         dependencies: distributions whose version changes results, or that must be installed (`name` or `name>=1`).
@@ -184,6 +185,12 @@ class Component:
         return msgspec.defstruct(
             f"{self.kind}_{self.name}", fields, kw_only=True, forbid_unknown_fields=True, module=self.factory.__module__
         )
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """Of a provider: what it takes per training method."""
+        methods: Mapping[str, Method] = getattr(self.factory, "methods", {})
+        return methods
 
     @property
     def needs_options(self) -> bool:

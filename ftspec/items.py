@@ -29,8 +29,7 @@ def provider_of(spec: Spec, registry: Registry) -> Provider:
 
 def request_of(spec: Spec, registry: Registry) -> Request:
     """The spec's request, defaults filled in, before any data is known."""
-    provider: type[Provider] = registry.get("provider", spec.provider.name).factory  # type: ignore[assignment]
-    method = provider.methods[spec.method]
+    method = registry.get("provider", spec.provider.name).methods[spec.method]
     return Request(
         model=spec.model,
         method=spec.method,

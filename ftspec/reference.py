@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ftspec.components import KINDS, PATH_MARK, Kind
-from ftspec.provider import Method
 from ftspec.registry import Loaded, Registry
 from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, TITLES, Schema
 
@@ -61,7 +60,7 @@ def component_text(loaded: Loaded) -> str:
     parts = [f"{component.name} ({TITLES[component.kind]}, {loaded.distribution} {loaded.version})"]
     parts += ["", *(f"  {line}".rstrip() for line in component.description.splitlines()), ""]
     parts += _columns(options_table(loaded), "no options")
-    for name, method in _methods(loaded).items():
+    for name, method in component.methods.items():
         parts += ["", f"method {name}", "", *_columns(struct_rows(method.options), "no options of its own")]
         parts += ["", f"hyperparameters of {name}", "", *_columns(struct_rows(method.hyperparameters), "none")]
     return "\n".join(parts)
@@ -72,7 +71,7 @@ def _component(loaded: Loaded) -> str:
     parts = [f"\n### {component.name}\n", f"From {loaded.distribution}. {component.description}\n"]
     rows = options_table(loaded)
     parts.append(_table(rows) if rows else "No options.")
-    for name, method in _methods(loaded).items():
+    for name, method in component.methods.items():
         options = struct_rows(method.options)
         parts.append(f"\n#### {component.name}: method {name}\n")
         parts += ["Options:\n", _table(options)] if options else []
@@ -81,11 +80,6 @@ def _component(loaded: Loaded) -> str:
             _table(struct_rows(method.hyperparameters)),
         ]
     return "\n".join(parts)
-
-
-def _methods(loaded: Loaded) -> Mapping[str, Method]:
-    methods: Mapping[str, Method] = getattr(loaded.component.factory, "methods", {})
-    return methods
 
 
 def _places(kind: Kind) -> str:

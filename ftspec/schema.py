@@ -37,7 +37,10 @@ def compose(registry: Registry) -> Schema:
         for name, loaded in sorted(registry.components[kind].items()):
             definitions[f"{kind}.{name}"] = fragments.component(name, loaded.component)
     definitions["prompt"] = _prompt(definitions["source"])
-    selectors = [_selector(name, methods, fragments, definitions) for name, methods in _methods(registry)]
+    selectors = [
+        _selector(name, loaded.component.methods, fragments, definitions)
+        for name, loaded in sorted(registry.components["provider"].items())
+    ]
     return {
         "$schema": DIALECT,
         "$id": f"{URN}:spec",
@@ -216,11 +219,6 @@ def _prompt(source: Schema) -> Schema:
     return {**source, "title": "prompts", "then": then}
 
 
-def _methods(registry: Registry) -> Iterator[tuple[str, Mapping[str, Method]]]:
-    for name, loaded in sorted(registry.components["provider"].items()):
-        yield name, getattr(loaded.component.factory, "methods", {})
-
-
 def _selector(provider: str, methods: Mapping[str, Method], fragments: _Fragments, definitions: Schema) -> Schema:
     """What `method` and `hyperparameters` hold with this provider.
 
@@ -277,8 +275,9 @@ class _Fragments:
 
     def __init__(self, registry: Registry) -> None:
         structs = [loaded.component.options for loaded in registry.all()]
-        for _, methods in _methods(registry):
-            structs += [struct for method in methods.values() for struct in (method.hyperparameters, method.options)]
+        for loaded in registry.all():
+            for method in loaded.component.methods.values():
+                structs += [method.hyperparameters, method.options]
         self.structs = list(dict.fromkeys(structs))
         schemas, self.definitions = msgspec.json.schema_components(self.structs)
         self.schemas = dict(zip(self.structs, schemas, strict=True))

@@ -128,8 +128,7 @@ class Translator:
     def _bare_method(self, name: str, path: SpecPath) -> Problem:
         """A method that the provider does not have, or one that needs options."""
         provider = self._provider()
-        factory: Any = self.registry.components["provider"][provider].component.factory
-        methods = factory.methods
+        methods = self.registry.components["provider"][provider].component.methods
         if name not in methods:
             message = f"provider '{provider}' has no method {self._found(name, path, bare=True)}"
             return Problem(message=message, hint=_suggest(name, [*methods]), path=path)
