@@ -1,4 +1,7 @@
-"""What plugin authors import, and nothing else: `from ftspec import api`. The list is tested; it only grows."""
+"""What plugin authors import: `from ftspec import api`. The list is tested; it only grows.
+
+Beside it there are `ftspec.rows`, for steps that work on Arrow batches, and in tests `ftspec.testing`.
+"""
 
 from __future__ import annotations
 

@@ -107,7 +107,9 @@ class StoreError(FtspecError):
 
 
 class GateFailed(FtspecError):
-    """The run is complete and reported; at least one gate said no."""
+    """The run is complete and reported; at least one gate said no.
+
+    The verdicts are in `runner.Outcome`, which is no error: of this only the command line's exit code is used."""
 
     exit_code = 4
 

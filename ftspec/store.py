@@ -3,11 +3,13 @@
 Layout, the same everywhere::
 
     runs/<id>/events/<number>   decisions, immutable and numbered        (ftspec.journal)
-    steps/<digest>              what a step made                         (ftspec.runner)
-    jobs/<key>/…                claims, outcomes and results of jobs     (ftspec.claims)
+    runs/<id>/report/…          a bucket's copy of the report            (ftspec.reporting)
+    steps/<digest>              what a step made                         (ftspec.stages)
+    attempts/<key>/<number>     how often a job was wanted anew          (ftspec.stages)
+    jobs/<key>/…                claims and outcomes, and the end of jobs (ftspec.claims, ftspec.tuning)
     uploads/<endpoint>/…        files that a provider has                (ftspec.claims)
     blobs/<sha256>              content, by its hash
-    segments/<name>/…           metrics and answers, batched             (ftspec.journal)
+    segments/<name>/…           training events and answers, in batches  (ftspec.journal)
 
 Everything goes through obstore, so that a folder, S3, GCS and Azure share one code path. Two things obstore's local
 store does not do are added here: it publishes an object before it is on the disk (so here an object is staged under
