@@ -13,11 +13,10 @@ from ftspec import rows
 from ftspec.components import Chunk, Source
 from ftspec.errors import Finding, PluginError
 from ftspec.findings import Findings
-from ftspec.items import build
+from ftspec.items import build, culprit, guarded
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
 from ftspec.registry import Registry
-from ftspec.segments import culprit, guarded
 from ftspec.spec import Item, Split
 from ftspec.split import side_of_source
 

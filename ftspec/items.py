@@ -1,14 +1,16 @@
-"""From an Item of the spec to the thing it names: paths made absolute, secrets filled in, the factory called."""
+"""From an Item of the spec to the thing it names: paths absolute, secrets filled in, factory called, faults named."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ftspec.components import PATH_MARK, Component
+from ftspec.errors import FtspecError, PluginError
 from ftspec.provider import Provider, Request
 from ftspec.references import resolve
 from ftspec.registry import Registry
@@ -19,6 +21,26 @@ def build(item: Item, registry: Registry, folder: Path) -> Any:
     """Call the item's factory with its options, ready for use."""
     component = registry.get(item.kind, item.name)
     return component.build(resolve(absolute(item.options, component, folder)))
+
+
+@contextmanager
+def guarded(item: Item, registry: Registry) -> Iterator[None]:
+    """Turn an exception of a component's own into a PluginError that names it; ftspec's own pass."""
+    try:
+        yield
+    except FtspecError:
+        raise
+    except Exception as error:
+        authors = registry.components[item.kind][item.name].distribution
+        raise PluginError(
+            f"{culprit(item, registry)} failed: {type(error).__name__}: {error}",
+            f"report it to the authors of {authors}",
+        ) from error
+
+
+def culprit(item: Item, registry: Registry) -> str:
+    """How an error names a component: kind, name, and the distribution that it came with."""
+    return f"{item.kind} '{item.name}' of {registry.components[item.kind][item.name].origin}"
 
 
 def provider_of(spec: Spec, registry: Registry) -> Provider:

@@ -1,7 +1,7 @@
 """What each step did to which row: counts for people, an entry for every dropped row, a few samples.
 
 `ledger.arrow` holds one entry per dropped row, by row number: row, step, reason, and the row because of which it went
-(itself, but for duplicates). Samples never hold what a step with `private` removed: see `segments.Stage`.
+(itself, but for duplicates). Samples never hold what a step with `private` removed: see `cleaning.Stage`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec import origins, rows
+from ftspec.cleaning import SAMPLES, Done, Stage, samples
 from ftspec.origins import Origins
 from ftspec.records import Record, StepCount
-from ftspec.segments import SAMPLES, Done, Stage, samples
 from ftspec.spool import read_rows
 
 if TYPE_CHECKING:

@@ -20,11 +20,12 @@ import msgspec
 from msgspec.structs import replace
 
 from ftspec import rows
+from ftspec.cleaning import SAMPLES, Stage, keep
 from ftspec.components import Engine
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
-from ftspec.items import build, columns
+from ftspec.items import build, columns, guarded
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
 from ftspec.progress import Progress
@@ -32,7 +33,7 @@ from ftspec.prompts import load_prompts, write_prompts
 from ftspec.provider import DataFile, Prompt, Provider, Request, Size, Written
 from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
-from ftspec.segments import SAMPLES, Outcome, Segment, Stage, guarded, keep
+from ftspec.segments import Outcome, Segment
 from ftspec.spec import Item, Spec, Split
 from ftspec.spool import RowsFile, Spool, read_rows
 

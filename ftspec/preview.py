@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ftspec import rows
+from ftspec.cleaning import Stage, keep
 from ftspec.errors import FtspecError
 from ftspec.findings import Findings
 from ftspec.intake import Intake
@@ -14,7 +15,7 @@ from ftspec.origins import Origins
 from ftspec.provider import Example
 from ftspec.records import Record
 from ftspec.registry import Registry
-from ftspec.segments import Segment, Stage, keep
+from ftspec.segments import Segment
 from ftspec.spec import Item, Spec
 
 if TYPE_CHECKING:

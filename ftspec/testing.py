@@ -37,6 +37,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from ftspec.cleaning import Stage, run_step, runner
 from ftspec.components import Component
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
@@ -61,7 +62,6 @@ from ftspec.provider import (
 )
 from ftspec.records import Grade
 from ftspec.registry import Loaded, Registry
-from ftspec.segments import Stage, run_step, runner
 from ftspec.spec import Item
 from ftspec.store import Store
 from ftspec.tuning import Follow, history, tune

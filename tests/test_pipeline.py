@@ -24,13 +24,14 @@ from hypothesis import strategies as st
 
 from ftspec import api, pipeline, preview, registry, rows
 from ftspec.builtin import files
+from ftspec.cleaning import Stage
 from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.findings import waived
 from ftspec.pipeline import DataResult
 from ftspec.progress import Quiet
 from ftspec.provider import Generation, ModelRef, Prompt, Request, Written
 from ftspec.registry import Found, Registry
-from ftspec.segments import Segment, Stage
+from ftspec.segments import Segment
 from ftspec.spec import Eval, Item, Spec, Split, Waiver
 
 REQUEST = Request(model=ModelRef(id="base"))
