@@ -50,14 +50,17 @@ SIDE_OF: dict[Purpose, str] = {"training": "train", "validation": "validation"}
 
 
 class DataResult(Record):
-    """What `prepare` made. `sides` counts rows per side, and under "prompt" the evaluation's prompts."""
+    """What `prepare` made. `sides` counts rows per side, and under "prompt" the evaluation's prompts.
+
+    `findings` is bounded, `findings_total` is how many there were.
+    """
 
     counts: tuple[StepCount, ...]
     size: Size
     files: tuple[DataFile, ...]
     sides: dict[str, int]
     findings: tuple[Finding, ...] = ()
-    prompts: int = 0
+    findings_total: int = 0
 
 
 def prepare(
@@ -101,7 +104,7 @@ class Preparation:
         """All passes over the sources' rows, into the file of finished rows."""
         opened = self.intake.open(self.spec.sources)
         stages, form = self._open_stages(self.spec.cleaning)
-        stream = self._shown(self.intake.batches(opened, self.spec.split), "reading rows")
+        stream = self._counted(self.intake.batches(opened, self.spec.split), "reading rows")
         *passes, last = self._segments(stages, form)
         for segment in passes:
             stream = self._pass(segment, stream)
@@ -117,7 +120,7 @@ class Preparation:
             local = tuple(item for item in self.spec.cleaning if self._is_local(item))
             stages, form = self._open_stages(local, "prompts: ")
             segment = self._last(tuple(stages), form, ("prompt",))
-            self._finish_rows(segment, self._shown(self.intake.batches(opened, Split()), "reading prompts"))
+            self._finish_rows(segment, self._counted(self.intake.batches(opened, Split()), "reading prompts"))
         self.rows_file.close()
 
     def judge(self) -> None:
@@ -155,7 +158,7 @@ class Preparation:
             files=tuple(file for file, _ in files.values()),
             sides={**self.sides, "prompt": len(self.prompts)},
             findings=self.findings.bounded(),
-            prompts=len(self.prompts),
+            findings_total=self.findings.totals["warning"],
         )
         movable = replace(result, files=tuple(replace(file, path=Path(file.path).name) for file in result.files))
         (self.out / f"{RESULT}.part").write_bytes(msgspec.json.encode(movable))
@@ -170,7 +173,7 @@ class Preparation:
         private = [at for at, item in enumerate(cleaning) if self.registry.get(item.kind, item.name).private]
         last = max(private, default=-1)
         stages = [
-            Stage(item=item, index=self.ledger.step(f"{prefix}{item.id or item.name}"), shown=_shown(at, last))
+            Stage(item=item, index=self.ledger.step(f"{prefix}{item.id or item.name}"), shown=_texts_shown(at, last))
             for at, item in enumerate(cleaning)
         ]
         form = self.spec.format
@@ -216,7 +219,7 @@ class Preparation:
                 self.ledger.saw(segment.keys.index, outcome.batch, outcome.key_seconds)
         dropped = reduce_keys(segment, keys, numbers)
         self.ledger.drop(segment.keys.index, dropped, segment.key_step.reason)
-        return self._shown(self._kept(segment, spool, dropped), f"after {segment.keys.item.name}")
+        return self._counted(self._kept(segment, spool, dropped), f"after {segment.keys.item.name}")
 
     def _kept(self, segment: Segment, spool: Spool, dropped: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The spooled rows without the dropped ones; both are in order, so each batch looks at its part only."""
@@ -289,7 +292,7 @@ class Preparation:
             prompts=2 * asked.generation.repeats(asked.repeat) * len(self.prompts) if asked else 0,
         )
 
-    def _shown(self, stream: Iterator[pa.RecordBatch], phase: str) -> Iterator[pa.RecordBatch]:
+    def _counted(self, stream: Iterator[pa.RecordBatch], phase: str) -> Iterator[pa.RecordBatch]:
         """The same batches, and the user is told how many rows went by, and how fast."""
         self.progress.phase(phase, unit="rows")
         started, count = time.monotonic(), 0
@@ -300,7 +303,7 @@ class Preparation:
             self.progress.advance(count, detail=f"{rate:,.0f} rows/s")
 
 
-def _shown(at: int, last_private: int) -> Literal["both", "after", "none"]:
+def _texts_shown(at: int, last_private: int) -> Literal["both", "after", "none"]:
     return "both" if at > last_private else "after" if at == last_private else "none"
 
 

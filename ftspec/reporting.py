@@ -51,7 +51,7 @@ def collect(
         size=result.size,
         checks=tuple(item.id or item.name for item in spec.checks),
         findings=result.findings,
-        findings_total=len(result.findings),
+        findings_total=result.findings_total,
         provider=spec.provider.name,
         model=request.model,
         tuned=model,

@@ -265,7 +265,7 @@ def test_a_named_source_is_held_out_whole(tmp_path: Path) -> None:
     )
     evaluation = Eval(prompts=("test",), graders=())
     result = prepare(spec_of(tmp_path, sources=sources, split=Split(test="held", validation=0.3), eval=evaluation))
-    assert result.sides["test"] == result.prompts == 1
+    assert result.sides["test"] == result.sides["prompt"] == 1
     assert result.sides["train"] + result.sides["validation"] == 20
     assert "held" not in questions(tmp_path / "out") + questions(tmp_path / "out", "validation.jsonl")
 
@@ -273,7 +273,7 @@ def test_a_named_source_is_held_out_whole(tmp_path: Path) -> None:
 def test_greedy_prompts_are_counted_once(tmp_path: Path) -> None:
     write(tmp_path, numbered(30))
     result = prepare(spec_of(tmp_path, split=SPLIT, eval=Eval(prompts=("test",), graders=(), repeat=3)))
-    assert result.size.prompts == 2 * result.prompts
+    assert result.size.prompts == 2 * result.sides["prompt"]
 
 
 def test_held_out_rows_are_in_no_file(tmp_path: Path) -> None:
@@ -375,6 +375,16 @@ def test_a_fault_in_every_row_does_not_hide_the_others(tmp_path: Path) -> None:
     assert len(messages) < 10
     assert "column 'label' is missing or null (in 995 more rows)" in messages
     assert "column 'text' is missing or null" in messages
+
+
+def test_findings_that_are_not_listed_are_counted(tmp_path: Path) -> None:
+    write(tmp_path, numbered(3))
+    with (tmp_path / "data.jsonl").open("a") as file:
+        file.writelines(["no row\n"] * 30)
+    sources = (item("source", {"jsonl": {"path": "data.jsonl"}}, ("sources", 0), on_error="skip"),)
+    result = prepare(spec_of(tmp_path, sources=sources))
+    assert len(result.findings) < 10
+    assert result.findings_total == 30
 
 
 def test_a_column_that_no_row_has_is_a_typing_error(tmp_path: Path) -> None:
