@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ftspec.figures import percent
 from ftspec.records import Score
 from ftspec.report import ReportData, clean, text, words
 from ftspec.report.summary import code, plain
@@ -81,7 +82,7 @@ def _results(data: ReportData) -> Iterable[str]:
     base, tuned = data.evaluation.base, data.evaluation.tuned
     yield from ("## Evaluation", "", "| | base | tuned |", "|---|---:|---:|")
     yield f"| accuracy | {_share(base)} | {_share(tuned)} |"
-    known = [text.percent(s.consistency) if s.consistency is not None else "not measured" for s in (base, tuned)]
+    known = [percent(s.consistency) if s.consistency is not None else "not measured" for s in (base, tuned)]
     yield f"| consistency | {' | '.join(known)} |"
     yield from (f"| prompts × repeats | {base.prompts} × {base.repeats} | {tuned.prompts} × {tuned.repeats} |", "")
     for verdict in data.verdicts:
@@ -90,8 +91,8 @@ def _results(data: ReportData) -> Iterable[str]:
 
 
 def _share(score: Score) -> str:
-    low, high = text.percent(score.interval.low), text.percent(score.interval.high)
-    return f"{text.percent(score.accuracy)} ({low} to {high})"
+    low, high = percent(score.interval.low), percent(score.interval.high)
+    return f"{percent(score.accuracy)} ({low} to {high})"
 
 
 def _template(data: ReportData) -> Iterable[str]:

@@ -14,7 +14,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 import ftspec
-from ftspec import registry, terminal
+from ftspec import figures, registry
 from ftspec.errors import FtspecError, PluginError
 from ftspec.records import Record
 from ftspec.registry import Registry
@@ -115,17 +115,17 @@ def _store(where: str) -> Check:
 
 def _cores() -> Check:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Check(name="cores", state="ok", found=terminal.plural(usable, "usable core"))
+    return Check(name="cores", state="ok", found=figures.plural(usable, "usable core"))
 
 
 def _memory() -> Check:
     available = _available_memory()
     if available is None:
         return Check(name="memory", state="ok", found="cannot be told on this system")
-    found = f"{terminal.size(available)} available"
+    found = f"{figures.size(available)} available"
     if available >= MEMORY_WANTED:
         return Check(name="memory", state="ok", found=found)
-    hint = f"tuning the quickstart's model takes up to {terminal.size(MEMORY_WANTED)}; close something first"
+    hint = f"tuning the quickstart's model takes up to {figures.size(MEMORY_WANTED)}; close something first"
     return Check(name="memory", state="warning", found=found, hint=hint)
 
 
@@ -143,8 +143,8 @@ def _disk(where: str) -> Check:
     while not here.exists():
         here = here.parent
     free = shutil.disk_usage(here).free
-    found = f"{terminal.size(free)} free"
+    found = f"{figures.size(free)} free"
     if free >= DISK_WANTED:
         return Check(name="disk", state="ok", found=found)
-    hint = f"models and checkpoints take up to {terminal.size(DISK_WANTED)}; make room, or use --store elsewhere"
+    hint = f"models and checkpoints take up to {figures.size(DISK_WANTED)}; make room, or use --store elsewhere"
     return Check(name="disk", state="warning", found=found, hint=hint)

@@ -23,6 +23,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ftspec.figures import plural
+
 Severity = Literal["error", "warning"]
 Path = tuple[str | int, ...]
 
@@ -84,7 +86,7 @@ class SpecError(FtspecError):
     """
 
     def __init__(self, problems: Sequence[Problem], document: Any = None) -> None:
-        super().__init__(f"{len(problems)} problem{'s'[: len(problems) != 1]} in the spec")
+        super().__init__(f"{plural(len(problems), 'problem')} in the spec")
         self.problems = tuple(problems)
         self.document = document
 
@@ -95,7 +97,7 @@ class DataError(FtspecError):
     def __init__(self, findings: Sequence[Finding], total: int | None = None) -> None:
         self.findings = tuple(findings)
         self.total = len(self.findings) if total is None else total
-        super().__init__(f"{self.total} finding{'s'[: self.total != 1]} in the data")
+        super().__init__(f"{plural(self.total, 'finding')} in the data")
 
 
 class PluginError(FtspecError):

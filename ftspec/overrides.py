@@ -13,6 +13,7 @@ from ftspec import document as yaml_document
 from ftspec.document import Document
 from ftspec.errors import Path as SpecPath
 from ftspec.errors import Problem
+from ftspec.figures import plural
 
 SYNTAX = re.compile(r"[^.\[\]=\s]+(?:\.[^.\[\]=\s]+|\[[0-9]+\])*=.*", re.DOTALL)
 PART = re.compile(r"\.?([^.\[\]=\s]+)|\[([0-9]+)\]")
@@ -83,7 +84,7 @@ def _index(part: str | int, data: list[Any], path: SpecPath) -> int:
         raise _Fault(f"'{_dotted(path)}' is a list", f"name an item by its number, e.g. {_dotted(path)}[0]")
     index = int(part) if len(str(part)) < 10 else len(data)
     if index >= len(data):
-        raise _Fault(f"'{_dotted(path)}' has {len(data)} item{'s'[: len(data) != 1]}", "the first is [0]")
+        raise _Fault(f"'{_dotted(path)}' has {plural(len(data), 'item')}", "the first is [0]")
     return index
 
 

@@ -1,4 +1,4 @@
-"""Text for a terminal: masked, escaped, in colour only where that is wanted; tables and numbers for people.
+"""Text for a terminal: masked, escaped, in colour only where that is wanted; tables.
 
 Data goes to standard output, everything else (progress, notes, errors) to standard error, so that piping is safe.
 """
@@ -133,41 +133,3 @@ def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> s
         gap = " " * (columns - width(cell))
         padded.append(gap + cell if index in right else cell + gap)
     return "  ".join(padded).rstrip()
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def size(count: float) -> str:
-    """Bytes for people, in powers of 1000: 532 B, 1.2 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def number(value: float) -> str:
-    """A count or a rate for people: 12,345 and 3.2."""
-    if float(value).is_integer() or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2g}"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{count:,} {noun}{'s' if count != 1 else ''}"
-
-
-def percent(share: float) -> str:
-    """A share as a percentage with one decimal: 0.914 → 91.4%."""
-    return f"{share * 100:.1f}%"

@@ -16,6 +16,7 @@ from ftspec.components import Kind
 from ftspec.document import Document
 from ftspec.errors import Path as SpecPath
 from ftspec.errors import Problem
+from ftspec.figures import plural
 from ftspec.references import SECRET
 from ftspec.registry import Registry
 from ftspec.shape import OR_TYPES, SIBLINGS, SPLIT_PROMPTS, STAGES, TITLES, place_of
@@ -160,7 +161,7 @@ class Translator:
     def _length(self, error: Error, path: SpecPath) -> Iterator[Problem]:
         unit = {"Length": "character", "Items": "item", "Properties": "key"}[error.validator[3:]]
         limit = error.validator_value
-        words = f"{'at least' if error.validator.startswith('min') else 'at most'} {limit} {unit}{'s'[: limit != 1]}"
+        words = f"{'at least' if error.validator.startswith('min') else 'at most'} {plural(limit, unit)}"
         if path == ("method",):
             yield Problem(message="a method is one name with its options", hint="write `method: {dpo: {}}`", path=path)
             return

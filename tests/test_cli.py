@@ -166,7 +166,7 @@ def test_run_then_everything_is_known(spec: Path, capsys: pytest.CaptureFixture[
     assert code == 0, err
     report = out.splitlines()[-1].removeprefix("report: ")
     assert Path(report).is_file()
-    assert re.search(r"accuracy +\d+\.\d% → \d+\.\d%", out)
+    assert re.search(r"accuracy +[\d.]+% → [\d.]+%", out)
     assert "✓ tuning" in err or "tuning" in err
 
     code, again, _ = run(capsys, "run", "-q", spec.name)

@@ -473,21 +473,6 @@ def test_ticks_are_round(low: float, high: float, found: list[float]) -> None:
     assert charts.ticks(low, high) == pytest.approx(found)
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0, "0%"), (1, "100%"), (0.9999, "99.9%"), (0.0001, "<0.1%"), (0.934, "93.4%"), (0.5, "50.0%")]
-)
-def test_percent_never_rounds_to_certainty(value: float, shown: str) -> None:
-    assert text.percent(value) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0.44, "0.4 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7200, "2 h"), (7500, "2 h 5 min")],
-)
-def test_durations(seconds: float, shown: str) -> None:
-    assert text.duration(seconds) == shown
-
-
 def test_the_card_is_in_the_hubs_format(tmp_path: Path) -> None:
     path = card.write(tmp_path, sample_data(), form="adapter", base_model="org/base-135M")
     _, front, body = path.read_text().split("---\n", 2)

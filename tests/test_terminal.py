@@ -32,22 +32,6 @@ def test_clip_counts_columns() -> None:
     assert terminal.clip("abc", 3) == "abc"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0.0 s"), (0.44, "0.4 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"),
-     (3599.7, "1 h 00 min"), (7800, "2 h 10 min")],
-)  # fmt: skip
-def test_duration(seconds: float, text: str) -> None:
-    assert terminal.duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (93e6, "93.0 MB"), (4e12, "4.0 TB")]
-)
-def test_size(count: float, text: str) -> None:
-    assert terminal.size(count) == text
-
-
 def test_colour_follows_the_conventions(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     assert not terminal.colourful(stream)

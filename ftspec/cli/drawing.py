@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from ftspec import terminal
+from ftspec import figures, terminal
 from ftspec.progress import Progress, Quiet
 
 REDRAW = 0.1
@@ -91,7 +91,7 @@ class Drawing:
             name, self._name = self._name, ""
             self._clear()
             sign, word = ("✗", "stopped after ") if stopped else ("✓", "")
-            parts = [self._amount(), word + terminal.duration(time.monotonic() - self._started), self._detail]
+            parts = [self._amount(), word + figures.duration(time.monotonic() - self._started), self._detail]
             sign = terminal.style(sign, "red" if stopped else "green", err=True)
             self._write(f"{sign} {name}: {', '.join(filter(None, parts))}\n")
 
@@ -99,7 +99,7 @@ class Drawing:
         if not self._done:
             return ""
         unit = self._unit.removesuffix("s") if self._done == 1 else self._unit
-        return f"{terminal.number(self._done)} {unit}".strip()
+        return f"{figures.number(self._done)} {unit}".strip()
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK):
@@ -120,20 +120,20 @@ class Drawing:
         if self._total:
             filled = round(BAR * min(self._done / self._total, 1))
             parts.append("━" * filled + "─" * (BAR - filled))
-            parts.append(f"{terminal.number(self._done)}/{terminal.number(self._total)} {self._unit}".strip())
+            parts.append(f"{figures.number(self._done)}/{figures.number(self._total)} {self._unit}".strip())
         else:
             parts.append(self._amount())
         rate = self._rate()
         if rate:
-            parts.append(f"{terminal.number(rate)} {self._unit}/s".replace(" /", "/"))
+            parts.append(f"{figures.number(rate)} {self._unit}/s".replace(" /", "/"))
         parts.append(self._time(rate))
         parts.append(self._detail)
         return "  ".join(filter(None, parts))
 
     def _time(self, rate: float | None) -> str:
         if rate and self._total and self._done < self._total:
-            return f"{terminal.duration((self._total - self._done) / rate)} left"
-        return terminal.duration(time.monotonic() - self._started)
+            return f"{figures.duration((self._total - self._done) / rate)} left"
+        return figures.duration(time.monotonic() - self._started)
 
     def _rate(self) -> float | None:
         """Per second over the window; a run that continues does not count what was there before its first word."""

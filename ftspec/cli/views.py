@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ftspec.terminal import duration, one_line, percent, plural, safe, size, style, table
+from ftspec.figures import duration, percent, plural, size
+from ftspec.terminal import one_line, safe, style, table
 
 if TYPE_CHECKING:
     from ftspec.errors import Finding

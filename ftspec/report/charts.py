@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
+from ftspec.figures import percent
 from ftspec.provider import TrainingEvent
 from ftspec.records import Interval, Score
-from ftspec.report.text import percent, visible
+from ftspec.report.text import visible
 from ftspec.statistics import ACCURATE, CONSISTENT
 
 WIDTH = 440

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ftspec.figures import duration, percent, plural, points, size
 from ftspec.report import charts, text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.junit import where
@@ -68,8 +69,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("percent", "points", "duration", "count", "size", "value", "content", "row"):
-        environment.filters[name] = getattr(text, name)
+    for each in (duration, percent, plural, points, size, text.value, text.content, text.row):
+        environment.filters[each.__name__] = each
     environment.filters |= {"long": lambda given: text.shortened(given, LONG), "short": text.shortened, "where": where}
     environment.filters |= {"when": words.when, "said": words.said, "excerpt": words.excerpt}
     return environment
@@ -100,7 +101,7 @@ def tiles(data: ReportData) -> list[Tile]:
     """The figures that come first."""
     found = _evaluation_tiles(data)
     if (took := words.trained(data)) is not None:
-        found.append(Tile("Training", text.duration(took), text.count(data.size.rows, "row") if data.size else ""))
+        found.append(Tile("Training", duration(took), plural(data.size.rows, "row") if data.size else ""))
     if data.cost is not None and data.estimate:
         found.append(Tile("Cost", f"{data.cost:,.2f} {data.estimate.currency}"))
     return found
@@ -110,22 +111,22 @@ def _evaluation_tiles(data: ReportData) -> list[Tile]:
     if data.evaluation is None:
         return []
     base, tuned, gained = data.evaluation.base, data.evaluation.tuned, data.evaluation.gain_interval
-    interval = f"95% interval {text.percent(tuned.interval.low)} to {text.percent(tuned.interval.high)}"
-    gain_note = f"95% interval {text.points(gained.low)} to {text.points(gained.high)}"
+    interval = f"95% interval {percent(tuned.interval.low)} to {percent(tuned.interval.high)}"
+    gain_note = f"95% interval {points(gained.low)} to {points(gained.high)}"
     known = tuned.consistency is not None
     return [
-        Tile(label="Accuracy, tuned", figure=text.percent(tuned.accuracy), note=interval, kind="tuned"),
-        Tile(label="Gain over base", figure=text.points(data.evaluation.gain), note=gain_note, kind="tuned"),
+        Tile(label="Accuracy, tuned", figure=percent(tuned.accuracy), note=interval, kind="tuned"),
+        Tile(label="Gain over base", figure=points(data.evaluation.gain), note=gain_note, kind="tuned"),
         Tile(
             label="Consistency, tuned",
-            figure=text.percent(tuned.consistency) if tuned.consistency is not None else "–",
+            figure=percent(tuned.consistency) if tuned.consistency is not None else "–",
             note=tuned.quadrant if known else "not measured: one answer per prompt",
             kind="tuned" if known else "",
         ),
         Tile(
             label="Accuracy, base",
-            figure=text.percent(base.accuracy),
-            note=f"{text.count(base.prompts, 'prompt')}, asked {_times(base.repeats)}",
+            figure=percent(base.accuracy),
+            note=f"{plural(base.prompts, 'prompt')}, asked {_times(base.repeats)}",
             kind="base",
         ),
     ]

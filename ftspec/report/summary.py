@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ftspec.figures import duration, percent, points
 from ftspec.report import text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.junit import where
@@ -61,17 +62,14 @@ def _scores(data: ReportData) -> Iterable[str]:
         return
     base, tuned, gain = data.evaluation.base, data.evaluation.tuned, data.evaluation.gain_interval
     yield from ("| | base | tuned |", "|---|---:|---:|")
-    spans = [
-        f"{text.percent(s.accuracy)} ({text.percent(s.interval.low)}–{text.percent(s.interval.high)})"
-        for s in (base, tuned)
-    ]
+    spans = [f"{percent(s.accuracy)} ({percent(s.interval.low)}–{percent(s.interval.high)})" for s in (base, tuned)]
     yield f"| accuracy (95% interval) | {' | '.join(spans)} |"
-    known = [text.percent(s.consistency) if s.consistency is not None else "not measured" for s in (base, tuned)]
+    known = [percent(s.consistency) if s.consistency is not None else "not measured" for s in (base, tuned)]
     yield f"| consistency | {' | '.join(known)} |"
     yield f"| quadrant | {base.quadrant} | {tuned.quadrant} |"
     yield f"| prompts × repeats | {base.prompts} × {base.repeats} | {tuned.prompts} × {tuned.repeats} |"
-    change = f"{text.points(gain.low)} to {text.points(gain.high)}"
-    yield from ("", f"Gain: **{text.points(data.evaluation.gain)}** (95% interval {change}).", "")
+    change = f"{points(gain.low)} to {points(gain.high)}"
+    yield from ("", f"Gain: **{points(data.evaluation.gain)}** (95% interval {change}).", "")
 
 
 def _cases(cases: Iterable[Case]) -> Iterable[str]:
@@ -107,4 +105,4 @@ def _footer(data: ReportData) -> Iterable[str]:
     known = {"model": model, "method": data.method, "provider": data.provider, "run": data.run.id}
     took = sum(data.timings.values())
     said = [f"{key} {code(value)}" for key, value in known.items() if value]
-    yield " · ".join(said + ([f"took {text.duration(took)}"] if took else []))
+    yield " · ".join(said + ([f"took {duration(took)}"] if took else []))

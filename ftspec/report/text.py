@@ -1,4 +1,4 @@
-"""How values become text for people: numbers, durations, and data whose invisible characters must be seen."""
+"""How values become text for people: data whose invisible characters must be seen, contents, options."""
 
 from __future__ import annotations
 
@@ -28,43 +28,6 @@ def visible(text: str) -> str:
 def shortened(text: str, limit: int) -> str:
     """At most `limit` characters, saying how many are left out."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit:,} more characters)"
-
-
-def percent(value: float) -> str:
-    """0.934 → "93.4%"; never rounded up to 100 or down to 0."""
-    if value in (0, 1):
-        return f"{value:.0%}"
-    return "<0.1%" if 0 < value < 0.001 else f"{min(100 * value, 99.9):.1f}%"
-
-
-def points(value: float) -> str:
-    """A difference of shares in percentage points: 0.2 → "+20.0 pp"."""
-    return f"{100 * value:+.1f} pp"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: "0.4 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-
-
-def count(number: float, noun: str) -> str:
-    """1 → "1 row", 1200 → "1,200 rows"."""
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
-
-
-def size(number: float) -> str:
-    """Bytes: 2048 → "2.0 kB" (1 kB = 1000 bytes)."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            break
-        number /= 1000
-    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
 
 
 def value(given: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ftspec.figures import duration, percent, plural
 from ftspec.provider import Message
 from ftspec.report import text
 from ftspec.report.data import ReportData, Said
@@ -24,9 +25,9 @@ def sentence(data: ReportData) -> str:
     errors = sum(finding.severity == "error" for finding in data.findings)
     if failed:
         names = ", ".join(verdict.gate for verdict in failed)
-        return f"{len(failed)} of {text.count(len(data.verdicts), 'gate')} did not pass: {names}.{_measured(data)}"
+        return f"{len(failed)} of {plural(len(data.verdicts), 'gate')} did not pass: {names}.{_measured(data)}"
     if errors:
-        return f"The data checks found {text.count(errors, 'error')}."
+        return f"The data checks found {plural(errors, 'error')}."
     if data.verdicts:
         warned = sum(not verdict.passed for verdict in data.verdicts)
         every = f"every gate but {warned} that only warn{'s'[: warned == 1]}" if warned else "every gate"
@@ -38,8 +39,8 @@ def _measured(data: ReportData) -> str:
     if data.evaluation is None:
         return ""
     base, tuned = data.evaluation.base, data.evaluation.tuned
-    asked = text.count(tuned.prompts, "prompt")
-    return f" It answers {text.percent(tuned.accuracy)} of {asked} right; the base model {text.percent(base.accuracy)}."
+    asked = plural(tuned.prompts, "prompt")
+    return f" It answers {percent(tuned.accuracy)} of {asked} right; the base model {percent(base.accuracy)}."
 
 
 def excerpt(messages: Sequence[Message]) -> str:
@@ -75,7 +76,7 @@ def facts(data: ReportData) -> dict[str, dict[str, str]]:
             "Model": _model(data),
             "Hyperparameters": {key: option(value) for key, value in data.hyperparameters.items()},
             "Estimate and actual": _actual(data),
-            "Time": {phase: text.duration(seconds) for phase, seconds in data.timings.items()},
+            "Time": {phase: duration(seconds) for phase, seconds in data.timings.items()},
             "Versions": data.versions,
             "Digests": {} if data.plan else data.digests,
         }.items()
@@ -132,8 +133,8 @@ def _actual(data: ReportData) -> dict[str, str]:
         return {}
     if before.seconds is not None:
         took = trained(data)
-        actual = "" if took is None else f", took {text.duration(took)}"
-        found["time"] = f"estimated {text.duration(before.seconds)}{actual}"
+        actual = "" if took is None else f", took {duration(took)}"
+        found["time"] = f"estimated {duration(before.seconds)}{actual}"
     if before.cost is not None:
         actual = f", was {data.cost:,.2f}" if data.cost is not None else ""
         found["cost"] = f"estimated {before.cost:,.2f}{actual} {before.currency}"

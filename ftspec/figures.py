@@ -1,0 +1,48 @@
+"""Numbers for people: in the terminal, in reports and in messages one figure is always written in one way."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """Seconds: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def size(count: float) -> str:
+    """Bytes, in powers of 1000: 532 B, 1.2 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def number(value: float) -> str:
+    """A count or a rate: 12,345 and 3.2."""
+    if float(value).is_integer() or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2g}"
+
+
+def plural(count: float, noun: str) -> str:
+    """1 row, 2,000 rows."""
+    return f"{count:,} {noun}{'s' if count != 1 else ''}"
+
+
+def percent(share: float) -> str:
+    """A share: 0.934 → 93.4%; never rounded up to 100 or down to 0, which would hide that a few failed or passed."""
+    if share in (0, 1):
+        return f"{share:.0%}"
+    return "<0.1%" if 0 < share < 0.001 else f"{min(100 * share, 99.9):.1f}%"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in percentage points: 0.2 → +20.0 pp."""
+    return f"{100 * difference:+.1f} pp"

@@ -1,0 +1,30 @@
+"""One figure is written in one way."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftspec import figures
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (0.44, "0.4 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"),
+     (3599.7, "1 h 00 min"), (7800, "2 h 10 min")],
+)  # fmt: skip
+def test_duration(seconds: float, text: str) -> None:
+    assert figures.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (93e6, "93.0 MB"), (4e12, "4.0 TB")]
+)
+def test_size(count: float, text: str) -> None:
+    assert figures.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "0%"), (1, "100%"), (0.9999, "99.9%"), (0.0001, "<0.1%"), (0.934, "93.4%"), (0.5, "50.0%")]
+)
+def test_percent_never_rounds_to_certainty(value: float, shown: str) -> None:
+    assert figures.percent(value) == shown
