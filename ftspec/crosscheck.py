@@ -18,7 +18,7 @@ from ftspec.errors import Problem
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
 from ftspec.shape import RESERVED, SPLIT_PROMPTS, TITLES, place_of
-from ftspec.violations import did_you_mean
+from ftspec.wording import did_you_mean
 
 SIDES = ("validation", "test")
 SECRET_KINDS = {"source", "provider", "grader", "engine"}

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
-from ftspec import scalars
+from ftspec import scalars, syntax
 from ftspec.errors import Path as SpecPath
 from ftspec.errors import Problem, SpecError
+from ftspec.wording import short
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
@@ -206,7 +207,7 @@ class _Builder:
         try:
             return self._document()
         except yaml.YAMLError as error:
-            self.problems.append(_syntax_problem(error, self.file, self.lines))
+            self.problems.append(syntax.problem(error, self.file, self.lines))
         except _Abandoned:
             pass
         return None
@@ -229,7 +230,7 @@ class _Builder:
             return self._alias(event, path)
         if event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._refuse(f"tags are not allowed: {_short(tag)}", "remove it", self._span(event, event), path)
+            self._refuse(f"tags are not allowed: {short(tag)}", "remove it", self._span(event, event), path)
         if event.anchor:
             self.anchors[event.anchor] = None
         node = self._content(event, path)
@@ -274,7 +275,7 @@ class _Builder:
             known = children.get(key)
             if known is not None and known[0] is not None:
                 first = f"line {known[0].line}, column {known[0].column}"
-                self._refuse(f"key '{_short(key)}' is given twice", f"the first is at {first}", span, (*path, key))
+                self._refuse(f"key '{short(key)}' is given twice", f"the first is at {first}", span, (*path, key))
             node = self._node(next(self.events), (*path, key))
             if known is None and isinstance(event, yaml.ScalarEvent):
                 children[key] = (span, node)
@@ -301,7 +302,7 @@ class _Builder:
 
     def _alias(self, event: Event, path: SpecPath) -> Node:
         span = self._span(event, event)
-        name = _short(event.anchor)
+        name = short(event.anchor)
         if event.anchor not in self.anchors:
             self._refuse(f"no anchor &{name} before this alias", "quote the text if it is no alias", span, path)
             return Node(None, span)
@@ -373,55 +374,3 @@ def _is_text(key: str) -> bool:
         return isinstance(scalars.read(key), str)
     except scalars.ScalarFault:
         return False
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-# What libyaml says, and what it means to someone who wrote the file. {line} is where the construct began.
-SYNTAX = (
-    ("mapping values are not allowed", "a ':' where no key can stand", "quote the text, or check the indentation"),
-    ("could not find expected ':'", "a key without ':'", "write `key: value`; check the indentation"),
-    ("did not find expected key", "indented unlike its neighbours", "line it up with the keys of line {line}"),
-    ("did not find expected '-'", "not a list item, in the list of line {line}", "start it with '- ', or indent it"),
-    ("block sequence entries are not allowed", "a list cannot start here", "start it on the next line"),
-    ("block mapping", "keys cannot start here", "start them on the next line"),
-    ("expected ',' or ']'", "the '[' of line {line} is not closed", "add ',' or ']'"),
-    (
-        "expected ',' or '}'",
-        "the '{{' of line {line} is not closed",
-        "add ',' or '}}'; quote a template: \"{{{{ x }}}}\"",
-    ),
-    ("unexpected end of stream", "the quote opened in line {line} is never closed", "close it"),
-    ("document indicator", "'---' or '...' inside a quoted text", "close the quote of line {line}"),
-    ("unknown escape character", "an unknown escape after '\\'", "use single quotes, or write '\\\\'"),
-    ("Unicode character escape", "an escape that is no character", "write the character itself"),
-    ("alphabetic or numeric character", "'*' and '&' start an alias or anchor", "quote the text"),
-    ("found undefined tag handle", "tags are not allowed", "quote the text if it starts with '!'"),
-    ("indentation indicator", "a wrong indicator after '|' or '>'", "write `|` alone and start the text below it"),
-    ("expected node content", "a value is missing here, or not closed", "complete it, or quote the text"),
-    ("duplicate %", "a directive is given twice", "remove the line that starts with '%'"),
-    ("incompatible YAML document", "this YAML version is not supported", "remove the %YAML line"),
-)
-FIRST_CHARACTER = {
-    "\t": ("a tab cannot indent", "use spaces"),
-    "@": ("a text cannot start with '@'", "quote it"),
-    "`": ("a text cannot start with '`'", "quote it"),
-    "%": ("a text cannot start with '%'", "quote it"),
-}
-
-
-def _syntax_problem(error: yaml.YAMLError, file: str, lines: tuple[str, ...]) -> Problem:
-    mark: Any = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    context: Any = getattr(error, "context_mark", None) or mark
-    said = str(getattr(error, "problem", None) or error)
-    if mark is None:
-        return Problem(message=f"not YAML: {said}", hint="check the syntax", file=file, line=1, column=1)
-    row = min(mark.line, len(lines) - 1)
-    column = min(mark.column, len(lines[row]))
-    message, hint = FIRST_CHARACTER.get(lines[row][column : column + 1], ("", "")) if "token" in said else ("", "")
-    if not message:
-        found = next((entry[1:] for entry in SYNTAX if entry[0] in said), (f"not YAML: {said}", "check the syntax"))
-        message, hint = (text.format(line=context.line + 1) for text in found)
-    return Problem(message=message, hint=hint, file=file, line=row + 1, column=column + 1)

@@ -19,6 +19,7 @@ from ftspec.origins import Origins
 from ftspec.registry import Registry
 from ftspec.spec import Item, Split
 from ftspec.split import side_of_source
+from ftspec.wording import dotted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,8 +84,7 @@ class Intake:
     def shown(self, item: Item, origin: str) -> str:
         """A file as findings, prompts and the ledger name it: relative to the spec, or the item itself for no file."""
         if not origin:
-            head, *rest = item.path or (item.name,)
-            return f"{head}" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+            return dotted(item.path or (item.name,))
         path = PurePath(origin)
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else origin
 

@@ -14,6 +14,7 @@ from ftspec.document import Document
 from ftspec.errors import Path as SpecPath
 from ftspec.errors import Problem
 from ftspec.figures import plural
+from ftspec.wording import dotted
 
 SYNTAX = re.compile(r"[^.\[\]=\s]+(?:\.[^.\[\]=\s]+|\[[0-9]+\])*=.*", re.DOTALL)
 PART = re.compile(r"\.?([^.\[\]=\s]+)|\[([0-9]+)\]")
@@ -72,21 +73,17 @@ def _replace(data: Any, parts: list[str | int], value: Any, path: SpecPath) -> t
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise _Fault(f"'{_dotted(path)}' holds one value, not keys or items", "set it as a whole")
+        raise _Fault(f"'{dotted(path)}' holds one value, not keys or items", "set it as a whole")
     if not isinstance(part, str):
-        raise _Fault(f"'{_dotted(path) or 'the spec'}' is not a list", USAGE)
+        raise _Fault(f"'{dotted(path) or 'the spec'}' is not a list", USAGE)
     path, entry = _replace(data.get(part), rest, value, (*path, part))
     return path, {**data, part: entry}
 
 
 def _index(part: str | int, data: list[Any], path: SpecPath) -> int:
     if isinstance(part, str) and not part.isdecimal():
-        raise _Fault(f"'{_dotted(path)}' is a list", f"name an item by its number, e.g. {_dotted(path)}[0]")
+        raise _Fault(f"'{dotted(path)}' is a list", f"name an item by its number, e.g. {dotted(path)}[0]")
     index = int(part) if len(str(part)) < 10 else len(data)
     if index >= len(data):
-        raise _Fault(f"'{_dotted(path)}' has {plural(len(data), 'item')}", "the first is [0]")
+        raise _Fault(f"'{dotted(path)}' has {plural(len(data), 'item')}", "the first is [0]")
     return index
-
-
-def _dotted(path: SpecPath) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")

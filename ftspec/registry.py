@@ -11,7 +11,6 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 
 import msgspec
 import pluggy
@@ -19,6 +18,7 @@ import pluggy
 from ftspec import hookspecs
 from ftspec.components import KINDS, Component, Kind
 from ftspec.errors import PluginError
+from ftspec.wording import did_you_mean
 
 GROUP = "ftspec"
 BUILTIN = "builtin"
@@ -63,8 +63,7 @@ class Registry:
         try:
             return self.components[kind][name].component
         except KeyError:
-            near = get_close_matches(name, self.components[kind], n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "see `ftspec plugins`"
+            hint = did_you_mean(name, self.components[kind]) or "see `ftspec plugins`"
             raise PluginError(f"no {kind} named '{name}' is installed", hint) from None
 
     def all(self) -> Iterator[Loaded]:

@@ -21,7 +21,7 @@ from ftspec.references import mask, secret_names
 from ftspec.registry import Registry
 from ftspec.shape import TITLES
 from ftspec.spec import Item, Spec
-from ftspec.violations import did_you_mean
+from ftspec.wording import did_you_mean
 
 TUNER_KEYS = {"provider", "model", "method", "hyperparameters"}
 

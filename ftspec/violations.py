@@ -7,7 +7,6 @@ the key or value that has to change. Values are shown only when they are short a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from ftspec.figures import plural
 from ftspec.references import SECRET
 from ftspec.registry import Registry
 from ftspec.shape import OR_TYPES, SIBLINGS, SPLIT_PROMPTS, STAGES, TITLES, place_of
+from ftspec.wording import SHOWN, did_you_mean, dotted, either, every, nearest, plain, quoted, suggestion
 
 FIRST_PARTY = {("provider", "local"): "ftspec-local"}
 """Components that a first-party plugin offers, so that a spec can name them before it is installed."""
@@ -35,7 +35,6 @@ TYPES = {
 }
 NOT_BOOLEAN = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 RATES = ("learning_rate", "learning_rate_multiplier")
-SHOWN = 60
 LISTED = 12
 
 Error = Any  # jsonschema.ValidationError, which is only imported when a spec is checked
@@ -82,14 +81,14 @@ class Translator:
         elif not path:
             yield Problem(message=f"a spec is keys with values; found {found}", hint="start with `version: 1`")
         else:
-            words = _either([TYPES[kind] for kind in wanted if kind != "null" or len(wanted) == 1])
+            words = either([TYPES[kind] for kind in wanted if kind != "null" or len(wanted) == 1])
             message = f"{self._subject(path)} must be {words}, found {found}"
             yield Problem(message=message, hint=self._type_hint(wanted, error.instance, path), path=path)
 
     def _type_hint(self, wanted: Sequence[str], value: Any, path: SpecPath) -> str:
         name = path[-1]
         if path in self.document.written and not isinstance(value, dict | list):
-            return f"an environment reference is always text; use `--set {_dotted(path)}=...` for other values"
+            return f"an environment reference is always text; use `--set {dotted(path)}=...` for other values"
         if value is None and "object" in wanted:
             return self._options_hint(path)
         if value is None:
@@ -121,7 +120,7 @@ class Translator:
         found = self._found(error.instance, path)
         others = [TYPES[kind] for kind in error.schema.get(OR_TYPES, ())]
         yield Problem(
-            message=f"{self._label(path)} must be {_either([*others, *map(_plain, allowed)])}, found {found}",
+            message=f"{self._label(path)} must be {either([*others, *map(plain, allowed)])}, found {found}",
             hint=self._enum_hint(error.instance, allowed),
             path=path,
         )
@@ -132,7 +131,7 @@ class Translator:
         methods = self.registry.components["provider"][provider].component.methods
         if name not in methods:
             message = f"provider '{provider}' has no method {self._found(name, path, bare=True)}"
-            return Problem(message=message, hint=_suggest(name, [*methods]), path=path)
+            return Problem(message=message, hint=suggestion(name, [*methods]), path=path)
         return _needs("method", name, methods[name].options, path, "value")
 
     @staticmethod
@@ -140,7 +139,7 @@ class Translator:
         return did_you_mean(value, [str(one) for one in allowed]) or "use one of these"
 
     def _const(self, error: Error, path: SpecPath) -> Iterator[Problem]:
-        wanted = _plain(error.validator_value)
+        wanted = plain(error.validator_value)
         found = self._found(error.instance, path)
         yield Problem(message=f"{self._label(path)} must be {wanted}, found {found}", hint=f"write {wanted}", path=path)
 
@@ -210,11 +209,11 @@ class Translator:
             yield self._unknown(self._unknown_key(key, known, path))
 
     def _unknown_key(self, key: str, known: Sequence[str], path: SpecPath) -> Problem:
-        name = _quote(key)
+        name = quoted(key)
         if not path and key == STAGES:
             message = f"'{STAGES}' is reserved: chains of methods (sft, then dpo) cannot be run yet"
             return Problem(message=message, hint="write one spec per method", path=(key,), on="key")
-        hint = _suggest(key, known, "see docs/spec.md" if len(known) > LISTED else None)
+        hint = suggestion(key, known, "see docs/spec.md" if len(known) > LISTED else None)
         if not path:
             homes = [kind for kind in SIBLINGS if key in self.registry.components[kind]]
             if homes:
@@ -243,11 +242,11 @@ class Translator:
                 message = f"'{key}' is an option of '{name}', but stands beside it"
                 yield Problem(message=message, hint=f"indent it below `{name}:`", path=(*path, key), on="key")
             elif SIBLINGS[kind]:
-                hint = f"only {_either([*SIBLINGS[kind]])} can stand there; {_suggest(key, [*SIBLINGS[kind]], '')}"
-                message = f"unknown key {_quote(key)} beside {TITLES[kind]} '{name}'"
+                hint = f"only {either([*SIBLINGS[kind]])} can stand there; {suggestion(key, [*SIBLINGS[kind]], '')}"
+                message = f"unknown key {quoted(key)} beside {TITLES[kind]} '{name}'"
                 yield self._unknown(Problem(message=message, hint=hint.removesuffix("; "), path=(*path, key), on="key"))
             else:
-                message = f"unknown key {_quote(key)} beside {TITLES[kind]} '{name}'"
+                message = f"unknown key {quoted(key)} beside {TITLES[kind]} '{name}'"
                 hint = f"options go below `{name}:`"
                 yield self._unknown(Problem(message=message, hint=hint, path=(*path, key), on="key"))
 
@@ -258,20 +257,20 @@ class Translator:
         if name in offered:
             return _needs(title, name, offered[name].component.options, path, on)
         return Problem(
-            message=f"no {title} named {_quote(name)} is installed", hint=self._where(kind, name), path=path, on=on
+            message=f"no {title} named {quoted(name)} is installed", hint=self._where(kind, name), path=path, on=on
         )
 
     def _where(self, kind: Kind, name: str) -> str:
         plugin = FIRST_PARTY.get((kind, name))
         if plugin:
             return f'pip install "{plugin}"'
-        near = _near(name, [*self.registry.components[kind]])
+        near = nearest(name, [*self.registry.components[kind]])
         if near:
             return f"did you mean '{near}'?"
         others = [other for other in SIBLINGS if name in self.registry.components[other]]
         if others:
             return f"'{name}' is a {TITLES[others[0]]}"
-        near_plugin = _near(name, [known for of, known in FIRST_PARTY if of == kind])
+        near_plugin = nearest(name, [known for of, known in FIRST_PARTY if of == kind])
         if near_plugin:
             return f"did you mean '{near_plugin}'? It needs `pip install \"{FIRST_PARTY[kind, near_plugin]}\"`"
         installed = ", ".join(sorted(self.registry.components[kind])[:12])
@@ -318,7 +317,7 @@ class Translator:
         """Whose options these are."""
         place = place_of(path)
         if place and len(path) == place[1] + 1 and path[-1] not in SIBLINGS[place[0]]:
-            return f"{TITLES[place[0]]} {_quote(str(path[-1]))}"
+            return f"{TITLES[place[0]]} {quoted(str(path[-1]))}"
         if path[:1] == ("method",) and len(path) == 2:
             return f"method '{path[1]}'"
         return self._label(path)
@@ -328,17 +327,17 @@ class Translator:
             return "the spec"
         if isinstance(path[-1], int):
             return f"item {path[-1] + 1} of {self._label(path[:-1])}"
-        return _quote(path[-1])
+        return quoted(path[-1])
 
     def _found(self, value: Any, path: SpecPath, *, bare: bool = False) -> str:
         """What stands there, in words; never a value from the environment, nor a long one."""
         if path in self.document.written or (isinstance(value, str) and SECRET.search(value)):
             return f"'{self.document.written.get(path, value)}'"[: SHOWN + 2]
         if isinstance(value, str):
-            return _quote(value) if bare or value else "an empty text"
+            return quoted(value) if bare or value else "an empty text"
         if isinstance(value, dict | list):
             return "a list" if isinstance(value, list) else "keys with values"
-        return "nothing" if value is None else _plain(value)
+        return "nothing" if value is None else plain(value)
 
     def _example(self, kind: Kind) -> str:
         offered = self.registry.components[kind]
@@ -373,7 +372,7 @@ def _needs(title: str, name: str, options: type[msgspec.Struct], path: SpecPath,
     """A bare name that is not enough."""
     needed = [field.encode_name for field in msgspec.structs.fields(options) if field.required]
     example = ", ".join(f"{option}: ..." for option in needed)
-    message = f"{title} '{name}' needs {_and(needed)}"
+    message = f"{title} '{name}' needs {every(needed)}"
     return Problem(message=message, hint=f"write `{name}: {{{example}}}`", path=path, on=on)
 
 
@@ -409,45 +408,6 @@ def _sentence(described: str) -> str:
     return first[:1].lower() + first[1:]
 
 
-def did_you_mean(value: Any, known: Sequence[str]) -> str:
-    """A hint that names the nearest of the known names, or nothing."""
-    near = _near(value, known)
-    return f"did you mean '{near}'?" if near else ""
-
-
-def _near(value: Any, known: Sequence[str]) -> str:
-    close = get_close_matches(value[:SHOWN], known, n=1) if isinstance(value, str) else []
-    return close[0] if close else ""
-
-
-def _suggest(value: Any, known: Sequence[str], otherwise: str | None = None) -> str:
-    if near := did_you_mean(value, known):
-        return near
-    if otherwise is not None:
-        return otherwise
-    return f"there {'is' if len(known) == 1 else 'are'} {', '.join(known[:20])}" if known else "there are none"
-
-
-def _quote(text: str) -> str:
-    return f"'{text}'" if len(text) <= SHOWN else f"'{text[: SHOWN - 1]}…'"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _quote(value) if isinstance(value, str) else f"{value}"
-
-
-def _either(words: Sequence[str]) -> str:
-    unique = list(dict.fromkeys(words))
-    return " or ".join(filter(None, [", ".join(unique[:-1]), unique[-1]])) if unique else "something else"
-
-
-def _and(words: Sequence[str]) -> str:
-    quoted = [f"'{word}'" for word in words]
-    return " and ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
-
-
 def _range(schema: Mapping[str, Any]) -> str:
     bounds = [
         f"{words} {schema[key]:g}"
@@ -468,7 +428,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _dotted(path: SpecPath) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 
 from ftspec import terminal
 from ftspec.cli.common import STATE, format_option, say_json, store_option
+from ftspec.wording import did_you_mean
 
 if TYPE_CHECKING:
     from ftspec.doctor import Check
@@ -53,8 +53,7 @@ def show_command(name: str, format_: str) -> None:
     installed = registry.load()
     found = [loaded for loaded in installed.all() if loaded.component.name == name]
     if not found:
-        near = get_close_matches(name, _names(""), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "see `ftspec plugins`"
+        hint = did_you_mean(name, _names("")) or "see `ftspec plugins`"
         raise PluginError(f"nothing named '{name}' is installed", hint)
     if format_ == "json":
         say_json([_facts(loaded) | {"options": _schema(loaded)} for loaded in found])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
 
 import ftspec
+from ftspec.wording import did_you_mean
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Write a spec": {"init": "spec", "validate": "spec", "schema": "spec"},
@@ -37,9 +37,9 @@ class Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        near = get_close_matches(name, MODULES, n=1)
+        near = did_you_mean(name, MODULES)
         if name not in MODULES and near and not name.startswith("-"):
-            ctx.fail(f"no such command '{name}'; did you mean '{near[0]}'?")
+            ctx.fail(f"no such command '{name}'; {near}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
