@@ -10,6 +10,7 @@ import msgspec
 
 from ftspec.errors import Problem
 from ftspec.references import mask
+from ftspec.terminal import width
 
 if TYPE_CHECKING:
     from ftspec.document import Document
@@ -110,9 +111,9 @@ def _frame(problem: Problem, document: Document | None) -> tuple[str, str] | Non
     first = max(0, min(start - WIDTH // 3, len(line) - WIDTH))
     shown = ("…" if first else "") + visible(before[first:])
     code = shown + visible(line[start : first + WIDTH]) + ("…" if first + WIDTH < len(line) else "")
-    length = _columns(visible(place[: first + WIDTH - start])) or 1
+    length = width(visible(place[: first + WIDTH - start])) or 1
     gutter = f"{problem.line:>6} | "
-    return gutter + code, " " * (len(gutter) - 2) + "| " + " " * _columns(shown) + "^" * length
+    return gutter + code, " " * (len(gutter) - 2) + "| " + " " * width(shown) + "^" * length
 
 
 def _masked_parts(before: str, place: str, after: str) -> tuple[str, str, str]:
@@ -120,14 +121,6 @@ def _masked_parts(before: str, place: str, after: str) -> tuple[str, str, str]:
     whole = mask(before + place + after)
     parts = mask(before), mask(place), mask(after)
     return parts if "".join(parts) == whole else ("", whole, "")
-
-
-def _columns(text: str) -> int:
-    """How many terminal columns the text takes: East Asian wide characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
 
 
 def _github(problem: Problem, document: Document | None) -> str:

@@ -141,12 +141,6 @@ class Store:
             self._put(key, _unchanged(Path(path), sha256), overwrite=True)
         return sha256
 
-    def put_bytes(self, data: bytes) -> str:
-        """Keep content and return its sha256."""
-        sha256 = hashlib.sha256(data).hexdigest()
-        self.put_new(f"blobs/{sha256}", data)
-        return sha256
-
     def local(self, sha256: str, name: str = "") -> Path:
         """A file on this machine with the content, to be read only; `name` where a tool looks at the file's name.
 

@@ -60,7 +60,6 @@ def test_blobs_are_kept_by_content(store: Store, tmp_path: Path) -> None:
 def test_an_empty_file_is_content_too(store: Store, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert store.local(store.put_file(tmp_path / "empty")).read_bytes() == b""
-    assert store.local(store.put_bytes(b"some")).read_bytes() == b"some"
 
 
 def test_a_lost_blob_says_what_to_do(store: Store) -> None:

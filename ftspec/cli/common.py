@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ftspec.validate import Loaded
 
 F = TypeVar("F", bound=Callable[..., Any])
-STATE = ".ftspec"
+T = TypeVar("T")
 STORE_VARIABLE = "FTSPEC_STORE"
 
 spec_argument = click.argument("spec", type=click.Path(exists=True, dir_okay=False))
@@ -63,6 +63,14 @@ def load(spec: str, overrides: tuple[str, ...] = ()) -> tuple[Loaded, Registry]:
     if loaded.warnings:
         terminal.say(problems.render(loaded.warnings, loaded.document, color=terminal.colourful(sys.stderr)), err=True)
     return loaded, installed
+
+
+def show(value: T, format_: str, as_text: Callable[[T], str]) -> None:
+    """Write what a command found to standard output: as JSON, or as text for people."""
+    if format_ == "json":
+        say_json(value)
+    else:
+        terminal.say(as_text(value))
 
 
 def say_json(value: Any) -> None:

@@ -14,6 +14,7 @@ import ftspec
 from ftspec.references import mask
 
 STATE = ".ftspec"
+"""As in ftspec.workspace, which may be what is broken: nothing is imported here that is not needed."""
 
 
 def headline(error: BaseException) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ftspec import terminal
-from ftspec.cli.common import format_option, load, quiet_option, say_json, set_option, spec_argument, store_option
+from ftspec.cli.common import format_option, load, quiet_option, set_option, show, spec_argument, store_option
 from ftspec.cli.drawing import progress
 from ftspec.errors import FtspecError
 
@@ -35,10 +34,7 @@ def show_command(spec: str, overrides: tuple[str, ...], store: str | None, quiet
         data = runner.plan(loaded, registry, Options(store=store), drawing).data
     if data is None:
         raise FtspecError("the data cannot be prepared", "see `ftspec plan`")
-    if format_ == "json":
-        say_json(data)
-    else:
-        terminal.say(views.waterfall(data))
+    show(data, format_, views.waterfall)
 
 
 @data_command.command("preview")
@@ -63,7 +59,4 @@ def preview_command(
     named = int(row) if row and row.isdigit() else row
     with progress(quiet) as drawing:
         rendered = rendering.render(loaded, registry, Options(store=store), named, drawing)
-    if format_ == "json":
-        say_json(rendered)
-    else:
-        terminal.say(views.tokens(rendered))
+    show(rendered, format_, views.tokens)

@@ -18,7 +18,7 @@ from ftspec.cli.root import cli
 if TYPE_CHECKING:
     from ftspec.errors import FtspecError, SpecError
 
-USAGE, BUG, STILL_RUNNING, INTERRUPTED, PIPE_CLOSED = 2, 3, 5, 130, 141
+USAGE, BUG, INTERRUPTED, PIPE_CLOSED = 2, 3, 130, 141
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -81,7 +81,9 @@ def _expected(error: BaseException) -> int | None:
 
 
 def _tell(error: FtspecError) -> None:
-    label = _label("running", "cyan") if error.exit_code == STILL_RUNNING else _label("error")
+    from ftspec.errors import StillRunning
+
+    label = _label("running", "cyan") if isinstance(error, StillRunning) else _label("error")
     terminal.say(f"{label} {terminal.safe(error.message)}", err=True)
     if error.hint:
         terminal.say(f"  {error.hint}", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
-from ftspec.cli.common import format_option, open_run, quiet_option, run_argument, say_json, store_option
+from ftspec.cli.common import format_option, open_run, quiet_option, run_argument, show, store_option
 from ftspec.cli.drawing import progress
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ def show_command(target: str | None, store: str | None, format_: str) -> None:
     from ftspec.cli import views
 
     shown = models.show(open_run(target, store))
-    if format_ == "json":
-        say_json(shown)
-    else:
-        terminal.say(views.model(shown))
+    show(shown, format_, views.model)
 
 
 @model_command.command("chat")

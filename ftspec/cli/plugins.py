@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftspec import terminal
-from ftspec.cli.common import STATE, format_option, say_json, store_option
+from ftspec.cli.common import format_option, say_json, store_option
 from ftspec.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ def doctor_command(spec: Path | None, store: str | None, format_: str) -> None:
     With SPEC, whether its base model is here too.
     """
     from ftspec import doctor
+    from ftspec.workspace import FOLDER
 
-    where = store or str((spec.parent if spec else Path()) / STATE)
+    where = store or str((spec.parent if spec else Path()) / FOLDER)
     found = list(doctor.checks(where, spec))
     if format_ == "json":
         say_json(found)

@@ -13,9 +13,9 @@ from ftspec.cli.common import (
     format_option,
     load,
     quiet_option,
-    say_json,
     seconds,
     set_option,
+    show,
     spec_argument,
     store_option,
 )
@@ -50,10 +50,7 @@ def plan_command(
     options = Options(store=store, measure=not no_measure)
     with progress(quiet) as drawing:
         planned = runner.plan(loaded, registry, options, drawing)
-    if format_ == "json":
-        say_json(planned)
-    else:
-        terminal.say(views.plan(loaded.spec, planned))
+    show(planned, format_, lambda found: views.plan(loaded.spec, found))
     _tell([problem for problem in planned.problems if problem not in loaded.warnings], loaded)
 
 
@@ -106,9 +103,6 @@ def run_command(
     options = Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit)
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)
-    if format_ == "json":
-        say_json(outcome)
-    else:
-        terminal.say(views.outcome(loaded.spec, outcome))
+    show(outcome, format_, lambda found: views.outcome(loaded.spec, found))
     if not outcome.passed:
         sys.exit(GateFailed.exit_code)

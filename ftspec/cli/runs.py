@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
-from ftspec.cli.common import format_option, open_run, run_argument, say_json, store_option
+from ftspec.cli.common import format_option, open_run, run_argument, say_json, show, store_option
 from ftspec.errors import FtspecError
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ def status_command(target: str | None, store: str | None, format_: str) -> None:
     from ftspec.cli import views
 
     found = watching.status(open_run(target, store))
-    if format_ == "json":
-        say_json(found)
-    else:
-        terminal.say(views.status(found))
+    show(found, format_, views.status)
 
 
 @click.command("logs")
