@@ -127,12 +127,12 @@ def status(provider: Provider, store: Store, key: str) -> Status:
     register, events = Register(store, key), history(store, key)
     result, attempt = ended(store, key), register.latest()
     job = result.job if result else register.job()
-    orphans, last = tuple(register.orphans()), events[-1] if events else None
+    orphans = tuple(register.orphans())
     if job is None:
         return Status(claimed=attempt.writer if attempt and not attempt.outcome else "", orphans=orphans)
     known: Result | JobUpdate = result or provider.poll(job, cursor=None)
-    if isinstance(known, JobUpdate) and known.events:
-        last = known.events[-1]
+    if isinstance(known, JobUpdate):
+        events += known.events  # from the first one on, perhaps not to the last: of both, the latest counts
     return Status(
         state=known.state,
         raw=known.raw,
@@ -140,7 +140,7 @@ def status(provider: Provider, store: Store, key: str) -> Status:
         model=known.model,
         error=known.error,
         hint=known.hint,
-        last=last,
+        last=max(events, key=_when, default=None),
         orphans=orphans,
     )
 
@@ -159,7 +159,11 @@ def cancel(provider: Provider, store: Store, key: str) -> Job:
 def history(store: Store, key: str) -> list[TrainingEvent]:
     """Everything that happened in the key's job, oldest first, each event once."""
     events = {event.id: event for event in Segments(store, f"jobs/{key}").read(TrainingEvent)}
-    return sorted(events.values(), key=lambda event: (event.at, event.step or 0))
+    return sorted(events.values(), key=_when)
+
+
+def _when(event: TrainingEvent) -> tuple[float, int]:
+    return event.at, event.step or 0
 
 
 class Tuning:

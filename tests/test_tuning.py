@@ -15,11 +15,21 @@ import msgspec
 import pytest
 
 from ftspec.builtin.simulated import COMPONENTS
-from ftspec.claims import Limits, Register
+from ftspec.claims import Limits, Outcome, Register
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
-from ftspec.journal import WRITER, Journal
+from ftspec.journal import WRITER, Journal, Segments
 from ftspec.progress import Quiet
-from ftspec.provider import DataFile, JobState, ModelRef, RemoteFile, Request, TunedModel
+from ftspec.provider import (
+    DataFile,
+    Job,
+    JobState,
+    JobUpdate,
+    ModelRef,
+    RemoteFile,
+    Request,
+    TrainingEvent,
+    TunedModel,
+)
 from ftspec.store import Store
 from ftspec.tuning import Follow, Status, cancel, history, status, tune
 
@@ -218,6 +228,22 @@ def test_a_provider_out_of_reach_is_left_when_patience_ends(bench: Bench) -> Non
 
 
 # ---- status and cancel
+
+
+class Forgetful:
+    """Tells the first page of its events only, whoever asks."""
+
+    def poll(self, job: Job, *, cursor: str | None) -> JobUpdate:
+        return JobUpdate(state=JobState.RUNNING, events=(TrainingEvent(id="1", at=1.0, step=1),))
+
+
+def test_status_tells_the_latest_event_of_what_is_kept_and_what_is_said(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    Register(store, "key").claim(1)
+    Register(store, "key").settle(1, Outcome(kind="job", job=Job(id="job-1")))
+    assert status(Forgetful(), store, "key").last.step == 1
+    Segments(store, "jobs/key").append([TrainingEvent(id="150", at=150.0, step=150)])
+    assert status(Forgetful(), store, "key").last.step == 150
 
 
 def test_status_from_nothing_to_the_end(bench: Bench) -> None:
