@@ -123,8 +123,11 @@ class Engine(Protocol):
         ...
 
 
-Rule = Callable[[Mapping[str, Any]], Iterable[tuple[tuple[str | int, ...], str]]]
-"""Sees all options (defaults filled in) and yields (path within the options, message) for what does not go together."""
+Clash = tuple[tuple[str | int, ...], str]
+"""(path within the options, message): what does not go together."""
+
+Rule = Callable[[Mapping[str, Any]], Iterable[Clash]]
+"""Sees all options, defaults filled in, and yields what does not go together."""
 
 
 class Component:

@@ -31,8 +31,8 @@ print("\\n" + json.dumps([code, sorted(sys.modules)]))
 """
 
 API = {
-    "Ambiguous", "Answer", "BatchStep", "Check", "Chunk", "Column", "Component", "DataError", "DataFile", "Dropped",
-    "Engine", "Estimate", "Evaluation", "Event", "Example", "Finding", "Format", "FtspecError", "Gate",
+    "Ambiguous", "Answer", "BatchStep", "Check", "Chunk", "Clash", "Column", "Component", "DataError", "DataFile",
+    "Dropped", "Engine", "Estimate", "Evaluation", "Event", "Example", "Finding", "Format", "FtspecError", "Gate",
     "Generation", "GlobalStep", "Grade", "Grader", "Interval", "Job", "JobFailed", "JobState", "JobUpdate",
     "Message", "Method", "Model", "ModelRef", "Path", "Plan", "Problem", "Prompt", "Provider", "ProviderError",
     "Question", "Rejected", "RemoteFile", "Request", "RowStep", "RunInfo", "Score", "Size", "Source", "Step",

@@ -13,7 +13,6 @@ from ftspec.builtin.redact import redact
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Problems = Iterator[tuple[tuple[str | int, ...], str]]
 Columns = Annotated[list[api.Column], Meta(description="Columns to look at; all of them when empty.")]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 SPACE = r"[\s\x0b\x1c-\x1f\x85\pZ]"
@@ -43,7 +42,7 @@ def drop_empty(*, columns: Columns = []) -> api.BatchStep:
     return step
 
 
-def length_rule(options: Mapping[str, Any]) -> Problems:
+def length_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     """The smallest length must not be above the largest."""
     if options["max"] is not None and options["min"] > options["max"]:
         yield ("min",), f"min ({options['min']}) is above max ({options['max']}): every row would be dropped"
@@ -151,7 +150,7 @@ def _all_but_first(keys: pa.Array, numbers: pa.Array) -> api.Dropped:
     return api.Dropped(numbers.filter(again), because.filter(again))
 
 
-def sample_rule(options: Mapping[str, Any]) -> Problems:
+def sample_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     """Either a share or a number."""
     if (options["fraction"] is None) == (options["count"] is None):
         yield (), "say either `fraction` or `count`"

@@ -23,7 +23,7 @@ class Turn(NamedTuple):
     faults: dict[int, str]
 
 
-def chat_rule(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def chat_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     """Either `user` and `assistant`, or `turns`; every template must parse."""
     if options["turns"] and (options["user"] or options["assistant"]):
         yield ("turns",), "`turns` says the whole conversation: leave out `user` and `assistant`"
@@ -38,7 +38,7 @@ def chat_rule(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
         yield from _turn_problems(index, turn)
 
 
-def _turn_problems(index: int, turn: Mapping[str, str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _turn_problems(index: int, turn: Mapping[str, str]) -> Iterator[api.Clash]:
     if len(turn) != 1:
         yield ("turns", index), "a turn is one role and its template, e.g. `user: '{{ question }}'`"
     for role, text in turn.items():

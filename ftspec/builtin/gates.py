@@ -17,7 +17,7 @@ TOLERATED_ERRORS = 0.02
 """Questions that could not be asked count neither way; above this share of them there is too little to judge by."""
 
 
-def _bounds(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _bounds(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     low, high = options["min"], options["max"]
     if low is None and high is None:
         yield (), "give `min`, `max` or both"

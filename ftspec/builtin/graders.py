@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Annotated, Any
 
@@ -39,6 +39,16 @@ def _passed(passed: bool, reason: str, score: float | None = None) -> api.Grade:
     return api.Grade(passed=passed, score=float(passed) if score is None else score, reason="" if passed else reason)
 
 
+def _normal(strip: bool, ignore_case: bool) -> Callable[[str], str]:
+    """What of two texts is compared."""
+
+    def normal(value: str) -> str:
+        value = value.strip() if strip else value
+        return value.casefold() if ignore_case else value
+
+    return normal
+
+
 @api.grader
 def exact(*, text: str | None = None, strip: bool = True, ignore_case: bool = False) -> api.Grader:
     """The answer is the expected one (or `text`), character for character.
@@ -46,9 +56,7 @@ def exact(*, text: str | None = None, strip: bool = True, ignore_case: bool = Fa
     White space at both ends does not count unless `strip` is false.
     """
 
-    def normal(value: str) -> str:
-        value = value.strip() if strip else value
-        return value.casefold() if ignore_case else value
+    normal = _normal(strip, ignore_case)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         expected = prompt.expected if text is None else text
@@ -68,8 +76,7 @@ def contains(
 ) -> api.Grader:
     """The answer contains all of `all` and one of `any`; with neither, the expected answer."""
 
-    def normal(value: str) -> str:
-        return value.casefold() if ignore_case else value
+    normal = _normal(False, ignore_case)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         needed = all or (() if any or prompt.expected is None else (prompt.expected.strip(),))
@@ -85,7 +92,7 @@ def contains(
     return grade
 
 
-def _re2_can(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _re2_can(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     try:
         re.compile(options["pattern"])
     except re.error as error:
@@ -221,9 +228,7 @@ def similarity(
     """
     from rapidfuzz.distance import Levenshtein
 
-    def normal(value: str) -> str:
-        value = value.strip() if strip else value
-        return value.casefold() if ignore_case else value
+    normal = _normal(strip, ignore_case)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         expected = prompt.expected if text is None else text

@@ -9,7 +9,7 @@ from ftspec import api
 from ftspec.builtin.simulated.tuner import Simulated
 
 
-def failing_has_an_outcome(options: Mapping[str, Any]) -> Iterable[tuple[tuple[str | int, ...], str]]:
+def failing_has_an_outcome(options: Mapping[str, Any]) -> Iterable[api.Clash]:
     if options["fail_at_step"] is not None and options["outcome"] == "succeeded":
         yield ("fail_at_step",), "a job that succeeds does not end early: set `outcome: failed`"
 
