@@ -82,10 +82,7 @@ def repeated(value: str | int | float | bool | None, count: int) -> pa.Array:
     """`count` times the same value; None makes null texts."""
     import pyarrow as pa
 
-    if value is None:
-        return pa.nulls(count, pa.string())
-    make = booleans if isinstance(value, bool) else strings if isinstance(value, str) else _number_array(value)
-    return make([value] * count)  # type: ignore[list-item]
+    return pa.nulls(count, pa.string()) if value is None else pa.repeat(scalar(value), count)
 
 
 def is_json(column_type: pa.DataType) -> bool:
@@ -93,10 +90,6 @@ def is_json(column_type: pa.DataType) -> bool:
     import pyarrow as pa
 
     return isinstance(column_type, pa.JsonType)
-
-
-def _number_array(value: int | float) -> Any:
-    return integers if isinstance(value, int) else floats
 
 
 def _numbers(column_type: pa.DataType, code: str, values: Sequence[Any]) -> pa.Array:

@@ -37,6 +37,8 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from ftspec import rows
+from ftspec.claims import Register
 from ftspec.cleaning import Stage, run_step, runner
 from ftspec.components import Component
 from ftspec.journal import Journal
@@ -99,8 +101,6 @@ class World:
 
     @property
     def job(self) -> Job:
-        from ftspec.claims import Register
-
         job = Register(self.store, self.key).job()
         assert job is not None
         return job
@@ -316,16 +316,12 @@ class ProviderSuite(ComponentSuite):
 
 def _numbered(given: Sequence[Mapping[str, Any]]) -> Any:
     """Rows as a source reads them."""
-    from ftspec import rows
-
     numbered = rows.from_dicts(given).append_column(rows.ROW, rows.integers(range(1, len(given) + 1)))
     return numbered.append_column(rows.SIDE, rows.strings(["train"] * len(given)))
 
 
 def _cleaned(component: Component, options: Mapping[str, Any], batch: Any) -> Any:
     """What core makes of the batch with the step; findings are errors."""
-    from ftspec import rows
-
     registry = Registry()
     registry.components["cleaner"][component.name] = Loaded(component, "suite", "0", "suite")
     item = Item(kind="cleaner", name=component.name, options=dict(options))
@@ -340,8 +336,6 @@ def _cleaned(component: Component, options: Mapping[str, Any], batch: Any) -> An
 
 
 def _rows(batch: Any) -> list[dict[str, Any]]:
-    from ftspec import rows
-
     return rows.to_dicts(batch)
 
 
@@ -374,8 +368,6 @@ def _prompt(number: int) -> Prompt:
 
 def _batch(count: int, start: int = 0) -> Any:
     """Formatted rows as the pipeline hands them to `write`."""
-    from ftspec import rows
-
     numbers = range(start, start + count)
     batch = rows.from_dicts([msgspec.to_builtins(_example(number)) for number in numbers])
     return batch.select(["messages"]).append_column(rows.ROW, rows.integers([number + 1 for number in numbers]))

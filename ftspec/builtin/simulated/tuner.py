@@ -60,20 +60,6 @@ class Simulated:
     A separate process keeps files and jobs, as a service far away would. How long a job takes follows from the real
     rows, batch size and epochs, its loss from the rows' words. Its model gives the expected answer to a share of the
     prompts. Everything is deterministic.
-
-    Options:
-        outcome: how jobs end.
-        fail_at_step: the step at which a job ends that does not succeed (its last one when not given).
-        seconds_per_step: how long a step takes.
-        queue_seconds: how long a job waits before it starts.
-        accuracy: share of prompts that the tuned model answers as expected.
-        base_accuracy: the same for the base model.
-        noise: share of answers that are drawn anew in each repeat, when the temperature is above 0.
-        rate_limit: how many calls of any kind are answered with "429 too many requests" first.
-        submission: whether the same key twice makes one job, a job can be found by its key, or neither.
-        faults: calls that go wrong, how, and how often.
-        timeout: seconds to wait for an answer of the process.
-        idle: seconds of silence after which the process leaves; what it knows stays.
     """
 
     methods: ClassVar[Mapping[str, api.Method]] = {"sft": api.Method(Hyperparameters, SftOptions)}
