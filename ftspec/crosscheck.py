@@ -13,8 +13,7 @@ import msgspec
 
 from ftspec.components import PATH_MARK, Component
 from ftspec.document import Document
-from ftspec.errors import Path as SpecPath
-from ftspec.errors import Problem
+from ftspec.errors import Problem, SpecPath
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
 from ftspec.shape import RESERVED, SPLIT_PROMPTS, TITLES, place_of

@@ -15,8 +15,7 @@ import msgspec
 import yaml
 
 from ftspec import scalars, syntax
-from ftspec.errors import Path as SpecPath
-from ftspec.errors import Problem, SpecError
+from ftspec.errors import Problem, SpecError, SpecPath
 from ftspec.wording import short
 
 MAX_BYTES = 4 * 1024 * 1024

@@ -26,7 +26,8 @@ import msgspec
 from ftspec.figures import plural
 
 Severity = Literal["error", "warning"]
-Path = tuple[str | int, ...]
+SpecPath = tuple[str | int, ...]
+"""Where something stands in a spec: keys, and indices of lists."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     hint: str = ""
-    path: Path = ()
+    path: SpecPath = ()
     on: Literal["key", "value"] = "value"
     severity: Severity = "error"
     file: str = ""

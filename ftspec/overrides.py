@@ -11,8 +11,7 @@ import msgspec
 
 from ftspec import document as yaml_document
 from ftspec.document import Document
-from ftspec.errors import Path as SpecPath
-from ftspec.errors import Problem
+from ftspec.errors import Problem, SpecPath
 from ftspec.figures import plural
 from ftspec.wording import dotted
 

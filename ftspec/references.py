@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ftspec.errors import FtspecError, Path
+from ftspec.errors import FtspecError, SpecPath
 
 ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -25,8 +25,8 @@ class Filled(NamedTuple):
     """What `fill_environment` made: the value, the text of every changed string as it was, and what is not set."""
 
     value: Any
-    written: dict[Path, str]
-    missing: list[tuple[Path, str]]
+    written: dict[SpecPath, str]
+    missing: list[tuple[SpecPath, str]]
 
 
 def fill_environment(value: Any, environment: Mapping[str, str] | None = None) -> Filled:
@@ -35,7 +35,7 @@ def fill_environment(value: Any, environment: Mapping[str, str] | None = None) -
     return filled._replace(value=_fill(value, (), filled, os.environ if environment is None else environment))
 
 
-def _fill(value: Any, path: Path, filled: Filled, environment: Mapping[str, str]) -> Any:
+def _fill(value: Any, path: SpecPath, filled: Filled, environment: Mapping[str, str]) -> Any:
     if isinstance(value, Mapping):
         return {key: _fill(entry, (*path, key), filled, environment) for key, entry in value.items()}
     if isinstance(value, list):

@@ -58,7 +58,7 @@ def collect(
         method=request.method,
         method_options=request.method_options,
         hyperparameters=request.hyperparameters,
-        template={spec.format.name: spec.format.options} if spec.format else {},
+        template=spec.template,
         data_digest=digests["data"],
         inputs=plan.inputs,
         versions=versions(site),

@@ -15,8 +15,7 @@ import msgspec
 from ftspec import requires, violations
 from ftspec.components import KINDS, Component, Kind
 from ftspec.document import Document
-from ftspec.errors import Path as SpecPath
-from ftspec.errors import Problem
+from ftspec.errors import Problem, SpecPath
 from ftspec.provider import Generation, Method, ModelRef
 from ftspec.references import secret_names
 from ftspec.registry import Loaded, Registry

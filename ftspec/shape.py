@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftspec.components import Kind
-from ftspec.errors import Path as SpecPath
+from ftspec.errors import SpecPath
 
 VERSION = 1
 Schema = dict[str, Any]

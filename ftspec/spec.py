@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ftspec.components import Kind
-from ftspec.errors import Path as SpecPath
+from ftspec.errors import SpecPath
 from ftspec.provider import Generation, ModelRef
 
 
@@ -80,6 +80,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Item, ...] = ()
     engine: Item | None = None
     secrets: tuple[str, ...] = ()
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The format's name and options as written: what training, evaluation and serving share."""
+        return {self.format.name: self.format.options} if self.format else {}
 
     def items(self) -> Iterator[tuple[str, Item]]:
         """Every item with its place in the spec, e.g. "cleaning[2]"."""

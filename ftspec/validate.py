@@ -14,8 +14,7 @@ from ftspec import document as yaml_document
 from ftspec import overrides as changes
 from ftspec.components import Component
 from ftspec.document import Document
-from ftspec.errors import FtspecError, Problem, SpecError
-from ftspec.errors import Path as SpecPath
+from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
 from ftspec.provider import Request
 from ftspec.references import mask, secret_names
 from ftspec.registry import Registry

@@ -13,8 +13,7 @@ import msgspec
 
 from ftspec.components import Kind
 from ftspec.document import Document
-from ftspec.errors import Path as SpecPath
-from ftspec.errors import Problem
+from ftspec.errors import Problem, SpecPath
 from ftspec.figures import plural
 from ftspec.references import SECRET
 from ftspec.registry import Registry
