@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ftspec.errors import FtspecError
+from ftspec.errors import FtspecError, StoreError
 from ftspec.journal import Journal
 from ftspec.records import Event, Plan, RunInfo
 from ftspec.store import Store
@@ -30,7 +30,9 @@ def info(run: str, events: list[Event]) -> RunInfo:
     """The run as its events tell it. Raises FtspecError when there is no such run."""
     if not events:
         raise FtspecError(f"there is no run '{run}'", "see `ftspec runs`")
-    first = next(event for event in events if event.kind == "started")
+    first = next((event for event in events if event.kind == "started"), None)
+    if first is None:
+        raise StoreError(f"run {run} has lost its first events", "restore them from a backup, or run the spec again")
     facts: dict[str, Any] = {"state": "running", "phase": "", "finished": None, "report": ""}
     for event in events:
         facts.update(_facts(event))
@@ -44,7 +46,7 @@ def _facts(event: Event) -> dict[str, Any]:
     if event.kind in ENDS:
         state = event.data.get("state", "done") if event.kind == "finished" else event.kind
         report = {"report": event.data["report"]} if event.data.get("report") else {}
-        return {"state": state, "phase": "" if event.kind == "finished" else event.kind, "finished": event.at} | report
+        return {"state": state, "finished": event.at} | report | ({"phase": ""} if event.kind == "finished" else {})
     return {"phase": PHASES[event.kind]} if event.kind in PHASES else {}
 
 

@@ -25,7 +25,7 @@ from ftspec.provider import (
 )
 from ftspec.records import Record
 from ftspec.reopen import Opened
-from ftspec.stages import Site
+from ftspec.spec import Spec
 
 Chat = Callable[[list[Message]], Answer]
 
@@ -46,37 +46,32 @@ class Shown(Record):
 
 
 def show(opened: Opened) -> Shown:
-    site, data = opened.site, opened.report
+    data = opened.report
     evaluation = data.evaluation if data else None
     return Shown(
         run=opened.run.id,
         model=opened.model(),
-        provider=site.spec.provider.name,
-        method=site.target.request.method,
-        hyperparameters=site.target.request.hyperparameters,
-        template=template(site),
-        exports=site.provider.exports if isinstance(site.provider, SupportsExport) else (),
+        provider=opened.spec.provider.name,
+        method=opened.request.method,
+        hyperparameters=opened.request.hyperparameters,
+        template=opened.spec.template,
+        exports=opened.provider.exports if isinstance(opened.provider, SupportsExport) else (),
         accuracy=evaluation.tuned.accuracy if evaluation else None,
         base_accuracy=evaluation.base.accuracy if evaluation else None,
         passed=data.passed if data else None,
     )
 
 
-def template(site: Site) -> dict[str, Any]:
-    """The spec's format, which training, evaluation and serving share."""
-    return {site.spec.format.name: site.spec.format.options} if site.spec.format else {}
-
-
-def system_prompt(site: Site) -> str:
+def system_prompt(spec: Spec) -> str:
     """The system prompt that the model was trained with, "" where it depends on the row."""
-    options = site.spec.format.options if site.spec.format else {}
+    options = spec.format.options if spec.format else {}
     text = options.get("system", "")
     return text if isinstance(text, str) and "{{" not in text and "{%" not in text else ""
 
 
-def generation(site: Site, *, temperature: float | None = None, max_tokens: int | None = None) -> Generation:
+def generation(spec: Spec, *, temperature: float | None = None, max_tokens: int | None = None) -> Generation:
     """How the spec's evaluation samples answers, with what is given here changed."""
-    own = site.spec.eval.generation if site.spec.eval else Generation()
+    own = spec.eval.generation if spec.eval else Generation()
     changes: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
     return msgspec.structs.replace(own, **{name: value for name, value in changes.items() if value is not None})
 
@@ -89,9 +84,8 @@ def chat(opened: Opened, how: Generation, *, base: bool = False) -> Iterator[Cha
         how: how answers are sampled; see `generation`.
         base: talk to the base model instead of the tuned one.
     """
-    site = opened.site
-    model: ModelRef | TunedModel = site.target.request.model if base else opened.model()
-    with site.provider.serve(model) as up:
+    model: ModelRef | TunedModel = opened.request.model if base else opened.model()
+    with opened.provider.serve(model) as up:
 
         def answer(messages: list[Message]) -> Answer:
             prompt = Prompt(id=secrets.token_hex(8), messages=messages)
@@ -105,10 +99,10 @@ def export(opened: Opened, form: str, out: Path) -> Path:
 
     Raises FtspecError where the provider cannot export it in this form, or `out` exists and is not empty.
     """
-    provider = opened.site.provider
+    provider = opened.provider
     if not isinstance(provider, SupportsExport) or form not in provider.exports:
         forms = ", ".join(provider.exports) if isinstance(provider, SupportsExport) else "nothing"
-        raise FtspecError(f"provider '{opened.site.spec.provider.name}' cannot export '{form}'", f"it exports: {forms}")
+        raise FtspecError(f"provider '{opened.spec.provider.name}' cannot export '{form}'", f"it exports: {forms}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FtspecError(f"{out} exists already", "name a new folder with --out")
     staging = out.absolute().with_name(f".{out.name}.{secrets.token_hex(4)}")

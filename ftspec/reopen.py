@@ -6,22 +6,30 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import history, report, stages, validate
+from ftspec import history, items, report, stages, validate
 from ftspec.errors import FtspecError
 from ftspec.journal import Journal
-from ftspec.progress import Progress
-from ftspec.provider import TunedModel
+from ftspec.provider import Provider, Request, TunedModel
 from ftspec.records import Event, RunInfo
 from ftspec.registry import Registry
-from ftspec.stages import Options, Site
+from ftspec.spec import Spec
+from ftspec.store import Store
+from ftspec.workspace import Workspace
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with its events so far and everything that its steps share."""
+    """A run with its events so far, and who can be asked about it. Its data are not looked at: they may have moved."""
 
     run: RunInfo
     events: list[Event]
-    site: Site
+    spec: Spec
+    request: Request
+    workspace: Workspace
+    provider: Provider
+
+    @property
+    def store(self) -> Store:
+        return self.workspace.store
 
     @property
     def key(self) -> str:
@@ -31,11 +39,11 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def alive(self) -> bool:
         """Whether a process on this machine is working on it."""
-        return self.site.workspace.is_alive(self.run.id)
+        return self.workspace.is_alive(self.run.id)
 
     @property
     def report(self) -> report.ReportData | None:
-        path = self.site.workspace.report_folder(self.run.id) / "report.json"
+        path = self.workspace.report_folder(self.run.id) / "report.json"
         return report.read(path) if path.exists() else None
 
     def model(self) -> TunedModel:
@@ -46,11 +54,18 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(tuned["model"], TunedModel)
 
 
-def open_run(target: str | None, registry: Registry, options: Options, progress: Progress) -> Opened:
+def open_run(target: str | None, where: str | None, registry: Registry) -> Opened:
     """The run that a user means: a spec's last one, one by id, or the last of all. See history.locate."""
-    space, run = history.locate(target, options.store)
+    space, run = history.locate(target, where)
     events = Journal(space.store, run).events()
+    found = history.info(run, events)
     source = history.last(events, "started") or {}
-    loaded = validate.load_text(source["text"], Path(source["file"]), registry, source["sets"])
-    site = stages.survey(loaded.spec, registry, msgspec.structs.replace(options, store=space.store.url), progress)
-    return Opened(run=history.info(run, events), events=events, site=site)
+    spec = validate.load_again(source["text"], Path(source["file"]), registry, source["sets"]).spec
+    return Opened(
+        run=found,
+        events=events,
+        spec=spec,
+        request=items.request_of(spec, registry),
+        workspace=space,
+        provider=stages.attached(spec, registry, space),
+    )

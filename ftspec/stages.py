@@ -91,8 +91,7 @@ PROMPTS = "prompts.jsonl"
 def survey(spec: Spec, registry: Registry, options: Options, progress: Progress) -> Site:
     """Open the store, ask the provider, hash the inputs. Reads only."""
     workspace = Workspace.beside(spec.file, options.store)
-    provider = items.provider_of(spec, registry)
-    provider.attach(workspace.home(spec.provider.name))
+    provider = attached(spec, registry, workspace)
     found = inventory.take(spec, registry, provider)
     request = msgspec.structs.replace(items.request_of(spec, registry), model_fingerprint=found.model)
     target = Target(endpoint=provider.endpoint, request=request)
@@ -107,6 +106,13 @@ def survey(spec: Spec, registry: Registry, options: Options, progress: Progress)
         inventory=found,
         target=msgspec.structs.replace(target, attempt=attempts + 1 + ("tuning" in options.again)),
     )
+
+
+def attached(spec: Spec, registry: Registry, workspace: Workspace) -> Provider:
+    """The spec's provider, ready to be asked."""
+    provider = items.provider_of(spec, registry)
+    provider.attach(workspace.home(spec.provider.name))
+    return provider
 
 
 def record_attempt(site: Site) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,16 +38,21 @@ def load_spec(file: Path, registry: Registry, overrides: Iterable[str] = ()) -> 
     return _load(yaml_document.read(file), registry, overrides)
 
 
-def load_text(text: str, file: Path, registry: Registry, overrides: Iterable[str] = ()) -> Loaded:
-    """The same for a spec that is at hand as text; `file` is where it stood, and what its paths start from."""
-    return _load(yaml_document.read_text(text, file), registry, overrides)
+def load_again(text: str, file: Path, registry: Registry, overrides: Iterable[str] = ()) -> Loaded:
+    """A spec that has been run, from its text; `file` is where it stood, and what its paths start from.
+
+    Only its shape is checked: its job can be looked at and cancelled when data have moved or a waiver has ended.
+    """
+    return _load(yaml_document.read_text(text, file), registry, overrides, (_schema,))
 
 
-def _load(document: Document, registry: Registry, overrides: Iterable[str]) -> Loaded:
+def _load(
+    document: Document, registry: Registry, overrides: Iterable[str], stages: Sequence[_Judge] | None = None
+) -> Loaded:
     document, missing = _filled(document, overrides)
     found = [*document.problems, *missing]
     if document.usable:
-        found += _check(document, registry, found)
+        found += _check(document, registry, found, STAGES if stages is None else stages)
     found = problems.in_order(problems.masked(document.locate(problem)) for problem in found)
     if any(problem.severity == "error" for problem in found):
         raise SpecError(found, document)
@@ -82,13 +87,16 @@ class _Stage(msgspec.Struct, frozen=True):
         return self.document.file.absolute().parent
 
 
-def _check(document: Document, registry: Registry, earlier: list[Problem]) -> list[Problem]:
+_Judge = Callable[[_Stage], Iterable[Problem]]
+
+
+def _check(document: Document, registry: Registry, earlier: list[Problem], stages: Sequence[_Judge]) -> list[Problem]:
     """What every stage says; none speaks about a place that an earlier one has already complained about."""
     newer = requires.version_problem(document.data)
     if newer:
         return [newer]
     found: list[Problem] = []
-    for stage in (_secrets, _schema, _names, _packages, _rules, _files, _model, _tuner):
+    for stage in stages:
         faults = [problem for problem in (*earlier, *found) if problem.severity == "error"]
         sound = _sound_items(document, registry, faults)
         found += _apart(stage(_Stage(document, registry, sound, {problem.path for problem in faults})), faults)
@@ -274,3 +282,7 @@ def _request(stage: _Stage, provider: Item) -> Request:
         ),
         stage.registry,
     )
+
+
+STAGES: Sequence[_Judge] = (_secrets, _schema, _names, _packages, _rules, _files, _model, _tuner)
+"""What judges a spec that is to be run, in this order."""

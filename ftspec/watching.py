@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ftspec import history, tuning
 from ftspec.errors import FtspecError
 from ftspec.journal import Journal
-from ftspec.provider import Job, TrainingEvent
+from ftspec.provider import TrainingEvent
 from ftspec.records import Event, Record, RunInfo
 from ftspec.reopen import Opened
 
@@ -26,15 +26,24 @@ class Status(Record):
 
 def status(opened: Opened) -> Status:
     """How far the run is; asks the provider once when its job has not ended."""
-    job = tuning.status(opened.site.provider, opened.site.store, opened.key) if opened.key else None
+    job = tuning.status(opened.provider, opened.store, opened.key) if opened.key else None
     return Status(run=opened.run, alive=opened.alive, job=job)
 
 
-def cancel(opened: Opened) -> Job:
-    """Ask the provider to cancel the run's job; one that has ended is left alone."""
+def cancel(opened: Opened) -> tuning.Status:
+    """Ask the provider to cancel the run's job; one that has ended is left alone.
+
+    Returns what was known of the job just before. A process that follows it writes down how it ended; where there is
+    none, the run's own journal says that it was cancelled.
+    """
     if not opened.key:
         raise FtspecError(f"run {opened.run.id} has not submitted a job yet", "there is nothing to cancel")
-    return tuning.cancel(opened.site.provider, opened.site.store, opened.key)
+    before = tuning.status(opened.provider, opened.store, opened.key)
+    if before.state is None or not before.state.terminal:
+        job = tuning.cancel(opened.provider, opened.store, opened.key)
+        if not opened.alive:
+            Journal(opened.store, opened.run.id).append("cancelled", job=job.id)
+    return before
 
 
 def logs(opened: Opened, *, follow: bool = False) -> Iterator[Event | TrainingEvent]:
@@ -56,7 +65,7 @@ def logs(opened: Opened, *, follow: bool = False) -> Iterator[Event | TrainingEv
 
 
 def _entries(opened: Opened) -> list[tuple[str, Event | TrainingEvent]]:
-    store = opened.site.store
+    store = opened.store
     decisions = Journal(store, opened.run.id).events()
     key = (history.last(decisions, "tuning") or {}).get("key", "")
     entries: list[tuple[str, Event | TrainingEvent]] = [(f"run {event.number}", event) for event in decisions]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ftspec import api, history, models, registry, reopen, runner, validate, watching
-from ftspec.errors import FtspecError, JobFailed, Problem, SpecError, StillRunning
+from ftspec.errors import FtspecError, JobFailed, Problem, SpecError, StillRunning, StoreError
 from ftspec.progress import Quiet
 from ftspec.records import Event, Plan, RunInfo
 from ftspec.registry import Found, Registry
@@ -75,7 +75,7 @@ def plug(installed: Registry, **hooks: Any) -> None:
 
 
 def opened(spec: Path, installed: Registry) -> reopen.Opened:
-    return reopen.open_run(str(spec), installed, Options(), Quiet())
+    return reopen.open_run(str(spec), None, installed)
 
 
 def test_a_run_ends_with_a_report_and_a_verdict(spec: Path, installed: Registry) -> None:
@@ -198,6 +198,35 @@ def test_a_run_can_be_opened_when_its_spec_has_changed(spec: Path, installed: Re
     shown = models.show(opened(spec, installed))
     assert shown.hyperparameters["epochs"] == 2
     assert shown.accuracy == 1.0
+
+
+def test_a_job_can_be_looked_at_and_cancelled_when_its_data_are_gone(spec: Path, installed: Registry) -> None:
+    data = spec.parent / "rows.jsonl"
+    data.write_text('{"prompt": "six", "completion": "6"}\n')
+    spec.write_text(SPEC.replace("sources:\n", "sources:\n  - jsonl: {path: rows.jsonl}\n"))
+    with pytest.raises(StillRunning):
+        run(spec, installed, "provider.simulated.seconds_per_step=60", detach=True)
+    data.unlink()
+    assert watching.status(opened(spec, installed)).run.state == "detached"
+    watching.cancel(opened(spec, installed))
+    after = opened(spec, installed)
+    assert after.run.state == "cancelled"
+    assert after.run.phase == "tuning"
+    assert not any(found.state == "running" for found in history.runs(after.store))
+
+
+def test_cancelling_a_job_that_has_ended_changes_nothing(spec: Path, installed: Registry) -> None:
+    run(spec, installed)
+    before = opened(spec, installed)
+    assert watching.cancel(before).state == api.JobState.SUCCEEDED
+    assert opened(spec, installed).events == before.events
+
+
+def test_a_run_without_its_first_events_is_damage_and_no_bug(spec: Path, installed: Registry) -> None:
+    outcome = run(spec, installed)
+    (spec.parent / f".ftspec/runs/{outcome.run.id}/events/00000001").unlink()
+    with pytest.raises(StoreError, match="lost its first events"):
+        opened(spec, installed)
 
 
 def test_the_model_can_be_chatted_with(spec: Path, installed: Registry) -> None:

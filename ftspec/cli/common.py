@@ -13,7 +13,6 @@ import click
 from ftspec import terminal
 
 if TYPE_CHECKING:
-    from ftspec.progress import Progress
     from ftspec.registry import Registry
     from ftspec.reopen import Opened
     from ftspec.validate import Loaded
@@ -80,10 +79,8 @@ def say_json(value: Any) -> None:
     terminal.say(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
 
 
-def open_run(target: str | None, store: str | None, progress: Progress | None = None) -> Opened:
-    """The run that the user means, with everything that its steps share."""
+def open_run(target: str | None, store: str | None) -> Opened:
+    """The run that the user means."""
     from ftspec import registry, reopen
-    from ftspec.progress import Quiet
-    from ftspec.stages import Options
 
-    return reopen.open_run(target, registry.load(), Options(store=store, measure=False), progress or Quiet())
+    return reopen.open_run(target, store, registry.load())

@@ -59,11 +59,11 @@ def chat_command(
 
     with progress(quiet) as drawing:
         drawing.phase("starting the model")
-        opened = open_run(target, store, drawing)
-        how = models.generation(opened.site, temperature=temperature, max_tokens=max_tokens)
+        opened = open_run(target, store)
+        how = models.generation(opened.spec, temperature=temperature, max_tokens=max_tokens)
         with models.chat(opened, how, base=base) as answer:
             drawing.close()
-            _converse(answer, models.system_prompt(opened.site) if system is None else system)
+            _converse(answer, models.system_prompt(opened.spec) if system is None else system)
 
 
 def _converse(answer: Chat, system: str) -> None:
@@ -101,5 +101,5 @@ def export_command(target: str | None, store: str | None, quiet: bool, form: str
 
     with progress(quiet) as drawing:
         drawing.phase(f"exporting ({form})")
-        path = models.export(open_run(target, store, drawing), form, out)
+        path = models.export(open_run(target, store), form, out)
     terminal.say(str(path))

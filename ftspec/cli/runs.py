@@ -87,8 +87,12 @@ def cancel_command(target: str | None, store: str | None) -> None:
     """Ask the tuner to cancel a run's job. A job that has ended is left alone."""
     from ftspec import watching
 
-    job = watching.cancel(open_run(target, store))
-    terminal.say(f"asked to cancel job {terminal.safe(job.id)}; see `ftspec status`")
+    before = watching.cancel(open_run(target, store))
+    name = terminal.safe(before.job.id) if before.job else ""
+    if before.state and before.state.terminal:
+        terminal.say(f"job {name} had ended already: {before.state}")
+    else:
+        terminal.say(f"asked to cancel job {name}; see `ftspec status`")
 
 
 @click.command("report")
