@@ -111,11 +111,15 @@ def tune(
     result = ended(store, key)
     if result is None:
         tuning = Tuning(provider, store, journal, key, progress)
-        job = Register(store, key).job()
-        if job is None:
-            ready = tuning.uploaded(request, files, Patience(follow.patience))
-            job = tuning.submitted(ready, files, resubmit, limits or Limits())
-        result = tuning.followed(job, follow)
+        try:
+            job = Register(store, key).job()
+            if job is None:
+                ready = tuning.uploaded(request, files, Patience(follow.patience))
+                job = tuning.submitted(ready, files, resubmit, limits or Limits())
+            result = tuning.followed(job, follow)
+        except KeyboardInterrupt:
+            tuning.say_what_goes_on()
+            raise
     if result.model is None:
         reason = result.error or "no reason given"
         raise JobFailed(f"job {result.job.id} {result.raw or result.state}: {reason}", result.hint or AGAIN)
@@ -210,6 +214,15 @@ class Tuning:
         self.journal.append("job_finished", job=job.id, state=result.state, error=result.error)
         return result
 
+    def say_what_goes_on(self) -> None:
+        """What ^C leaves behind: a job, or a submission of which nothing has been heard."""
+        register = Register(self.store, self.key)
+        job, attempt = register.job(), register.latest()
+        if job:
+            self.progress.note(f"job {job.id} goes on; run again to follow it, `ftspec cancel` to stop it")
+        elif attempt and not attempt.outcome:
+            self.progress.note("a job may have been submitted already; run again to find out")
+
     def _upload(self, file: DataFile, patience: Patience) -> RemoteFile:
         """Upload with retries: a provider finds by its content hash what an earlier try brought there."""
         patience.reset()
@@ -235,15 +248,12 @@ class Following:
         self.segments = Segments(store, f"jobs/{key}")
         self.seen = {event.id for event in history(store, key)}
         self.patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
+        self.step, self.loss = 0, ""
 
     def result(self) -> Result:
         """How the job ended; durable when this returns. Raises StillRunning, or Transient when out of reach."""
         self.progress.phase("tuning", unit="steps")
-        try:
-            return self._kept(self._last())
-        except KeyboardInterrupt:
-            self.progress.note(f"job {self.job.id} goes on; run again to follow it, `ftspec cancel` to stop it")
-            raise
+        return self._kept(self._last())
 
     def _last(self) -> JobUpdate:
         """The update with which the job has ended, every event kept."""
@@ -291,9 +301,15 @@ class Following:
         new = [event for event in update.events if event.id not in self.seen]
         self.segments.append(new)
         self.seen.update(event.id for event in new)
-        for event in new[-1:]:
-            self.progress.advance(event.step or 0, total=event.total_steps, detail=_figure(new))
+        self._show(new)
         return bool(new)
+
+    def _show(self, new: Sequence[TrainingEvent]) -> None:
+        """How far the job is, and its latest loss; before there is one, its latest message."""
+        self.loss = _loss(new) or self.loss
+        self.step = next((event.step for event in reversed(new) if event.step), self.step)
+        if new:
+            self.progress.advance(self.step, total=new[-1].total_steps, detail=self.loss or new[-1].message)
 
     def _leave_if_due(self, followed: float, silent: float, what: str) -> None:
         if self.follow.detach or (self.follow.wait is not None and followed >= self.follow.wait):
@@ -326,10 +342,10 @@ def ended(store: Store, key: str) -> Result | None:
     return decode(store, name, Result) if store.head(name) else None
 
 
-def _figure(events: Sequence[TrainingEvent]) -> str:
-    """The latest loss among the events, for people."""
+def _loss(events: Sequence[TrainingEvent]) -> str:
+    """The latest loss among the events, for people; "" where there is none."""
     for event in reversed(events):
         for name in ("train_loss", "validation_loss"):
             if name in event.metrics:
                 return f"{name.replace('train_loss', 'loss').replace('_', ' ')} {event.metrics[name]:.3f}"
-    return events[-1].message if events else ""
+    return ""

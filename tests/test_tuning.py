@@ -219,6 +219,40 @@ def test_an_interrupt_leaves_the_job_running_and_says_so(bench: Bench) -> None:
     assert len(bench.jobs) == 1
 
 
+@pytest.mark.parametrize("moment", ["before the call", "after the call"])
+def test_an_interrupted_submission_says_what_may_go_on(bench: Bench, moment: str) -> None:
+    provider = bench.provider(seconds_per_step=60)
+    submit = provider.submit
+
+    def interrupted(*given: Any, **named: Any) -> Any:
+        if moment == "after the call":
+            submit(*given, **named)
+        raise KeyboardInterrupt
+
+    provider.submit = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(provider)
+    assert any("may have been submitted" in note for note in bench.heard.notes)
+
+
+def test_the_live_figure_stays_the_loss_when_a_checkpoint_is_said_last(bench: Bench) -> None:
+    loss = TrainingEvent(id="1", at=1.0, step=6, total_steps=6, metrics={"train_loss": 0.5})
+    checkpoint = TrainingEvent(id="2", at=2.0, message="checkpoint at step 6")
+    updates = iter(
+        [
+            JobUpdate(state=JobState.RUNNING, events=(TrainingEvent(id="0", at=0.0, message="job created"),)),
+            JobUpdate(state=JobState.RUNNING, events=(loss, checkpoint)),
+            JobUpdate(state=JobState.CANCELLED, events=(TrainingEvent(id="3", at=3.0, message="saved"),)),
+            JobUpdate(state=JobState.CANCELLED),
+        ]
+    )
+    provider = bench.provider()
+    provider.poll = lambda job, cursor: next(updates)
+    with pytest.raises(JobFailed):
+        bench.run(provider)
+    assert bench.heard.details == ["job created", "loss 0.500", "loss 0.500"]
+
+
 def test_a_provider_out_of_reach_is_left_when_patience_ends(bench: Bench) -> None:
     provider = bench.provider(faults=[{"call": "poll", "kind": "500", "times": 1000}])
     with pytest.raises(Ambiguous, match="internal error"):
