@@ -5,16 +5,24 @@ from __future__ import annotations
 import hashlib
 import platform
 from pathlib import Path
+from typing import NamedTuple
 
 import ftspec
 from ftspec import report, stages, tuning
-from ftspec.grade import Answered
 from ftspec.plan import REPORT, TUNING, version
 from ftspec.provider import TunedModel
 from ftspec.records import Evaluation, Plan, RunInfo, Verdict
-from ftspec.report import ReportData
+from ftspec.report import Case, ReportData
 from ftspec.stages import Dataset, Site
 from ftspec.validate import Loaded
+
+
+class Judged(NamedTuple):
+    """What the evaluation came to; nothing where the spec has none."""
+
+    evaluation: Evaluation | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    cases: tuple[Case, ...] = ()
 
 
 def collect(
@@ -24,10 +32,7 @@ def collect(
     run: RunInfo,
     dataset: Dataset,
     model: TunedModel,
-    base: Answered | None,
-    tuned: Answered | None,
-    evaluation: Evaluation | None,
-    verdicts: tuple[Verdict, ...],
+    judged: Judged,
 ) -> ReportData:
     """Everything that the report shows."""
     spec, request, result = site.spec, site.target.request, dataset.result
@@ -41,10 +46,10 @@ def collect(
         spec_sha256=hashlib.sha256("\n".join(loaded.document.lines).encode()).hexdigest(),
         plan=plan,
         watermark=estimate.watermark,
-        verdicts=verdicts,
-        evaluation=evaluation,
+        verdicts=judged.verdicts,
+        evaluation=judged.evaluation,
         generation=spec.eval.generation if spec.eval else None,
-        cases=report.cases(stages.prompts_of(site, dataset), base, tuned) if base and tuned else (),
+        cases=judged.cases,
         training=tuple(tuning.history(site.store, digests[TUNING])),
         counts=result.counts,
         sides=result.sides,

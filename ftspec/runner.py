@@ -10,14 +10,14 @@ by running the same spec again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ftspec import gates, history, reporting, stages, tuning
+from ftspec import gates, history, report, reporting, stages, tuning
 from ftspec.errors import FtspecError, Problem, SpecError, StillRunning
 from ftspec.grade import Answered, evaluate
 from ftspec.journal import Journal
@@ -25,10 +25,11 @@ from ftspec.observers import notify
 from ftspec.pipeline import DataResult
 from ftspec.plan import BASE, DATA, REPORT, TUNED, TUNING, explain
 from ftspec.progress import Progress
-from ftspec.provider import Estimate, TunedModel
+from ftspec.provider import Estimate, Prompt, TunedModel
 from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdict
 from ftspec.references import mask
 from ftspec.registry import Registry
+from ftspec.reporting import Judged
 from ftspec.stages import Dataset, Options, Site
 from ftspec.validate import Loaded
 
@@ -136,11 +137,11 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
     if site.options.again or not events:
         return None
     run = history.info(planned.run, events)
-    report = Path(run.report) if run.report else None
-    if run.state not in {"done", "gate_failed"} or report is None or not report.exists():
+    path = Path(run.report) if run.report else None
+    if run.state not in {"done", "gate_failed"} or path is None or not path.exists():
         return None
     evaluation, verdicts = _judgement(events)
-    return Outcome(run=run, evaluation=evaluation, verdicts=verdicts, report=report, already_done=True)
+    return Outcome(run=run, evaluation=evaluation, verdicts=verdicts, report=path, already_done=True)
 
 
 def _judgement(events: list[Event]) -> tuple[Evaluation | None, tuple[Verdict, ...]]:
@@ -163,12 +164,11 @@ class _Walk:
         dataset = self._data()
         self.plan = stages.plan_of(self.site, dataset)
         model = self._tune(dataset)
-        base, tuned = self._ask(dataset, model)
-        evaluation, verdicts = self._judge(dataset, base, tuned)
-        report = self._report(dataset, model, base, tuned, evaluation, verdicts)
-        state = "done" if gates.passed(verdicts) else "gate_failed"
-        self._decide("finished", state=state, report=str(report))
-        return Outcome(run=self._info(), evaluation=evaluation, verdicts=verdicts, report=report)
+        judged = self._judge(dataset, model) if self.site.spec.eval else Judged()
+        path = self._report(dataset, model, judged)
+        state = "done" if gates.passed(judged.verdicts) else "gate_failed"
+        self._decide("finished", state=state, report=str(path))
+        return Outcome(run=self._info(), evaluation=judged.evaluation, verdicts=judged.verdicts, report=path)
 
     @contextmanager
     def observed(self) -> Iterator[None]:
@@ -217,10 +217,15 @@ class _Walk:
         self._decide("tuned", key=step.digest, model=msgspec.to_builtins(model))
         return model
 
-    def _ask(self, dataset: Dataset, model: TunedModel) -> tuple[Answered | None, Answered | None]:
-        if not self.site.spec.eval:
-            return None, None
-        prompts = stages.prompts_of(self.site, dataset)
+    def _judge(self, dataset: Dataset, model: TunedModel) -> Judged:
+        spec, prompts = self.site.spec, stages.prompts_of(self.site, dataset)
+        base, tuned = self._ask(prompts, model)
+        evaluation = evaluate(prompts, base, tuned)
+        verdicts = tuple(gates.judge(spec.gates, self.site.registry, evaluation, spec.folder))
+        self._decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
+        return Judged(evaluation, verdicts, report.cases(prompts, base, tuned))
+
+    def _ask(self, prompts: Sequence[Prompt], model: TunedModel) -> tuple[Answered, Answered]:
         with self._timed(BASE):
             base = stages.answers(self.site, _step(self.plan, BASE), "base", self.site.target.request.model, prompts)
         with self._timed(TUNED):
@@ -228,20 +233,9 @@ class _Walk:
         self._decide("answered", base=len(base.answers), tuned=len(tuned.answers))
         return base, tuned
 
-    def _judge(
-        self, dataset: Dataset, base: Answered | None, tuned: Answered | None
-    ) -> tuple[Evaluation | None, tuple[Verdict, ...]]:
-        if base is None or tuned is None:
-            return None, ()
-        spec = self.site.spec
-        evaluation = evaluate(stages.prompts_of(self.site, dataset), base, tuned)
-        verdicts = tuple(gates.judge(spec.gates, self.site.registry, evaluation, spec.folder))
-        self._decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
-        return evaluation, verdicts
-
-    def _report(self, dataset: Dataset, model: TunedModel, *judged: Any) -> Path:
+    def _report(self, dataset: Dataset, model: TunedModel, judged: Judged) -> Path:
         self.site.progress.phase("writing the report")
-        data = reporting.collect(self.site, self.loaded, self.plan, self._info(), dataset, model, *judged)
+        data = reporting.collect(self.site, self.loaded, self.plan, self._info(), dataset, model, judged)
         return reporting.write(self.site, self.plan, msgspec.structs.replace(data, timings=self.timings))
 
     @contextmanager
