@@ -99,3 +99,45 @@ def test_any_terminal_encoding_will_do(encoding: str, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert re.search(rb"yaml:\d+:\d+", done.stdout)
     done.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_bug(closed: str, tmp_path: Path) -> None:
+    done = _shell(f'"{sys.executable}" -m ftspec plugins {closed}', tmp_path)
+    assert done.returncode == 0
+    assert "bug" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("full", [">/dev/full", ">/dev/full 2>/dev/full"])
+def test_a_full_disk_below_standard_output_is_said(full: str, tmp_path: Path) -> None:
+    done = _shell(f'"{sys.executable}" -m ftspec plugins {full}', tmp_path)
+    assert done.returncode == 1
+    if "2>" not in full:
+        assert "the system refused: No space left on device" in done.stderr
+        assert "Exception" not in done.stderr
+
+
+def test_what_the_system_refuses_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def load() -> None:
+        (tmp_path / "file").touch()
+        (tmp_path / "file" / "below").mkdir()
+
+    monkeypatch.setattr(registry, "load", load)
+    assert guard.run(["plugins"]) == 1
+    said = capsys.readouterr().err
+    assert f"the system refused: Not a directory: {tmp_path}/file/below" in said
+    assert "run the same command again" in said
+
+
+def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guard.run(["data"]) in {0, 2}
+    shown = capsys.readouterr()
+    assert "error" not in shown.err
+    assert "those that the model is trained on marked" in " ".join((shown.out + shown.err).split())
+
+
+def _shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60)

@@ -35,6 +35,15 @@ run_argument = click.argument("target", metavar="[SPEC|RUN]", required=False)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 
+class Group(click.Group):
+    """A group whose help shows each command's first sentence whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            commands = sorted(self.commands.items())
+            formatter.write_dl([(name, command.get_short_help_str(limit=100)) for name, command in commands])
+
+
 def format_option(*more: str) -> Callable[[F], F]:
     """`--format text|json`, and whatever else the command can write."""
     return click.option(

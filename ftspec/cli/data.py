@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ftspec.cli.common import format_option, load, quiet_option, set_option, show, spec_argument, store_option
+from ftspec.cli.common import Group, format_option, load, quiet_option, set_option, show, spec_argument, store_option
 from ftspec.cli.drawing import progress
 from ftspec.errors import FtspecError
 
 
-@click.group("data")
+@click.group("data", cls=Group)
 def data_command() -> None:
     """Look at what the data step makes of the rows."""
 

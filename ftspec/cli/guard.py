@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -18,12 +19,21 @@ from ftspec.cli.root import cli
 if TYPE_CHECKING:
     from ftspec.errors import FtspecError, SpecError
 
-USAGE, BUG, INTERRUPTED, PIPE_CLOSED = 2, 3, 130, 141
+USER, USAGE, BUG, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
+HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""A group without a command, which is no mistake; click raises this since 8.2, and shows help by itself before."""
+MACHINE = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+    }
+)
+"""What the operating system refuses for reasons of its own: no bug, and to be seen to by whoever looks after it."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `ftspec` with these arguments and return its exit code; raises nothing."""
-    _accept_any_text()
+    _open_streams()
     try:
         code = cli.main(list(arguments), prog_name="ftspec", standalone_mode=False)
         sys.stdout.flush()
@@ -35,9 +45,9 @@ def run(arguments: Sequence[str]) -> int:
 def _safely_ended(error: BaseException, arguments: Sequence[str]) -> int:
     try:
         return _ended(error, arguments)
-    except BrokenPipeError:
-        _silence()
-        return PIPE_CLOSED
+    except OSError as unwritable:
+        _silence(sys.stdout, sys.stderr)
+        return PIPE_CLOSED if isinstance(unwritable, BrokenPipeError) else USER
 
 
 def _ended(error: BaseException, arguments: Sequence[str]) -> int:
@@ -50,10 +60,26 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     if isinstance(error, click.ClickException):
         return _usage(error)
+    if isinstance(error, OSError) and error.errno in MACHINE:
+        return _refused(error)
     return _expected(error) or _bug(error, arguments)
 
 
+def _refused(error: OSError) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence(sys.stdout)  # it is standard output that could not be written, and would fail again at the very end
+    where = f": {terminal.safe(os.fsdecode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
+    terminal.say(f"{_label('error')} the system refused: {error.strerror}{where}", err=True)
+    terminal.say("  see to space, permissions and limits there, then run the same command again", err=True)
+    return USER
+
+
 def _usage(error: click.ClickException) -> int:
+    if isinstance(error, HELP):
+        terminal.say(error.format_message(), err=True)
+        return USAGE
     context = getattr(error, "ctx", None)
     if context is not None:
         terminal.say(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
@@ -109,15 +135,19 @@ def _label(word: str, colour: str = "red") -> str:
     return terminal.style(f"{word}:", "bold", colour, err=True)
 
 
-def _accept_any_text() -> None:
-    """A character that the terminal's encoding lacks is spelled out instead of ending the command."""
+def _open_streams() -> None:
+    """A stream that was closed is an empty one; a character that its encoding lacks is spelled out."""
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
 
 
-def _silence() -> None:
+def _silence(*streams: TextIO) -> None:
     """Nobody reads any more: the interpreter's last flush must find a place to go."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())

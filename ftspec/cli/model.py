@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
-from ftspec.cli.common import format_option, open_run, quiet_option, run_argument, show, store_option
+from ftspec.cli.common import Group, format_option, open_run, quiet_option, run_argument, show, store_option
 from ftspec.cli.drawing import progress
 
 if TYPE_CHECKING:
     from ftspec.models import Chat
 
 
-@click.group("model")
+@click.group("model", cls=Group)
 def model_command() -> None:
     """Show, try and take away the model that a run made."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(dir_okay=False), default="spec.yaml")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def init_command(file: str, force: bool) -> None:
-    """Write a commented spec to start from, with a little data beside it.
+    """Write a commented spec to start from, and the schema that editors complete from.
 
     FILE is spec.yaml when not given.
     """
@@ -54,7 +54,7 @@ def validate_command(specs: tuple[str, ...], overrides: tuple[str, ...], quiet: 
             if problems:
                 _say_problems(problems, document, format_)
             elif format_ == "text" and not quiet:
-                terminal.say(f"{spec} is valid")
+                terminal.say(f"{terminal.safe(spec)} is valid")
     if any(problem.severity == "error" for _, problems, _ in judged for problem in problems):
         sys.exit(FtspecError.exit_code)
 
