@@ -212,7 +212,7 @@ class Translator:
         if not path and key == STAGES:
             message = f"'{STAGES}' is reserved: chains of methods (sft, then dpo) cannot be run yet"
             return Problem(message=message, hint="write one spec per method", path=(key,), on="key")
-        hint = suggestion(key, known, "see docs/spec.md" if len(known) > LISTED else None)
+        hint = suggestion(key, known, self._where_options(path) if len(known) > LISTED else None)
         if not path:
             homes = [kind for kind in SIBLINGS if key in self.registry.components[kind]]
             if homes:
@@ -226,6 +226,14 @@ class Translator:
         else:
             message = f"unknown option {name} of {self._owner(path)}"
         return Problem(message=message, hint=hint, path=(*path, key), on="key")
+
+    def _where_options(self, path: SpecPath) -> str:
+        """The command that lists what can stand at a place."""
+        if path[:1] in {("method",), ("hyperparameters",)}:
+            return f"see `ftspec plugins show {self._provider()}`"
+        place = place_of(path)
+        name = path[place[1]] if place and len(path) > place[1] else None
+        return f"see `ftspec plugins show {name}`" if name else "see `ftspec schema --format markdown`"
 
     def _beside(self, kind: Kind, item: Mapping[str, Any], extras: list[str], path: SpecPath) -> Iterator[Problem]:
         """Keys of an item that are neither a component nor a sibling of one."""
@@ -296,7 +304,11 @@ class Translator:
             )
 
     def _other(self, error: Error, path: SpecPath) -> Iterator[Problem]:
-        yield Problem(message=f"{self._label(path)} is not valid", hint="see docs/spec.md", path=path)
+        yield Problem(
+            message=f"{self._label(path)} is not valid",
+            hint="`ftspec schema --format markdown` says what can stand here",
+            path=path,
+        )
 
     # Words.
 
