@@ -54,7 +54,9 @@ def _inputs(item: Item, registry: Registry, folder: Path) -> Iterator[Input]:
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
-    return [path] if path.exists() else sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if path.exists():
+        return [path]
+    return sorted(file for file in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if file.is_file())
 
 
 def file_hash(file: Path) -> str:

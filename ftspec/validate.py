@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -210,6 +212,9 @@ def _files(stage: _Stage) -> Iterator[Problem]:
                 yield Problem(message="the path is empty", hint="name a file, relative to the spec", path=where)
             elif not _exists(folder, text):
                 yield Problem(message=f"no such file: {written}", hint=_file_hint(folder, text, document), path=where)
+            elif _is_stream(folder / text):
+                hint = "write what it yields into a file: data are read more than once"
+                yield Problem(message=f"neither a file nor a folder: {written}", hint=hint, path=where)
 
 
 def _paths(item: Item, component: Component) -> list[tuple[SpecPath, str]]:
@@ -226,10 +231,22 @@ def _exists(folder: Path, text: str) -> bool:
     return glob.has_magic(text) and next(matches, None) is not None
 
 
+def _is_stream(path: Path) -> bool:
+    """A pipe, a device or a socket: reading one may never end, or yields something else the next time."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def _file_hint(folder: Path, text: str, document: Document) -> str:
     if glob.has_magic(text):
         return "the pattern matches nothing; it is relative to the spec"
     parent, name = os.path.split(folder / text)
+    with contextlib.suppress(OSError):
+        if stat.S_ISLNK((folder / text).lstat().st_mode):
+            return "it is a link that leads nowhere"
     try:
         near = did_you_mean(name, os.listdir(parent))  # noqa: PTH208  # names only
     except OSError:

@@ -379,3 +379,17 @@ def test_validate_imports_nothing_heavy_and_is_quick(tmp_path: Path) -> None:
     spent, *modules = done.stdout.split()
     assert not {module.partition(".")[0] for module in modules} & HEAVY
     assert float(spent) < 0.6, "0.12 CPU seconds when this was written; the limit leaves room for slow machines"
+
+
+def test_data_that_cannot_be_read_twice_are_refused(installed: Registry, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "link.jsonl").symlink_to("nowhere")
+    paths = ", ".join(f"{{jsonl: {{path: {path}}}}}" for path in ("pipe.jsonl", "/dev/null", "link.jsonl"))
+    with pytest.raises(SpecError) as caught:
+        load(tmp_path, f"version: 1\nname: x\nsources: [{paths}]\n{TUNER}", installed)
+    assert [problem.message for problem in caught.value.problems] == [
+        "neither a file nor a folder: pipe.jsonl",
+        "neither a file nor a folder: /dev/null",
+        "no such file: link.jsonl",
+    ]
+    assert caught.value.problems[2].hint == "it is a link that leads nowhere"
