@@ -45,7 +45,8 @@ class Intake:
 
     def _read(self, item: Item, index: int, side: str | None) -> Iterator[pa.RecordBatch]:
         source: Source = build(item, self.registry, self.folder)
-        chunks = source.read()
+        with guarded(item, self.registry):
+            chunks = source.read()
         while True:
             started = time.perf_counter()
             with guarded(item, self.registry):
@@ -56,6 +57,10 @@ class Intake:
                 self._report(item, replace(got, file=self.shown(item, got.file)))
                 self.ledger.read(index, 0, 1, time.perf_counter() - started)
                 continue
+            if not isinstance(got, Chunk):
+                raise PluginError(
+                    f"{culprit(item, self.registry)} must yield Chunk or Finding, not {type(got).__name__}"
+                )
             batch, bad = self._numbered(item, got, side)
             self.ledger.read(index, batch.num_rows, bad, time.perf_counter() - started)
             if batch.num_rows:

@@ -74,7 +74,8 @@ def _fingerprint(item: Item, registry: Registry, folder: Path) -> str:
     if item.kind != "source" or any(items.paths(item.options, component)):
         return ""
     source = items.build(item, registry, folder)
-    return source.fingerprint() if source.fingerprint else ""
+    with items.guarded(item, registry):
+        return source.fingerprint() if source.fingerprint else ""
 
 
 def _digest(parts: list[str]) -> str:

@@ -18,9 +18,11 @@ from ftspec.spec import Item, Spec
 
 
 def build(item: Item, registry: Registry, folder: Path) -> Any:
-    """Call the item's factory with its options, ready for use."""
+    """Call the item's factory with its options, ready for use. Raises PluginError when the factory does not work."""
     component = registry.get(item.kind, item.name)
-    return component.build(resolve(absolute(item.options, component, folder)))
+    options = resolve(absolute(item.options, component, folder))
+    with guarded(item, registry):
+        return component.build(options)
 
 
 @contextmanager

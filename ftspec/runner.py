@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from ftspec import gates, history, report, reporting, stages, tuning
-from ftspec.errors import FtspecError, Problem, SpecError, StillRunning
+from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.grade import Answered, evaluate
 from ftspec.journal import Journal
 from ftspec.observers import notify
@@ -105,8 +105,27 @@ def _step(plan: Plan, name: str) -> Step:
 
 
 def _objections(registry: Registry, plan: Plan) -> list[Problem]:
-    answers = registry.manager.hook.ftspec_plan_ready(plan=plan)
-    return [problem for answer in reversed(answers) for problem in answer]
+    """What plugins say about the plan. Raises PluginError for one that cannot judge it: it might have said no."""
+    found: list[Problem] = []
+    for implementation in registry.manager.hook.ftspec_plan_ready.get_hookimpls():
+        given = {"plan": plan} if implementation.argnames else {}
+        try:
+            said: Any = implementation.function(**given)
+            found += msgspec.convert(list(said or ()), list[Problem])
+        except FtspecError:
+            raise
+        except Exception as error:
+            name = implementation.plugin_name
+            raise PluginError(
+                f"plugin {name}: ftspec_plan_ready failed: {type(error).__name__}: {error}",
+                f"report it to its authors, or leave it out with FTSPEC_DISABLE_PLUGINS={_entry(name)}",
+            ) from error
+    return found
+
+
+def _entry(origin: str) -> str:
+    """The entry's name in `distribution[entry]`."""
+    return origin.rpartition("[")[2].removesuffix("]")
 
 
 # ---- run

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ftspec import api, history, models, registry, reopen, runner, validate, watching
-from ftspec.errors import FtspecError, JobFailed, Problem, SpecError, StillRunning, StoreError
+from ftspec.errors import FtspecError, JobFailed, PluginError, Problem, SpecError, StillRunning, StoreError
 from ftspec.progress import Quiet
 from ftspec.records import Event, Plan, RunInfo
 from ftspec.registry import Found, Registry
@@ -252,6 +252,39 @@ def test_a_faulty_grader_is_found_before_anything_is_submitted(spec: Path, insta
     with pytest.raises(FtspecError, match="cannot be built"):
         run(spec, installed, "eval.graders[0]=broken")
     assert not (spec.parent / ".ftspec/machine/providers/simulated/jobs").exists()
+
+
+@pytest.mark.parametrize("said", [[5], 5, "raises"])
+def test_a_veto_that_does_not_work_stops_the_run_and_names_the_plugin(
+    spec: Path, installed: Registry, said: Any
+) -> None:
+    def ftspec_plan_ready(plan: Plan) -> Any:
+        if said == "raises":
+            raise ZeroDivisionError
+        return said
+
+    plug(installed, ftspec_plan_ready=ftspec_plan_ready)
+    with pytest.raises(PluginError, match="ftspec_plan_ready failed") as caught:
+        run(spec, installed)
+    assert "plugin ftspec-test[test]" in caught.value.message
+    assert "FTSPEC_DISABLE_PLUGINS=test" in caught.value.hint
+
+
+@pytest.mark.parametrize("fault", ["factory", "read", "chunk", "fingerprint"])
+def test_a_source_that_does_not_work_is_named(spec: Path, installed: Registry, fault: str) -> None:
+    def broken(*, fail: str = "") -> api.Source:
+        def raising() -> Any:
+            raise ZeroDivisionError
+
+        if fail == "factory":
+            raising()
+        read = raising if fail == "read" else lambda: iter([5])
+        return api.Source(read, raising if fail == "fingerprint" else None)  # type: ignore[arg-type]
+
+    plug(installed, ftspec_sources=lambda: {"broken": api.source(broken)})
+    spec.write_text(SPEC.replace("sources:\n", f"sources:\n  - broken: {{fail: {fault}}}\n"))
+    with pytest.raises(PluginError, match="source 'broken' of ftspec-test"):
+        run(spec, installed)
 
 
 def test_events_are_json_that_a_later_version_can_read(spec: Path, installed: Registry) -> None:
