@@ -238,6 +238,9 @@ def _plain(name: str, values: pa.Array) -> list[Any]:
         return _listed(name, values)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
+        # What pandas writes. Python's datetime ends at microseconds.
+        values = values.cast(pa.timestamp("us", values.type.tz), safe=False)
     return [_jsonable(value) for value in values.to_pylist()]
 
 

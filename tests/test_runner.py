@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ftspec import api, history, models, registry, reopen, runner, validate, watching
-from ftspec.errors import FtspecError, JobFailed, PluginError, Problem, SpecError, StillRunning, StoreError
+from ftspec.errors import DataError, FtspecError, JobFailed, PluginError, Problem, SpecError, StillRunning, StoreError
 from ftspec.progress import Quiet
 from ftspec.records import Event, Plan, RunInfo
 from ftspec.registry import Found, Registry
@@ -285,6 +285,20 @@ def test_a_source_that_does_not_work_is_named(spec: Path, installed: Registry, f
     spec.write_text(SPEC.replace("sources:\n", f"sources:\n  - broken: {{fail: {fault}}}\n"))
     with pytest.raises(PluginError, match="source 'broken' of ftspec-test"):
         run(spec, installed)
+
+
+def test_dates_beyond_the_calendar_are_a_finding(spec: Path, installed: Registry) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"prompt": ["a"], "completion": ["b"], "on": pa.array([2**31 - 1], pa.date32())})
+    pq.write_table(table, spec.parent / "x.parquet")
+    spec.write_text(SPEC.replace("sources:\n", "sources:\n  - parquet: {path: x.parquet}\n"))
+    with pytest.raises(DataError) as caught:
+        run(spec, installed)
+    (finding,) = caught.value.findings
+    assert (finding.file, finding.line) == ("x.parquet", 1)
+    assert "JSON has no text for" in finding.message
 
 
 def test_events_are_json_that_a_later_version_can_read(spec: Path, installed: Registry) -> None:

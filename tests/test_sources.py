@@ -235,6 +235,13 @@ def test_parquet(tmp_path: Path) -> None:
     ]
 
 
+def test_times_as_pandas_writes_them_are_text(tmp_path: Path) -> None:
+    moment = 1_700_000_000_123_456_789
+    pq.write_table(pa.table({"at": pa.array([moment], pa.timestamp("ns"))}), tmp_path / "x.parquet")
+    kept, _ = read(sources.parquet, path=str(tmp_path / "x.parquet"))
+    assert kept == [(1, {"at": "2023-11-14T22:13:20.123456"})]
+
+
 def test_a_file_that_is_not_parquet(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"no")
     kept, ((_, message),) = read(sources.parquet, path=str(tmp_path / "x.parquet"))
