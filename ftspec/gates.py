@@ -27,6 +27,8 @@ def judge(spec_items: Sequence[Item], registry: Registry, evaluation: Evaluation
 def _judged(name: str, item: Item, gate: Gate, evaluation: Evaluation) -> Verdict:
     try:
         verdict = gate(evaluation)
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"it returned {type(verdict).__name__}, not a Verdict")
     except Exception as error:  # a plugin's gate: a broken one must not hide what the others say
         message = f"not measured: the gate failed: {type(error).__name__}: {error}"
         verdict = Verdict(gate=name, passed=False, measured=None, message=message)

@@ -66,6 +66,8 @@ def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, tuple[I
 def _one(item: Item, grader: Grader, prompt: Prompt, answer: Answer) -> Grade:
     try:
         found = grader(prompt, answer)
+        if not isinstance(found, Grade):
+            raise TypeError(f"it returned {type(found).__name__}, not a Grade")
     except Exception as error:  # a plugin's grader meets whatever a model says: one answer must not end the run
         return Grade(passed=False, score=0.0, reason=f"the grader failed: {type(error).__name__}: {error}")
     if not item.negate:

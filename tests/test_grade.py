@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -38,6 +39,12 @@ def test_an_answer_passes_when_all_deciding_graders_pass() -> None:
 def test_without_a_deciding_grader_nothing_passes() -> None:
     assert not grade.grade([prompt()], [answer("a")], [])[0].passed
     assert not grade.grade([prompt()], [answer("a")], [(item(weight=0), says("a"))])[0].passed
+
+
+def test_a_grader_that_returns_something_else_failed() -> None:
+    (found,) = grade.grade([prompt()], [answer("a")], [(item(), cast(Any, lambda prompt, answer: True))])
+    assert not found.passed
+    assert found.grades["is"].reason == "the grader failed: TypeError: it returned bool, not a Grade"
 
 
 def test_negate_turns_a_grader_around() -> None:
