@@ -21,7 +21,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from ftspec.errors import Ambiguous, ProviderError, Rejected, Transient
+from ftspec.errors import Ambiguous, ProviderError, Rejected, StoreError, Transient
 from ftspec.journal import WRITER, Journal, decode
 from ftspec.patience import Patience
 from ftspec.progress import Progress
@@ -153,7 +153,14 @@ class Register:
 
     def _read(self, key: str, type: type[R]) -> R | None:
         """The record, None if it is not there. A damaged one stops us: guessing could pay twice."""
-        return decode(self.store, key, type) if self.store.head(key) else None
+        try:
+            return decode(self.store, key, type) if self.store.head(key) else None
+        except StoreError as error:
+            raise StoreError(
+                error.message,
+                "restore it from a backup; without one, look at the provider's own list of jobs first: "
+                "removing this object allows a second job",
+            ) from error
 
 
 class Submission:

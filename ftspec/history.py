@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,15 @@ def _touched(store: Store) -> dict[str, float]:
 
 
 def runs(store: Store) -> list[RunInfo]:
-    """Every run, the newest first."""
-    return [info(run, Journal(store, run).events()) for run in reversed(run_ids(store))]
+    """Every run, the newest first; one whose journal cannot be read is listed as damaged."""
+    return [_listed(store, run) for run in reversed(run_ids(store))]
+
+
+def _listed(store: Store, run: str) -> RunInfo:
+    try:
+        return info(run, Journal(store, run).events())
+    except StoreError:
+        return RunInfo(id=run, name=run.rpartition("-")[0], spec="", state="damaged")
 
 
 def all_runs(where: str | None) -> list[RunInfo]:
@@ -91,7 +99,8 @@ def previous_plan(store: Store, name: str) -> Plan | None:
     """The plan of the last run of a spec of this name."""
     for run in reversed(run_ids(store)):
         if run.rpartition("-")[0] == name:
-            return plan_of(Journal(store, run).events())
+            with suppress(StoreError):  # it only explains: a damaged run explains nothing
+                return plan_of(Journal(store, run).events())
     return None
 
 

@@ -57,7 +57,7 @@ class RunInfo(Record):
     id: str
     name: str
     spec: str
-    state: Literal["running", "detached", "done", "failed", "gate_failed", "cancelled"] = "running"
+    state: Literal["running", "detached", "done", "failed", "gate_failed", "cancelled", "damaged"] = "running"
     phase: str = ""
     started: float = 0.0
     finished: float | None = None

@@ -116,7 +116,7 @@ def _attributed(entry: importlib.metadata.EntryPoint) -> Found:
 def _import(found: Found) -> object:
     try:
         return found.entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that ends the process at import must not end ours
         raise PluginError(
             f"plugin {found.origin} cannot be loaded: {type(error).__name__}: {error}",
             f"upgrade or uninstall {found.distribution}, or set FTSPEC_DISABLE_PLUGINS={found.entry.name}",
@@ -140,8 +140,8 @@ def _try_out(found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]
         scratch.register(plugin, name=found.origin)
         scratch.check_pending()
         return {kind: _offered(scratch, kind) for kind in KINDS}
-    except Exception as error:
-        hint = error.hint if isinstance(error, PluginError) else f"report it to the authors of {found.distribution}"
+    except (Exception, SystemExit) as error:
+        hint = getattr(error, "hint", "") or f"report it to the authors of {found.distribution}"
         raise PluginError(f"plugin {found.origin} breaks its contract: {error}", hint) from error
 
 

@@ -337,3 +337,14 @@ def test_uploads_are_known_by_endpoint_content_and_purpose(store: Store) -> None
     assert Uploads(store, "https://here").get(file) is None
     Uploads(store, "https://here").forget(file)
     assert Uploads(store, "https://here").get(file) is None
+
+
+@pytest.mark.parametrize("what", ["claim", "outcome"])
+def test_a_damaged_object_is_not_to_be_removed_without_a_look(tmp_path: Path, what: str) -> None:
+    register = Register(Store.open(tmp_path), "key")
+    assert register.claim(1)
+    register.settle(1, Outcome(kind="abandoned"))
+    register.store.put(f"jobs/key/0001.{what}", b"{")
+    with pytest.raises(StoreError) as caught:
+        register.latest()
+    assert "look at the provider's own list of jobs first" in caught.value.hint

@@ -196,3 +196,15 @@ def test_legacy_pairs() -> None:
 def test_legacy_pairs_go_in_and_out() -> None:
     batch = formats.prompt_completion.build({})(batch_of([{"prompt": "a", "completion": "b"}]))
     assert [rows.pair(example) for example in rows.examples(batch)] == [{"prompt": "a", "completion": "b"}]
+
+
+@pytest.mark.parametrize("template", ["{{ 'a' * 10 ** 10 }}", "{{ text * 9999999999 }}", "{{ 2 ** 99999999 }}"])
+def test_a_template_cannot_make_a_huge_text_of_a_few_characters(template: str) -> None:
+    assert problems(user=template, assistant="{{ text }}") == []
+    assert len(faults(formats.chat, [{"text": "x"}], user=template, assistant="{{ text }}")) == 1
+
+
+@pytest.mark.parametrize("template", ["{{ text | center(999999999) }}", "{{ [1, 2] | random }}", "{{ lipsum() }}"])
+def test_what_is_unbounded_or_random_does_not_exist_in_a_template(template: str) -> None:
+    found = problems(user=template, assistant="x")
+    assert found or faults(formats.chat, [{"text": "x"}], user=template, assistant="x")

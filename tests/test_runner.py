@@ -305,3 +305,14 @@ def test_events_are_json_that_a_later_version_can_read(spec: Path, installed: Re
     run(spec, installed)
     for path in sorted((spec.parent / ".ftspec/runs").glob("*/events/*")):
         assert json.loads(path.read_text())["kind"]
+
+
+def test_one_damaged_run_does_not_hide_the_others(spec: Path, installed: Registry) -> None:
+    run(spec, installed)
+    run(spec, installed, "hyperparameters.epochs=2")
+    store = Workspace.beside(spec, None).store
+    first = history.run_ids(store)[0]
+    (spec.parent / ".ftspec/runs" / first / "events/00000001").write_text("{")
+    assert sorted(found.state for found in history.runs(store)) == ["damaged", "done"]
+    loaded = validate.load_spec(spec, installed, ["hyperparameters.epochs=3"])
+    assert runner.plan(loaded, installed, Options(), Quiet()).plan.steps

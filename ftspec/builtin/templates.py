@@ -70,15 +70,41 @@ def problem(template: str) -> str:
     return ""
 
 
+UNBOUNDED = ("center", "format", "indent")
+"""Filters that make a text of any length from a number."""
+CHANGING = ("random", "lipsum", "cycler", "joiner")
+"""What gives another text for the same row the next time."""
+
+
 def environment() -> Environment:
     """Jinja in its sandbox: a template comes with data, and data is not to be trusted with more than text."""
     import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
-    made = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=shown
+    class Bounded(ImmutableSandboxedEnvironment):
+        """The sandbox bounds `range`; this bounds what `*` and `**` can make of a few characters, too."""
+
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
+                raise SecurityError(f"'{operator}' is only for the product of two numbers here")
+            return super().call_binop(context, operator, left, right)
+
+    # Not optimized: folding constants runs parts of a template when it is compiled, and so within `validate`.
+    made = Bounded(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+        finalize=shown,
+        optimized=False,
     )
     made.filters["tojson"] = dumps
+    for name in UNBOUNDED:
+        del made.filters[name]
+    for name in CHANGING:
+        made.globals.pop(name, None)
+        made.filters.pop(name, None)
     return made
 
 

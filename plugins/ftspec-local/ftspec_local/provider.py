@@ -41,7 +41,9 @@ class LocalProvider:
     """Fine-tune with transformers, peft and trl on this machine: CPU, one GPU, or Apple's MPS."""
 
     submission: ClassVar[Literal["idempotent", "findable", "blind"]] = "idempotent"
-    methods: ClassVar[Mapping[str, api.Method]] = {"sft": api.Method(hyperparameters=Hyperparameters, options=Sft)}
+    methods: ClassVar[Mapping[str, api.Method]] = {
+        "sft": api.Method(hyperparameters=Hyperparameters, options=Sft, shapes_data=("max_length", "truncate"))
+    }
     exports: ClassVar[tuple[str, ...]] = ("adapter", "merged")
     endpoint = "local"
 

@@ -1,0 +1,112 @@
+"""Plugins are found, loaded guarded, attributed, and taken whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftspec import registry
+from ftspec.errors import PluginError
+
+GOOD = """
+from ftspec import api
+
+def shout() -> api.BatchStep:
+    '''Say it louder.'''
+    return lambda batch: batch
+
+@api.hookimpl
+def ftspec_cleaners():
+    return {"shout": api.batch_step(shout)}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def install(site: Path, name: str, code: str, version: str = "1.2") -> None:
+    """A distribution with one module of its own name and an entry point."""
+    module = f"plugin_{name}"
+    sys.modules.pop(module, None)
+    (site / f"{module}.py").write_text(code)
+    info = site / f"{name}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[ftspec]\n{name} = {module}\n")
+
+
+def refused(name: str) -> PluginError:
+    with pytest.raises(PluginError) as caught:
+        registry.load()
+    assert f"{name}[{name}]" in caught.value.message
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_component_is_attributed_to_its_distribution(site: Path) -> None:
+    install(site, "loud", GOOD)
+    loaded = registry.load().components["cleaner"]["shout"]
+    assert (loaded.distribution, loaded.version, loaded.origin) == ("loud", "1.2", "loud[loud]")
+
+
+def test_loading_is_deterministic_and_builtin_comes_first(site: Path) -> None:
+    install(site, "zeta", GOOD)
+    install(site, "alpha", "")
+    names = [found.entry.name for found in registry.find()]
+    assert names[0] == "builtin"
+    assert names[1:] == sorted(names[1:])
+
+
+def test_two_claimants_of_one_name_are_both_named(site: Path) -> None:
+    install(site, "alpha", GOOD)
+    install(site, "beta", GOOD)
+    assert "alpha[alpha]" in refused("beta").message
+
+
+@pytest.mark.parametrize(
+    "code", ["raise RuntimeError('no')", "import sys; sys.exit(2)", "import nowhere_to_be_found", "("]
+)
+def test_a_plugin_that_cannot_be_imported_is_named(site: Path, code: str) -> None:
+    install(site, "broken", code)
+    assert "FTSPEC_DISABLE_PLUGINS=broken" in refused("broken").hint
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        GOOD.replace("return {", "raise SystemExit(3)\n    return {"),
+        GOOD.replace("api.batch_step(shout)", "shout"),
+        GOOD.replace("ftspec_cleaners", "ftspec_graders"),
+        GOOD.replace("ftspec_cleaners", "ftspec_cleaner"),
+        GOOD.replace("def shout()", "def shout(column: str = 'text')"),
+    ],
+)
+def test_a_plugin_that_breaks_its_contract_is_named(site: Path, code: str) -> None:
+    install(site, "broken", code)
+    refused("broken")
+
+
+def test_a_refused_plugin_leaves_no_hook_behind(site: Path) -> None:
+    install(site, "broken", GOOD + "@api.hookimpl\ndef ftspec_event(run, event): pass\n" + "ftspec_sources = 1\n")
+    install(
+        site, "half", GOOD.replace("api.batch_step(shout)", "shout") + "@api.hookimpl\ndef ftspec_event(event): 1/0\n"
+    )
+    loaded = registry.Registry()
+    for found in registry.find():
+        if found.entry.name == "half":
+            with pytest.raises(PluginError):
+                loaded.add(found, registry._import(found))
+    assert loaded.manager.hook.ftspec_event.get_hookimpls() == []
+
+
+def test_a_switch_disables_plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(site, "broken", "raise RuntimeError('no')")
+    monkeypatch.setenv("FTSPEC_DISABLE_PLUGINS", "broken")
+    assert "strip" in registry.load().components["cleaner"]
+    monkeypatch.setenv("FTSPEC_DISABLE_PLUGINS", "all")
+    assert [found.entry.name for found in registry.find()] == ["builtin"]
