@@ -92,7 +92,15 @@ def _listed(store: Store, run: str) -> RunInfo:
 
 def all_runs(where: str | None) -> list[RunInfo]:
     """Every run of a store, or of `.ftspec` here and one folder down; the newest first."""
-    return sorted((run for space in _spaces(where) for run in runs(space.store)), key=lambda run: -run.started)
+    found = (_as_seen_here(space, run) for space in _spaces(where) for run in runs(space.store))
+    return sorted(found, key=lambda run: -run.started)
+
+
+def _as_seen_here(space: Workspace, run: RunInfo) -> RunInfo:
+    """A run that its journal leaves running, in a folder of this machine, and that no process here works on."""
+    if run.state != "running" or space.store.root is None or space.is_alive(run.id):
+        return run
+    return msgspec.structs.replace(run, state="interrupted")
 
 
 def previous_plan(store: Store, name: str) -> Plan | None:

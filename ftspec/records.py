@@ -51,13 +51,20 @@ class Plan(Record):
     watermark: str = ""
 
 
+RunState = Literal["running", "detached", "done", "failed", "gate_failed", "cancelled", "interrupted", "damaged"]
+
+
 class RunInfo(Record):
-    """A run as observers and `ftspec runs` see it."""
+    """A run as observers and `ftspec runs` see it.
+
+    `ftspec runs` calls it interrupted when its journal leaves it running and no process on this machine works on it,
+    and damaged when the journal cannot be read.
+    """
 
     id: str
     name: str
     spec: str
-    state: Literal["running", "detached", "done", "failed", "gate_failed", "cancelled", "damaged"] = "running"
+    state: RunState = "running"
     phase: str = ""
     started: float = 0.0
     finished: float | None = None

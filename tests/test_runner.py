@@ -316,3 +316,17 @@ def test_one_damaged_run_does_not_hide_the_others(spec: Path, installed: Registr
     assert sorted(found.state for found in history.runs(store)) == ["damaged", "done"]
     loaded = validate.load_spec(spec, installed, ["hyperparameters.epochs=3"])
     assert runner.plan(loaded, installed, Options(), Quiet()).plan.steps
+
+
+def test_a_run_that_nobody_works_on_any_more_is_interrupted(spec: Path, installed: Registry) -> None:
+    def ftspec_event(event: Event) -> None:
+        if event.kind == "tuning":
+            raise KeyboardInterrupt
+
+    plug(installed, ftspec_event=ftspec_event)
+    with pytest.raises(KeyboardInterrupt):
+        run(spec, installed)
+    store = str(spec.parent / ".ftspec")
+    assert [found.state for found in history.all_runs(store)] == ["interrupted"]
+    with Workspace(store).alive(history.all_runs(store)[0].id):
+        assert [found.state for found in history.all_runs(store)] == ["running"]

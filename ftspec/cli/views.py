@@ -31,6 +31,8 @@ STATES = {
     "cancelled": "yellow",
     "running": "cyan",
     "detached": "cyan",
+    "interrupted": "yellow",
+    "damaged": "red",
 }
 
 
