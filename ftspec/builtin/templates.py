@@ -79,7 +79,8 @@ CHANGING = ("random", "lipsum", "cycler", "joiner")
 def environment() -> Environment:
     """Jinja in its sandbox: a template comes with data, and data is not to be trusted with more than text."""
     import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+    from jinja2.exceptions import SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Bounded(ImmutableSandboxedEnvironment):
         """The sandbox bounds `range`; this bounds what `*` and `**` can make of a few characters, too."""
