@@ -46,6 +46,7 @@ def render(data: ReportData) -> str:
             tiles=tiles(data),
             shown=chosen(data.cases),
             charts=_charts(data),
+            validated=any("validation_loss" in event.metrics for event in data.training),
             facts=words.facts(data),
             style=style,
             script=script,
