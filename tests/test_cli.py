@@ -207,6 +207,7 @@ def test_a_gate_that_says_no_is_exit_code_4(spec: Path, capsys: pytest.CaptureFi
 
 
 def test_detached_is_exit_code_5_and_run_again_follows(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(spec.read_text().replace("simulated: {}", "simulated: {queue_seconds: 3}"))
     code, out, err = run(capsys, "run", "--detach", spec.name)
     assert (code, out) == (5, "")
     assert "running:" in err
