@@ -82,7 +82,7 @@ class Training:
         set_seed(self.hyperparameters.seed)
         model = load_model(self.base, self._dtype())
         steps = self.hyperparameters.total_steps(len(dataset))
-        return SFTTrainer(
+        return _Trainer(
             model=model,
             args=self._arguments(steps, len(dataset), evaluate=validation is not None),
             train_dataset=dataset,
@@ -145,6 +145,42 @@ class Training:
         """Save the model in its ecosystem's own format: a peft adapter, or a transformers model with its tokenizer."""
         trainer.model.save_pretrained(self.folder.model)
         trainer.processing_class.save_pretrained(self.folder.model)
+
+
+class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
+    """TRL's trainer, whose output layer sees only the positions that are trained on.
+
+    TRL computes it, a piece at a time, for every position. With an answer of ten tokens behind a prompt of fifty and a
+    vocabulary of 49,000 that is a fifth of the whole training time. The loss is the same.
+    """
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if self.aux_loss_enabled:  # a mixture of experts adds a loss of its own, which TRL knows how to weigh
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        targets = inputs["labels"][:, 1:]
+        counted = targets != IGNORED
+        head = self.accelerator.unwrap_model(model).get_output_embeddings()
+        # What the model does with its logits afterwards (scaling, capping) stays its own affair.
+        hook = head.register_forward_pre_hook(lambda _, given: (given[0][:, :-1][counted],))
+        try:
+            outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs.get("attention_mask"), use_cache=False)
+        finally:
+            hook.remove()
+        logits, targets = outputs.logits.float(), targets[counted]
+        count = counted.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+        loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum") / count.clamp(min=1)
+        self._count(inputs, (logits.detach().argmax(-1) == targets).float())
+        return (loss, outputs) if return_outputs else loss
+
+    def _count(self, inputs: dict[str, Any], right: torch.Tensor) -> None:
+        """Keep the metrics that TRL logs."""
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["mean_token_accuracy"].append(right.mean().item() if len(right) else 0.0)
+        if mode == "train":
+            self._total_train_tokens += int(inputs["attention_mask"].sum().item())
+        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
 
 
 class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
