@@ -1,6 +1,6 @@
 """Does an exported model say what ftspec said? Asked with transformers alone: nothing of ftspec is imported here.
 
-    ftspec run specs/quickstart.yaml --set eval.generation.temperature=0
+    ftspec run specs/quickstart.yaml --set eval.generation.temperature=0 --set 'gates[1]={accuracy: {min: 0}}'
     ftspec model export --as merged --out /tmp/merged
     python tests/benchmarks/plain_transformers.py /tmp/merged REPORT.json [--most 210]
 
