@@ -216,7 +216,7 @@ def test_detached_is_exit_code_5_and_run_again_follows(spec: Path, capsys: pytes
 
 
 def test_an_interrupt_leaves_the_job_running_and_says_so(spec: Path) -> None:
-    spec.write_text(spec.read_text().replace("simulated: {}", "simulated: {seconds_per_step: 0.5}"))
+    spec.write_text(spec.read_text().replace("simulated: {}", "simulated: {queue_seconds: 8}"))
     command = [sys.executable, "-m", "ftspec", "run", spec.name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None

@@ -165,7 +165,7 @@ def test_a_failed_job_says_why_and_how_to_try_again(spec: Path, installed: Regis
 
 
 def test_detached_and_followed_later(spec: Path, installed: Registry) -> None:
-    slow = "provider.simulated.queue_seconds=1"
+    slow = "provider.simulated.queue_seconds=6"
     with pytest.raises(StillRunning):
         run(spec, installed, slow, detach=True)
     assert opened(spec, installed).run.state == "detached"
