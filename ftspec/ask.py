@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 
+from ftspec import remote
 from ftspec.errors import PluginError
 from ftspec.progress import Progress
-from ftspec.provider import Answer, Generation, Model, Prompt, Question
+from ftspec.provider import Answer, Generation, Model, Prompt, Question, RemoteModel
 
 BATCH = 64
 """Answers are kept at the latest when there are so many of them,"""
@@ -41,7 +42,7 @@ def question_seed(seed: int, prompt: str, repeat: int) -> int:
 
 
 def ask(
-    model: Model,
+    model: Model | RemoteModel,
     prompts: Sequence[Prompt],
     generation: Generation,
     *,
@@ -72,7 +73,7 @@ def ask(
         if not missing:
             break
         arrived = _round(
-            model.answer(list(missing.values()), generation),
+            remote.answers(model, list(missing.values()), generation),
             missing,
             keep if last else _successes(keep),
             partial(_advance, progress, len(found), len(wanted)),

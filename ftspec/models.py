@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ftspec import card
+from ftspec import card, remote
 from ftspec.errors import FtspecError
 from ftspec.provider import (
     Answer,
@@ -89,7 +89,7 @@ def chat(opened: Opened, how: Generation, *, base: bool = False) -> Iterator[Cha
 
         def answer(messages: list[Message]) -> Answer:
             prompt = Prompt(id=secrets.token_hex(8), messages=messages)
-            return next(iter(up.answer([Question(prompt=prompt, seed=secrets.randbits(31))], how)))
+            return next(remote.answers(up, [Question(prompt=prompt, seed=secrets.randbits(31))], how))
 
         yield answer
 

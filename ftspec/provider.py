@@ -146,8 +146,20 @@ class TrainingEvent(Record):
     metrics: dict[str, float] = {}
 
 
+class Checkpoint(Record):
+    """A model that a job had on its way: after `step` optimizer steps, with the metrics of that step."""
+
+    id: str
+    step: int
+    model: TunedModel
+    metrics: dict[str, float] = {}
+
+
 class JobUpdate(Record):
-    """What one poll learned. `raw` keeps the provider's own status string; `cursor` goes into the next poll."""
+    """What one poll learned. `raw` keeps the provider's own status string; `cursor` goes into the next poll.
+
+    `checkpoints` are all that are known by now, by step; `trained_tokens` is what the provider will bill, once it says.
+    """
 
     state: JobState
     raw: str = ""
@@ -156,10 +168,15 @@ class JobUpdate(Record):
     model: TunedModel | None = None
     error: str = ""
     hint: str = ""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    trained_tokens: int | None = None
 
 
 class Estimate(Record):
-    """What a job will take, said before it is submitted. None means "cannot tell"; `basis` says where it comes from."""
+    """What a job will take, said before it is submitted. None means "cannot tell"; `basis` says where it comes from.
+
+    `cost` is that of tuning alone. Core adds what the evaluation costs, from the price table.
+    """
 
     seconds: float | None = None
     cost: float | None = None
@@ -182,11 +199,18 @@ class Message(Record, omit_defaults=True):
 
 
 class Example(Record, omit_defaults=True):
-    """One row after `format`: messages, and the tools that were on offer."""
+    """One row after `format`: messages, and the tools that were on offer.
+
+    Of a preference pair `messages` is the conversation so far, `chosen` and `rejected` are how it may go on. Of a
+    reinforcement item `messages` ends with the user, and `item` holds the columns that graders look at.
+    """
 
     messages: list[Message]
     tools: list[dict[str, Any]] | None = None
     row: int = -1
+    chosen: list[Message] | None = None
+    rejected: list[Message] | None = None
+    item: dict[str, Any] | None = None
 
 
 class Token(Record):
@@ -248,17 +272,49 @@ class Answer(Record):
 
 
 class Model(Protocol):
-    """A model that is up and answers."""
+    """A model that is up and answers, in batches of its own."""
 
     def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
         """Answer every question, in any order, as soon as each is known, so that core can keep it."""
         ...
 
 
+class RateLimits(Record):
+    """How hard a remote model may be asked: calls in flight, and calls and tokens per minute (None: no limit)."""
+
+    concurrency: int = 16
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+
+@runtime_checkable
+class RemoteModel(Protocol):
+    """A model behind a network: core asks many questions at once, keeps to the limits, and repeats what may be repeated.
+
+    `serve` returns either this or a Model.
+    """
+
+    limits: RateLimits
+
+    async def ask(self, question: Question, generation: Generation) -> Answer:
+        """One call, no retry. Raises Transient (with `retry_after` where the provider says) or Ambiguous for what may
+        be asked again, Rejected for what will not be answered, whoever asks."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; called in the loop that asked."""
+        ...
+
+
+Shape = Literal["chat", "preference", "reinforcement"]
+"""What the rows of a training method are: conversations, pairs of a better and a worse answer, or prompts to act on."""
+
+
 class Method(msgspec.Struct, frozen=True):
     """What a provider takes for one training method.
 
     Args:
+        data: the shape of the rows that it trains on.
         hyperparameters: a Struct whose fields are the keys of the spec's `hyperparameters`, with defaults and bounds.
         options: a Struct of the method's own options, as in `method: {dpo: {beta: 0.1}}`.
         shapes_data: hyperparameters that `write` looks at (such as max_length): changing one makes the data step run
@@ -268,6 +324,7 @@ class Method(msgspec.Struct, frozen=True):
     hyperparameters: type[msgspec.Struct]
     options: type[msgspec.Struct]
     shapes_data: tuple[str, ...] = ()
+    data: Shape = "chat"
 
 
 @runtime_checkable
@@ -331,8 +388,11 @@ class Provider(Protocol):
         """Ask for the job to be cancelled; a job that has ended is left alone. Idempotent."""
         ...
 
-    def serve(self, model: ModelRef | TunedModel) -> AbstractContextManager[Model]:
-        """Make the model answer; leaving the context takes down whatever was put up."""
+    def serve(self, model: ModelRef | TunedModel) -> AbstractContextManager[Model | RemoteModel]:
+        """Make the model answer; leaving the context takes down whatever was put up.
+
+        Where the provider `SupportsDeployment`, core has deployed a tuned model before, and hands over
+        `Deployment.model`."""
         ...
 
 
@@ -352,4 +412,79 @@ class SupportsExport(Protocol):
 
     def export(self, model: TunedModel, form: str, out: Path) -> None:
         """Write the model into the existing empty folder `out`."""
+        ...
+
+
+@runtime_checkable
+class SupportsPause(Protocol):
+    """A provider whose jobs can be halted and taken up again. Both calls are idempotent."""
+
+    def pause(self, job: Job) -> None: ...
+
+    def resume(self, job: Job) -> None: ...
+
+
+class Deployment(Record):
+    """A tuned model that was put up to answer. `model` is what `serve` is given; it costs money until it is taken down.
+
+    `ready` is False while it is being put up. `created_at` is seconds since the epoch, by the provider's clock.
+    """
+
+    id: str
+    model: TunedModel
+    ready: bool = True
+    created_at: float = 0.0
+    error: str = ""
+
+
+@runtime_checkable
+class SupportsDeployment(Protocol):
+    """A provider whose tuned models answer only when they are deployed, which costs money while they stand.
+
+    Core writes down its intent, deploys, waits until it is ready, asks, and undeploys; `ftspec gc` finds what a crash
+    left standing.
+    """
+
+    def deploys(self, model: ModelRef | TunedModel) -> bool:
+        """Whether this model needs a deployment, by its options; offline. The plan says so."""
+        ...
+
+    def deploy(self, model: TunedModel, *, key: str) -> Deployment:
+        """Put the model up, or find the deployment that was made with this key. One attempt. Raises as `submit`."""
+        ...
+
+    def deployment(self, deployment: Deployment) -> Deployment | None:
+        """The deployment as it is now; None when it is gone. Raises Transient."""
+        ...
+
+    def undeploy(self, deployment: Deployment) -> None:
+        """Take it down; one that is gone is left alone. Idempotent."""
+        ...
+
+
+class RemoteObject(Record):
+    """Something that lies at the provider and was made for ftspec: what `ftspec gc` lists and may delete.
+
+    `sha256` is that of a file's content where the provider or its name tells; `job` the job that made a model.
+    """
+
+    kind: Literal["file", "model", "deployment"]
+    id: str
+    name: str = ""
+    bytes: int | None = None
+    created_at: float = 0.0
+    sha256: str = ""
+    job: str = ""
+
+
+@runtime_checkable
+class SupportsCleanup(Protocol):
+    """A provider where things can be listed and deleted."""
+
+    def remote_objects(self) -> Iterable[RemoteObject]:
+        """What ftspec has put or made there, told by names and metadata; nothing that others own. Raises Transient."""
+        ...
+
+    def delete(self, remote: RemoteObject) -> None:
+        """Delete it; one that is gone is left alone. Idempotent."""
         ...

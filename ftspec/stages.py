@@ -27,6 +27,7 @@ from ftspec.provider import (
     Prompt,
     Provider,
     Question,
+    RemoteModel,
     TunedModel,
 )
 from ftspec.records import Plan, Record, Step
@@ -224,7 +225,7 @@ class _Nobody:
 
 
 def _ask(
-    site: Site, label: str, model: Model, prompts: Sequence[Prompt], segments: Segments, progress: Progress
+    site: Site, label: str, model: Model | RemoteModel, prompts: Sequence[Prompt], segments: Segments, progress: Progress
 ) -> list[Answer]:
     evaluation = site.spec.eval or Eval(prompts=(), graders=())
     return ask.ask(

@@ -37,7 +37,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from ftspec import rows
+from ftspec import remote, rows
 from ftspec.claims import Register
 from ftspec.cleaning import Stage, run_step, runner
 from ftspec.components import Component
@@ -291,7 +291,7 @@ class ProviderSuite(ComponentSuite):
     def test_every_question_is_answered_once(self, world: World, which: str) -> None:
         questions = [Question(prompt=_prompt(n), repeat=repeat, seed=repeat) for n in range(3) for repeat in range(2)]
         with world.provider.serve(world.model if which == "tuned" else world.request.model) as model:
-            answers = list(model.answer(questions, Generation(max_tokens=8)))
+            answers = list(remote.answers(model, questions, Generation(max_tokens=8)))
         asked = sorted((question.prompt.id, question.repeat) for question in questions)
         assert sorted((answer.prompt, answer.repeat) for answer in answers) == asked
         assert [answer.error for answer in answers if answer.error] == []

@@ -31,14 +31,15 @@ print("\\n" + json.dumps([code, sorted(sys.modules)]))
 """
 
 API = {
-    "Ambiguous", "Answer", "BatchStep", "Check", "Chunk", "Clash", "Column", "Component", "DataError", "DataFile",
-    "Dropped", "Engine", "Estimate", "Evaluation", "Event", "Example", "Finding", "Format", "FtspecError", "Gate",
-    "Generation", "GlobalStep", "Grade", "Grader", "Interval", "Job", "JobFailed", "JobState", "JobUpdate",
-    "Message", "Method", "Model", "ModelRef", "Path", "Plan", "Problem", "Prompt", "Provider", "ProviderError",
-    "Question", "Rejected", "RemoteFile", "Request", "RowStep", "RunInfo", "Score", "Size", "Source", "Step",
-    "SupportsExport", "SupportsRender", "Text", "Token", "TrainingEvent", "Transient", "TunedModel", "Verdict",
-    "Work", "Written", "batch_step", "check", "engine", "format", "gate", "global_step", "grader", "hookimpl",
-    "provider", "row_step", "source", "text_step",
+    "Ambiguous", "Answer", "BatchStep", "Check", "Checkpoint", "Chunk", "Clash", "Column", "Component", "DataError",
+    "DataFile", "Deployment", "Dropped", "Engine", "Estimate", "Evaluation", "Event", "Example", "Finding",
+    "Format", "FtspecError", "Gate", "Generation", "GlobalStep", "Grade", "Grader", "Interval", "Job", "JobFailed",
+    "JobState", "JobUpdate", "Message", "Method", "Model", "ModelRef", "Path", "Plan", "Problem", "Prompt",
+    "Provider", "ProviderError", "Question", "RateLimits", "Rejected", "RemoteFile", "RemoteModel", "RemoteObject",
+    "Request", "RowStep", "RunInfo", "Score", "Size", "Source", "Step", "SupportsCleanup", "SupportsDeployment",
+    "SupportsExport", "SupportsPause", "SupportsRender", "Text", "Token", "TrainingEvent", "Transient",
+    "TunedModel", "Verdict", "Work", "Written", "batch_step", "check", "engine", "format", "gate", "global_step",
+    "grader", "hookimpl", "provider", "row_step", "source", "text_step",
 }  # fmt: skip
 """Names may be added here, with a line in the changelog. One is never taken away while the major version stays."""
 
