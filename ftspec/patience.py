@@ -28,11 +28,15 @@ class Patience:
 
     def wait(self, error: ProviderError) -> None:
         """Sleep as long as the error says, or as its turn is. Raises the error when that would be too long."""
+        time.sleep(self.delay(error))
+
+    def delay(self, error: ProviderError) -> float:
+        """How long to wait until the next try, in seconds. Raises the error when that would be too long."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         asked = error.retry_after if isinstance(error, Transient) else None
         delay = max(self._delay, asked or 0.0)
         if now + delay - self._since > self.total:
             raise error
-        time.sleep(delay)
         self._delay = min(self._delay * 1.5, self.longest)
+        return delay

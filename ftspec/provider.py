@@ -289,7 +289,7 @@ class RateLimits(Record):
 
 @runtime_checkable
 class RemoteModel(Protocol):
-    """A model behind a network: core asks many questions at once, keeps to the limits, and repeats what may be repeated.
+    """A model behind a network: core asks many questions at once, keeps to the limits, repeats what may be repeated.
 
     `serve` returns either this or a Model.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import ftspec
-from ftspec import report, stages, tuning
+from ftspec import following, report, stages
 from ftspec.plan import REPORT, TUNING, version
 from ftspec.provider import TunedModel
 from ftspec.records import Evaluation, Plan, RunInfo, Verdict
@@ -50,7 +50,7 @@ def collect(
         evaluation=judged.evaluation,
         generation=spec.eval.generation if spec.eval else None,
         cases=judged.cases,
-        training=tuple(tuning.history(site.store, digests[TUNING])),
+        training=tuple(following.history(site.store, digests[TUNING])),
         counts=result.counts,
         sides=result.sides,
         size=result.size,

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from ftspec import gates, history, report, reporting, stages, tuning
+from ftspec import following, gates, history, report, reporting, stages, tuning
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.grade import Answered, evaluate
 from ftspec.journal import Journal
@@ -90,7 +90,7 @@ def _cached(site: Site, step: Step) -> bool:
     if step.name == DATA:
         return stages.cached_dataset(site, step) is not None
     if step.name == TUNING:
-        return tuning.ended(site.store, step.digest) is not None
+        return following.ended(site.store, step.digest) is not None
     if step.name == REPORT:
         return stages.report_cached(site, step)
     return stages.answers_cached(site, step)
@@ -231,7 +231,7 @@ class _Walk:
                 key=step.digest,
                 progress=site.progress,
                 resubmit=site.options.resubmit,
-                follow=tuning.Follow(detach=site.options.detach, wait=site.options.wait),
+                follow=following.Follow(detach=site.options.detach, wait=site.options.wait),
             )
         self._decide("tuned", key=step.digest, model=msgspec.to_builtins(model))
         return model

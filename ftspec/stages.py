@@ -225,7 +225,12 @@ class _Nobody:
 
 
 def _ask(
-    site: Site, label: str, model: Model | RemoteModel, prompts: Sequence[Prompt], segments: Segments, progress: Progress
+    site: Site,
+    label: str,
+    model: Model | RemoteModel,
+    prompts: Sequence[Prompt],
+    segments: Segments,
+    progress: Progress,
 ) -> list[Answer]:
     evaluation = site.spec.eval or Eval(prompts=(), graders=())
     return ask.ask(

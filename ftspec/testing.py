@@ -41,6 +41,7 @@ from ftspec import remote, rows
 from ftspec.claims import Register
 from ftspec.cleaning import Stage, run_step, runner
 from ftspec.components import Component
+from ftspec.following import Follow, history
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.provider import (
@@ -66,7 +67,7 @@ from ftspec.records import Grade
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
 from ftspec.store import Store
-from ftspec.tuning import Follow, history, tune
+from ftspec.tuning import tune
 
 COLOURS = ("red", "green", "blue", "white")
 PAGES = 100

@@ -7,15 +7,14 @@ the provider is not even asked.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 
 import msgspec
 
 from ftspec.claims import Limits, Register, Submission, Uploads
-from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
-from ftspec.journal import Journal, Segments, decode
+from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, Transient
+from ftspec.following import Follow, Following, Result, ended, history, when
+from ftspec.journal import Journal
 from ftspec.patience import Patience
 from ftspec.progress import Progress
 from ftspec.provider import (
@@ -32,38 +31,7 @@ from ftspec.provider import (
 from ftspec.records import Record
 from ftspec.store import Store
 
-DRAIN = 1000
-"""Answers with yet more events that are taken of a job that has ended; a provider that makes up new ones is left."""
-
 AGAIN = "`ftspec run --again tuning` makes a new job (and a hosted provider may charge for it)"
-
-
-class Follow(Record):
-    """How a job is followed; times in seconds.
-
-    `wait` bounds how long (None: to its end), `detach` leaves it at once. `patience` bounds how long the provider may
-    be out of reach, `stall` how long the job may show no sign of life. Polls start `first` apart and become rarer, up
-    to `longest`, while there is nothing new.
-    """
-
-    wait: float | None = None
-    detach: bool = False
-    patience: float = 900.0
-    stall: float = 24 * 3600.0
-    first: float = 0.1
-    longest: float = 15.0
-
-
-class Result(Record):
-    """How a job ended. Once written it is what every later run reads, and the provider is not asked again."""
-
-    job: Job
-    state: JobState
-    raw: str = ""
-    model: TunedModel | None = None
-    error: str = ""
-    hint: str = ""
-    at: float = 0.0
 
 
 class Status(Record):
@@ -144,7 +112,7 @@ def status(provider: Provider, store: Store, key: str) -> Status:
         model=known.model,
         error=known.error,
         hint=known.hint,
-        last=max(events, key=_when, default=None),
+        last=max(events, key=when, default=None),
         orphans=orphans,
     )
 
@@ -158,16 +126,6 @@ def cancel(provider: Provider, store: Store, key: str) -> Job:
     if result is None:
         provider.cancel(job)
     return job
-
-
-def history(store: Store, key: str) -> list[TrainingEvent]:
-    """Everything that happened in the key's job, oldest first, each event once."""
-    events = {event.id: event for event in Segments(store, f"jobs/{key}").read(TrainingEvent)}
-    return sorted(events.values(), key=_when)
-
-
-def _when(event: TrainingEvent) -> tuple[float, int]:
-    return event.at, event.step or 0
 
 
 class Tuning:
@@ -231,121 +189,3 @@ class Tuning:
                 return self.provider.upload(file)
             except (Transient, Ambiguous) as error:
                 patience.wait(error)
-
-
-class Following:
-    """Polls a job to its end: keeps what is new, says how far it is, and knows when to stop."""
-
-    def __init__(
-        self, provider: Provider, job: Job, store: Store, key: str, progress: Progress, follow: Follow
-    ) -> None:
-        self.provider = provider
-        self.job = job
-        self.store = store
-        self.key = key
-        self.progress = progress
-        self.follow = follow
-        self.segments = Segments(store, f"jobs/{key}")
-        self.seen = {event.id for event in history(store, key)}
-        self.patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
-        self.step, self.loss = 0, ""
-
-    def result(self) -> Result:
-        """How the job ended; durable when this returns. Raises StillRunning, or Transient when out of reach."""
-        self.progress.phase("tuning", unit="steps")
-        return self._kept(self._last())
-
-    def _last(self) -> JobUpdate:
-        """The update with which the job has ended, every event kept."""
-        started = alive = time.monotonic()
-        cursor, delay, before = None, self.follow.first, ""
-        while True:
-            update = self._poll(cursor)
-            if update:
-                cursor = update.cursor or cursor
-                news = self._keep(update)
-                if update.state.terminal:
-                    return self._drained(update, news)
-                if news or update.raw != before:
-                    alive, delay, before = time.monotonic(), self.follow.first, update.raw
-            now = time.monotonic()
-            self._leave_if_due(now - started, now - alive, before)
-            time.sleep(min(delay, max(0.0, (self.follow.wait or math.inf) - (now - started))))
-            delay = min(delay * 1.5, self.follow.longest)
-
-    def _drained(self, update: JobUpdate, news: bool) -> JobUpdate:
-        """The last update, after asking for the events that did not fit into one answer."""
-        for _ in range(DRAIN):
-            if not news:
-                break
-            more = self._poll(update.cursor)
-            news = more is not None and self._keep(more)
-            update = more or update
-        return update
-
-    def _poll(self, cursor: str | None) -> JobUpdate | None:
-        """One answer of the provider; None when there was none that could be used, after a wait."""
-        try:
-            update = self.provider.poll(self.job, cursor=cursor)
-            if update.state is JobState.SUCCEEDED and update.model is None:
-                raise Transient(f"job {self.job.id} has succeeded, but the provider does not name its model yet")
-        except (Transient, Ambiguous) as error:
-            self._leave_if_due(0.0, 0.0, error.message)
-            self.patience.wait(error)
-            return None
-        self.patience.reset()
-        return update
-
-    def _keep(self, update: JobUpdate) -> bool:
-        """Keep the events that are new and show the latest; True when there were any."""
-        new = [event for event in update.events if event.id not in self.seen]
-        self.segments.append(new)
-        self.seen.update(event.id for event in new)
-        self._show(new)
-        return bool(new)
-
-    def _show(self, new: Sequence[TrainingEvent]) -> None:
-        """How far the job is, and its latest loss; before there is one, its latest message."""
-        self.loss = _loss(new) or self.loss
-        self.step = next((event.step for event in reversed(new) if event.step), self.step)
-        if new:
-            self.progress.advance(self.step, total=new[-1].total_steps, detail=self.loss or new[-1].message)
-
-    def _leave_if_due(self, followed: float, silent: float, what: str) -> None:
-        if self.follow.detach or (self.follow.wait is not None and followed >= self.follow.wait):
-            raise StillRunning(
-                f"job {self.job.id} goes on without us ({what})",
-                "run again to follow it; `ftspec status` says how far it is, `ftspec cancel` stops it",
-            )
-        if silent > self.follow.stall:
-            raise StillRunning(
-                f"job {self.job.id} has shown no sign of life for {silent / 3600:.1f} hours ({what})",
-                "look at the provider's own page of the job; run again to follow it, `ftspec cancel` stops it",
-            )
-
-    def _kept(self, update: JobUpdate) -> Result:
-        result = Result(
-            job=self.job,
-            state=update.state,
-            raw=update.raw,
-            model=update.model,
-            error=update.error,
-            hint=update.hint,
-            at=time.time(),
-        )
-        self.store.put_new(f"jobs/{self.key}/result", msgspec.json.encode(result))
-        return ended(self.store, self.key) or result
-
-
-def ended(store: Store, key: str) -> Result | None:
-    name = f"jobs/{key}/result"
-    return decode(store, name, Result) if store.head(name) else None
-
-
-def _loss(events: Sequence[TrainingEvent]) -> str:
-    """The latest loss among the events, for people; "" where there is none."""
-    for event in reversed(events):
-        for name in ("train_loss", "validation_loss"):
-            if name in event.metrics:
-                return f"{name.replace('train_loss', 'loss').replace('_', ' ')} {event.metrics[name]:.3f}"
-    return ""

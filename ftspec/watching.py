@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from ftspec import history, tuning
+from ftspec import following, history, tuning
 from ftspec.errors import FtspecError
 from ftspec.journal import Journal
 from ftspec.provider import TrainingEvent
@@ -69,5 +69,5 @@ def _entries(opened: Opened) -> list[tuple[str, Event | TrainingEvent]]:
     decisions = Journal(store, opened.run.id).events()
     key = (history.last(decisions, "tuning") or {}).get("key", "")
     entries: list[tuple[str, Event | TrainingEvent]] = [(f"run {event.number}", event) for event in decisions]
-    entries += [(f"job {event.id}", event) for event in (tuning.history(store, key) if key else ())]
+    entries += [(f"job {event.id}", event) for event in (following.history(store, key) if key else ())]
     return sorted(entries, key=lambda entry: entry[1].at)

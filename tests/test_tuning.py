@@ -17,6 +17,7 @@ import pytest
 from ftspec.builtin.simulated import COMPONENTS
 from ftspec.claims import Limits, Outcome, Register
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
+from ftspec.following import Follow, history
 from ftspec.journal import WRITER, Journal, Segments
 from ftspec.progress import Quiet
 from ftspec.provider import (
@@ -31,7 +32,7 @@ from ftspec.provider import (
     TunedModel,
 )
 from ftspec.store import Store
-from ftspec.tuning import Follow, Status, cancel, history, status, tune
+from ftspec.tuning import Status, cancel, status, tune
 
 QUICK = Limits(fresh=0.5, grace=0.6, patience=5.0)
 PROCESS = Path(__file__).with_name("tuning_process.py")

@@ -19,11 +19,12 @@ import ftspec
 from ftspec.builtin.simulated import COMPONENTS
 from ftspec.claims import Limits, Register
 from ftspec.errors import FtspecError
+from ftspec.following import Follow
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.provider import DataFile, ModelRef, Request
 from ftspec.store import Store
-from ftspec.tuning import Follow, tune
+from ftspec.tuning import tune
 
 HOUSE = Path(ftspec.__file__).parent
 WATCHED = {str(HOUSE / name) for name in ("store.py", "journal.py", "claims.py", "tuning.py", "patience.py")} | {
