@@ -5,6 +5,7 @@
     ├── DataError               the data cannot be used: carries every Finding
     ├── PluginError             a plugin cannot be loaded or broke its contract
     ├── StoreError              the state folder or bucket cannot be trusted
+    ├── BudgetReached           going on could cost more than the spec's budget allows
     ├── GateFailed              exit code 4: the run is complete, a gate said no
     ├── StillRunning            exit code 5: the job goes on without us
     └── ProviderError           the tuner's side
@@ -107,6 +108,10 @@ class PluginError(FtspecError):
 
 class StoreError(FtspecError):
     """The state folder or bucket cannot be read, written or trusted."""
+
+
+class BudgetReached(FtspecError):
+    """Going on could cost more than the spec's budget allows; what was made so far is kept."""
 
 
 class GateFailed(FtspecError):
