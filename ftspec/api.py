@@ -82,6 +82,7 @@ from ftspec.provider import (
     Written,
 )
 from ftspec.records import Evaluation, Event, Grade, Interval, Plan, RunInfo, Score, Step, Verdict
+from ftspec.references import resolve
 
 __all__ = [
     "Ambiguous",
@@ -160,6 +161,7 @@ __all__ = [
     "grader",
     "hookimpl",
     "provider",
+    "resolve",
     "row_step",
     "source",
     "text_step",

@@ -18,9 +18,13 @@ from ftspec.spec import Item, Spec
 
 
 def build(item: Item, registry: Registry, folder: Path) -> Any:
-    """Call the item's factory with its options, ready for use. Raises PluginError when the factory does not work."""
+    """Call the item's factory with its options, ready for use. Raises PluginError when the factory does not work.
+
+    A provider is given references to secrets as they are written."""
     component = registry.get(item.kind, item.name)
-    options = resolve(absolute(item.options, component, folder))
+    options = absolute(item.options, component, folder)
+    if item.kind != "provider":  # which calls `api.resolve` itself when it needs one: a plan needs none
+        options = resolve(options)
     with guarded(item, registry):
         return component.build(options)
 

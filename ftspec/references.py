@@ -59,9 +59,13 @@ def secret_names(value: Any) -> set[str]:
 
 
 def resolve(value: Any, environment: Mapping[str, str] | None = None) -> Any:
-    """The value with its secrets filled in. Raises FtspecError naming every secret that is not set."""
+    """The value with its secrets filled in, which are masked from now on: keep what this returns nowhere.
+
+    Raises FtspecError naming every secret that is not set."""
     environment = os.environ if environment is None else environment
-    missing = sorted(name for name in secret_names(value) if name not in environment)
+    names = secret_names(value)
+    mask.names.update(names)
+    missing = sorted(name for name in names if name not in environment)
     if missing:
         raise FtspecError(
             f"secret{'s'[: len(missing) != 1]} not set: {', '.join(missing)}",

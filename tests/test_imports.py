@@ -39,7 +39,7 @@ API = {
     "Request", "RowStep", "RunInfo", "Score", "Size", "Source", "Step", "SupportsCleanup", "SupportsDeployment",
     "SupportsExport", "SupportsPause", "SupportsRender", "Text", "Token", "TrainingEvent", "Transient",
     "TunedModel", "Verdict", "Work", "Written", "batch_step", "check", "engine", "format", "gate", "global_step",
-    "grader", "hookimpl", "provider", "row_step", "source", "text_step",
+    "grader", "hookimpl", "provider", "resolve", "row_step", "source", "text_step",
 }  # fmt: skip
 """Names may be added here, with a line in the changelog. One is never taken away while the major version stays."""
 

@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from ftspec import api, items
+from ftspec.components import Component
+from ftspec.references import mask
+from ftspec.registry import Loaded, Registry
+from ftspec.spec import Item
+
 VALUE = "sk-live-Zq81LmPv0aTq"
 
 SPEC = """\
@@ -142,3 +148,23 @@ def test_a_bug_report_hides_the_secret(folder: Path) -> None:
     assert "cannot log in with ***" in said, said
     assert "Traceback" not in said
     assert found_in(folder) == []
+
+
+def test_a_provider_gets_the_reference_and_resolves_it_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Written or by default: a plan needs no secret, and a resolved one is masked from then on."""
+
+    def hosted(*, key: str = "${secret:DEFAULT_KEY}", other: str = "") -> tuple[str, str]:
+        """A tuner far away."""
+        return key, other
+
+    registry = Registry()
+    registry.components["provider"]["hosted"] = Loaded(Component("provider", hosted), "suite", "0", "suite")
+    item = Item(kind="provider", name="hosted", options={"other": "${secret:OTHER_KEY}"})
+    monkeypatch.delenv("DEFAULT_KEY", raising=False)
+    monkeypatch.delenv("OTHER_KEY", raising=False)
+    assert items.build(item, registry, tmp_path) == ("${secret:DEFAULT_KEY}", "${secret:OTHER_KEY}")
+    with pytest.raises(api.FtspecError, match="DEFAULT_KEY"):
+        api.resolve("${secret:DEFAULT_KEY}")
+    monkeypatch.setenv("DEFAULT_KEY", VALUE)
+    assert api.resolve("Bearer ${secret:DEFAULT_KEY}") == f"Bearer {VALUE}"
+    assert mask(f"it said {VALUE}") == "it said ***"
