@@ -20,7 +20,7 @@ from ftspec.provider import Generation, Method, ModelRef
 from ftspec.references import secret_names
 from ftspec.registry import Loaded, Registry
 from ftspec.shape import KEYS, OR_TYPES, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
-from ftspec.spec import Eval, Item, Spec, Split, Waiver
+from ftspec.spec import Budget, Costs, Eval, Item, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 URN = "urn:ftspec"
@@ -94,6 +94,8 @@ def to_spec(document: Document, registry: Registry) -> Spec:
         eval=None if evaluation is None else _eval(evaluation, items),
         gates=items["gates", "*"],
         engine=next(iter(items["engine",]), None),
+        budget=msgspec.convert(data.get("budget"), Budget | None),
+        costs=msgspec.convert(data.get("costs", {}), Costs),
         secrets=tuple(sorted(secret_names(data))),
     )
 
@@ -118,6 +120,14 @@ def model_of(data: Mapping[str, Any], document: Document) -> ModelRef:
         folder = document.file.absolute().parent / reference.id
         return msgspec.structs.replace(reference, id=str(folder.resolve()))
     return reference
+
+
+def costs_of(data: Mapping[str, Any]) -> Costs:
+    """What a document says of prices; nothing where it is not sound."""
+    try:
+        return msgspec.convert(data.get("costs", {}), Costs)
+    except msgspec.ValidationError:
+        return Costs()
 
 
 def is_path(model: str) -> bool:

@@ -187,6 +187,50 @@ _EVAL: Schema = {
     "additionalProperties": False,
 }
 
+_BUDGET: Schema = {
+    "type": "object",
+    "description": "A hard cap on what tuning and evaluation of a run cost together.",
+    "properties": {
+        "max": {"type": "number", "exclusiveMinimum": 0, "description": "So much may be spent, in `currency`."},
+        "currency": {
+            "type": "string",
+            "pattern": "^[A-Z]{3}$",
+            "default": "USD",
+            "description": "As in the tables of prices: amounts are never converted.",
+        },
+        "when_unknown": {
+            "enum": ["refuse", "allow"],
+            "description": "What is done when a price or a number of tokens is not known: stop, or go on uncounted.",
+        },
+    },
+    "required": ["max", "when_unknown"],
+    "additionalProperties": False,
+}
+
+_COSTS: Schema = {
+    "type": "object",
+    "description": "Where prices come from, and what serving is compared with.",
+    "properties": {
+        "prices": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "default": [],
+            "description": "Tables of prices and retirement days, relative to the spec; they count before ours.",
+        },
+        "larger": {
+            "type": "string",
+            "default": "",
+            "description": "A larger model that the tuned one may replace: the report compares what serving costs.",
+        },
+        "larger_at": {
+            "type": "string",
+            "default": "",
+            "description": "The endpoint where the larger model answers; the spec's own when not given.",
+        },
+    },
+    "additionalProperties": False,
+}
+
 _MODEL: Schema = {
     "description": "The base model: the provider's name for it, a hub id, or a folder (`./folder`).",
     "if": {"type": "object"},
@@ -257,6 +301,8 @@ KEYS: dict[str, Schema] = {
         "description": "What the evaluation must show; a gate that says no ends the run with exit code 4.",
     },
     "engine": {"$ref": "#/$defs/engine", "description": "What runs the per-batch part of the pipeline."},
+    "budget": _BUDGET,
+    "costs": _COSTS,
 }
 REQUIRED = ("version", "name", "sources", "provider", "model")
 STAGES = "stages"

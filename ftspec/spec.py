@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -58,6 +58,22 @@ class Eval(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """What tuning and evaluation of one run may cost together, and what an unknown price means."""
+
+    max: float
+    when_unknown: Literal["refuse", "allow"]
+    currency: str = "USD"
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """Tables of prices (paths relative to the spec), and the larger model that serving is compared with."""
+
+    prices: tuple[str, ...] = ()
+    larger: str = ""
+    larger_at: str = ""
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """One validated spec. `folder` is what its relative paths start from; `secrets` are the names it refers to."""
 
@@ -79,6 +95,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     eval: Eval | None = None
     gates: tuple[Item, ...] = ()
     engine: Item | None = None
+    budget: Budget | None = None
+    costs: Costs = Costs()
     secrets: tuple[str, ...] = ()
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import crosscheck, items, problems, references, requires, schema
+from ftspec import crosscheck, items, problems, references, requires, retirement, schema, tables
 from ftspec import document as yaml_document
 from ftspec import overrides as changes
 from ftspec.components import Component
@@ -35,9 +35,15 @@ class Loaded(msgspec.Struct, frozen=True):
     warnings: tuple[Problem, ...] = ()
 
 
-def load_spec(file: Path, registry: Registry, overrides: Iterable[str] = ()) -> Loaded:
-    """Read, check and freeze a spec; offline, with every secret unset. Raises SpecError with every problem."""
-    return _load(yaml_document.read(file), registry, overrides)
+def load_spec(
+    file: Path, registry: Registry, overrides: Iterable[str] = (), *, retires_within: float | None = None
+) -> Loaded:
+    """Read, check and freeze a spec; offline, with every secret unset. Raises SpecError with every problem.
+
+    Args:
+        retires_within: a model or tuner that ends in so many days is an error; otherwise a warning, whenever it ends.
+    """
+    return _load(yaml_document.read(file), registry, overrides, retires_within=retires_within)
 
 
 def load_again(text: str, file: Path, registry: Registry, overrides: Iterable[str] = ()) -> Loaded:
@@ -49,12 +55,16 @@ def load_again(text: str, file: Path, registry: Registry, overrides: Iterable[st
 
 
 def _load(
-    document: Document, registry: Registry, overrides: Iterable[str], stages: Sequence[_Judge] | None = None
+    document: Document,
+    registry: Registry,
+    overrides: Iterable[str],
+    stages: Sequence[_Judge] | None = None,
+    retires_within: float | None = None,
 ) -> Loaded:
     document, missing = _filled(document, overrides)
     found = [*document.problems, *missing]
     if document.usable:
-        found += _check(document, registry, found, STAGES if stages is None else stages)
+        found += _check(document, registry, found, STAGES if stages is None else stages, retires_within)
     found = problems.in_order(problems.masked(document.locate(problem)) for problem in found)
     if any(problem.severity == "error" for problem in found):
         raise SpecError(found, document)
@@ -83,6 +93,7 @@ class _Stage(msgspec.Struct, frozen=True):
     registry: Registry
     sound: list[Item]
     faulty: set[SpecPath]
+    retires_within: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -92,7 +103,13 @@ class _Stage(msgspec.Struct, frozen=True):
 _Judge = Callable[[_Stage], Iterable[Problem]]
 
 
-def _check(document: Document, registry: Registry, earlier: list[Problem], stages: Sequence[_Judge]) -> list[Problem]:
+def _check(
+    document: Document,
+    registry: Registry,
+    earlier: list[Problem],
+    stages: Sequence[_Judge],
+    retires_within: float | None,
+) -> list[Problem]:
     """What every stage says; none speaks about a place that an earlier one has already complained about."""
     newer = requires.version_problem(document.data)
     if newer:
@@ -101,7 +118,8 @@ def _check(document: Document, registry: Registry, earlier: list[Problem], stage
     for stage in stages:
         faults = [problem for problem in (*earlier, *found) if problem.severity == "error"]
         sound = _sound_items(document, registry, faults)
-        found += _apart(stage(_Stage(document, registry, sound, {problem.path for problem in faults})), faults)
+        seen = _Stage(document, registry, sound, {problem.path for problem in faults}, retires_within)
+        found += _apart(stage(seen), faults)
     return found
 
 
@@ -280,6 +298,32 @@ def _tuner(stage: _Stage) -> Iterator[Problem]:
         yield _broken(item, stage.registry, error)
 
 
+def _ends(stage: _Stage) -> Iterator[Problem]:
+    """Tables of prices that cannot be read, and what they say of the end of the model and its tuner."""
+    data = stage.document.data
+    named = schema.costs_of(data).prices if isinstance(data, dict) and ("costs",) not in stage.faulty else ()
+    files = []
+    for index, name in enumerate(named):
+        if (stage.folder / name).is_file():
+            files.append(stage.folder / name)
+        else:
+            hint = _file_hint(stage.folder, name, stage.document)
+            yield Problem(message=f"no such file: {name}", hint=hint, path=("costs", "prices", index))
+    try:
+        known = tables.read(files)
+    except SpecError as error:
+        yield from error.problems
+        return
+    item = next((item for item in stage.sound if item.kind == "provider"), None)
+    if item is None or not isinstance(data, dict) or "model" not in data or ("model",) in stage.faulty:
+        return
+    with contextlib.suppress(Exception):  # `_tuner` says what is wrong with it
+        options = items.absolute(item.options, component := stage.registry.get("provider", item.name), stage.folder)
+        endpoint = component.build(options).endpoint
+        model = schema.model_of(data, stage.document).id
+        yield from retirement.problems(known, endpoint, model, stage.retires_within)
+
+
 def _request(stage: _Stage, provider: Item) -> Request:
     """The request of what will be the spec, though parts that the tuner never sees may still be faulty."""
     data, file = stage.document.data, stage.document.file
@@ -301,5 +345,5 @@ def _request(stage: _Stage, provider: Item) -> Request:
     )
 
 
-STAGES: Sequence[_Judge] = (_secrets, _schema, _names, _packages, _rules, _files, _model, _tuner)
+STAGES: Sequence[_Judge] = (_secrets, _schema, _names, _packages, _rules, _files, _model, _tuner, _ends)
 """What judges a spec that is to be run, in this order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 SHELL = ("FTSPEC_STORE", "FTSPEC_DISABLE_PLUGINS", "FTSPEC_TRACE_PLUGINS", "NO_COLOR", "FORCE_COLOR")
@@ -11,3 +13,4 @@ SHELL = ("FTSPEC_STORE", "FTSPEC_DISABLE_PLUGINS", "FTSPEC_TRACE_PLUGINS", "NO_C
 def _plain_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SHELL:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.devnull)  # no tables of the user's own

@@ -62,12 +62,24 @@ def seconds(context: click.Context, option: click.Parameter, value: str | None) 
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
-def load(spec: str, overrides: tuple[str, ...] = ()) -> tuple[Loaded, Registry]:
+def days(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Option callback: `180d` → days."""
+    found = seconds(context, option, value)
+    return None if found is None else found / 86400
+
+
+retires_option = click.option(
+    "--fail-if-retires-within", "retires_within", callback=days, metavar="TIME",
+    help="Fail when the model or its tuner is known to end so soon, e.g. 180d.",
+)  # fmt: skip
+
+
+def load(spec: str, overrides: tuple[str, ...] = (), retires_within: float | None = None) -> tuple[Loaded, Registry]:
     """The validated spec and what is installed; its warnings are told on standard error."""
     from ftspec import problems, registry, validate
 
     installed = registry.load()
-    loaded = validate.load_spec(Path(spec), installed, overrides)
+    loaded = validate.load_spec(Path(spec), installed, overrides, retires_within=retires_within)
     if loaded.warnings:
         terminal.say(problems.render(loaded.warnings, loaded.document, color=terminal.colourful(sys.stderr)), err=True)
     return loaded, installed

@@ -13,6 +13,7 @@ from ftspec.cli.common import (
     format_option,
     load,
     quiet_option,
+    retires_option,
     seconds,
     set_option,
     show,
@@ -32,11 +33,18 @@ AGAIN = ("data", "tuning", "answers", "report")
 @spec_argument
 @set_option
 @store_option
+@retires_option
 @quiet_option
 @format_option()
 @click.option("--no-measure", is_flag=True, help="Do not read uncached data: no counts of rows and tokens.")
 def plan_command(
-    spec: str, overrides: tuple[str, ...], store: str | None, quiet: bool, format_: str, no_measure: bool
+    spec: str,
+    overrides: tuple[str, ...],
+    store: str | None,
+    retires_within: float | None,
+    quiet: bool,
+    format_: str,
+    no_measure: bool,
 ) -> None:
     """Show what a run of SPEC would do, and change nothing.
 
@@ -46,7 +54,7 @@ def plan_command(
     from ftspec.cli import views
     from ftspec.stages import Options
 
-    loaded, registry = load(spec, overrides)
+    loaded, registry = load(spec, overrides, retires_within)
     options = Options(store=store, measure=not no_measure)
     with progress(quiet) as drawing:
         planned = runner.plan(loaded, registry, options, drawing)
@@ -69,6 +77,7 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
 @spec_argument
 @set_option
 @store_option
+@retires_option
 @quiet_option
 @format_option()
 @click.option("--detach", is_flag=True, help="Stop once the job is submitted; `ftspec run` again follows it.")
@@ -82,6 +91,7 @@ def run_command(
     spec: str,
     overrides: tuple[str, ...],
     store: str | None,
+    retires_within: float | None,
     quiet: bool,
     format_: str,
     detach: bool,
@@ -99,7 +109,7 @@ def run_command(
     from ftspec.errors import GateFailed
     from ftspec.stages import Options
 
-    loaded, registry = load(spec, overrides)
+    loaded, registry = load(spec, overrides, retires_within)
     options = Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit)
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
-from ftspec.cli.common import format_option, quiet_option, say_json, set_option
+from ftspec.cli.common import format_option, quiet_option, retires_option, say_json, set_option
 from ftspec.errors import FtspecError, SpecError
 
 if TYPE_CHECKING:
@@ -39,14 +39,17 @@ def init_command(file: str, force: bool) -> None:
 @click.command("validate")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...", type=click.Path(exists=True, dir_okay=False))
 @set_option
+@retires_option
 @quiet_option
 @format_option("github")
-def validate_command(specs: tuple[str, ...], overrides: tuple[str, ...], quiet: bool, format_: Format) -> None:
+def validate_command(
+    specs: tuple[str, ...], overrides: tuple[str, ...], retires_within: float | None, quiet: bool, format_: Format
+) -> None:
     """Say everything that is wrong with SPEC, at file, line and column. Reads no data, needs no secret."""
     from ftspec import registry
 
     installed = registry.load()
-    judged = [(spec, *_judge(Path(spec), installed, overrides)) for spec in specs]
+    judged = [(spec, *_judge(Path(spec), installed, overrides, retires_within)) for spec in specs]
     if format_ == "json":
         _say_problems([problem for _, problems, _ in judged for problem in problems], None, format_)
     else:
@@ -59,11 +62,13 @@ def validate_command(specs: tuple[str, ...], overrides: tuple[str, ...], quiet: 
         sys.exit(FtspecError.exit_code)
 
 
-def _judge(spec: Path, installed: Registry, overrides: tuple[str, ...]) -> tuple[tuple[Problem, ...], Document | None]:
+def _judge(
+    spec: Path, installed: Registry, overrides: tuple[str, ...], retires_within: float | None
+) -> tuple[tuple[Problem, ...], Document | None]:
     from ftspec import validate
 
     try:
-        loaded = validate.load_spec(spec, installed, overrides)
+        loaded = validate.load_spec(spec, installed, overrides, retires_within=retires_within)
         return loaded.warnings, loaded.document
     except SpecError as error:
         return error.problems, error.document

@@ -1,0 +1,198 @@
+"""Tables of prices and retirement days: ours are sound, the user's count first, and faults are told at their lines."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ftspec import costs, problems, registry, retirement, tables, validate
+from ftspec.cli import guard
+from ftspec.errors import SpecError
+from ftspec.provider import Answer, Estimate, Message, ModelRef, Prompt, Request, Size
+
+OPENAI = "https://api.openai.com/v1"
+TABLE = """\
+endpoints: ["simulated*"]
+currency: EUR
+source: the house's contract
+as_of: 2026-11-01
+prices:
+  - models: [some-model]
+    tuning: 10
+    base: {prompt: 1, completion: 2}
+    tuned: {prompt: 2, completion: 4}
+    hosting_hour: 6
+retirements:
+  - {what: model, models: ["some-*"], day: 2027-03-01, note: the contract ends}
+"""
+SPEC = """\
+version: 1
+name: priced
+sources: [{examples: {rows: [{prompt: one, completion: "1"}]}}]
+format: {prompt_completion: {}}
+provider: {simulated: {}}
+model: some-model
+costs: {prices: [house.yaml]}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(retirement, "today", lambda: datetime.date(2026, 11, 28))
+    (tmp_path / "house.yaml").write_text(TABLE)
+    file = tmp_path / "spec.yaml"
+    file.write_text(SPEC)
+    return file
+
+
+def test_every_entry_of_ours_has_a_source_and_a_day_that_has_been() -> None:
+    known = tables.read()
+    assert known.prices
+    assert known.retirements
+    for entry in (*known.prices, *known.retirements):
+        assert entry.source
+        assert entry.as_of <= datetime.datetime.now(datetime.UTC).date()
+
+
+def test_an_openai_spec_is_warned_of_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retirement, "today", lambda: datetime.date(2026, 11, 28))
+    found = list(retirement.problems(tables.read(), OPENAI, "gpt-4.1-mini-2025-04-14"))
+    said = [(problem.path, problem.severity, problem.message.split(":")[0]) for problem in found]
+    assert said == [
+        (("provider",), "warning", "this tuner is being closed since 2026-07-02"),
+        (("provider",), "warning", "this tuner retires on 2027-01-06, in 39 days"),
+        (("model",), "warning", "model 'gpt-4.1-mini-2025-04-14' retires on 2027-01-14, in 47 days"),
+    ]
+    within = list(retirement.problems(tables.read(), OPENAI, "gpt-4.1-mini-2025-04-14", within=40))
+    assert [problem.severity for problem in within] == ["warning", "error", "warning"]
+    assert not list(retirement.problems(tables.read(), "local", "smollm2-135m-instruct", within=10000))
+
+
+def test_the_users_table_counts_first_and_only_for_its_endpoint(spec: Path) -> None:
+    known = tables.read([spec.with_name("house.yaml")])
+    mine = known.price("tuning", "simulated", "some-model")
+    assert mine
+    assert (mine.tuning, mine.currency, known.is_own(mine)) == (10, "EUR", True)
+    other = known.price("tuning", "simulated", "another")
+    assert other
+    assert (other.tuning, known.is_own(other)) == (0, False)
+    assert known.price("tuning", "https://elsewhere.example", "some-model") is None
+
+
+def test_tables_in_the_users_folder_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "ftspec" / "prices"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(TABLE)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert tables.read().own == 1
+
+
+def test_faults_of_a_table_are_told_all_at_once(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = spec.with_name("house.yaml")
+    table.write_text(TABLE.replace("tuning: 10", "tuning: -1").replace("day: 2027-03-01", "day: soon") + "extra: 1\n")
+    with pytest.raises(SpecError) as caught:
+        tables.read([table])
+    text = problems.render(caught.value.problems, caught.value.document)
+    assert f"{table}:7:13: Expected `float` >= 0.0" in text
+    assert re.search(re.escape(f"{table}:12:") + "[0-9]+: Invalid", text)
+    assert f"{table}:13:1: unknown key 'extra'" in text
+    assert guard.run(["validate", str(spec)]) == 1
+    assert "house.yaml:7:13" in capsys.readouterr().out
+
+
+def test_a_table_that_is_not_there(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.with_name("house.yaml").unlink()
+    assert guard.run(["validate", str(spec)]) == 1
+    assert "spec.yaml:7:18: no such file: house.yaml" in capsys.readouterr().out
+
+
+def test_validate_warns_and_fails_when_told(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guard.run(["validate", str(spec)]) == 0
+    assert "spec.yaml:6:8: warning: model 'some-model' retires on 2027-03-01, in 93 days" in capsys.readouterr().out
+    for command in ("validate", "plan", "run"):
+        assert guard.run([command, str(spec), "--fail-if-retires-within", "90d"]) == 0
+        assert guard.run([command, str(spec), "--fail-if-retires-within", "180d"]) == 1
+        assert "retires on 2027-03-01" in "".join(capsys.readouterr())
+
+
+def test_the_warning_is_data(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guard.run(["validate", str(spec), "--format", "json"]) == 0
+    (problem,) = json.loads(capsys.readouterr().out)
+    assert (problem["severity"], problem["path"]) == ("warning", ["model"])
+
+
+def test_a_run_that_exists_is_opened_though_its_model_is_gone(spec: Path) -> None:
+    installed = registry.load()
+    assert validate.load_again(SPEC, spec, installed).spec.costs.prices == ("house.yaml",)
+
+
+REQUEST = Request(model=ModelRef(id="some-model"), hyperparameters={"epochs": 3})
+
+
+def test_tuning_costs_tokens_times_epochs_times_price(spec: Path) -> None:
+    known = tables.read([spec.with_name("house.yaml")])
+    size, told = Size(rows=1, tokens=200_000), Estimate(cost=99.0)
+    part = costs.tuning_part(known, "simulated", REQUEST, size, told, name="tuning")
+    assert (part.amount, part.currency, part.as_of) == (6.0, "EUR", "2026-11-01")
+    theirs = costs.tuning_part(tables.read(), "simulated", REQUEST, size, told, name="tuning")
+    assert theirs.amount == 99.0
+    by_name = Request(model=ModelRef(id="gpt-4.1-mini"), hyperparameters={"epochs": 2})
+    ours = costs.tuning_part(tables.read(), OPENAI, by_name, size, Estimate(), name="tuning")
+    assert ours.amount == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "hyperparameters", "tokens", "why"),
+    [
+        ("gpt-4.1-mini", {"epochs": 3}, None, "tokens not known before"),
+        ("gpt-4.1-mini", {"epochs": "auto"}, 1000, "epochs not known before"),
+        ("gpt-9", {"epochs": 3}, 1000, "no price is known of tuning 'gpt-9' by sft"),
+    ],
+)
+def test_what_is_not_known_is_not_zero(
+    model: str, hyperparameters: dict[str, object], tokens: int | None, why: str
+) -> None:
+    request = Request(model=ModelRef(id=model), hyperparameters=hyperparameters)
+    part = costs.tuning_part(tables.read(), OPENAI, request, Size(tokens=tokens), Estimate(), name="tuning")
+    assert (part.amount, part.basis) == (None, why)
+    assert costs.Costs(parts=(part, costs.Part(name="x", amount=1.0, currency="USD"))).total is None
+
+
+def test_hours_are_billed_where_a_table_says_so() -> None:
+    price = tables.Price(
+        models=("*",), endpoints=("*",), currency="USD", source="x", as_of=datetime.date(2026, 1, 1), tuning_hour=100.0
+    )
+    assert costs.training(price, None, None, 1800.0) == 50.0
+    assert costs.training(price, 10**6, 3, None) is None
+
+
+def test_amounts_of_two_currencies_are_never_added() -> None:
+    parts = (costs.Part(name="a", amount=1.0, currency="USD"), costs.Part(name="b", amount=1.0, currency="EUR"))
+    assert costs.Costs(parts=parts).total is None
+
+
+def test_an_answer_costs_what_was_counted() -> None:
+    rate = tables.Rate(prompt=2.0, completion=8.0)
+    counted = Answer(prompt="p", repeat=0, prompt_tokens=500_000, completion_tokens=250_000)
+    assert costs.of_answer(rate, counted) == 3.0
+    assert costs.of_answer(rate, Answer(prompt="p", repeat=0)) is None
+    assert costs.of_answer(tables.Rate(prompt=0, completion=0), Answer(prompt="p", repeat=0)) == 0.0
+
+
+def test_no_tokenizer_makes_more_of_a_prompt_than_its_bytes() -> None:
+    text = "größer 漢字 🙂 " * 20
+    prompt = Prompt(id="p", messages=[Message(role="user", content=text)])
+    assert costs.most_tokens(prompt) >= len(text.encode())
+
+
+def test_serving_compares_by_what_was_counted() -> None:
+    rate = tables.Rate(prompt=2.0, completion=8.0)
+    answers = [Answer(prompt="p", repeat=n, prompt_tokens=100 + n, completion_tokens=10) for n in range(3)]
+    served = costs.serving("tuned", "m", None, rate, answers, None)
+    assert (served.prompt_tokens, served.thousand) == (101.0, pytest.approx(0.282))
+    blind = costs.serving("tuned", "m", None, rate, [*answers, Answer(prompt="q", repeat=0)], None)
+    assert (blind.thousand, blind.basis) == (None, "the provider does not count tokens")
