@@ -81,7 +81,20 @@ from ftspec.provider import (
     TunedModel,
     Written,
 )
-from ftspec.records import Evaluation, Event, Grade, Interval, Plan, RunInfo, Score, Step, Verdict
+from ftspec.records import (
+    Comparison,
+    Evaluation,
+    Event,
+    Grade,
+    Interval,
+    Measured,
+    Plan,
+    RunInfo,
+    Score,
+    Step,
+    Verdict,
+    Worst,
+)
 from ftspec.references import resolve
 
 __all__ = [
@@ -93,6 +106,7 @@ __all__ = [
     "Chunk",
     "Clash",
     "Column",
+    "Comparison",
     "Component",
     "DataError",
     "DataFile",
@@ -116,6 +130,7 @@ __all__ = [
     "JobFailed",
     "JobState",
     "JobUpdate",
+    "Measured",
     "Message",
     "Method",
     "Model",
@@ -151,6 +166,7 @@ __all__ = [
     "TunedModel",
     "Verdict",
     "Work",
+    "Worst",
     "Written",
     "batch_step",
     "check",

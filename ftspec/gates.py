@@ -32,8 +32,9 @@ def _judged(name: str, item: Item, gate: Gate, evaluation: Evaluation) -> Verdic
     except Exception as error:  # a plugin's gate: a broken one must not hide what the others say
         message = f"not measured: the gate failed: {type(error).__name__}: {error}"
         verdict = Verdict(gate=name, passed=False, measured=None, message=message)
-    if item.negate and verdict.measured is not None:
-        verdict = msgspec.structs.replace(verdict, passed=not verdict.passed, message=f"negated: {verdict.message}")
+    if item.negate and verdict.outcome != "INSUFFICIENT_EVIDENCE":
+        passed = not verdict.passed
+        verdict = msgspec.structs.replace(verdict, passed=passed, outcome="", message=f"negated: {verdict.message}")
     severity = "warning" if item.severity == "warning" else "error"
     return msgspec.structs.replace(verdict, gate=name, severity=severity)
 

@@ -1,15 +1,13 @@
-"""From answers to an Evaluation: every grader's opinion of every answer, then one Score per model."""
+"""From answers to verdicts: every grader's opinion of every answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ftspec import statistics
 from ftspec.components import Grader
 from ftspec.provider import Answer, Prompt
-from ftspec.records import Evaluation, Grade, Record, Score
+from ftspec.records import Grade, Record
 from ftspec.spec import Item
-from ftspec.statistics import Share
 
 
 class Graded(Record):
@@ -74,46 +72,3 @@ def _one(item: Item, grader: Grader, prompt: Prompt, answer: Answer) -> Grade:
         return found
     score = None if found.score is None else 1 - found.score
     return Grade(passed=not found.passed, score=score, reason=f"negated: {found.reason or 'the grader passes'}")
-
-
-def shares(prompts: Iterable[Prompt], graded: Iterable[Graded], grader: str = "") -> list[Share]:
-    """Passed and given answers per prompt, in prompt order; of one grader alone when named."""
-    counts: dict[str, list[int]] = {prompt.id: [0, 0] for prompt in prompts}
-    for one in graded:
-        if one.error:
-            continue
-        counts[one.prompt][0] += one.grades[grader].passed if grader else one.passed
-        counts[one.prompt][1] += 1
-    return [Share(passed, total) for passed, total in counts.values()]
-
-
-def score(prompts: Sequence[Prompt], answered: Answered) -> Score:
-    """How one model did. Answers with an error are in `errors` and in nothing else."""
-    verdicts = shares(prompts, answered.graded)
-    consistent = statistics.consistency(verdicts)
-    accuracy = statistics.rate(verdicts)
-    return Score(
-        model=answered.model,
-        prompts=len(verdicts),
-        repeats=1 + max((answer.repeat for answer in answered.answers), default=0),
-        accuracy=accuracy,
-        interval=statistics.interval(verdicts),
-        consistency=consistent[0] if consistent else None,
-        consistency_interval=consistent[1] if consistent else None,
-        quadrant=statistics.quadrant(accuracy, consistent[0] if consistent else None),
-        graders=_graders(prompts, answered.graded),
-        errors=sum(bool(one.error) for one in answered.graded),
-        completion_tokens=sum(answer.completion_tokens or 0 for answer in answered.answers),
-        seconds=answered.seconds,
-    )
-
-
-def _graders(prompts: Sequence[Prompt], graded: Sequence[Graded]) -> dict[str, float]:
-    ids = next((list(one.grades) for one in graded if not one.error), [])
-    return {name: statistics.rate(shares(prompts, graded, name)) for name in ids}
-
-
-def evaluate(prompts: Sequence[Prompt], base: Answered, tuned: Answered) -> Evaluation:
-    """Both models on the same prompts, and what tuning gained."""
-    gain, interval = statistics.gain(shares(prompts, base.graded), shares(prompts, tuned.graded))
-    return Evaluation(base=score(prompts, base), tuned=score(prompts, tuned), gain=gain, gain_interval=interval)

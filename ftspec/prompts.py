@@ -52,9 +52,19 @@ def _expected(answer: Message) -> str | None:
     return msgspec.json.encode(answer.content, order="sorted").decode()
 
 
+OMITTED = {"tags": (), "weight": 1.0}
+"""Fields of a Prompt that came later: left out where they say nothing, or the file's sha256, and with it the digests of
+answers that are paid for, would change with an upgrade."""
+
+
 def write_prompts(folder: Path, prompts: Iterable[Prompt]) -> None:
     with (folder / FILE).open("wb") as file:
-        file.writelines(msgspec.json.encode(prompt) + b"\n" for prompt in prompts)
+        file.writelines(msgspec.json.encode(_kept(prompt)) + b"\n" for prompt in prompts)
+
+
+def _kept(prompt: Prompt) -> dict[str, Any]:
+    fields = {name: getattr(prompt, name) for name in prompt.__struct_fields__}
+    return {name: value for name, value in fields.items() if name not in OMITTED or value != OMITTED[name]}
 
 
 def load_prompts(folder: Path) -> list[Prompt]:

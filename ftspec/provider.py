@@ -225,7 +225,8 @@ class Prompt(Record):
     """One evaluation case. `id` is the content hash of messages, tools and expected answer.
 
     `expected` is the last assistant message's content (or its tool calls as JSON text), None where the row has none.
-    `row` holds the columns of the prompt's source row, for graders that look at them.
+    `row` holds the columns of the prompt's source row, for graders that look at them. `tags` name the slices that it
+    belongs to; `weight` says how much it counts, beside the others.
     """
 
     id: str
@@ -234,6 +235,8 @@ class Prompt(Record):
     expected: str | None = None
     row: dict[str, Any] = {}
     origin: str = ""
+    tags: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 class Generation(Record):
@@ -258,7 +261,10 @@ class Question(Record):
 
 
 class Answer(Record):
-    """What a model said to one Question. `error` is set, and `text` empty, where it could not be asked."""
+    """What a model said to one Question. `error` is set, and `text` empty, where it could not be asked.
+
+    `cost` is in USD, None where it is not known.
+    """
 
     prompt: str
     repeat: int
@@ -269,6 +275,7 @@ class Answer(Record):
     completion_tokens: int | None = None
     seconds: float | None = None
     error: str = ""
+    cost: float | None = None
 
 
 class Model(Protocol):

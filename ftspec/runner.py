@@ -19,7 +19,7 @@ import msgspec
 
 from ftspec import following, gates, history, report, reporting, stages, tuning
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
-from ftspec.grade import Answered, evaluate
+from ftspec.grade import Answered
 from ftspec.journal import Journal
 from ftspec.observers import notify
 from ftspec.pipeline import DataResult
@@ -30,6 +30,7 @@ from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdi
 from ftspec.references import mask
 from ftspec.registry import Registry
 from ftspec.reporting import Judged
+from ftspec.scoring import evaluate
 from ftspec.stages import Dataset, Options, Site
 from ftspec.validate import Loaded
 
@@ -238,19 +239,19 @@ class _Walk:
 
     def _judge(self, dataset: Dataset, model: TunedModel) -> Judged:
         spec, prompts = self.site.spec, stages.prompts_of(self.site, dataset)
-        base, tuned = self._ask(prompts, model)
-        evaluation = evaluate(prompts, base, tuned)
+        answered = self._ask(prompts, model)
+        evaluation = evaluate(prompts, answered)
         verdicts = tuple(gates.judge(spec.gates, self.site.registry, evaluation, spec.folder))
         self._decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
-        return Judged(evaluation, verdicts, report.cases(prompts, base, tuned))
+        return Judged(evaluation, verdicts, report.cases(prompts, answered))
 
-    def _ask(self, prompts: Sequence[Prompt], model: TunedModel) -> tuple[Answered, Answered]:
+    def _ask(self, prompts: Sequence[Prompt], model: TunedModel) -> dict[str, Answered]:
         with self._timed(BASE):
             base = stages.answers(self.site, _step(self.plan, BASE), "base", self.site.target.request.model, prompts)
         with self._timed(TUNED):
             tuned = stages.answers(self.site, _step(self.plan, TUNED), "tuned", model, prompts)
         self._decide("answered", base=len(base.answers), tuned=len(tuned.answers))
-        return base, tuned
+        return {"base": base, "tuned": tuned}
 
     def _report(self, dataset: Dataset, model: TunedModel, judged: Judged) -> Path:
         self.site.progress.phase("writing the report")

@@ -15,6 +15,9 @@ from ftspec.records import Interval, Quadrant
 Z = 1.959963984540054
 """The standard normal's 0.975 quantile: every interval is two-sided, 95 percent."""
 
+TAIL = 0.025
+"""What is outside of an interval, on each side."""
+
 ACCURATE = 0.8
 """From this accuracy on a model counts as right, in the quadrant."""
 
@@ -23,10 +26,16 @@ CONSISTENT = 0.9
 
 
 class Share(NamedTuple):
-    """`passed` of `total` verdicts of one prompt (its repeats)."""
+    """`passed` of `total` verdicts of one prompt (its repeats), each of them counted `weight` times."""
 
     passed: float
     total: float
+    weight: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        """The share that passes; 0 where there is no verdict."""
+        return self.passed / self.total if self.total else 0.0
 
 
 def wilson(share: float, n: float) -> Interval:
@@ -45,8 +54,8 @@ def wilson(share: float, n: float) -> Interval:
 
 def rate(shares: Sequence[Share]) -> float:
     """The share of all verdicts that pass; 0 when there are none."""
-    total = sum(share.total for share in shares)
-    return sum(share.passed for share in shares) / total if total else 0.0
+    total = sum(share.weight * share.total for share in shares)
+    return sum(share.weight * share.passed for share in shares) / total if total else 0.0
 
 
 def effective_size(shares: Sequence[Share]) -> float:
@@ -56,13 +65,20 @@ def effective_size(shares: Sequence[Share]) -> float:
     over clusters (Cochran 1977, Sampling Techniques, 6.3) over that of a simple random sample. Where every verdict is
     the same no design effect can be measured, and a prompt counts once.
     """
-    asked = [share for share in shares if share.total]
-    clusters, total, p = len(asked), sum(share.total for share in asked), rate(asked)
-    if clusters < 2 or p in (0.0, 1.0):
-        return float(clusters)
-    squares = sum((share.passed - p * share.total) ** 2 for share in asked)
-    variance = clusters / (clusters - 1) * squares / total**2
-    return min(max(p * (1 - p) / variance, clusters), total) if variance else float(total)
+    asked = [share for share in shares if share.total and share.weight]
+    p, verdicts, clusters = rate(asked), sum(share.total for share in asked), _worth(asked)
+    if len(asked) < 2 or p in (0.0, 1.0):
+        return clusters
+    squares = sum((share.weight * (share.passed - p * share.total)) ** 2 for share in asked)
+    total = sum(share.weight * share.total for share in asked)
+    variance = len(asked) / (len(asked) - 1) * squares / total**2
+    return min(max(p * (1 - p) / variance, clusters), verdicts) if variance else float(verdicts)
+
+
+def _worth(asked: Sequence[Share]) -> float:
+    """How many prompts of equal weight the weighted ones are worth: Kish (1965), 11.2C."""
+    weights = [share.weight for share in asked]
+    return sum(weights) ** 2 / sum(weight * weight for weight in weights) if weights else 0.0
 
 
 def interval(shares: Sequence[Share]) -> Interval:
@@ -84,12 +100,12 @@ def agreement(counts: Sequence[int]) -> float | None:
 
 
 def pairs(shares: Sequence[Share]) -> list[Share]:
-    """For every prompt with two verdicts or more: how many pairs of its verdicts agree, of how many."""
+    """For every prompt: how many pairs of its verdicts agree, of how many; of none with fewer than two verdicts."""
     found = []
-    for passed, total in shares:
+    for passed, total, weight in shares:
         agreeing = agreement([round(passed), round(total - passed)])
-        if agreeing is not None:
-            found.append(Share(agreeing * total * (total - 1) / 2, total * (total - 1) / 2))
+        count = total * (total - 1) / 2
+        found.append(Share(0.0, 0.0, weight) if agreeing is None else Share(agreeing * count, count, weight))
     return found
 
 
@@ -99,7 +115,43 @@ def consistency(shares: Sequence[Share]) -> tuple[float, Interval] | None:
     None where no prompt has two verdicts. With equally many repeats this is the mean of Fleiss's P_i.
     """
     agreeing = pairs(shares)
-    return (rate(agreeing), interval(agreeing)) if agreeing else None
+    return (rate(agreeing), interval(agreeing)) if any(pair.total for pair in agreeing) else None
+
+
+def subsets(shares: Sequence[Share], k: int, *, every: bool) -> list[Share]:
+    """For every prompt: of how many of its subsets of k verdicts one passes at least, or (`every`) all do.
+
+    `rate` of these is the unbiased estimator of pass@k, 1 - C(n - c, k) / C(n, k) of Chen et al. (2021),
+    arXiv:2107.03374, equation 1; with `every` that of pass^k, C(c, k) / C(n, k), of Yao et al. (2024), tau-bench,
+    arXiv:2406.12045, section 4. Both are over n verdicts of a prompt of which c pass; a prompt with fewer than k
+    verdicts says nothing.
+    """
+    found = []
+    for passed, total, weight in shares:
+        c, n = round(passed), round(total)
+        every_one, none = (math.comb(c, k), math.comb(n - c, k)) if n >= k else (0, 0)
+        count = math.comb(n, k)
+        # Huge numbers of subsets are scaled down: only their ratio and the correlation between them matter.
+        scale = min(1.0, n / count) if count else 0.0
+        found.append(Share(scale * (every_one if every else count - none), scale * count, weight))
+    return found
+
+
+def quantile(groups: Sequence[Sequence[float]], q: float) -> tuple[float, Interval | None]:
+    """The q-quantile of measurements in groups (one per prompt), and its interval.
+
+    The quantile is the inverse of the empirical distribution (definition 1 of Hyndman and Fan 1996, American
+    Statistician 50:361-365). Its interval has the order statistics at the ends of the interval of the share of
+    measurements below it: Woodruff (1952), JASA 47:635-646. None where there are too few for an upper end.
+    """
+    ordered = sorted(value for group in groups for value in group)
+    value = ordered[max(0, math.ceil(q * len(ordered)) - 1)]
+    size = effective_size([Share(sum(one <= value for one in group), len(group)) for group in groups])
+    if q**size > TAIL:  # even the largest may lie below the quantile
+        return value, None
+    ends = wilson(q, size)
+    low, high = (ordered[max(0, math.ceil(end * len(ordered)) - 1)] for end in (ends.low, ends.high))
+    return value, Interval(low=low, high=high)
 
 
 def gain(base: Sequence[Share], tuned: Sequence[Share]) -> tuple[float, Interval]:
@@ -124,7 +176,7 @@ def _side(a: float, b: float, correlated: float) -> float:
 
 def correlation(base: Sequence[Share], tuned: Sequence[Share]) -> float:
     """Pearson's correlation of the two pass rates over prompts answered on both sides; 0 where one is constant."""
-    both = [(b.passed / b.total, t.passed / t.total) for b, t in zip(base, tuned, strict=True) if b.total and t.total]
+    both = [(b.rate, t.rate) for b, t in zip(base, tuned, strict=True) if b.total and t.total]
     if len(both) < 2:
         return 0.0
     mean_b, mean_t = sum(b for b, _ in both) / len(both), sum(t for _, t in both) / len(both)

@@ -9,7 +9,7 @@ import pytest
 
 from ftspec import grade
 from ftspec.provider import Answer, Prompt
-from ftspec.records import Grade, Interval
+from ftspec.records import Grade
 from ftspec.spec import Item
 
 
@@ -73,46 +73,3 @@ def test_graders_of_one_name_are_told_apart() -> None:
 def test_an_answer_that_was_never_given_is_not_graded() -> None:
     (found,) = grade.grade([prompt()], [answer(error="boom")], [(item(), says("a"))])
     assert (found.error, found.passed, found.grades) == ("boom", False, {})
-
-
-def scored(texts: dict[str, list[str]], repeats_of: str = "") -> grade.Answered:
-    answers = [
-        answer(text if text != "!" else "", name, repeat, error="boom" if text == "!" else "")
-        for name, said in texts.items()
-        for repeat, text in enumerate(said)
-    ]
-    prompts = [prompt(name) for name in texts]
-    graded = grade.grade(prompts, answers, [(item(id="a"), says("a")), (item(id="b", weight=0), says("b"))])
-    return grade.Answered(model="m", answers=tuple(answers), graded=tuple(graded), seconds=1.5)
-
-
-def test_a_score_counts_passes_agreement_and_errors() -> None:
-    prompts = [prompt("p"), prompt("q"), prompt("r")]
-    score = grade.score(prompts, scored({"p": ["a", "ab"], "q": ["x", "a"], "r": ["a", "!"]}))
-    assert (score.prompts, score.repeats, score.errors) == (3, 2, 1)
-    assert score.accuracy == pytest.approx(4 / 5)
-    assert score.consistency == pytest.approx(1 / 2)
-    assert score.graders == pytest.approx({"a": 4 / 5, "b": 1 / 5})
-    assert score.completion_tokens == 12
-    assert score.quadrant == "right but inconsistent"
-
-
-def test_one_repeat_measures_no_consistency() -> None:
-    score = grade.score([prompt("p")], scored({"p": ["a"]}))
-    assert (score.consistency, score.consistency_interval, score.quadrant) == (None, None, "not measured")
-
-
-def test_nothing_answered_says_nothing() -> None:
-    score = grade.score([prompt("p")], scored({"p": ["!"]}))
-    assert (score.accuracy, score.interval, score.errors) == (0, Interval(low=0, high=1), 1)
-    assert score.graders == {}
-
-
-def test_evaluate_pairs_the_models_over_prompts() -> None:
-    names = [f"p{i}" for i in range(20)]
-    prompts = [prompt(name) for name in names]
-    base, tuned = scored({name: ["x"] for name in names}), scored({name: ["a"] for name in names})
-    found = grade.evaluate(prompts, base, tuned)
-    assert found.gain == 1
-    assert found.gain_interval.low > 0.7
-    assert (found.base.accuracy, found.tuned.accuracy) == (0, 1)

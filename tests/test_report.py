@@ -18,7 +18,7 @@ import msgspec
 import pytest
 import yaml
 
-from ftspec import card, grade, report
+from ftspec import card, grade, report, scoring
 from ftspec.errors import Finding, FtspecError
 from ftspec.provider import Answer, Estimate, Generation, Message, ModelRef, Prompt, Size, TrainingEvent, TunedModel
 from ftspec.records import Grade, Input, Plan, RunInfo, Step, StepCount, Verdict
@@ -110,9 +110,9 @@ def sample_data(repeats: int = 3, count: int = 40, verdicts: tuple[Verdict, ...]
             ),
         ),
         verdicts=default if verdicts is None else verdicts,
-        evaluation=grade.evaluate(asked, base, tuned),
+        evaluation=scoring.evaluate(asked, {"base": base, "tuned": tuned}),
         generation=Generation(temperature=0.7 if repeats > 1 else 0.0, max_tokens=32),
-        cases=report.cases(asked, base, tuned),
+        cases=report.cases(asked, {"base": base, "tuned": tuned}),
         training=losses(),
         counts=(
             StepCount(name="jsonl", rows_in=1200, rows_out=1200),

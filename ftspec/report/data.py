@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ftspec.errors import Finding
@@ -30,7 +30,7 @@ class Said(Record):
 
 
 class Case(Record):
-    """One prompt with what base and tuned model said to it, a Said per repeat."""
+    """One prompt with what each model said to it, a Said per repeat; `further` holds the others than base and tuned."""
 
     id: str
     messages: list[Message]
@@ -38,6 +38,8 @@ class Case(Record):
     origin: str = ""
     base: tuple[Said, ...] = ()
     tuned: tuple[Said, ...] = ()
+    tags: tuple[str, ...] = ()
+    further: dict[str, tuple[Said, ...]] = {}
 
     @property
     def change(self) -> float:
@@ -113,19 +115,23 @@ class ReportData(Record):
         return passed(self.verdicts) and not any(finding.severity == "error" for finding in self.findings)
 
 
-def cases(prompts: Sequence[Prompt], base: Answered, tuned: Answered) -> tuple[Case, ...]:
-    """A Case per prompt, in order."""
-    before, after = _said(base), _said(tuned)
-    return tuple(
-        Case(
-            id=prompt.id,
-            messages=prompt.messages,
-            expected=prompt.expected,
-            origin=prompt.origin,
-            base=tuple(before.get(prompt.id, ())),
-            tuned=tuple(after.get(prompt.id, ())),
-        )
-        for prompt in {prompt.id: prompt for prompt in prompts}.values()
+def cases(prompts: Sequence[Prompt], answered: Mapping[str, Answered]) -> tuple[Case, ...]:
+    """A Case per prompt, in order; `answered` is by the model's label."""
+    said = {label: _said(given) for label, given in answered.items()}
+    return tuple(_case(prompt, said) for prompt in {prompt.id: prompt for prompt in prompts}.values())
+
+
+def _case(prompt: Prompt, said: Mapping[str, Mapping[str, Sequence[Said]]]) -> Case:
+    sides = {label: tuple(given.get(prompt.id, ())) for label, given in said.items()}
+    return Case(
+        id=prompt.id,
+        messages=prompt.messages,
+        expected=prompt.expected,
+        origin=prompt.origin,
+        tags=prompt.tags,
+        base=sides.pop("base", ()),
+        tuned=sides.pop("tuned", ()),
+        further=sides,
     )
 
 

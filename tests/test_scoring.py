@@ -1,0 +1,180 @@
+"""From verdicts to scores and comparisons: what is counted, in slices and by weight, and what stays readable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ftspec import grade, prompts, scoring
+from ftspec.provider import Answer, Message, Prompt
+from ftspec.records import Evaluation, Grade, Interval, Score, Verdict
+from ftspec.spec import Item
+
+
+def item(name: str = "is", **siblings: object) -> Item:
+    return Item(kind="grader", name=name, **siblings)  # type: ignore[arg-type]
+
+
+def prompt(name: str = "p", **more: object) -> Prompt:
+    return Prompt(id=name, messages=[Message(role="user", content=f"ask {name}")], expected=name, **more)  # type: ignore[arg-type]
+
+
+def answer(text: str = "", name: str = "p", repeat: int = 0, error: str = "", seconds: float | None = None) -> Answer:
+    return Answer(prompt=name, repeat=repeat, text=text, error=error, completion_tokens=2, seconds=seconds)
+
+
+def says(word: str) -> object:
+    return lambda prompt, answer: Grade(passed=word in answer.text, reason=f"no {word}")
+
+
+def score(prompts: Sequence[Prompt], answered: grade.Answered) -> Score:
+    return scoring.score(answered.model, scoring.tallies(prompts, answered), answered.seconds)
+
+
+def scored(texts: dict[str, list[str]], repeats_of: str = "") -> grade.Answered:
+    answers = [
+        answer(text if text != "!" else "", name, repeat, error="boom" if text == "!" else "")
+        for name, said in texts.items()
+        for repeat, text in enumerate(said)
+    ]
+    prompts = [prompt(name) for name in texts]
+    graded = grade.grade(prompts, answers, [(item(id="a"), says("a")), (item(id="b", weight=0), says("b"))])
+    return grade.Answered(model="m", answers=tuple(answers), graded=tuple(graded), seconds=1.5)
+
+
+def test_a_score_counts_passes_agreement_and_errors() -> None:
+    prompts = [prompt("p"), prompt("q"), prompt("r")]
+    found = score(prompts, scored({"p": ["a", "ab"], "q": ["x", "a"], "r": ["a", "!"]}))
+    assert (found.prompts, found.repeats, found.errors) == (3, 2, 1)
+    assert found.accuracy == pytest.approx(4 / 5)
+    assert found.consistency == pytest.approx(1 / 2)
+    assert found.graders == pytest.approx({"a": 4 / 5, "b": 1 / 5})
+    assert found.completion_tokens == 12
+    assert found.quadrant == "right but inconsistent"
+
+
+def test_one_repeat_measures_no_consistency() -> None:
+    found = score([prompt("p")], scored({"p": ["a"]}))
+    assert (found.consistency, found.consistency_interval, found.quadrant) == (None, None, "not measured")
+
+
+def test_nothing_answered_says_nothing() -> None:
+    found = score([prompt("p")], scored({"p": ["!"]}))
+    assert (found.accuracy, found.interval, found.errors) == (0, Interval(low=0, high=1), 1)
+    assert found.graders == {}
+
+
+def test_evaluate_pairs_the_models_over_prompts() -> None:
+    names = [f"p{i}" for i in range(20)]
+    prompts = [prompt(name) for name in names]
+    base, tuned = scored({name: ["x"] for name in names}), scored({name: ["a"] for name in names})
+    found = scoring.evaluate(prompts, {"base": base, "tuned": tuned})
+    assert found.gain == 1
+    assert found.gain_interval.low > 0.7
+    assert (found.base.accuracy, found.tuned.accuracy) == (0, 1)
+
+
+def test_slices_are_scores_of_the_prompts_with_a_tag() -> None:
+    prompts = [prompt("p", tags=("short", "de")), prompt("q", tags=("short",)), prompt("r")]
+    found = score(prompts, scored({"p": ["a"], "q": ["x"], "r": ["a"]}))
+    assert {tag: (part.prompts, part.accuracy) for tag, part in found.slices.items()} == {
+        "short": (2, 0.5),
+        "de": (1, 1),
+    }
+    assert found.slices["short"].slices == {}
+    assert found.accuracy == pytest.approx(2 / 3)
+
+
+def test_weights_count() -> None:
+    found = score([prompt("p", weight=3.0), prompt("q")], scored({"p": ["a"], "q": ["x"]}))
+    assert found.accuracy == pytest.approx(0.75)
+    assert found.graders["a"] == pytest.approx(0.75)
+
+
+def test_a_weight_of_nothing_leaves_a_prompt_out() -> None:
+    found = score([prompt("p", weight=0.0), prompt("q")], scored({"p": ["a"], "q": ["x"]}))
+    assert found.accuracy == 0
+    alone = score([prompt("q")], scored({"q": ["x"]}))
+    assert found.interval == alone.interval
+
+
+def test_the_worst_cases_say_what_was_asked_and_why_it_failed() -> None:
+    texts = {"p": ["a", "x"], "q": ["x", "x"], "r": ["a", "a"], "s": ["x", "a"]}
+    found = score([prompt(name) for name in texts], scored(texts))
+    assert [(one.prompt, one.value) for one in found.worst] == [("q", 0), ("p", 0.5), ("s", 0.5)]
+    first = found.worst[0]
+    assert (first.asked, first.expected, first.said, first.reason) == ("ask q", "q", "x", "no a")
+
+
+def test_pass_at_k_and_pass_all_k() -> None:
+    found = score([prompt("p"), prompt("q")], scored({"p": ["a", "x", "x"], "q": ["a", "a", "a"]}))
+    assert [round(one.value, 6) for one in found.pass_at] == [round((1 / 3 + 1) / 2, 6), round((2 / 3 + 1) / 2, 6), 1]
+    assert [round(one.value, 6) for one in found.pass_all] == [round((1 / 3 + 1) / 2, 6), 0.5, 0.5]
+    assert found.accuracy == pytest.approx(found.pass_at[0].value) == pytest.approx(found.pass_all[0].value)
+
+
+def test_latency_is_that_of_one_answer() -> None:
+    answers = tuple(answer("a", f"p{i}", seconds=i / 100) for i in range(1, 101))
+    prompts = [prompt(one.prompt) for one in answers]
+    graded = grade.grade(prompts, answers, [(item(), says("a"))])  # type: ignore[list-item]
+    found = score(prompts, grade.Answered(model="m", answers=answers, graded=tuple(graded)))
+    assert found.latency_p50 and found.latency_p95
+    assert (found.latency_p50.value, found.latency_p95.value) == (0.5, 0.95)
+    assert found.latency_p95.interval and found.latency_p95.interval.low < 0.95 < found.latency_p95.interval.high
+    assert [one.value for one in found.slowest] == [1.0, 0.99, 0.98]
+
+
+def test_any_number_of_models() -> None:
+    names = ["p", "q", "r"]
+    prompts = [prompt(name, tags=("t",)) for name in names]
+    base, tuned, other = (scored({name: [text] for name in names}) for text in ("x", "a", "x"))
+    found = scoring.evaluate(prompts, {"base": base, "tuned": tuned, "gpt": other})
+    assert list(found.scores) == ["base", "tuned", "gpt"]
+    assert [(c.label, c.against, c.difference) for c in found.comparisons] == [
+        ("tuned", "base", 1), ("gpt", "base", 0), ("tuned", "gpt", 1),
+    ]  # fmt: skip
+    compared = found.comparison("tuned", "base")
+    assert compared and (compared.better, compared.worse, compared.prompts) == (3, 0, 3)
+    assert compared.slices["t"].difference == 1
+    lost = scoring.evaluate(prompts, {"base": tuned, "tuned": base}).comparison("tuned", "base")
+    assert lost and [one.value for one in lost.worst] == [-1, -1, -1]
+
+
+def test_one_model_alone() -> None:
+    found = scoring.evaluate([prompt()], {"gpt": scored({"p": ["a"]})})
+    assert (list(found.scores), found.comparisons, found.base.prompts) == (["gpt"], (), 0)
+
+
+def test_an_evaluation_survives_json_and_older_ones_are_read() -> None:
+    prompts = [prompt("p", tags=("t",))]
+    found = scoring.evaluate(prompts, {"base": scored({"p": ["x"]}), "tuned": scored({"p": ["a"]})})
+    assert msgspec.convert(msgspec.to_builtins(found), Evaluation) == found
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Evaluation) == found
+    old = {"model": "m", "prompts": 1, "repeats": 1, "accuracy": 0.5, "interval": {"low": 0.1, "high": 0.9}}
+    read = msgspec.convert({"base": old, "tuned": old, "gain": 0.0, "gain_interval": {"low": 0, "high": 0}}, Evaluation)
+    assert (list(read.scores), read.comparisons) == (["base", "tuned"], ())
+
+
+@pytest.mark.parametrize(
+    ("passed", "measured", "outcome"),
+    [(True, 0.5, "PASS"), (True, None, "PASS"), (False, 0.5, "FAIL"), (False, None, "INSUFFICIENT_EVIDENCE")],
+)
+def test_a_verdict_that_does_not_say_its_outcome_has_one(passed: bool, measured: float | None, outcome: str) -> None:
+    old = {"gate": "g", "passed": passed, "measured": measured, "message": "m"}
+    assert msgspec.convert(old, Verdict).outcome == outcome
+
+
+def test_prompts_without_tags_are_written_as_ever(tmp_path: Path) -> None:
+    """The file's sha256 is in the digest of answers that are paid for."""
+    plain = Prompt(id="p", messages=[Message(role="user", content="hi")], expected="x", row={"b": 1.5}, origin="f:1")
+    prompts.write_prompts(tmp_path, [plain, msgspec.structs.replace(plain, tags=("t",), weight=2.0)])
+    first, second = (tmp_path / prompts.FILE).read_text(encoding="utf-8").splitlines()
+    assert first == (
+        '{"id":"p","messages":[{"role":"user","content":"hi"}],"tools":null,"expected":"x",'
+        '"row":{"b":1.5},"origin":"f:1"}'
+    )
+    assert second == f'{first[:-1]},"tags":["t"],"weight":2.0}}'
+    assert prompts.load_prompts(tmp_path)[1].tags == ("t",)
