@@ -1,0 +1,240 @@
+"""What plugins of hosted tuners need alike: `from ftspec import hosted`. Like any plugin it stands on `api` and `rows`.
+
+What a failed call means, JSON lines with findings, names made of a job's key, and chat in the shape that OpenAI's
+`/chat/completions` made common.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from ftspec import api, rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PREFIX = "ftspec-"
+"""What the name of everything begins with that ftspec makes at a provider."""
+MOST_FINDINGS = 100
+EXHAUSTED = ("daily", "per day", "insufficient_quota", "current quota", "credit", "billing", "payment", "spend limit")
+"""Words of a refusal that waiting does not mend."""
+UNSENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "UnsupportedProtocol", "gaierror"}
+"""Exceptions with which a call ends before a byte of it was sent."""
+
+
+class Hints(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user can do about a refusal, in one provider's words: a wrong key, no access, no money or quota left,
+    a request or data that it does not take."""
+
+    key: str
+    access: str
+    quota: str
+    request: str = "the provider's own words are above; change the spec or the data"
+
+
+def error(
+    status: int, message: str, hints: Hints, *, code: str = "", retry_after: float | None = None
+) -> api.ProviderError:
+    """The error that an HTTP status stands for.
+
+    Only 429 says for certain that the same call may succeed later; of 408, 409 and 5xx nobody knows what was done.
+    """
+    said = f"{code} {message}".lower()
+    text = f"{message[:500]} ({status}{', ' + code if code else ''})"
+    if status == 401:
+        return api.Rejected(text, hints.key)
+    if status == 402 or (status in {400, 403, 412, 429} and any(word in said for word in EXHAUSTED)):
+        return api.Rejected(text, hints.quota)
+    if status == 403:
+        return api.Rejected(text, hints.access)
+    if status == 429:
+        return api.Transient(text, retry_after=retry_after)
+    if status in {408, 409} or status >= 500:
+        return api.Ambiguous(text)
+    return api.Rejected(text, hints.request)
+
+
+def unanswered(error: BaseException) -> api.ProviderError:
+    """The error of a call without an answer: Transient where it was never sent."""
+    seen: BaseException | None = error
+    names: list[str] = []
+    while seen is not None and len(names) < 10:
+        names.append(type(seen).__name__)
+        seen = seen.__cause__ or seen.__context__
+    message = f"no answer: {names[-1]}: {error}"
+    return api.Transient(message) if UNSENT & set(names) else api.Ambiguous(message)
+
+
+def unreadable(said: Any) -> api.Ambiguous:
+    """An answer that is not what was asked for: something may have been done all the same."""
+    return api.Ambiguous(f"an answer that cannot be read: {str(said)[:200]!r}")
+
+
+@contextmanager
+def calling(sdk: Any, hints: Hints) -> Iterator[None]:
+    """Translate what the calls inside raise. `sdk` is an SDK's module that Stainless generated, such as openai's."""
+    try:
+        yield
+    except sdk.APIStatusError as fault:
+        code, message = _said(fault)
+        raise error(fault.status_code, message, hints, code=code, retry_after=retry_after(fault.response)) from fault
+    except sdk.APIConnectionError as fault:
+        raise unanswered(fault) from fault
+    except (sdk.APIError, json.JSONDecodeError, UnicodeDecodeError) as fault:
+        raise unreadable(fault) from fault
+
+
+def retry_after(response: Any) -> float | None:
+    """Seconds that a response with HTTP headers asks to wait."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return float(response.headers.get(name, "")) * unit
+        except ValueError:
+            continue
+    return None
+
+
+def _said(fault: Any) -> tuple[str, str]:
+    """(code, message) of a refusal, wherever its body keeps them."""
+    body = fault.body if isinstance(fault.body, Mapping) else {}
+    nested = body.get("error")
+    inner = nested if isinstance(nested, Mapping) else body
+    message = inner.get("message") or nested or body.get("detail") or fault.message
+    return str(inner.get("code") or inner.get("type") or ""), str(message)
+
+
+# ---- files
+
+
+class Unfit(Exception):
+    """A row that the provider would refuse: what is wrong, and what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def write_lines(
+    batches: Iterable[pa.RecordBatch], out: BinaryIO, line: Callable[[api.Example], Mapping[str, Any]]
+) -> api.Written:
+    """Write one JSON object a line. Raises DataError that names every row for which `line` raises Unfit."""
+    findings: list[api.Finding] = []
+    faulty = count = 0
+    for batch in batches:
+        for example in rows.examples(batch):
+            try:
+                written = line(example)
+            except Unfit as fault:
+                faulty += 1
+                if faulty <= MOST_FINDINGS:
+                    findings.append(api.Finding(message=str(fault), hint=fault.hint, row=example.row))
+            else:
+                out.write(msgspec.json.encode(written) + b"\n")
+                count += 1
+    if faulty:
+        raise api.DataError(findings, faulty)
+    return api.Written(rows=count)
+
+
+def chat_message(message: api.Message, *, weights: bool = False) -> dict[str, Any]:
+    """A message as OpenAI's shape has it, with its loss weight where that is wanted."""
+    said: dict[str, Any] = msgspec.to_builtins(message)
+    if not weights:
+        said.pop("weight", None)
+    if said.get("tool_calls"):
+        said.setdefault("content", None)
+    return said
+
+
+def text_of(message: api.Message) -> str:
+    """A message's text. Raises Unfit where it has other parts."""
+    parts = [message.content] if isinstance(message.content, str) else message.content or []
+    for part in parts:
+        if not isinstance(part, str) and part.get("type") not in {None, "text"}:
+            raise Unfit(f"a message holds {part['type']}, and only text can be sent", "drop the row in `cleaning`")
+    return "".join(part if isinstance(part, str) else str(part.get("text", "")) for part in parts)
+
+
+# ---- names
+
+
+def name_of(key: str, most: int = 40) -> str:
+    """A name for what is made for a job's key, the same each time: letters, digits and one hyphen."""
+    return PREFIX + key[: most - len(PREFIX)]
+
+
+# ---- chat
+
+
+def chat_body(model: str, question: api.Question, generation: api.Generation) -> dict[str, Any]:
+    """The body of one call to `/chat/completions`."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [chat_message(message) for message in question.prompt.messages],
+        "temperature": generation.temperature,
+        "top_p": generation.top_p,
+        "max_tokens": generation.max_tokens,
+        "seed": question.seed,
+    }
+    if generation.stop:
+        body["stop"] = list(generation.stop)
+    if question.prompt.tools:
+        body["tools"] = question.prompt.tools
+    return body
+
+
+def chat_answer(question: api.Question, said: Any, seconds: float) -> api.Answer:
+    """The answer in what `/chat/completions` said. Raises Ambiguous where there is none."""
+    try:
+        choice = said["choices"][0]
+        message, usage = choice["message"], said.get("usage") or {}
+        return api.Answer(
+            prompt=question.prompt.id,
+            repeat=question.repeat,
+            text=message.get("content") or "",
+            tool_calls=message.get("tool_calls") or None,
+            finish_reason=choice.get("finish_reason") or "",
+            prompt_tokens=usage.get("prompt_tokens"),
+            completion_tokens=usage.get("completion_tokens"),
+            seconds=seconds,
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as fault:
+        raise unreadable(said) from fault
+
+
+class ChatModel:
+    """A RemoteModel behind the asynchronous client of an SDK that Stainless generated.
+
+    Args:
+        connect: makes the client, without retries; called in the loop that asks.
+        path: of chat completions, below the client's base URL.
+    """
+
+    def __init__(
+        self, sdk: Any, connect: Callable[[], Any], path: str, model: str, hints: Hints, limits: api.RateLimits
+    ) -> None:
+        self.sdk, self.connect, self.path = sdk, connect, path
+        self.model, self.hints, self.limits = model, hints, limits
+        self._client: Any = None
+
+    async def ask(self, question: api.Question, generation: api.Generation) -> api.Answer:
+        """One call. The plain `post` of the SDK: its typed call costs three times the CPU."""
+        if self._client is None:
+            self._client = self.connect()
+        started = time.monotonic()
+        with calling(self.sdk, self.hints):
+            body = chat_body(self.model, question, generation)
+            said = await self._client.post(self.path, body=body, cast_to=object)
+        return chat_answer(question, said, time.monotonic() - started)
+
+    async def close(self) -> None:
+        """Let go of the client's connections."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None

@@ -1,0 +1,71 @@
+"""What plugins of hosted tuners share: what a failed call means, JSON lines, names."""
+
+import io
+import types
+
+import pytest
+
+from ftspec import api, hosted, rows
+
+HINTS = hosted.Hints(key="key", access="access", quota="quota", request="request")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind", "hint"),
+    [
+        (400, "no such model", api.Rejected, "request"),
+        (401, "wrong key", api.Rejected, "key"),
+        (402, "pay first", api.Rejected, "quota"),
+        (403, "training is closed to you", api.Rejected, "access"),
+        (403, "add a payment method", api.Rejected, "quota"),
+        (408, "slow", api.Ambiguous, ""),
+        (409, "conflict", api.Ambiguous, ""),
+        (422, "bad rows", api.Rejected, "request"),
+        (429, "slow down", api.Transient, ""),
+        (429, "daily limit reached", api.Rejected, "quota"),
+        (500, "oops", api.Ambiguous, ""),
+        (503, "busy", api.Ambiguous, ""),
+    ],
+)
+def test_a_status_stands_for_an_error(status, message, kind, hint):
+    error = hosted.error(status, message, HINTS, retry_after=3)
+    assert type(error) is kind and error.hint == hint and message in error.message
+    assert not isinstance(error, api.Transient) or error.retry_after == 3
+
+
+def test_a_call_that_was_never_sent_may_be_made_again():
+    class ConnectError(Exception):
+        pass
+
+    never, lost = RuntimeError("outer"), RuntimeError("outer")
+    never.__cause__, lost.__cause__ = ConnectError("refused"), ConnectionResetError("reset")
+    assert isinstance(hosted.unanswered(never), api.Transient)
+    assert isinstance(hosted.unanswered(lost), api.Ambiguous)
+
+
+def test_retry_after_is_read_where_it_can_be():
+    headers = [{"retry-after": "2"}, {"retry-after-ms": "250"}, {"retry-after": "Sat, 1 Jan 2028 00:00:00 GMT"}, {}]
+    assert [hosted.retry_after(types.SimpleNamespace(headers=one)) for one in headers] == [2.0, 0.25, None, None]
+
+
+def test_every_row_that_is_refused_is_named():
+    said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    batch = rows.from_dicts([{"messages": said, "_row": number} for number in (1, 2, 3)])
+
+    def line(example):
+        if example.row != 2:
+            raise hosted.Unfit(f"row {example.row} is odd", "make it even")
+        return {"n": example.row}
+
+    with pytest.raises(api.DataError) as error:
+        hosted.write_lines([batch], io.BytesIO(), line)
+    assert [(finding.row, finding.hint) for finding in error.value.findings] == [
+        (1, "make it even"),
+        (3, "make it even"),
+    ]
+    out = io.BytesIO()
+    assert hosted.write_lines([batch.slice(1, 1)], out, line).rows == 1 and out.getvalue() == b'{"n":2}\n'
+
+
+def test_names_are_the_same_each_time_and_short_enough():
+    assert hosted.name_of("ab" * 32) == hosted.name_of("ab" * 32) and len(hosted.name_of("ab" * 32)) == 40
