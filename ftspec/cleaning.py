@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from ftspec import rows
+from ftspec import formatted, rows
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
 from ftspec.registry import Registry
+from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
 from ftspec.texts import canonical
 
@@ -85,7 +86,8 @@ def _run_rows(item: Item, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBa
         reasons.append(reason)
         if reason and reason != DROPPED and item.on_error == "fail":
             found.append(Finding(message=f"step '{item.name}': {reason}", row=number))
-    return _with_columns(after, {**rows.hidden(batch), rows.REASON: rows.strings(reasons)}), found
+    said = [name for name in rows.visible(batch) if batch.schema.field(name).type == rows.messages_type()]
+    return _with_columns(after, said, {**rows.hidden(batch), rows.REASON: rows.strings(reasons)}), found
 
 
 DROPPED = "dropped"
@@ -102,10 +104,11 @@ def _run_row(step: Any, row: dict[str, Any]) -> tuple[dict[str, Any], str | None
     return ({}, reason) if reason else (after, None)
 
 
-def _with_columns(values: list[dict[str, Any]], hidden: dict[str, pa.Array]) -> pa.RecordBatch:
+def _with_columns(values: list[dict[str, Any]], said: list[str], hidden: dict[str, pa.Array]) -> pa.RecordBatch:
+    """Rows as a batch again; `said` are the columns that held conversations."""
     import pyarrow as pa
 
-    made = rows.from_dicts(values)
+    made = rows.from_dicts(values, said)
     named = {**dict(zip(made.schema.names, made.columns, strict=True)), **hidden}
     return pa.RecordBatch.from_arrays(list(named.values()), names=list(named))
 
@@ -141,8 +144,9 @@ def run_format(
             before = keep(batch, bad, invert=True)
             after = formatter(before)
     after, _ = settle(culprit(stage.item, registry), before, after, same=True)
-    if "messages" not in after.schema.names or after.column("messages").type != rows.messages_type():
-        raise PluginError(f"{culprit(stage.item, registry)} must make a column `messages` of type rows.MESSAGES")
+    shape = registry.get("format", stage.item.name).data or "chat"
+    formatted.verify(culprit(stage.item, registry), after, shape)
+    after = after.select([name for name in after.schema.names if name not in formatted.ONLY or name in COLUMNS[shape]])
     dropped = _dropped([(finding.row or 0, finding.message) for finding in found])
     seconds = time.perf_counter() - started
     findings = found if stage.item.on_error == "fail" else []

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec.errors import Finding, PluginError
-from ftspec.provider import Answer, Method, Prompt
+from ftspec.provider import Answer, Method, Prompt, Shape
 from ftspec.records import Evaluation, Grade, Verdict
 
 if TYPE_CHECKING:
@@ -99,14 +99,14 @@ class GlobalStep(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Measured per batch, in parallel; judged once. Batches hold messages, tools and ftspec.rows' hidden columns."""
+    """Measured per batch, in parallel; judged once. Batches hold the columns of their shape and the hidden ones."""
 
     measure: Callable[[pa.RecordBatch], Any]
     judge: Callable[[list[Any]], Iterable[Finding]]
 
 
 Format = Callable[["pa.RecordBatch"], "pa.RecordBatch"]
-"""Rows of columns in, rows with `messages` (and `tools`) out: see ftspec.rows.MESSAGES. Raises DataError by row."""
+"""Rows of columns in, rows of the format's shape out: see ftspec.rows. Raises DataError by row."""
 
 Grader = Callable[[Prompt, Answer], Grade]
 Gate = Callable[[Evaluation], Verdict]
@@ -143,6 +143,7 @@ class Component:
         dependencies: distributions whose version changes results, or that must be installed (`name` or `name>=1`).
         install: the line that installs missing dependencies.
         private: a cleaner that removes what must not be kept: of rows before it, no text enters the ledger.
+        data: of a format, the shape of the rows that it makes; of a check, the one that it is for (None: any).
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Component:
         dependencies: Sequence[str] = (),
         install: str = "",
         private: bool = False,
+        data: Shape | None = None,
     ) -> None:
         self.kind: Kind = kind
         self.factory = factory
@@ -167,6 +169,7 @@ class Component:
         self.dependencies = tuple(dependencies)
         self.install = install
         self.private = private
+        self.data: Shape | None = data or ("chat" if kind == "format" else None)
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
@@ -266,6 +269,7 @@ class Decorator(Protocol):
         dependencies: Sequence[str] = (),
         install: str = "",
         private: bool = False,
+        data: Shape | None = None,
     ) -> Callable[[Callable[..., Any]], Component]: ...
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
-from ftspec.components import PATH_MARK, Component
+from ftspec import schema
+from ftspec.components import PATH_MARK, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
+from ftspec.provider import Shape
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
 from ftspec.shape import RESERVED, SPLIT_PROMPTS, TITLES, place_of
@@ -37,6 +39,44 @@ def names(document: Document) -> Iterator[Problem]:
     yield from _graders(data)
     yield from _gates(data)
     yield from _waivers(data)
+
+
+def shapes(document: Document, registry: Registry) -> Iterator[Problem]:
+    """A format or a check for rows of another shape than those that the method trains on."""
+    data = document.data
+    provider = _name(_get(data, "provider"))
+    method = _name(_get(data, "method") or schema.DEFAULT)
+    known = registry.components["provider"].get(provider)
+    wanted = known and known.component.methods.get(method)
+    if not wanted:
+        return
+    places: list[tuple[Kind, SpecPath, Any]] = [("format", ("format",), _get(data, "format"))]
+    places += [("check", ("checks", index), check) for index, check in enumerate(_list(data, "checks"))]
+    for kind, path, item in places:
+        named = registry.components[kind].get(_name(item))
+        made = named.component.data if named else None
+        if named and made and made != wanted.data:
+            name = named.component.name
+            yield Problem(
+                message=f"{TITLES[kind]} '{name}' is for {ROWS[made]}; method '{method}' trains on {ROWS[wanted.data]}",
+                hint=_shape_hint(kind, wanted.data, registry),
+                path=(*path, name) if isinstance(item, dict) else path,
+                on="key" if isinstance(item, dict) else "value",
+            )
+
+
+ROWS: dict[Shape, str] = {
+    "chat": "conversations",
+    "preference": "preference pairs",
+    "reinforcement": "reinforcement items",
+}
+
+
+def _shape_hint(kind: Kind, shape: Shape, registry: Registry) -> str:
+    if kind != "format":
+        return "remove it"
+    named = sorted(name for name, each in registry.components["format"].items() if each.component.data == shape)
+    return f"use {' or '.join(map(repr, named))}, or another method"
 
 
 def secrets(document: Document, registry: Registry) -> Iterator[Problem]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from ftspec import rows
+from ftspec import formatted, rows
 from ftspec.components import Chunk, Source
 from ftspec.errors import Finding, PluginError
 from ftspec.findings import Findings
 from ftspec.items import build, culprit, guarded
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
+from ftspec.provider import Shape
 from ftspec.registry import Registry
 from ftspec.spec import Item, Split
 from ftspec.split import side_of_source
@@ -28,8 +29,17 @@ if TYPE_CHECKING:
 class Intake:
     """Reads sources into batches with `_row`, and `_side` where the source decides it (null where the split does)."""
 
-    def __init__(self, folder: Path, registry: Registry, origins: Origins, ledger: Ledger, findings: Findings) -> None:
-        self.folder, self.registry = folder, registry
+    def __init__(
+        self,
+        folder: Path,
+        registry: Registry,
+        origins: Origins,
+        ledger: Ledger,
+        findings: Findings,
+        shape: Shape = "chat",
+    ) -> None:
+        """`shape` is what rows are read as: where the spec has no format, that of its method."""
+        self.folder, self.registry, self.shape = folder, registry, shape
         self.origins, self.ledger, self.findings = origins, ledger, findings
 
     def open(self, items: Sequence[Item]) -> list[tuple[Item, int]]:
@@ -41,9 +51,9 @@ class Intake:
     def batches(self, opened: Sequence[tuple[Item, int]], split: Split) -> Iterator[pa.RecordBatch]:
         """The rows of all sources, in order. Those that stand under `eval` make prompts: their side is "prompt"."""
         for item, index in opened:
-            yield from self._read(item, index, "prompt" if _of_eval(item) else side_of_source(split, item.id))
+            yield from self._read_source(item, index, "prompt" if _of_eval(item) else side_of_source(split, item.id))
 
-    def _read(self, item: Item, index: int, side: str | None) -> Iterator[pa.RecordBatch]:
+    def _read_source(self, item: Item, index: int, side: str | None) -> Iterator[pa.RecordBatch]:
         source: Source = build(item, self.registry, self.folder)
         with guarded(item, self.registry):
             chunks = source.read()
@@ -76,7 +86,7 @@ class Intake:
         """The chunk in ftspec's layout with its hidden columns, and how many of its rows are none."""
         import pyarrow as pa
 
-        batch, faults = rows.conform(chunk.batch)
+        batch, faults = self._read(chunk.batch)
         file, bad = self.shown(item, chunk.origin), {index for index, _ in faults}
         for at, reason in faults:
             self._report(item, Finding(message=reason, file=file, line=chunk.lines[at]))
@@ -88,6 +98,14 @@ class Intake:
         named = {**dict(zip(batch.schema.names, batch.columns, strict=True)), rows.ROW: numbers}
         named[rows.SIDE] = rows.repeated(side, len(lines))
         return pa.RecordBatch.from_arrays(list(named.values()), names=list(named)), len(bad)
+
+    def _read(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
+        """The rows in ftspec's layout, and (index, fault) of those that cannot be brought into it."""
+        made, faults = rows.conform(batch)
+        bad = {index for index, _ in faults}
+        left = [index for index in range(batch.num_rows) if index not in bad]
+        made, more = formatted.read(made, self.shape)
+        return made, sorted([*faults, *((left[index], fault) for index, fault in more)])
 
     def _report(self, item: Item, finding: Finding) -> None:
         self.findings.add(replace(finding, severity="warning") if item.on_error == "skip" else finding)

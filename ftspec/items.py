@@ -11,7 +11,7 @@ import msgspec
 
 from ftspec.components import PATH_MARK, Component
 from ftspec.errors import FtspecError, PluginError
-from ftspec.provider import Provider, Request
+from ftspec.provider import Provider, Request, Shape
 from ftspec.references import resolve
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
@@ -53,6 +53,11 @@ def provider_of(spec: Spec, registry: Registry) -> Provider:
     """The spec's provider, not yet attached to a folder."""
     provider: Provider = build(spec.provider, registry, spec.folder)
     return provider
+
+
+def shape_of(spec: Spec, registry: Registry) -> Shape:
+    """What the rows are that the spec's method trains on."""
+    return registry.get("provider", spec.provider.name).methods[spec.method].data
 
 
 def request_of(spec: Spec, registry: Registry) -> Request:

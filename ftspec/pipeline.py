@@ -25,12 +25,12 @@ from ftspec.components import Engine
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
-from ftspec.items import build, columns, guarded
+from ftspec.items import build, columns, guarded, shape_of
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
 from ftspec.progress import Progress
 from ftspec.prompts import load_prompts, write_prompts
-from ftspec.provider import DataFile, Prompt, Provider, Request, Size, Written
+from ftspec.provider import DataFile, Prompt, Provider, Request, Shape, Size, Written
 from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
 from ftspec.segments import Outcome, Segment
@@ -43,7 +43,13 @@ if TYPE_CHECKING:
 __all__ = ["DataResult", "load_prompts", "load_result", "prepare"]
 
 RESULT = "result.json"
-FORMAT_CHECK = Item(kind="check", name="format")
+ALWAYS: dict[Shape, tuple[str, ...]] = {
+    "chat": ("format",),
+    "preference": ("format", "pairs"),
+    "reinforcement": ("format",),
+}
+"""Checks that run whether the spec names them or not."""
+
 THREADS = Item(kind="engine", name="threads")
 Purpose = Literal["training", "validation"]
 SIDE_OF: dict[Purpose, str] = {"training": "train", "validation": "validation"}
@@ -92,10 +98,12 @@ class Preparation:
         self.origins = Origins()
         self.ledger = Ledger(self.origins)
         self.findings = Findings(self.origins.locate)
-        self.intake = Intake(spec.folder, registry, self.origins, self.ledger, self.findings)
+        self.shape = shape_of(spec, registry)
+        reads: Shape = "chat" if spec.format else self.shape
+        self.intake = Intake(spec.folder, registry, self.origins, self.ledger, self.findings, reads)
         self.engine: Engine = build(spec.engine or THREADS, registry, spec.folder)
-        self.checks = spec.checks if "format" in {item.name for item in spec.checks} else (FORMAT_CHECK, *spec.checks)
-        self.rows_file = RowsFile(out)
+        self.checks = _checks(spec, self.shape)
+        self.rows_file = RowsFile(out, self.shape)
         self.measures: list[tuple[Any, ...]] = []
         self.sides = Counter({"train": 0, "validation": 0, "test": 0, "prompt": 0})
         self.prompts: dict[str, Prompt] = {}
@@ -198,7 +206,7 @@ class Preparation:
     ) -> Segment:
         return Segment(
             self.spec.folder, self.registry, stages,
-            split=split, form=form, checks=self.checks, prompt_sides=prompts, last=True,
+            split=split, form=form, shape=self.shape, checks=self.checks, prompt_sides=prompts, last=True,
         )  # fmt: skip
 
     def _is_local(self, item: Item) -> bool:
@@ -301,6 +309,11 @@ class Preparation:
             count += batch.num_rows
             rate = count / max(time.monotonic() - started, 1e-3)
             self.progress.advance(count, detail=f"{rate:,.0f} rows/s")
+
+
+def _checks(spec: Spec, shape: Shape) -> tuple[Item, ...]:
+    named = {item.name for item in spec.checks}
+    return (*(Item(kind="check", name=name) for name in ALWAYS[shape] if name not in named), *spec.checks)
 
 
 def _texts_shown(at: int, last_private: int) -> Literal["both", "after", "none"]:

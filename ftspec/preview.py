@@ -10,6 +10,7 @@ from ftspec.cleaning import Stage, keep
 from ftspec.errors import FtspecError
 from ftspec.findings import Findings
 from ftspec.intake import Intake
+from ftspec.items import shape_of
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
 from ftspec.provider import Example
@@ -39,7 +40,8 @@ def preview(spec: Spec, registry: Registry, row: int | str | None = None) -> Pre
     origins = Origins()
     ledger = Ledger(origins)
     findings = Findings(origins.locate)
-    intake = Intake(spec.folder, registry, origins, ledger, findings)
+    shape = shape_of(spec, registry)
+    intake = Intake(spec.folder, registry, origins, ledger, findings, "chat" if spec.format else shape)
     prompts = [item for item in (spec.eval.prompts if spec.eval else ()) if isinstance(item, Item)]
     segment = _segment(spec, registry, ledger)
     named = row if not isinstance(row, str) or not row.isdigit() else int(row)
@@ -56,7 +58,8 @@ def _segment(spec: Spec, registry: Registry, ledger: Ledger) -> Segment:
     local = [item for item in spec.cleaning if registry.get(item.kind, item.name).level != "global"]
     stages = tuple(Stage(item=item, index=ledger.step(item.name), shown="none") for item in local)
     form = Stage(item=spec.format, index=ledger.step(spec.format.name), shown="none") if spec.format else None
-    return Segment(spec.folder, registry, stages, split=spec.split, form=form, last=True)
+    shape = shape_of(spec, registry)
+    return Segment(spec.folder, registry, stages, split=spec.split, form=form, shape=shape, last=True)
 
 
 def _matching(batch: pa.RecordBatch, origins: Origins, row: int | str | None) -> Iterator[pa.RecordBatch]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ftspec import rows
+from ftspec import rows, shapes
 from ftspec.provider import Example, Message, Prompt
 
 if TYPE_CHECKING:
@@ -32,11 +32,18 @@ def of_batch(before: pa.RecordBatch, formatted: pa.RecordBatch, sides: Sequence[
 def prompt_of(example: Example, row: dict[str, Any]) -> Prompt:
     """The example without its last assistant message, which is what is expected.
 
-    The row's columns are sorted: their order in a batch depends on which rows came first.
+    Of a preference pair the better answer is; of a reinforcement item what it calls `expected`, if it does. The row's
+    columns are sorted: their order in a batch depends on which rows came first.
     """
     asked, expected = list(example.messages), None
-    if asked and asked[-1].role == "assistant":
+    if example.chosen:
+        answer = shapes.expected(example.chosen)
+        expected = _expected(answer) if answer else None
+    elif asked and asked[-1].role == "assistant":
         expected = _expected(asked.pop())
+    elif example.item and example.item.get("expected") is not None:
+        right = example.item["expected"]
+        expected = right if isinstance(right, str) else rows.to_json(right)
     asked = [msgspec.structs.replace(message, weight=None) for message in asked]
     kept = {name: row[name] for name in sorted(row) if name not in CHAT_COLUMNS}
     identity = hashlib.sha256(msgspec.json.encode([asked, example.tools, expected], order="sorted")).hexdigest()

@@ -134,7 +134,9 @@ class TrainingEvent(Record):
     """One thing that happened in a job; `id` is unique within the job, core drops what it has seen.
 
     `metrics` uses the field's names: train_loss, validation_loss, train_accuracy, learning_rate, tokens_per_second,
-    epoch. `step` counts optimizer steps from 1.
+    epoch; of preference methods also reward_accuracy (share of pairs whose better answer the model prefers) and
+    reward_margin; of reinforcement train_reward and validation_reward (the graders' mean). `step` counts optimizer
+    steps from 1.
     """
 
     id: str
@@ -214,7 +216,10 @@ class Example(Record, omit_defaults=True):
 
 
 class Token(Record):
-    """One token of a rendered example: its text, its id (-1 where the provider does not tell) and its loss weight."""
+    """One token of a rendered example: its text, its id (-1 where the provider does not tell) and its loss weight.
+
+    Below 0 is what the model learns not to say: the rejected answer of a preference pair.
+    """
 
     text: str
     id: int = -1
@@ -368,7 +373,7 @@ class Provider(Protocol):
         ...
 
     def write(self, request: Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> Written:
-        """Write examples (columns `messages`, `tools`, `_row`; see ftspec.rows) in the provider's own file format.
+        """Write examples (the columns of the method's shape and `_row`: see ftspec.rows) in the provider's own format.
 
         Raises DataError with Findings that carry `row` for rows that the provider would refuse."""
         ...

@@ -1,6 +1,7 @@
 """How rows are laid out in Arrow record batches, and helpers that step authors need too.
 
-Before `format` a row has the source's own columns. After it: `messages` (type MESSAGES), `tools` (JSON text or null).
+Before `format` a row has the source's own columns. After it: `messages` (type MESSAGES), `tools` (JSON text or null); a
+preference pair also has `chosen` and `rejected` (type MESSAGES), a reinforcement item `item` (an object as JSON).
 A column is text, int64, float64, boolean, or `arrow.json` (JSON text) where the values of one batch differ in type or
 are lists and objects; null and missing mean the same. `messages` and `tools` have their fixed types from the source on.
 
@@ -12,15 +13,16 @@ Hidden columns start with an underscore, travel with the row through every step 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ftspec import chat
+from ftspec import chat, shapes
 from ftspec.arrays import binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
 from ftspec.chat import calls_text, children, decode, interleave, messages_type, parents, to_json, with_children
 from ftspec.provider import Example, Message
+from ftspec.shapes import Fault, apart, conversation
 from ftspec.texts import as_text, fingerprints, is_empty, lengths, map_nested, map_text
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     MESSAGES: pa.DataType
 
 __all__ = [
-    "HIDDEN", "MESSAGES", "ROW", "SIDE", "as_text", "binaries", "booleans", "calls_text", "cell", "children", "column",
-    "conform",
+    "HIDDEN", "MESSAGES", "ROW", "SIDE", "Fault", "apart", "as_text", "binaries", "booleans", "calls_text", "cell",
+    "children", "column", "conform", "conversation",
     "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave",
     "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "mention", "messages_type", "pair",
     "parents", "repeated", "scalar", "strings", "to_dicts", "to_json", "values", "visible", "with_children",
@@ -102,12 +104,15 @@ def fault(value: Any) -> str:
     return chat.fault(_chat(value.get("messages"))) or _tools_fault(_chat(value.get("tools")))
 
 
-def from_dicts(values: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
-    """Rows (without `fault`) as a batch. A batch cannot say how many rows without any column it has: see `_row`."""
+def from_dicts(values: Sequence[Mapping[str, Any]], conversations: Iterable[str] = ()) -> pa.RecordBatch:
+    """Rows (without `fault`) as a batch. A batch cannot say how many rows without any column it has: see `_row`.
+
+    `conversations` are columns that are of type MESSAGES where all that they hold is messages.
+    """
     import pyarrow as pa
 
     names = list(dict.fromkeys(name for value in values for name in value))
-    arrays = [cell(name, [value.get(name) for value in values]) for name in names]
+    arrays = [cell(name, [value.get(name) for value in values], name in conversations) for name in names]
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
@@ -121,9 +126,9 @@ def to_dicts(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     return rows
 
 
-def cell(name: str, values: Sequence[Any]) -> pa.Array:
-    """The values of one column as the array that stands for them."""
-    if name == "messages":
+def cell(name: str, values: Sequence[Any], conversations: bool = False) -> pa.Array:
+    """The values of one column as the array that stands for them, with `conversations` as messages if they can."""
+    if name == "messages" or (conversations and not any(map(chat.fault, values))):
         return chat.to_array([_chat(value) for value in values])
     if name == "tools":
         return strings([None if value is None else to_json(_chat(value)) for value in values])
@@ -152,14 +157,31 @@ def conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]
 
 def examples(batch: pa.RecordBatch) -> Iterator[Example]:
     """The formatted rows of a batch as records, e.g. to write them in a provider's format."""
-    messages = batch.column("messages")
-    fields = [child.to_pylist() for child in children(messages).values()]
-    flat = (_message(*values) for values in zip(*fields, strict=True))
     tools = column(batch, "tools").to_pylist()
     numbers = column(batch, ROW).to_pylist()
-    for length, tool, row in zip(messages.value_lengths().to_pylist(), tools, numbers, strict=True):
-        said = [next(flat) for _ in range(length or 0)]
-        yield Example(messages=said, tools=None if tool is None else decode(tool), row=-1 if row is None else row)
+    others = _others(batch)
+    conversations = _conversations(batch.column("messages"))
+    for index, (said, tool, row) in enumerate(zip(conversations, tools, numbers, strict=True)):
+        more = {name: listed[index] for name, listed in others.items()}
+        number = -1 if row is None else row
+        yield Example(messages=said or [], tools=None if tool is None else decode(tool), row=number, **more)
+
+
+def _others(batch: pa.RecordBatch) -> dict[str, list[Any]]:
+    """What rows of other shapes hold beside messages and tools; nothing where they are conversations."""
+    names = set(batch.schema.names)
+    found: dict[str, list[Any]] = {
+        name: list(_conversations(batch.column(name))) for name in shapes.ANSWERS if name in names
+    }
+    return found | ({"item": values(batch, "item")} if "item" in names else {})
+
+
+def _conversations(messages: pa.Array) -> Iterator[list[Message] | None]:
+    """The messages of each row; None where there are none."""
+    fields = [child.to_pylist() for child in children(messages).values()]
+    flat = (_message(*values) for values in zip(*fields, strict=True))
+    for length in messages.value_lengths().to_pylist():
+        yield None if length is None else [next(flat) for _ in range(length)]
 
 
 def pair(example: Example) -> dict[str, str] | None:

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftspec import prompts, rows, split
+from ftspec import formatted, prompts, rows, split
 from ftspec.cleaning import Done, Runner, Stage, run_format, run_step, runner
 from ftspec.errors import Finding, PluginError
 from ftspec.items import build, culprit, guarded
-from ftspec.provider import Prompt
+from ftspec.provider import Prompt, Shape
 from ftspec.registry import Registry, load
 from ftspec.spec import Item, Split
 
@@ -42,7 +42,8 @@ class Segment:
         stages: cleaning steps, in order; none of them global.
         split: how to fill in `_side`, for the first segment.
         keys: the global step that follows.
-        form: for the last segment: the format (None in it: rows already hold messages).
+        form: for the last segment: the format (None in it: rows are in their shape already, or in one that is read).
+        shape: what rows are when they are formatted.
         checks: measured after the format.
         prompt_sides: sides whose rows are evaluation prompts.
         last: no global step follows: format and measure.
@@ -57,11 +58,12 @@ class Segment:
         split: Split | None = None,
         keys: Stage | None = None,
         form: Stage | None = None,
+        shape: Shape = "chat",
         checks: tuple[Item, ...] = (),
         prompt_sides: tuple[str, ...] = (),
         last: bool = False,
     ) -> None:
-        self.folder, self.stages, self.split, self.keys = folder, stages, split, keys
+        self.folder, self.stages, self.split, self.keys, self.shape = folder, stages, split, keys, shape
         self.form, self.checks, self.prompt_sides, self.last = form, checks, prompt_sides, last
         self._registry: Registry | None = registry  # stays here: a worker loads its own
 
@@ -116,28 +118,25 @@ class Segment:
         return outcome._replace(keys=keys, key_seconds=time.perf_counter() - started)
 
     def _finished(self, outcome: Outcome) -> Outcome:
-        before, formatted = outcome.batch, as_chat(outcome.batch)
         if self.form is not None:
-            before, formatted, what = run_format(self.form, self.registry, self.formatter, before)
+            before, made, what = run_format(self.form, self.registry, self.formatter, outcome.batch)
             outcome.done.append(what)
-        if formatted.num_rows == 0:
-            return outcome._replace(batch=formatted)
-        asked = prompts.of_batch(before, formatted, self.prompt_sides) if self.prompt_sides else []
+        else:
+            before, made = self._as_shape(outcome)
+        if made.num_rows == 0:
+            return outcome._replace(batch=made)
+        asked = prompts.of_batch(before, made, self.prompt_sides) if self.prompt_sides else []
         checks = zip(self.checks, self.built_checks, strict=True)
-        measures = tuple(self._measured(item, check, formatted) for item, check in checks)
-        return outcome._replace(batch=formatted, measures=measures, prompts=asked)
+        measures = tuple(self._measured(item, check, made) for item, check in checks)
+        return outcome._replace(batch=made, measures=measures, prompts=asked)
+
+    def _as_shape(self, outcome: Outcome) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+        """(rows that are in their shape, the same as if a format had made them); the others are found."""
+        batch, faults = formatted.read(outcome.batch, self.shape)
+        numbers = outcome.batch.column(rows.ROW)
+        outcome.findings.extend(Finding(message=fault, row=numbers[index].as_py()) for index, fault in faults)
+        return batch, formatted.as_shape(batch, self.shape)
 
     def _measured(self, item: Item, check: Any, batch: pa.RecordBatch) -> Any:
         with guarded(item, self.registry):
             return check.measure(batch)
-
-
-def as_chat(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows that need no format as if one had made them: `messages`, `tools` and the hidden columns."""
-    import pyarrow as pa
-
-    messages = (
-        batch.column("messages") if "messages" in batch.schema.names else pa.nulls(batch.num_rows, rows.messages_type())
-    )
-    columns = {"messages": messages, "tools": rows.column(batch, "tools"), **rows.hidden(batch)}
-    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))

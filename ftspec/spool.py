@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftspec import rows
+from ftspec import rows, shapes
+from ftspec.provider import Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,19 +46,19 @@ class Spool:
 
 
 class RowsFile:
-    """The finished rows: `rows.arrow` with `messages`, `tools` and the hidden columns.
+    """The finished rows: `rows.arrow` with the columns of their shape and the hidden ones.
 
     It is cut into batches of one size, however the rows came: the same rows make the same bytes.
     """
 
     NAME = "rows.arrow"
-    COLUMNS = ("messages", "tools", *rows.HIDDEN)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shape: Shape = "chat") -> None:
         import pyarrow as pa
 
-        types = [rows.messages_type(), pa.string(), pa.int64(), pa.string()]
-        self.schema = pa.schema(list(zip(self.COLUMNS, types, strict=True)))
+        types = {"tools": pa.string(), "item": pa.json_(pa.utf8()), rows.ROW: pa.int64(), rows.SIDE: pa.string()}
+        self.names = (*shapes.COLUMNS[shape], *rows.HIDDEN)
+        self.schema = pa.schema([(name, types.get(name, rows.messages_type())) for name in self.names])
         self.path = folder / self.NAME
         self.sink = pa.OSFile(str(self.path), "wb")
         options = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -70,7 +71,7 @@ class RowsFile:
 
         if batch.num_rows == 0:
             return
-        columns = [rows.column(batch, name) for name in self.COLUMNS]
+        columns = [rows.column(batch, name) for name in self.names]
         self.waiting.append(pa.RecordBatch.from_arrays(columns, schema=self.schema))
         self.count += batch.num_rows
         if self.count >= BLOCK_ROWS:

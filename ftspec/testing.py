@@ -58,6 +58,7 @@ from ftspec.provider import (
     Provider,
     Question,
     Request,
+    Shape,
     Size,
     SupportsExport,
     SupportsRender,
@@ -65,6 +66,7 @@ from ftspec.provider import (
 )
 from ftspec.records import Grade
 from ftspec.registry import Loaded, Registry
+from ftspec.shapes import ANSWERS, COLUMNS
 from ftspec.spec import Item
 from ftspec.store import Store
 from ftspec.tuning import tune
@@ -72,7 +74,10 @@ from ftspec.tuning import tune
 COLOURS = ("red", "green", "blue", "white")
 PAGES = 100
 """Polls after which the suite stops asking for more events."""
-MEASURES = {"train_loss", "validation_loss", "train_accuracy", "learning_rate", "tokens_per_second", "epoch"}
+MEASURES = {
+    "train_loss", "validation_loss", "train_accuracy", "learning_rate", "tokens_per_second", "epoch", "reward_accuracy",
+    "reward_margin", "train_reward", "validation_reward",
+}  # fmt: skip
 
 
 class World:
@@ -83,6 +88,7 @@ class World:
         self.provider: Provider = suite.component.build(suite.options)
         self.provider.attach(home / "home")
         self.request = suite.request()
+        self.shape = suite.component.methods[suite.method].data
         self.files = [self._file(home, "training", 16), self._file(home, "validation", 4)]
         self.key = hashlib.sha256(self.provider.endpoint.encode()).hexdigest()
         self.model = self.tune(suite.follow)
@@ -114,7 +120,7 @@ class World:
     def _file(self, home: Path, purpose: Any, count: int) -> DataFile:
         path = home / f"{purpose}.data"
         with path.open("wb") as out:
-            written = self.provider.write(self.request, [_batch(count)], out)
+            written = self.provider.write(self.request, [batch_of(self.shape, count)], out)
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         return DataFile(purpose=purpose, path=str(path), sha256=digest, bytes=len(data), rows=written.rows)
@@ -238,8 +244,9 @@ class ProviderSuite(ComponentSuite):
 
     def test_the_same_rows_are_written_alike(self, world: World) -> None:
         first, second = io.BytesIO(), io.BytesIO()
-        written = world.provider.write(world.request, [_batch(16)], first)
-        world.provider.write(world.request, [_batch(10), _batch(6, start=10)], second)
+        written = world.provider.write(world.request, [batch_of(world.shape, 16)], first)
+        cut = [batch_of(world.shape, 10), batch_of(world.shape, 6, start=10)]
+        world.provider.write(world.request, cut, second)
         assert written.rows == 16
         assert first.getvalue() == second.getvalue(), "what is written may not depend on how rows are batched"
 
@@ -261,8 +268,9 @@ class ProviderSuite(ComponentSuite):
 
     def test_the_job_told_its_loss(self, world: World) -> None:
         events = history(world.store, world.key)
-        steps = [event.step for event in events if event.step is not None and "train_loss" in event.metrics]
-        assert steps, "no event carries train_loss"
+        told = {"train_loss"} if world.shape != "reinforcement" else {"train_loss", "train_reward"}
+        steps = [event.step for event in events if event.step is not None and told & set(event.metrics)]
+        assert steps, f"no event carries {' or '.join(sorted(told))}"
         assert steps == sorted(steps)
         assert min(steps) >= 1
         assert {name for event in events for name in event.metrics} <= MEASURES
@@ -301,10 +309,11 @@ class ProviderSuite(ComponentSuite):
 
     def test_tokens_are_shown(self, world: World) -> None:
         if isinstance(world.provider, SupportsRender):
-            tokens = world.provider.render(world.request, _example(0))
-            assert any(token.weight > 0 for token in tokens)
+            tokens = world.provider.render(world.request, _example(world.shape, 0))
             assert any(token.weight == 0 for token in tokens)
-            assert "".join(token.text for token in tokens if token.weight > 0).strip().startswith("red")
+            trained = {weight: "".join(token.text for token in tokens if token.weight == weight) for weight in (1, -1)}
+            assert trained[1].strip().startswith("red") or world.shape == "reinforcement"
+            assert trained[-1].strip().startswith("green") == (world.shape == "preference")
 
     def test_models_can_be_taken_away(self, world: World, tmp_path: Path) -> None:
         if isinstance(world.provider, SupportsExport):
@@ -356,19 +365,25 @@ def _after(world: World, update: JobUpdate) -> Iterator[Any]:
             break
 
 
-def _example(number: int) -> Example:
-    colour = COLOURS[number % len(COLOURS)]
-    said = [Message(role="user", content=f"What colour is thing {number}?"), Message(role="assistant", content=colour)]
-    return Example(messages=said, row=number)
+def _example(shape: Shape, number: int) -> Example:
+    colour, other = (COLOURS[at % len(COLOURS)] for at in (number, number + 1))
+    asked = [Message(role="user", content=f"What colour is thing {number}?")]
+    said, not_said = ([Message(role="assistant", content=text)] for text in (colour, other))
+    if shape == "preference":
+        return Example(messages=asked, chosen=said, rejected=not_said, row=number)
+    if shape == "reinforcement":
+        return Example(messages=asked, item={"expected": colour, "number": number}, row=number)
+    return Example(messages=[*asked, *said], row=number)
 
 
 def _prompt(number: int) -> Prompt:
-    said = _example(number).messages
+    said = _example("chat", number).messages
     return Prompt(id=f"prompt-{number}", messages=said[:1], expected=str(said[1].content))
 
 
-def _batch(count: int, start: int = 0) -> Any:
-    """Formatted rows as the pipeline hands them to `write`."""
+def batch_of(shape: Shape, count: int, start: int = 0) -> Any:
+    """Formatted rows as the pipeline hands them to `write`, of a method that trains on this shape."""
     numbers = range(start, start + count)
-    batch = rows.from_dicts([msgspec.to_builtins(_example(number)) for number in numbers])
-    return batch.select(["messages"]).append_column(rows.ROW, rows.integers([number + 1 for number in numbers]))
+    batch = rows.from_dicts([msgspec.to_builtins(_example(shape, number)) for number in numbers], ANSWERS)
+    named = [name for name in COLUMNS[shape] if name in batch.schema.names]
+    return batch.select(named).append_column(rows.ROW, rows.integers([number + 1 for number in numbers]))

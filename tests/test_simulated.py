@@ -31,6 +31,17 @@ class TestSimulated(ProviderSuite):
     hyperparameters = {"epochs": 2}
 
 
+class TestSimulatedPreference(ProviderSuite):
+    component = COMPONENTS["simulated"]
+    method = "dpo"
+    method_options = {"beta": 0.2}
+
+
+class TestSimulatedReinforcement(ProviderSuite):
+    component = COMPONENTS["simulated"]
+    method = "reinforcement"
+
+
 class TestFindable(TestSimulated):
     options = {**TestSimulated.options, "submission": "findable"}
 

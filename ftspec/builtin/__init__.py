@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ftspec import api
-from ftspec.builtin import checks, cleaners, engines, formats, gates, graders, simulated, sources
+from ftspec.builtin import checks, cleaners, engines, formats, gates, graders, pairs, preference, simulated, sources
 
 
 @api.hookimpl
@@ -20,12 +20,12 @@ def ftspec_cleaners() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_formats() -> Mapping[str, api.Component]:
-    return formats.COMPONENTS
+    return {**formats.COMPONENTS, **preference.COMPONENTS}
 
 
 @api.hookimpl
 def ftspec_checks() -> Mapping[str, api.Component]:
-    return checks.COMPONENTS
+    return {**checks.COMPONENTS, **pairs.COMPONENTS}
 
 
 @api.hookimpl

@@ -54,7 +54,8 @@ def length(
 ) -> api.BatchStep:
     """Drop rows with fewer than `min` or more than `max` characters, over all `columns` together.
 
-    Without `columns`, the contents of `messages` count, or every text column of rows that have none.
+    Without `columns`, the contents of `messages` count (and of the answers of a preference pair), or every text column
+    of rows that have none.
     """
     import pyarrow.compute as pc
 
@@ -69,11 +70,11 @@ def length(
 
 
 def _texts(batch: pa.RecordBatch) -> list[str]:
-    """`messages` where there are any; else the columns that hold text in some batch: all but numbers and booleans."""
+    """Conversations where there are any; else columns that hold text in some batch: all but numbers and booleans."""
     import pyarrow as pa
 
     if "messages" in batch.schema.names:
-        return ["messages"]
+        return [name for name in rows.visible(batch) if batch.schema.field(name).type == rows.MESSAGES]
     return [name for name in rows.visible(batch) if batch.schema.field(name).type == pa.string()]
 
 

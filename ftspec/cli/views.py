@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ftspec.errors import Finding
     from ftspec.models import Shown
     from ftspec.pipeline import DataResult
-    from ftspec.provider import Estimate, Message, Token, TrainingEvent
+    from ftspec.provider import Estimate, Example, Message, Token, TrainingEvent
     from ftspec.records import Evaluation, Event, Interval, Plan, RunInfo, Score, Step, Verdict
     from ftspec.rendering import Rendered
     from ftspec.runner import Outcome, Planned
@@ -267,11 +267,19 @@ def tokens(found: Rendered) -> str:
     """A row's tokens as running text; what is trained on is coloured, and between brackets where there is no colour."""
     head = f"{safe(found.origin)} ({found.side})"
     if found.tokens is None:
-        messages = [f"{style(message.role, 'bold')}: {safe(_content(message))}" for message in found.example.messages]
-        return "\n".join([f"{head}; this provider does not tell its tokens", "", *messages])
-    trained = sum(token.weight > 0 for token in found.tokens)
+        return "\n".join([f"{head}; this provider does not tell its tokens", "", *_said(found.example)])
+    trained = sum(token.weight != 0 for token in found.tokens)
     text = "".join(_span(weight, list(span)) for weight, span in groupby(found.tokens, key=lambda token: token.weight))
     return f"{head}: {plural(len(found.tokens), 'token')}, {trained} of them trained on\n\n{text}"
+
+
+def _said(example: Example) -> Iterator[str]:
+    """The messages of a row, then the answers of a preference pair or what graders look at."""
+    for title, messages in (("", example.messages), ("chosen ", example.chosen), ("rejected ", example.rejected)):
+        for message in messages or ():
+            yield f"{style(title + message.role, 'bold')}: {safe(_content(message))}"
+    for name, value in (example.item or {}).items():
+        yield f"{style(one_line(name, 40), 'bold')}: {safe(value if isinstance(value, str) else str(value))}"
 
 
 def _content(message: Message) -> str:

@@ -116,12 +116,20 @@ def statistics(data: bytes) -> Json:
     rows, words = 0, Counter[str]()
     for number, line in enumerate(data.splitlines(), 1):
         try:
-            row = json.loads(line)
-            words.update(word for message in row["messages"] for word in str(message.get("content") or "").split())
+            said = messages_of(json.loads(line))
+            words.update(word for message in said for word in str(message.get("content") or "").split())
         except (ValueError, TypeError, KeyError, AttributeError):
             raise Refusal(400, f"line {number} is not an object with messages") from None
         rows += 1
     return {"rows": rows, "words": words.total(), "vocabulary": len(words)}
+
+
+def messages_of(row: Json) -> list[Json]:
+    """Everything that is said in a conversation, a preference pair or a reinforcement item."""
+    if "input" in row:
+        return [*row["input"]["messages"], *row["preferred_output"], *row["non_preferred_output"]]
+    said: list[Json] = row["messages"]
+    return said
 
 
 # ---- jobs
@@ -148,6 +156,7 @@ def add_job(state: State, order: Json) -> Json:
         "model": order["model"],
         "hyperparameters": wanted,
         "behaviour": order["behaviour"],
+        "method": order.get("method", "sft"),
         "steps": math.ceil(training["rows"] / wanted["batch_size"]) * wanted["epochs"],
         "training": training,
         "validation": validation,
@@ -223,6 +232,11 @@ def measured(job: Json, step: int, start: float) -> Json:
     loss = floor + (ceiling - floor) * math.exp(-4.0 * min(rate, 2.0) * step / steps)
     noise = 0.05 * ceiling * (unit(wanted["seed"], job["training"]["sha256"], step) - 0.5)
     metrics = {"train_loss": max(0.0, loss + noise), "epoch": step * wanted["epochs"] / steps}
+    learned = 1 - math.exp(-4.0 * min(rate, 2.0) * step / steps)
+    if job.get("method") == "dpo":
+        metrics |= {"reward_accuracy": 0.5 + 0.45 * learned, "reward_margin": 2.0 * learned}
+    if job.get("method") == "reinforcement":
+        metrics["train_reward"] = 0.2 + 0.7 * learned
     if job["validation"] and step * wanted["epochs"] % steps == 0:
         metrics["validation_loss"] = 1.1 * loss
     at = start + step * job["behaviour"]["seconds_per_step"]

@@ -54,6 +54,16 @@ class SftOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = "assistant"
 
 
+class DpoOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Direct preference optimisation."""
+
+    beta: Annotated[float, Meta(gt=0, description="How close the model stays to what it was.")] = 0.1
+
+
+class ReinforcementOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Reinforcement fine-tuning."""
+
+
 class Simulated:
     """A tuner that trains nothing: for trying specs out, for CI and for demonstrations, and it says so everywhere.
 
@@ -62,7 +72,11 @@ class Simulated:
     prompts. Everything is deterministic.
     """
 
-    methods: ClassVar[Mapping[str, api.Method]] = {"sft": api.Method(Hyperparameters, SftOptions)}
+    methods: ClassVar[Mapping[str, api.Method]] = {
+        "sft": api.Method(Hyperparameters, SftOptions),
+        "dpo": api.Method(Hyperparameters, DpoOptions, data="preference"),
+        "reinforcement": api.Method(Hyperparameters, ReinforcementOptions, data="reinforcement"),
+    }
 
     def __init__(
         self,
@@ -123,7 +137,7 @@ class Simulated:
         return api.Estimate(seconds=seconds, cost=0.0, steps=steps, basis=basis, watermark=WATERMARK)
 
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
-        """Chat JSON lines, as hosted tuners read them. A row from which nothing can be learned is refused."""
+        """JSON lines, as hosted tuners read them. A conversation from which nothing can be learned is refused."""
         from ftspec import rows
 
         count = tokens = trained = 0
@@ -131,7 +145,7 @@ class Simulated:
         for batch in batches:
             for example in rows.examples(batch):
                 weights = [token.weight for token in self.render(request, example)]
-                if not any(weights):
+                if request.method == "sft" and not any(weights):
                     findings.append(_untrained(example))
                 out.write(_line(example))
                 count, tokens, trained = count + 1, tokens + len(weights), trained + sum(map(bool, weights))
@@ -140,10 +154,15 @@ class Simulated:
         return api.Written(rows=count, tokens=tokens, trained_tokens=trained)
 
     def render(self, request: api.Request, example: api.Example) -> Sequence[api.Token]:
-        """A mark for each message's role, and its words."""
-        train_on: TrainOn = request.method_options.get("train_on", "assistant")
+        """A mark for each message's role, and its words. Of an item that graders judge nothing is trained on."""
+        if request.method != "sft":
+            parts = [(example.messages, 0.0), (example.chosen or [], 1.0), (example.rejected or [], -1.0)]
+            said = [(message, weight) for messages, weight in parts for message in messages]
+        else:
+            train_on: TrainOn = request.method_options.get("train_on", "assistant")
+            said = list(zip(example.messages, _weights(example.messages, train_on), strict=True))
         tokens = []
-        for message, weight in zip(example.messages, _weights(example.messages, train_on), strict=True):
+        for message, weight in said:
             tokens.append(api.Token(text=f"<{message.role}>"))
             tokens += [api.Token(text=word, weight=weight) for word in WORD.findall(_text(message))]
         return tokens
@@ -164,6 +183,7 @@ class Simulated:
             "model": request.model.id,
             "hyperparameters": request.hyperparameters,
             "behaviour": self.behaviour,
+            "method": request.method,
             "training": request.training.id if request.training else "",
             "validation": request.validation.id if request.validation else None,
         }
@@ -235,7 +255,9 @@ def _line(example: api.Example) -> bytes:
     line: dict[str, Any] = {"messages": example.messages}
     if example.tools:
         line["tools"] = example.tools
-    return msgspec.json.encode(line) + b"\n"
+    if example.chosen is not None:
+        line = {"input": line, "preferred_output": example.chosen, "non_preferred_output": example.rejected}
+    return msgspec.json.encode(line | (example.item or {})) + b"\n"
 
 
 def _text(message: api.Message) -> str:
