@@ -1,38 +1,90 @@
-"""Ask a model: prompts times repeats, minus what an earlier run has kept, and keep every answer as it arrives."""
+"""Ask a model: prompts times repeats, minus what an earlier run has kept, and keep every answer as it arrives.
+
+Neither questions nor answers are held: what is known of a question is one byte, so that a hundred thousand prompts
+with three repeats take no more memory than a few hundred.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ftspec import remote
 from ftspec.errors import PluginError
 from ftspec.progress import Progress
-from ftspec.provider import Answer, Generation, Model, Prompt, Question, RemoteModel
+from ftspec.provider import Answer, Generation, Prompt, Question
+from ftspec.remote import Answers
 
-BATCH = 64
-"""Answers are kept at the latest when there are so many of them,"""
-SECONDS = 2.0
-"""or when an answer arrives this long after the last time they were kept."""
+SHOW = 0.1
+"""Seconds between two words about the progress."""
 
-Key = tuple[str, int]
-Keep = Callable[[Sequence[Answer]], None]
+UNKNOWN, FAILED, KNOWN = 0, 1, 2
 
-
-def unique(prompts: Iterable[Prompt]) -> list[Prompt]:
-    """The prompts in order, each id once."""
-    return list({prompt.id: prompt for prompt in prompts}.values())
+Keep = Callable[[Answer], None]
 
 
-def questions(prompts: Sequence[Prompt], generation: Generation, *, repeat: int, seed: int) -> list[Question]:
-    """Every question of an evaluation, in prompt order and then by repeat."""
-    return [
-        Question(prompt=prompt, repeat=index, seed=question_seed(seed, prompt.id, index))
-        for prompt in unique(prompts)
-        for index in range(generation.repeats(repeat))
-    ]
+class Round:
+    """Every question of an evaluation, in prompt order and then by repeat, and which of them have an answer.
+
+    Args:
+        prompts: read one by one, and again for each round; ids are unique.
+        repeat: how often each is asked; once with greedy decoding, see Generation.repeats.
+        seed: where sampling starts.
+    """
+
+    def __init__(self, prompts: Sequence[Prompt], generation: Generation, *, repeat: int, seed: int) -> None:
+        self.prompts, self.generation, self.seed = prompts, generation, seed
+        self.repeats = generation.repeats(repeat)
+        self.numbers = {prompt.id: number for number, prompt in enumerate(prompts)}
+        self.state = bytearray(len(prompts) * self.repeats)
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    @property
+    def known(self) -> int:
+        """How many questions have an answer."""
+        return self.state.count(KNOWN)
+
+    def place(self, answer: Answer) -> int | None:
+        """The number of the answer's question, None where it is not one of these."""
+        number = self.numbers.get(answer.prompt)
+        return (
+            None if number is None or not 0 <= answer.repeat < self.repeats else number * self.repeats + answer.repeat
+        )
+
+    def note(self, answer: Answer) -> None:
+        """Mark an answer's question; one of another evaluation is passed over."""
+        place = self.place(answer)
+        if place is not None and self.state[place] != KNOWN:
+            self.state[place] = FAILED if answer.error else KNOWN
+
+    def missing(self) -> Iterator[Question]:
+        """The questions that had no answer when each was looked at."""
+        for number, prompt in enumerate(self.prompts):
+            for repeat in range(self.repeats):
+                if self.state[number * self.repeats + repeat] != KNOWN:
+                    yield Question(prompt=prompt, repeat=repeat, seed=question_seed(self.seed, prompt.id, repeat))
+
+    def answers(self, kept: Iterable[Answer]) -> Iterator[Answer]:
+        """One answer to every question, in no particular order: what was kept, and an error where there is nothing."""
+        given = bytearray(len(self))
+        errors: dict[int, Answer] = {}
+        for answer in kept:
+            place = self.place(answer)
+            if place is None or given[place]:
+                continue
+            if answer.error:
+                errors[place] = answer
+            else:
+                given[place] = 1
+                yield answer
+        for number, prompt in enumerate(self.prompts):
+            for repeat in range(self.repeats):
+                place = number * self.repeats + repeat
+                if not given[place]:
+                    silent = Answer(prompt=prompt.id, repeat=repeat, error="the model gave no answer")
+                    yield errors.get(place, silent)
 
 
 def question_seed(seed: int, prompt: str, repeat: int) -> int:
@@ -41,98 +93,63 @@ def question_seed(seed: int, prompt: str, repeat: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def ask(
-    model: Model | RemoteModel,
-    prompts: Sequence[Prompt],
-    generation: Generation,
-    *,
-    repeat: int,
-    seed: int,
-    label: str,
-    done: Iterable[Answer],
-    keep: Keep,
-    progress: Progress,
-) -> list[Answer]:
-    """Have every prompt answered `repeat` times; answers in the order of `questions`.
+def ask(answers: Answers, wanted: Round, *, label: str, keep: Keep, progress: Progress, again: bool = True) -> None:
+    """Have every question answered that has no answer yet.
 
     Args:
-        done: answers that an earlier run kept; those with an error are asked again.
-        keep: makes answers durable. Called with batches as they arrive, also when the model raises, so that a killed
-            run asks again only what was in flight. An error is kept only when the retry failed too.
+        answers: how questions are answered; see remote.asking.
+        keep: makes an answer durable. Called as soon as it arrives, so that a killed run asks again only what was in
+            flight.
         label: what the model is called in the progress, e.g. "base".
+        again: ask a question without an answer, or with an error, once more at the end. Not needed where that has
+            happened on the way (a remote model).
 
-    A question without an answer, or with an error, is asked once more at the end. Raises what the model raises, and
-    PluginError when it answers what it was not asked.
+    An error is kept only when the last try failed too. Raises what the model raises, and PluginError when it answers
+    what it was not asked.
     """
-    wanted = {(q.prompt.id, q.repeat): q for q in questions(prompts, generation, repeat=repeat, seed=seed)}
-    found = {key: answer for answer in done if (key := _key(answer)) in wanted and not answer.error}
     progress.phase(f"asking the {label} model", total=len(wanted), unit="answers")
-    progress.advance(len(found), total=len(wanted))
-    for last in (False, True):
-        missing = {key: question for key, question in wanted.items() if key not in found}
-        if not missing:
+    progress.advance(wanted.known, total=len(wanted))
+    for last in (False, True) if again else (True,):
+        asked = len(wanted) - wanted.known
+        if not asked:
             break
-        arrived = _round(
-            remote.answers(model, list(missing.values()), generation),
-            missing,
-            keep if last else _successes(keep),
-            partial(_advance, progress, len(found), len(wanted)),
-        )
-        _report([arrived.get(key) or _silent(key) for key in missing], label, last, progress)
-        found |= {key: answer for key, answer in arrived.items() if last or not answer.error}
-    return [found.get(key) or _silent(key) for key in wanted]
+        first = _ask_once(answers, wanted, keep if last else _successes(keep), progress)
+        if failed := len(wanted) - wanted.known:
+            said = f"{failed} of {asked} questions to the {label} model failed, the first with: {first}"
+            more = "; they count neither as passed nor as failed" if last else "; asking them once more"
+            progress.note(said + more)
 
 
-def _key(answer: Answer) -> Key:
-    return answer.prompt, answer.repeat
+def _ask_once(answers: Answers, wanted: Round, keep: Keep, progress: Progress) -> str:
+    """Take one answer to every missing question and keep it; returns the first error."""
+    told = bytearray(len(wanted))
+    first, done, shown = "", wanted.known, 0.0
+    for answer in answers(wanted.missing(), wanted.generation):
+        place = wanted.place(answer)
+        if place is None or told[place] or wanted.state[place] == KNOWN:
+            raise _unasked(answer)
+        keep(answer)
+        told[place] = 1
+        wanted.note(answer)
+        first = first or answer.error
+        done += 1
+        if time.monotonic() - shown >= SHOW:
+            progress.advance(done, total=len(wanted))
+            shown = time.monotonic()
+    progress.advance(done, total=len(wanted))
+    return first or "the model gave no answer"
 
 
-def _silent(key: Key) -> Answer:
-    return Answer(prompt=key[0], repeat=key[1], error="the model gave no answer")
+def _unasked(answer: Answer) -> PluginError:
+    return PluginError(
+        f"the provider answered prompt {answer.prompt} (repeat {answer.repeat}), which it was not asked",
+        "report it to the authors of the provider's plugin",
+    )
 
 
 def _successes(keep: Keep) -> Keep:
-    def kept(answers: Sequence[Answer]) -> None:
-        if good := [answer for answer in answers if not answer.error]:
-            keep(good)
+    def kept(answer: Answer) -> None:
+        if not answer.error:
+            keep(answer)
 
     return kept
-
-
-def _round(
-    answers: Iterable[Answer], asked: Container[Key], keep: Keep, advance: Callable[[int], None]
-) -> dict[Key, Answer]:
-    """Take the answers to the questions asked; batches of them are kept on the way, the rest whatever ends the loop."""
-    found: dict[Key, Answer] = {}
-    batch: list[Answer] = []
-    since = time.monotonic()
-    try:
-        for answer in answers:
-            if _key(answer) in found or _key(answer) not in asked:
-                raise PluginError(
-                    f"the provider answered prompt {answer.prompt} (repeat {answer.repeat}), which it was not asked",
-                    "report it to the authors of the provider's plugin",
-                )
-            found[_key(answer)] = answer
-            batch.append(answer)
-            advance(len(found))
-            if len(batch) >= BATCH or time.monotonic() - since >= SECONDS:
-                keep(batch)
-                batch, since = [], time.monotonic()
-    finally:
-        if batch:
-            keep(batch)
-    return found
-
-
-def _advance(progress: Progress, before: int, total: int, count: int) -> None:
-    progress.advance(before + count, total=total)
-
-
-def _report(answers: Sequence[Answer], label: str, last: bool, progress: Progress) -> None:
-    failed = [answer for answer in answers if answer.error]
-    if failed:
-        what = (
-            f"{len(failed)} of {len(answers)} questions to the {label} model failed, the first with: {failed[0].error}"
-        )
-        progress.note(what + ("; they count neither as passed nor as failed" if last else "; asking them once more"))

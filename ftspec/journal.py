@@ -84,11 +84,19 @@ class Segments:
 
     def append(self, records: Sequence[Record]) -> None:
         """Write the records as one object; they are durable when this returns. No records, no object."""
-        if not records:
+        self.append_lines(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+
+    def append_lines(self, lines: bytes) -> None:
+        """The same with records that are JSON lines already."""
+        if not lines:
             return
         self._count += 1
-        key = f"{self.prefix}/{time.time_ns():020d}-{self._writer}-{self._count:06d}"
-        self.store.put(key, b"\n".join(map(msgspec.json.encode, records)) + b"\n")
+        self.store.put(f"{self.prefix}/{time.time_ns():020d}-{self._writer}-{self._count:06d}", lines)
+
+    def drop(self) -> None:
+        """Remove every segment of the name."""
+        for stored in self.store.list(self.prefix):
+            self.store.delete(stored.key)
 
     def read(self, type: type[R]) -> Iterator[R]:
         """Every record, segment by segment in the order of their times; within one, in the order written."""

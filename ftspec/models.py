@@ -85,11 +85,11 @@ def chat(opened: Opened, how: Generation, *, base: bool = False) -> Iterator[Cha
         base: talk to the base model instead of the tuned one.
     """
     model: ModelRef | TunedModel = opened.request.model if base else opened.model()
-    with opened.provider.serve(model) as up:
+    with opened.provider.serve(model) as up, remote.asking(up) as answers:
 
         def answer(messages: list[Message]) -> Answer:
             prompt = Prompt(id=secrets.token_hex(8), messages=messages)
-            return next(remote.answers(up, [Question(prompt=prompt, seed=secrets.randbits(31))], how))
+            return next(answers([Question(prompt=prompt, seed=secrets.randbits(31))], how))
 
         yield answer
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
 from ftspec import rows, shapes
 from ftspec.provider import Example, Message, Prompt
+from ftspec.records import Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,6 +77,45 @@ def _kept(prompt: Prompt) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in OMITTED or value != OMITTED[name]}
 
 
-def load_prompts(folder: Path) -> list[Prompt]:
-    """The prompts that `pipeline.prepare` left in the folder, in the rows' order."""
-    return [msgspec.json.decode(line, type=Prompt) for line in (folder / FILE).read_bytes().splitlines()]
+class Prompts(Sequence[Prompt]):
+    """The prompts of a file, each id once, in the rows' order. One is read when it is asked for, and none is held."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._ends = array("Q", [0])
+        self._lines = array("Q")
+        seen: set[str] = set()
+        for number, line in enumerate(self._file):
+            self._ends.append(self._ends[-1] + len(line))
+            identity = msgspec.json.decode(line, type=_Named).id
+            if identity not in seen:
+                seen.add(identity)
+                self._lines.append(number)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Prompt]: ...
+
+    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        line = self._lines[index]
+        start, end = self._ends[line], self._ends[line + 1]
+        return msgspec.json.decode(os.pread(self._file.fileno(), end - start, start), type=Prompt)
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return (self[index] for index in range(len(self)))
+
+
+class _Named(Record):
+    id: str
+
+
+def load_prompts(folder: Path) -> Prompts:
+    """The prompts that `pipeline.prepare` left in the folder."""
+    return Prompts(folder / FILE)

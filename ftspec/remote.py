@@ -1,47 +1,247 @@
-"""Many questions at once to a model behind a network, answers as they arrive."""
+"""Many questions at once to a model behind a network: answers as they arrive, within limits, repeated where allowed.
+
+The calls are made in an event loop in a thread of its own, so that neither grading nor a slow disk holds them up. What
+may be asked again is asked again here, and nowhere else:
+
+- Transient: nothing was done. Asked until it works, for PATIENCE seconds; `retry_after` pauses all calls.
+- Ambiguous: it may have been answered, and paid for. Asked TRIES times.
+- Rejected: an answer with an error. Where the first REFUSALS are all rejected, something is wrong with all of them.
+- anything else: the plugin's fault; it ends the asking.
+
+A model that answers nobody for PATIENCE seconds ends the asking with its error: a later run goes on from there.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import concurrent.futures
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice, takewhile
+from typing import Any
 
-from ftspec.errors import ProviderError
+from ftspec.errors import Ambiguous, FtspecError, PluginError, ProviderError, Transient
+from ftspec.pacing import Pace
 from ftspec.provider import Answer, Generation, Model, Question, RemoteModel
+from ftspec.spending import Meter, Unlimited
+
+PATIENCE = 600.0
+TRIES = 4
+REFUSALS = 20
+FIRST, LONGEST = 0.5, 30.0
+"""Seconds before the second try; each next wait is twice as long (less a random part), up to the longest."""
+CHUNK = 4096
+"""Questions that a model of its own batches is given at a time."""
+BEHIND = 4
+"""So many answers per call in flight may wait to be taken; then no more calls are made."""
+
+Answers = Callable[[Iterable[Question], Generation], Iterator[Answer]]
 
 
-def answers(model: Model | RemoteModel, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
-    """The model's answers to all questions, in any order, each as soon as it is known."""
-    if isinstance(model, RemoteModel):
-        return _asked(model, questions, generation)
-    return model.answer(questions, generation)
+@contextmanager
+def asking(model: Model | RemoteModel, meter: Meter | None = None) -> Iterator[Answers]:
+    """A function that has questions answered, in any order, each answer as soon as it is known.
 
-
-def _asked(model: RemoteModel, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
-    with asyncio.Runner() as runner:
-        arrived: asyncio.Queue[Answer] = asyncio.Queue()
-        everyone = runner.get_loop().create_task(_ask_all(model, questions, generation, arrived))
+    Questions are taken one by one, when there is room for another call. When the meter allows no more of them, the
+    calls in flight come to their end, their answers come out, and then BudgetReached is raised.
+    """
+    meter = meter or Unlimited()
+    if not isinstance(model, RemoteModel):
+        yield partial(_in_chunks, model, meter)
+        return
+    with _loop() as loop:
         try:
-            for _ in questions:
-                yield runner.run(arrived.get())
+            yield partial(_answers, loop, model, meter)
         finally:
-            everyone.cancel()
-            runner.run(model.close())
+            with suppress(Exception):  # the answers are there: a connection that will not close changes nothing
+                _run(loop, model.close()).result(timeout=10)
 
 
-async def _ask_all(
-    model: RemoteModel, questions: Sequence[Question], generation: Generation, arrived: asyncio.Queue[Answer]
-) -> None:
+def _in_chunks(model: Model, meter: Meter, questions: Iterable[Question], generation: Generation) -> Iterator[Answer]:
     waiting = iter(questions)
+    while chunk := list(islice(waiting, CHUNK)):
+        while allowed := list(takewhile(meter.may, chunk)):
+            yield from _metered(model, meter, allowed, generation)
+            chunk = chunk[len(allowed) :]
+        if chunk:
+            _stop(meter, len(chunk) + sum(1 for _ in waiting))
 
-    async def worker() -> None:
-        for question in waiting:
-            arrived.put_nowait(await _one(model, question, generation))
 
-    await asyncio.gather(*(worker() for _ in range(min(model.limits.concurrency, len(questions)))))
-
-
-async def _one(model: RemoteModel, question: Question, generation: Generation) -> Answer:
+def _metered(model: Model, meter: Meter, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+    """One batch; a question without an answer may have been answered all the same."""
+    open_ = {(question.prompt.id, question.repeat): question for question in questions}
     try:
-        return await model.ask(question, generation)
-    except ProviderError as error:
-        return Answer(prompt=question.prompt.id, repeat=question.repeat, error=error.message)
+        for answer in model.answer(questions, generation):
+            if open_.pop((answer.prompt, answer.repeat), None):
+                meter.record(answer)
+            yield answer
+    finally:
+        for question in open_.values():
+            meter.lost(question)
+
+
+def _stop(meter: Meter, left: int) -> None:
+    if left and (error := meter.reached(left)):
+        raise error
+
+
+@contextmanager
+def _loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="asking", daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> concurrent.futures.Future[None]:
+    return asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+
+class _End:
+    """What comes out after the last answer, or after the error that ended the asking."""
+
+
+def _answers(
+    loop: asyncio.AbstractEventLoop,
+    model: RemoteModel,
+    meter: Meter,
+    questions: Iterable[Question],
+    generation: Generation,
+) -> Iterator[Answer]:
+    arrived: queue.SimpleQueue[Answer | _End] = queue.SimpleQueue()
+    asking = _Asking(model, meter, generation, questions, arrived)
+    asked = _run(loop, asking.all())
+    asked.add_done_callback(lambda _: arrived.put(_End()))
+    try:
+        while not isinstance(answer := arrived.get(), _End):
+            yield answer
+        asked.result()
+    finally:
+        loop.call_soon_threadsafe(asking.cancel)
+        concurrent.futures.wait([asked])
+
+
+class _Asking:
+    """One round of questions: workers that share a pace, a meter and a patience."""
+
+    def __init__(
+        self,
+        model: RemoteModel,
+        meter: Meter,
+        generation: Generation,
+        questions: Iterable[Question],
+        arrived: queue.SimpleQueue[Answer | _End],
+    ) -> None:
+        self.model, self.meter, self.generation, self.arrived = model, meter, generation, arrived
+        self.waiting = iter(questions)
+        self.returned: list[Question] = []
+        self.pace = Pace(model.limits)
+        self.worked = time.monotonic()
+        self.answered = self.refused = 0
+        self.task: asyncio.Task[Any] | None = None
+
+    def cancel(self) -> None:
+        """Let go of the calls in flight; called in the loop."""
+        if self.task:
+            self.task.cancel()
+
+    async def all(self) -> None:
+        """Ask every question. Raises the first error that is no answer."""
+        self.task = asyncio.current_task()
+        workers = [asyncio.ensure_future(self._work()) for _ in range(max(1, self.model.limits.concurrency))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        _stop(self.meter, len(self.returned) + sum(1 for _ in self.waiting))
+
+    async def _work(self) -> None:
+        """Ask one question after the other, until there is none or the meter says no."""
+        while (question := self.returned.pop() if self.returned else next(self.waiting, None)) is not None:
+            answer = await self._answered(question)
+            if answer is None:
+                self.returned.append(question)
+                return
+            self.arrived.put(answer)
+            while self.arrived.qsize() > BEHIND * self.model.limits.concurrency:
+                await asyncio.sleep(0.01)
+
+    async def _answered(self, question: Question) -> Answer | None:
+        """The answer, or what became of the last try; None where the meter does not allow it."""
+        since, tries, delay = time.monotonic(), 0, FIRST
+        while self.meter.may(question):
+            tries += 1
+            try:
+                return await self._call(question)
+            except Ambiguous as error:
+                self.meter.lost(question)
+                self._out_of_patience(error)
+                if tries >= TRIES:
+                    return _failed(question, error)
+            except Transient as error:
+                self.meter.record(_failed(question, error))
+                self._out_of_patience(error)
+                if time.monotonic() - since > PATIENCE:
+                    return _failed(question, error)
+                self.pace.pause(error.retry_after or 0.0)
+            except ProviderError as error:
+                return self._refusal(question, error)
+            except BaseException:
+                self.meter.lost(question)
+                raise
+            await asyncio.sleep(delay * random.uniform(0.5, 1))
+            delay = min(2 * delay, LONGEST)
+        return None
+
+    async def _call(self, question: Question) -> Answer:
+        """One call, when it is its turn."""
+        expected = await self.pace.admit(question, self.generation)
+        try:
+            answer = await self.model.ask(question, self.generation)
+        except FtspecError:
+            raise
+        except Exception as error:
+            raise _fault(self.model, error) from error
+        self.answered += 1
+        self.worked = time.monotonic()
+        self.pace.settle(expected, answer)
+        self.meter.record(answer)
+        return answer
+
+    def _out_of_patience(self, error: ProviderError) -> None:
+        """Raise the error where nobody has been answered for too long, or would be."""
+        asked_to_wait = (error.retry_after or 0.0) if isinstance(error, Transient) else 0.0
+        if time.monotonic() - self.worked + asked_to_wait > PATIENCE:
+            raise error
+
+    def _refusal(self, question: Question, error: ProviderError) -> Answer:
+        answer = _failed(question, error)
+        self.meter.record(answer)
+        self.refused += 1
+        if self.refused >= REFUSALS and not self.answered:
+            raise error
+        return answer
+
+
+def _failed(question: Question, error: ProviderError) -> Answer:
+    return Answer(prompt=question.prompt.id, repeat=question.repeat, error=error.message)
+
+
+def _fault(model: RemoteModel, error: Exception) -> PluginError:
+    return PluginError(
+        f"asking the model failed: {type(error).__name__}: {error}",
+        f"report it to the authors of the provider's plugin ({type(model).__module__})",
+    )

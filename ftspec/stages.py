@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from ftspec import ask, grade, inventory, items, pipeline
+from ftspec import ask, grade, inventory, items, pipeline, remote
 from ftspec import plan as plans
 from ftspec.components import Grader
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
-from ftspec.journal import Segments, decode
+from ftspec.journal import decode
 from ftspec.pipeline import DataResult
 from ftspec.plan import Made, Target
-from ftspec.progress import Progress, Quiet
+from ftspec.progress import Progress
 from ftspec.provider import (
     Answer,
     DataFile,
-    Generation,
-    Model,
     ModelRef,
     Prompt,
     Provider,
-    Question,
     RemoteModel,
     TunedModel,
 )
 from ftspec.records import Plan, Record, Step
 from ftspec.registry import Registry
 from ftspec.spec import Eval, Item, Spec
+from ftspec.spill import Spill
 from ftspec.store import Store
 from ftspec.workspace import Workspace
 
@@ -179,7 +177,7 @@ def data_files(site: Site, dataset: Dataset) -> list[DataFile]:
     ]
 
 
-def prompts_of(site: Site, dataset: Dataset) -> list[Prompt]:
+def prompts_of(site: Site, dataset: Dataset) -> Sequence[Prompt]:
     """The evaluation's prompts."""
     if PROMPTS not in dataset.files:
         return []
@@ -202,48 +200,33 @@ def answers_cached(site: Site, step: Step) -> bool:
 
 def answers(site: Site, step: Step, label: str, model: ModelRef | TunedModel, prompts: Sequence[Prompt]) -> Answered:
     """The model's graded answers. Those that are kept are read; for the rest the model is put up and asked."""
-    segments = Segments(site.store, f"answers/{plans.answers_digest(step)}")
+    spill = Spill(site.store, f"answers/{plans.answers_digest(step)}")
+    evaluation = site.spec.eval or Eval(prompts=(), graders=())
+    wanted = ask.Round(prompts, evaluation.generation, repeat=evaluation.repeat, seed=evaluation.seed)
     if answers_cached(site, step):
-        found = _ask(site, label, _Nobody(), prompts, segments, Quiet())
         seconds = decode(site.store, _step_key(step), Timing).seconds
     else:
         started = time.monotonic()
-        with site.provider.serve(model) as up:
-            found = _ask(site, label, up, prompts, segments, site.progress)
+        _ask(site, label, model, wanted, spill)
         seconds = time.monotonic() - started
-        if not any(answer.error for answer in found):
+        if wanted.known == len(wanted):
             site.store.put(_step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
+    found = list(wanted.answers(spill.read(Answer)))
     graded = grade.grade(prompts, found, _graders(site))
     return Answered(model=label, answers=tuple(found), graded=tuple(graded), seconds=seconds)
 
 
-class _Nobody:
-    """Stands in for the model where every answer is known."""
-
-    def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
-        return iter(())
-
-
-def _ask(
-    site: Site,
-    label: str,
-    model: Model | RemoteModel,
-    prompts: Sequence[Prompt],
-    segments: Segments,
-    progress: Progress,
-) -> list[Answer]:
-    evaluation = site.spec.eval or Eval(prompts=(), graders=())
-    return ask.ask(
-        model,
-        prompts,
-        evaluation.generation,
-        repeat=evaluation.repeat,
-        seed=evaluation.seed,
-        label=label,
-        done=() if "answers" in site.options.again else segments.read(Answer),
-        keep=segments.append,
-        progress=progress,
-    )
+def _ask(site: Site, label: str, model: ModelRef | TunedModel, wanted: ask.Round, spill: Spill) -> None:
+    """Put the model up, where a question is open, and ask."""
+    if "answers" in site.options.again:
+        spill.drop()
+    for answer in spill.read(Answer):
+        wanted.note(answer)
+    if wanted.known == len(wanted):
+        return
+    with site.provider.serve(model) as up, remote.asking(up) as answers, spill.writer() as writer:
+        again = not isinstance(up, RemoteModel)
+        ask.ask(answers, wanted, label=label, keep=writer.add, progress=site.progress, again=again)
 
 
 def _graders(site: Site) -> list[tuple[Item, Grader]]:

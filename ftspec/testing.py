@@ -299,8 +299,11 @@ class ProviderSuite(ComponentSuite):
     @pytest.mark.parametrize("which", ["base", "tuned"])
     def test_every_question_is_answered_once(self, world: World, which: str) -> None:
         questions = [Question(prompt=_prompt(n), repeat=repeat, seed=repeat) for n in range(3) for repeat in range(2)]
-        with world.provider.serve(world.model if which == "tuned" else world.request.model) as model:
-            answers = list(remote.answers(model, questions, Generation(max_tokens=8)))
+        with (
+            world.provider.serve(world.model if which == "tuned" else world.request.model) as model,
+            remote.asking(model) as ask,
+        ):
+            answers = list(ask(questions, Generation(max_tokens=8)))
         asked = sorted((question.prompt.id, question.repeat) for question in questions)
         assert sorted((answer.prompt, answer.repeat) for answer in answers) == asked
         assert [answer.error for answer in answers if answer.error] == []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
 from ftspec import ask as asking
-from ftspec.ask import ask
+from ftspec import remote
+from ftspec.ask import Round, ask
 from ftspec.errors import PluginError, Transient
 from ftspec.progress import Quiet
-from ftspec.provider import Answer, Generation, Message, Prompt, Question
+from ftspec.provider import Answer, Generation, Message, Model, Prompt, Question
 
 WARM = Generation(temperature=0.7)
 GREEDY = Generation()
@@ -50,17 +51,37 @@ def prompt(name: str) -> Prompt:
     return Prompt(id=name, messages=[Message(role="user", content=name)])
 
 
-def run(model: object, prompts: Sequence[Prompt], generation: Generation = WARM, **settings: object) -> list[Answer]:
-    options: dict[str, object] = {"repeat": 3, "seed": 7, "label": "base", "done": (), "keep": lambda _: None}
-    return ask(model, prompts, generation, **(options | {"progress": Quiet()} | settings))  # type: ignore[arg-type]
+def run(
+    model: Model,
+    prompts: Sequence[Prompt],
+    generation: Generation = WARM,
+    *,
+    repeat: int = 3,
+    done: Iterable[Answer] = (),
+    keep: Callable[[Answer], None] | None = None,
+    progress: Quiet | None = None,
+) -> list[Answer]:
+    """Ask, and read the answers back as a run does: in the questions' order here."""
+    wanted = Round(prompts, generation, repeat=repeat, seed=7)
+    kept = list(done)
+    for answer in kept:
+        wanted.note(answer)
+    with remote.asking(model) as answers:
+        ask(answers, wanted, label="base", keep=keep or kept.append, progress=progress or Quiet())
+    return sorted(wanted.answers(kept), key=lambda answer: wanted.place(answer) or 0)
 
 
 def keys(answers: Sequence[Answer]) -> list[tuple[str, int]]:
     return [(answer.prompt, answer.repeat) for answer in answers]
 
 
-def test_answers_come_in_prompt_order_and_each_prompt_once() -> None:
-    found = run(Echo(), [prompt("b"), prompt("a"), prompt("b")])
+def seeds(names: str, repeat: int) -> dict[tuple[str, int], int]:
+    wanted = Round([prompt(name) for name in names], WARM, repeat=repeat, seed=7)
+    return {(question.prompt.id, question.repeat): question.seed for question in wanted.missing()}
+
+
+def test_every_question_is_answered_once() -> None:
+    found = run(Echo(), [prompt("b"), prompt("a")])
     assert keys(found) == [("b", 0), ("b", 1), ("b", 2), ("a", 0), ("a", 1), ("a", 2)]
 
 
@@ -69,30 +90,34 @@ def test_greedy_decoding_asks_once_whatever_repeat_says() -> None:
 
 
 def test_seeds_differ_per_question_and_depend_on_nothing_else() -> None:
-    alone = asking.questions([prompt("a")], WARM, repeat=3, seed=7)
-    among = asking.questions([prompt("z"), prompt("a")], WARM, repeat=3, seed=7)[3:]
-    assert [q.seed for q in alone] == [q.seed for q in among]
-    assert len({q.seed for q in asking.questions([prompt("a"), prompt("b")], WARM, repeat=5, seed=7)}) == 10
+    alone, among = seeds("a", 3), seeds("za", 3)
+    assert alone == {key: seed for key, seed in among.items() if key[0] == "a"}
+    assert len(set(seeds("ab", 5).values())) == 10
     assert asking.question_seed(7, "a", 0) == 1865861993  # fixed for good: another hash would ask everything anew
     assert all(0 <= asking.question_seed(seed, "a", 0) < 2**31 for seed in range(100))
 
 
 def test_what_was_kept_is_not_asked_again_but_its_errors_are() -> None:
     done = [Answer(prompt="a", repeat=0, text="kept"), Answer(prompt="a", repeat=1, error="lost")]
-    done += [Answer(prompt="gone", repeat=0, text="of another spec")]
+    done += [Answer(prompt="gone", repeat=0, text="of another spec"), Answer(prompt="a", repeat=9, text="or repeat")]
     model = Echo()
     found = run(model, [prompt("a")], done=done)
     assert sorted(q.repeat for q in model.asked) == [1, 2]
     assert found[0].text == "kept"
+    assert [answer.error for answer in found] == ["", "", ""]
     assert keys(found) == [("a", 0), ("a", 1), ("a", 2)]
+
+
+def test_an_answer_that_was_kept_twice_counts_once() -> None:
+    done = [Answer(prompt="a", repeat=0, text="one"), Answer(prompt="a", repeat=0, text="two")]
+    assert [answer.text for answer in run(Echo(), [prompt("a")], GREEDY, done=done)] == ["one"]
 
 
 def test_an_error_is_retried_once_and_kept_only_when_it_stays() -> None:
     kept: list[Answer] = []
     progress = Recorder()
     model = Echo({("a", 0): 1, ("b", 1): 9})
-    found = run(model, [prompt("a"), prompt("b")], keep=kept.extend, progress=progress, repeat=2)
-    assert [bool(answer.error) for answer in found] == [False, False, False, True]
+    run(model, [prompt("a"), prompt("b")], keep=kept.append, progress=progress, repeat=2)
     assert len(model.asked) == 4 + 2
     assert sorted(keys(kept)) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     assert [answer.error for answer in kept if answer.error] == ["boom"]
@@ -117,29 +142,50 @@ def test_what_arrived_is_kept_when_the_model_raises() -> None:
 
     kept: list[Answer] = []
     with pytest.raises(Transient):
-        run(Dies(), [prompt("a")], keep=kept.extend)
+        run(Dies(), [prompt("a")], keep=kept.append)
     assert keys(kept) == [("a", 0)]
 
 
-def test_answers_are_kept_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "BATCH", 10)
+def test_an_answer_is_kept_before_the_next_question() -> None:
+    kept: list[Answer] = []
+
+    class Watches:
+        def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+            for number, question in enumerate(questions):
+                assert len(kept) == number
+                yield Answer(prompt=question.prompt.id, repeat=question.repeat, text="yes")
+
+    run(Watches(), [prompt(str(i)) for i in range(5)], GREEDY, keep=kept.append)
+    assert len(kept) == 5
+
+
+def test_a_model_of_its_own_batches_gets_questions_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "CHUNK", 10)
     sizes: list[int] = []
-    run(Echo(), [prompt(str(i)) for i in range(25)], GREEDY, keep=lambda batch: sizes.append(len(batch)))
+
+    class Counts(Echo):
+        def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+            sizes.append(len(questions))
+            yield from super().answer(questions, generation)
+
+    assert len(run(Counts(), [prompt(str(i)) for i in range(25)], GREEDY)) == 25
     assert sizes == [10, 10, 5]
-
-
-def test_answers_are_kept_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SECONDS", 0.0)
-    sizes: list[int] = []
-    run(Echo(), [prompt(str(i)) for i in range(3)], GREEDY, keep=lambda batch: sizes.append(len(batch)))
-    assert sizes == [1, 1, 1]
 
 
 @pytest.mark.parametrize("answer", [("b", 0), ("a", 9)])
 def test_an_answer_to_another_question_is_the_providers_fault(answer: tuple[str, int]) -> None:
     class Confused:
         def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
-            yield Answer(prompt=answer[0], repeat=answer[1], text="?")
+            yield Answer(prompt=answer[0], repeat=answer[1], text="hm")
 
     with pytest.raises(PluginError, match="not asked"):
         run(Confused(), [prompt("a")])
+
+
+def test_an_answer_that_comes_twice_is_the_providers_fault() -> None:
+    class Twice:
+        def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+            yield from [Answer(prompt="a", repeat=0, text="hm")] * 2
+
+    with pytest.raises(PluginError, match="not asked"):
+        run(Twice(), [prompt("a")])

@@ -1,0 +1,277 @@
+"""Asking over a network: many at once, within limits, again where allowed, and an end where there is no hope."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ftspec import remote
+from ftspec.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient
+from ftspec.pacing import BURST, Pace
+from ftspec.provider import Answer, Generation, Message, Prompt, Question, RateLimits
+
+HOW = Generation(max_tokens=8)
+
+
+class Server:
+    """A remote model: `says` decides what becomes of the n-th call (from 1) with a question."""
+
+    def __init__(self, says: Callable[[Question, int], str | Exception] | None = None, *, concurrency: int = 8) -> None:
+        self.limits = RateLimits(concurrency=concurrency)
+        self.says = says or (lambda question, call: "yes")
+        self.calls: Counter[str] = Counter()
+        self.flying = self.most = 0
+        self.closed_in: threading.Thread | None = None
+        self.asked_in: threading.Thread | None = None
+
+    async def ask(self, question: Question, generation: Generation) -> Answer:
+        self.asked_in = threading.current_thread()
+        self.calls[question.prompt.id] += 1
+        self.flying += 1
+        self.most = max(self.most, self.flying)
+        try:
+            await asyncio.sleep(0.001)
+            said = self.says(question, self.calls[question.prompt.id])
+            if isinstance(said, Exception):
+                raise said
+            return Answer(prompt=question.prompt.id, repeat=question.repeat, text=said)
+        finally:
+            self.flying -= 1
+
+    async def close(self) -> None:
+        self.closed_in = threading.current_thread()
+
+
+def questions(count: int) -> list[Question]:
+    return [Question(prompt=Prompt(id=str(n), messages=[Message(role="user", content="hi")])) for n in range(count)]
+
+
+def ask(model: Server, count: int, meter: object = None) -> list[Answer]:
+    with remote.asking(model, meter) as answers:  # type: ignore[arg-type]
+        return list(answers(questions(count), HOW))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST", 0.001)
+
+
+def test_everything_is_asked_once_and_no_more_at_a_time_than_allowed() -> None:
+    model = Server(concurrency=5)
+    assert {answer.prompt for answer in ask(model, 40)} == {str(n) for n in range(40)}
+    assert set(model.calls.values()) == {1}
+    assert model.most == 5
+
+
+def test_nothing_to_ask_is_no_call() -> None:
+    assert ask(Server(), 0) == []
+
+
+def test_connections_are_closed_in_the_loop_that_used_them() -> None:
+    model = Server()
+    ask(model, 2)
+    assert model.closed_in is model.asked_in is not threading.current_thread()
+
+
+def test_several_rounds_share_the_connections() -> None:
+    model = Server()
+    with remote.asking(model) as answers:
+        assert len(list(answers(questions(3), HOW))) == 3
+        assert model.closed_in is None
+        assert len(list(answers(questions(2), HOW))) == 2
+    assert model.closed_in
+
+
+@pytest.mark.parametrize("error", [Transient("busy"), Ambiguous("reset")])
+def test_what_may_be_asked_again_is(error: ProviderError) -> None:
+    model = Server(lambda question, call: error if question.prompt.id == "1" and call < 3 else "yes")
+    assert [answer.text for answer in ask(model, 3)] == ["yes"] * 3
+    assert model.calls["1"] == 3
+
+
+def test_who_cannot_know_asks_only_so_often() -> None:
+    model = Server(lambda question, call: Ambiguous("reset") if question.prompt.id == "1" else "yes")
+    assert sorted(answer.error for answer in ask(model, 3)) == ["", "", "reset"]
+    assert model.calls["1"] == remote.TRIES
+
+
+def test_a_refusal_is_an_answer_and_is_not_repeated() -> None:
+    model = Server(lambda question, call: Rejected("no") if question.prompt.id == "1" else "yes")
+    assert sorted(answer.error for answer in ask(model, 3)) == ["", "", "no"]
+    assert model.calls["1"] == 1
+
+
+def test_when_all_are_refused_nobody_asks_ten_thousand_times() -> None:
+    model = Server(lambda question, call: Rejected("bad key"))
+    with pytest.raises(Rejected, match="bad key"):
+        ask(model, 10_000)
+    assert model.calls.total() <= remote.REFUSALS + model.limits.concurrency
+
+
+@pytest.mark.parametrize("error", [Transient("busy"), Ambiguous("reset")])
+def test_a_model_that_answers_nobody_ends_the_asking(monkeypatch: pytest.MonkeyPatch, error: ProviderError) -> None:
+    monkeypatch.setattr(remote, "PATIENCE", 0.0)
+    with pytest.raises(type(error)):
+        ask(Server(lambda question, call: error), 100)
+
+
+def test_a_wait_that_is_too_long_is_not_begun() -> None:
+    with pytest.raises(Transient):
+        ask(Server(lambda question, call: Transient("quota", retry_after=86_400.0)), 3)
+
+
+def test_a_fault_of_the_plugin_is_named_and_hangs_nothing() -> None:
+    model = Server(lambda question, call: KeyError("choices") if question.prompt.id == "1" else "yes")
+    with pytest.raises(PluginError, match=r"KeyError.*choices"):
+        ask(model, 50)
+
+
+def test_who_stops_listening_ends_the_calls() -> None:
+    model = Server()
+    with remote.asking(model) as answers:
+        arriving = answers(questions(10_000), HOW)
+        next(arriving)
+        arriving.close()  # type: ignore[attr-defined]
+        made = model.calls.total()
+        assert model.flying == 0
+    assert made == model.calls.total() < 10_000
+
+
+def test_a_question_that_cannot_be_read_ends_the_asking() -> None:
+    def broken() -> Iterator[Question]:
+        yield from questions(3)
+        raise OSError("disk")
+
+    with remote.asking(Server()) as answers, pytest.raises(OSError, match="disk"):
+        list(answers(broken(), HOW))
+
+
+class Purse:
+    """Allows so many calls in all."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+        self.recorded: list[str] = []
+        self.missed = 0
+        self.unasked = 0
+
+    def may(self, question: Question) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+    def record(self, answer: Answer) -> None:
+        self.recorded.append(answer.error or "ok")
+
+    def lost(self, question: Question) -> None:
+        self.missed += 1
+
+    def reached(self, left: int) -> BudgetReached | None:
+        self.unasked = left
+        return BudgetReached(f"{left} left")
+
+
+class Batches:
+    def answer(self, asked: list[Question], generation: Generation) -> Iterator[Answer]:
+        for question in asked:
+            yield Answer(prompt=question.prompt.id, repeat=question.repeat, text="yes")
+
+
+@pytest.mark.parametrize("model", [Server(), Batches()])
+def test_the_meter_stops_new_calls_and_what_was_paid_for_is_kept(model: object) -> None:
+    purse = Purse(7)
+    found = []
+    with remote.asking(model, purse) as answers, pytest.raises(BudgetReached):  # type: ignore[arg-type]
+        for answer in answers(questions(20), HOW):
+            found.append(answer)
+    assert len(found) == 7
+    assert purse.recorded == ["ok"] * 7
+    assert purse.unasked == 13
+
+
+def test_the_meter_hears_of_every_try() -> None:
+    said: dict[int, str | Exception] = {1: Ambiguous("reset"), 2: Transient("busy"), 3: "yes"}
+    purse = Purse(99)
+    ask(Server(lambda question, call: said[call]), 1, purse)
+    assert (purse.missed, purse.recorded) == (1, ["busy", "ok"])
+
+
+def test_a_batch_that_ends_early_counts_as_lost() -> None:
+    class Stops(Batches):
+        def answer(self, asked: list[Question], generation: Generation) -> Iterator[Answer]:
+            yield from super().answer(asked[:2], generation)
+
+    purse = Purse(99)
+    with remote.asking(Stops(), purse) as answers:  # type: ignore[arg-type]
+        list(answers(questions(5), HOW))
+    assert (len(purse.recorded), purse.missed) == (2, 3)
+
+
+class Time:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def paced(limits: RateLimits, calls: int, tokens: int) -> list[float]:
+    """When each call was let in, seconds after the first one, when each takes so many tokens."""
+    time = Time()
+
+    async def all() -> list[float]:
+        pace = Pace(limits, time, time.sleep)
+        at = []
+        for question in questions(calls):
+            expected = await pace.admit(question, HOW)
+            at.append(time.now - 100)
+            pace.settle(expected, Answer(prompt="0", repeat=0, prompt_tokens=tokens, completion_tokens=0))
+        return at
+
+    return asyncio.run(all())
+
+
+def most_in_a_minute(at: list[float]) -> int:
+    return max(sum(start <= other < start + 60 for other in at) for start in at)
+
+
+def test_calls_keep_to_the_limit_per_minute() -> None:
+    at = paced(RateLimits(requests_per_minute=60), 300, 1)
+    assert most_in_a_minute(at) <= 60 + 60 * BURST / 60 + 1
+    assert at[-1] == pytest.approx(300 - BURST, abs=2)
+
+
+def test_tokens_keep_to_the_limit_per_minute_by_what_calls_really_take() -> None:
+    at = paced(RateLimits(tokens_per_minute=6000), 300, 100)
+    assert most_in_a_minute(at) * 100 <= 6000 + 6000 * BURST / 60 + 2 * 100
+    assert at[-1] == pytest.approx(300, abs=5)
+
+
+def test_a_call_that_is_larger_than_the_limit_is_made_all_the_same() -> None:
+    at = paced(RateLimits(tokens_per_minute=60), 3, 120)
+    assert at[1] == pytest.approx(120, abs=10)
+
+
+def test_without_limits_nobody_waits() -> None:
+    assert paced(RateLimits(), 50, 1000) == [0.0] * 50
+
+
+def test_a_pause_holds_everybody() -> None:
+    time = Time()
+
+    async def wait() -> float:
+        pace = Pace(RateLimits(), time, time.sleep)
+        pace.pause(30)
+        pace.pause(10)
+        await pace.admit(questions(1)[0], HOW)
+        return time.now - 100
+
+    assert asyncio.run(wait()) == 30

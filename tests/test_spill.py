@@ -1,0 +1,125 @@
+"""Spills: nothing is lost with the process, few objects are made, and what a killed writer left is found."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftspec import spill as spills
+from ftspec.errors import StoreError
+from ftspec.provider import Answer
+from ftspec.spill import Spill
+from ftspec.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "state")
+
+
+def answer(number: int) -> Answer:
+    return Answer(prompt=f"p{number}", repeat=0, text="x" * 50)
+
+
+def found(store: Store) -> list[str]:
+    return sorted(answer.prompt for answer in Spill(store, "answers/a").read(Answer))
+
+
+def files(store: Store) -> list[Path]:
+    return list((store.machine / "spills").rglob("*.jsonl"))
+
+
+def test_what_is_written_is_read_at_once_and_ends_in_one_object(store: Store) -> None:
+    with Spill(store, "answers/a").writer() as writer:
+        for number in range(5):
+            writer.add(answer(number))
+            assert len(found(store)) == number + 1
+    assert len(store.list("segments")) == 1
+    assert len(found(store)) == 5
+    assert files(store) == []
+
+
+def test_nothing_written_leaves_nothing(store: Store) -> None:
+    with Spill(store, "answers/a").writer():
+        pass
+    assert store.list("segments") == []
+    assert files(store) == []
+
+
+def test_a_long_spill_becomes_a_segment_on_the_way(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spills, "LONG", 300)
+    with Spill(store, "answers/a").writer() as writer:
+        for number in range(10):
+            writer.add(answer(number))
+        assert len(store.list("segments")) > 1
+        assert len(found(store)) == 10
+    assert len(found(store)) == 10
+
+
+def test_what_was_written_is_in_the_store_when_something_goes_wrong(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt), Spill(store, "answers/a").writer() as writer:
+        writer.add(answer(1))
+        raise KeyboardInterrupt
+    assert len(store.list("segments")) == 1
+    assert files(store) == []
+
+
+def test_a_killed_writer_loses_nothing(store: Store) -> None:
+    script = (
+        "import sys, os, signal\nfrom ftspec.spill import Spill\nfrom ftspec.store import Store\n"
+        "from ftspec.provider import Answer\n"
+        "with Spill(Store.open(sys.argv[1]), 'answers/a').writer() as writer:\n"
+        "    for n in range(100): writer.add(Answer(prompt=f'p{n}', repeat=0))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, store.url], check=False).returncode == -signal.SIGKILL
+    assert store.list("segments") == []
+    assert len(found(store)) == 100
+    with Spill(store, "answers/a").writer() as writer:
+        assert len(store.list("segments")) == 1  # the dead writer's
+        writer.add(answer(100))
+    assert len(found(store)) == 101
+    assert files(store) == []
+
+
+def test_a_living_writer_is_left_alone(store: Store) -> None:
+    with Spill(store, "answers/a").writer() as one:
+        one.add(answer(1))
+        with Spill(store, "answers/a").writer() as two:
+            two.add(answer(2))
+        one.add(answer(3))
+    assert found(store) == ["p1", "p2", "p3"]
+
+
+@pytest.mark.parametrize("rest", [b'{"prompt": "cut', b"\0\0\0\0", b"\0\0\n"])
+def test_what_a_power_cut_left_is_passed_over(store: Store, rest: bytes) -> None:
+    folder = store.machine / "spills" / "answers" / "a"
+    folder.mkdir(parents=True)
+    (folder / "dead.jsonl").write_bytes(b'{"prompt": "p1", "repeat": 0}\n' + rest)
+    assert found(store) == ["p1"]
+    with Spill(store, "answers/a").writer():
+        pass
+    assert found(store) == ["p1"]
+    assert files(store) == []
+
+
+def test_dropped_is_gone(store: Store) -> None:
+    spill = Spill(store, "answers/a")
+    with spill.writer() as writer:
+        writer.add(answer(1))
+    (spill.folder / "dead.jsonl").write_bytes(b'{"prompt": "p2", "repeat": 0}\n')
+    spill.drop()
+    assert found(store) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_said(store: Store) -> None:
+    (store.machine / "spills").mkdir(parents=True)
+    (store.machine / "spills").chmod(0o500)
+    with pytest.raises(StoreError, match="cannot keep records"), Spill(store, "answers/a").writer():
+        pass
