@@ -23,8 +23,8 @@ import msgspec
 from msgspec import Meta
 
 from ftspec.errors import Finding, PluginError
-from ftspec.provider import Answer, Method, Prompt, Shape
-from ftspec.records import Evaluation, Grade, Verdict
+from ftspec.provider import Answer, Generation, Method, Prompt, Shape
+from ftspec.records import Evaluation, Grade, Record, Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +39,10 @@ Path = Annotated[str, Meta(extra_json_schema={PATH_MARK: "path"})]
 
 Column = Annotated[str, Meta(extra_json_schema={PATH_MARK: "column"})]
 """The name of a column of the rows a cleaning step gets: core says so when no row has such a column."""
+
+
+ProviderRef = Annotated[str | dict[str, Any], Meta(extra_json_schema={PATH_MARK: "provider"})]
+"""A provider as a spec writes it, bare or with options: `{openai: {base_url: ...}}`. Core checks it, and builds it."""
 
 
 class Chunk(NamedTuple):
@@ -109,6 +113,40 @@ Format = Callable[["pa.RecordBatch"], "pa.RecordBatch"]
 """Rows of columns in, rows of the format's shape out: see ftspec.rows. Raises DataError by row."""
 
 Grader = Callable[[Prompt, Answer], Grade]
+
+
+class Labelled(Record):
+    """An answer that a person has judged."""
+
+    prompt: Prompt
+    answer: Answer
+    passed: bool
+
+
+class Judge(NamedTuple):
+    """What a grader factory returns that asks a model: two pure functions, between which core asks.
+
+    Core gathers the questions about all answers, puts the model up, asks as many at once as it may, and keeps the
+    replies by digest, so that no question is ever asked twice: neither by the next run nor for another grader.
+
+    Args:
+        provider: as the spec writes it (an option of type ProviderRef).
+        model: the provider's name for the judging model.
+        generation: how it is asked.
+        questions: (prompt, answer, the base model's answer to the same prompt and repeat, if known) → what the judge is
+            asked; core gives each an id by its content. None where the grade needs no judge.
+        grade: (prompt, answer, the replies in the questions' order) → the grade. It reads whatever a model says.
+        labelled: answers that people have judged: core asks about them too, and reports how far the judge agrees.
+    """
+
+    provider: str | dict[str, Any]
+    model: str
+    generation: Generation
+    questions: Callable[[Prompt, Answer, Answer | None], Sequence[Prompt]]
+    grade: Callable[[Prompt, Answer, Sequence[Answer]], Grade]
+    labelled: Sequence[Labelled] = ()
+
+
 Gate = Callable[[Evaluation], Verdict]
 
 Work = Callable[[Any], Any]

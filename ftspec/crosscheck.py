@@ -122,15 +122,21 @@ def _misplaced(path: SpecPath, registry: Registry, data: Any) -> Iterator[Proble
     if kind not in SECRET_KINDS:
         message = f"a secret cannot stand in the options of a {title}"
         yield Problem(message=message, hint="it would end up in the data or in a record of the run", path=path)
-    elif not _takes_text(registry.get(kind, name), path[start + 1 :]):
+    elif not _takes_text(registry.get(kind, name), path[start + 1 :], registry):
         message = f"option '{path[start + 1]}' of {title} '{name}' cannot hold a secret"
         yield Problem(message=message, hint="only options that take plain text can", path=path)
 
 
-def _takes_text(component: Component, path: SpecPath) -> bool:
-    """Whether the option is declared as text, and is not a path: paths and untyped values are kept in records."""
+def _takes_text(component: Component, path: SpecPath, registry: Registry) -> bool:
+    """Whether the option is declared as text, and is not a path: paths and untyped values are kept in records.
+
+    In the options of a provider that the option names, it is that provider's options that say."""
     schema = msgspec.json.schema(component.options)
     definitions = schema["$defs"]
+    options = definitions[component.options.__name__].get("properties", {})
+    if options.get(path[0], {}).get(PATH_MARK) == "provider":
+        named = registry.components["provider"].get(str(path[1])) if len(path) > 2 else None
+        return named is not None and _takes_text(named.component, path[2:], registry)
     found: list[Mapping[str, Any]] = [schema]
     for part in (*path, None):
         found = [flat for one in found for flat in _alternatives(one, definitions)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ftspec.components import Grader
 from ftspec.provider import Answer, Prompt
-from ftspec.records import Grade, Record
+from ftspec.records import Grade, JudgeUse, Record
 from ftspec.spec import Item
 
 
@@ -30,16 +30,35 @@ class Answered(Record):
     answers: tuple[Answer, ...]
     graded: tuple[Graded, ...]
     seconds: float = 0.0
+    judges: tuple[JudgeUse, ...] = ()
 
 
-def grade(prompts: Iterable[Prompt], answers: Iterable[Answer], graders: Sequence[tuple[Item, Grader]]) -> list[Graded]:
+class Unjudged(Exception):
+    """A judge could not be asked about an answer, which then counts neither as passed nor as failed."""
+
+
+Pair = tuple[Item, Grader]
+
+
+def grade(
+    prompts: Iterable[Prompt],
+    answers: Iterable[Answer],
+    graders: Sequence[Pair],
+    own: Mapping[str, Sequence[Pair]] | None = None,
+) -> list[Graded]:
     """Grade every answer. It passes when all graders of weight above 0 pass; `negate` turns a grader around.
 
-    A grader that raises has not passed, negated or not, and its reason says so.
+    `own` holds further graders by prompt id. A grader that raises has not passed, negated or not, and its reason says
+    so.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
-    named = list(zip(names([item for item, _ in graders]), graders, strict=True))
-    return [_graded(by_id[answer.prompt], answer, named) for answer in answers]
+    everywhere = _named(graders)
+    only = {prompt: _named([*graders, *pairs]) for prompt, pairs in (own or {}).items()}
+    return [_graded(by_id[answer.prompt], answer, only.get(answer.prompt, everywhere)) for answer in answers]
+
+
+def _named(graders: Sequence[Pair]) -> list[tuple[str, Pair]]:
+    return list(zip(names([item for item, _ in graders]), graders, strict=True))
 
 
 def names(items: Iterable[Item]) -> list[str]:
@@ -56,7 +75,10 @@ def names(items: Iterable[Item]) -> list[str]:
 def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, tuple[Item, Grader]]]) -> Graded:
     if answer.error:
         return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=answer.error)
-    grades = {name: _one(item, grader, prompt, answer) for name, (item, grader) in graders}
+    try:
+        grades = {name: _one(item, grader, prompt, answer) for name, (item, grader) in graders}
+    except Unjudged as error:
+        return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=str(error))
     deciding = [grades[name].passed for name, (item, _) in graders if item.weight > 0]
     return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=bool(deciding) and all(deciding), grades=grades)
 
@@ -66,9 +88,12 @@ def _one(item: Item, grader: Grader, prompt: Prompt, answer: Answer) -> Grade:
         found = grader(prompt, answer)
         if not isinstance(found, Grade):
             raise TypeError(f"it returned {type(found).__name__}, not a Grade")
+    except Unjudged:
+        raise
     except Exception as error:  # a plugin's grader meets whatever a model says: one answer must not end the run
         return Grade(passed=False, score=0.0, reason=f"the grader failed: {type(error).__name__}: {error}")
     if not item.negate:
         return found
     score = None if found.score is None else 1 - found.score
-    return Grade(passed=not found.passed, score=score, reason=f"negated: {found.reason or 'the grader passes'}")
+    reason = f"negated: {found.reason or 'the grader passes'}"
+    return Grade(passed=not found.passed, score=score, reason=reason, label=found.label)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ftspec.components import PATH_MARK, Component
-from ftspec.errors import FtspecError, PluginError
+from ftspec.errors import FtspecError, PluginError, SpecPath
 from ftspec.provider import Provider, Request, Shape
 from ftspec.references import resolve
 from ftspec.registry import Registry
@@ -85,6 +85,25 @@ def paths(options: Mapping[str, Any], component: Component) -> Iterator[tuple[tu
 def columns(item: Item, registry: Registry) -> list[str]:
     """Every column that the item's options name."""
     return [name for _, name in marked(item.options, registry.get(item.kind, item.name), "column")]
+
+
+def referred(value: Any, path: SpecPath = ()) -> Item:
+    """The provider that an option of type ProviderRef names. Raises ValueError for what names none."""
+    if isinstance(value, str):
+        return Item(kind="provider", name=value, path=path)
+    if isinstance(value, Mapping) and len(value) == 1:
+        name, options = next(iter(value.items()))
+        if isinstance(options, Mapping):
+            return Item(kind="provider", name=name, options=dict(options), path=path)
+    raise ValueError("a provider is its name, or its name with options: `{openai: {base_url: ...}}`")
+
+
+def references(item: Item, component: Component) -> Iterator[tuple[SpecPath, Any]]:
+    """Every provider that the item's options name: (where in the spec, as written)."""
+    properties = msgspec.json.schema(component.options)["$defs"][component.options.__name__].get("properties", {})
+    for name, value in item.options.items():
+        if properties.get(name, {}).get(PATH_MARK) == "provider":
+            yield (*item.path, item.name, name), value
 
 
 def marked(options: Mapping[str, Any], component: Component, mark: str) -> Iterator[tuple[tuple[str | int, ...], str]]:

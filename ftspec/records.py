@@ -94,12 +94,66 @@ class StepCount(Record):
     """A few rows that it dropped or changed: {"row", "origin", "before", "after"}; texts are as after redaction."""
 
 
+class Label(Record):
+    """What an answer should have been classified as, and what it was classified as."""
+
+    expected: str
+    given: str
+
+
 class Grade(Record):
-    """One grader's opinion of one answer. `score` is between 0 and 1; `reason` says why, for people."""
+    """One grader's opinion of one answer. `score` is between 0 and 1; `reason` says why, for people.
+
+    A grader of a classification says the `label` too: core counts them over all answers (see Classes).
+    """
 
     passed: bool
     score: float | None = None
     reason: str = ""
+    label: Label | None = None
+
+
+class ClassScore(Record):
+    """How one class was recognised: TP/(TP+FP), TP/(TP+FN), their harmonic mean (0 where there is nothing to divide
+    by), and how many answers should have been of it."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Classes(Record):
+    """A classification over all answers: counts[i][j] answers should have been labels[i] and were labels[j].
+
+    `macro_f1` is the mean over the classes that were expected at least once, each counting the same.
+    """
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    scores: tuple[ClassScore, ...]
+    macro_f1: float
+
+
+class JudgeUse(Record):
+    """What a judge was asked about one model's answers, and how far it agrees with people.
+
+    `questions` counts distinct ones, `failed` those without an answer; tokens are those of all their answers, also of
+    those that an earlier run asked. `agreement` is the share of `labelled` answers where judge and person say the same,
+    `kappa` is Cohen's, which takes off what chance would give; None where there are no labels, or chance explains all.
+    """
+
+    grader: str
+    provider: str
+    model: str
+    questions: int
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    labelled: int = 0
+    agreement: float | None = None
+    kappa: float | None = None
 
 
 class Interval(Record):
@@ -155,6 +209,8 @@ class Score(Record):
         seconds: wall time of asking them all; `latency_p50` and `latency_p95` are seconds of one answer.
         cost: of all answers, in USD; None where it is not known.
         slices: the same of the prompts that bear a tag, by the tag.
+        classes: confusion matrix, precision, recall and F1 of each grader that says labels, by the grader's id.
+        judges: what graders that ask a model were told, and how far those agree with people.
         worst: the prompts that pass least often; `slowest` and `dearest` those that took or cost most.
     """
 
@@ -182,6 +238,8 @@ class Score(Record):
     worst: tuple[Worst, ...] = ()
     slowest: tuple[Worst, ...] = ()
     dearest: tuple[Worst, ...] = ()
+    classes: dict[str, Classes] = {}
+    judges: tuple[JudgeUse, ...] = ()
 
 
 class Comparison(Record):

@@ -249,7 +249,7 @@ class _Walk:
         with self._timed(BASE):
             base = stages.answers(self.site, _step(self.plan, BASE), "base", self.site.target.request.model, prompts)
         with self._timed(TUNED):
-            tuned = stages.answers(self.site, _step(self.plan, TUNED), "tuned", model, prompts)
+            tuned = stages.answers(self.site, _step(self.plan, TUNED), "tuned", model, prompts, base)
         self._decide("answered", base=len(base.answers), tuned=len(tuned.answers))
         return {"base": base, "tuned": tuned}
 

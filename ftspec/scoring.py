@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ftspec import statistics
+from ftspec import classes, statistics
 from ftspec.grade import Answered, Graded
 from ftspec.provider import Answer, Prompt
 from ftspec.records import NOT_ASKED, Comparison, Evaluation, Interval, Measured, Score, Worst
@@ -125,7 +125,10 @@ def _by_tag(entries: Iterable[T], of: Callable[[T], Tally]) -> dict[str, list[T]
 def _graders(found: Sequence[Tally]) -> dict[str, Measured]:
     names = dict.fromkeys(name for one in found for name in one.graders)
     return {
-        name: _measured([Share(one.graders.get(name, 0), one.share.total, one.share.weight) for one in found])
+        # A grader of some prompts alone says nothing about the others.
+        name: _measured(
+            [Share(one.graders[name], one.share.total, one.share.weight) for one in found if name in one.graders]
+        )
         for name in names
     }
 
@@ -187,7 +190,21 @@ def evaluate(
 ) -> Evaluation:
     """Any number of models on the same prompts, by label. `pairs` says which are compared; see `usual_pairs`."""
     found = {label: tallies(prompts, given) for label, given in answered.items()}
-    return of_tallies(found, {label: given.seconds for label, given in answered.items()}, pairs)
+    evaluation = of_tallies(found, {label: given.seconds for label, given in answered.items()}, pairs)
+    scores = {label: _summed(score, answered[label]) for label, score in evaluation.scores.items()}
+    return msgspec.structs.replace(
+        evaluation,
+        base=scores.pop("base", NOT_ASKED),
+        tuned=scores.pop("tuned", NOT_ASKED),
+        further=scores,
+    )
+
+
+def _summed(score: Score, answered: Answered) -> Score:
+    """The score with what graders say about all answers together."""
+    counted = classes.by_grader(answered.graded)
+    metrics = {**score.metrics, **classes.metrics(answered.graded, counted)}
+    return msgspec.structs.replace(score, classes=counted, judges=answered.judges, metrics=metrics)
 
 
 def of_tallies(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import ask, grade, inventory, items, pipeline, remote
+from ftspec import ask, grade, inventory, items, judging, pipeline, remote
 from ftspec import plan as plans
-from ftspec.components import Grader
+from ftspec.components import Judge
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
 from ftspec.journal import decode
@@ -128,7 +128,9 @@ def rehearse(site: Site) -> None:
     """Build what judges, so that a fault in it is found before anything is paid for."""
     for _, item in site.spec.items():
         if item.kind in {"grader", "gate"}:
-            items.build(item, site.registry, site.spec.folder)
+            built = items.build(item, site.registry, site.spec.folder)
+            if isinstance(built, Judge):
+                judging.bench(built, _court(site))
 
 
 def plan_of(site: Site, dataset: Dataset | None) -> Plan:
@@ -198,8 +200,18 @@ def answers_cached(site: Site, step: Step) -> bool:
     return "answers" not in site.options.again and site.store.head(_step_key(step)) is not None
 
 
-def answers(site: Site, step: Step, label: str, model: ModelRef | TunedModel, prompts: Sequence[Prompt]) -> Answered:
-    """The model's graded answers. Those that are kept are read; for the rest the model is put up and asked."""
+def answers(
+    site: Site,
+    step: Step,
+    label: str,
+    model: ModelRef | TunedModel,
+    prompts: Sequence[Prompt],
+    base: Answered | None = None,
+) -> Answered:
+    """The model's graded answers. Those that are kept are read; for the rest the model is put up and asked.
+
+    `base` is the base model's part, for judges that compare with it; None where this is the base model's.
+    """
     spill = Spill(site.store, f"answers/{plans.answers_digest(step)}")
     evaluation = site.spec.eval or Eval(prompts=(), graders=())
     wanted = ask.Round(prompts, evaluation.generation, repeat=evaluation.repeat, seed=evaluation.seed)
@@ -211,9 +223,20 @@ def answers(site: Site, step: Step, label: str, model: ModelRef | TunedModel, pr
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(_step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
-    found = list(wanted.answers(spill.read(Answer)))
-    graded = grade.grade(prompts, found, _graders(site))
-    return Answered(model=label, answers=tuple(found), graded=tuple(graded), seconds=seconds)
+    found = tuple(wanted.answers(spill.read(Answer)))
+    return _graded(site, Answered(model=label, answers=found, graded=(), seconds=seconds), prompts, base)
+
+
+def _graded(site: Site, answered: Answered, prompts: Sequence[Prompt], base: Answered | None) -> Answered:
+    """The answers with their grades; judges are asked what the store does not know."""
+    compared = (base or answered).answers
+    settled = judging.settle(_graders(site), {}, prompts, answered.answers, compared, _court(site))
+    graded = grade.grade(prompts, answered.answers, settled.graders, settled.own)
+    return msgspec.structs.replace(answered, graded=tuple(graded), judges=settled.uses)
+
+
+def _court(site: Site) -> judging.Court:
+    return judging.Court(site.registry, site.spec.folder, site.workspace, site.progress)
 
 
 def _ask(site: Site, label: str, model: ModelRef | TunedModel, wanted: ask.Round, spill: Spill) -> None:
@@ -229,7 +252,7 @@ def _ask(site: Site, label: str, model: ModelRef | TunedModel, wanted: ask.Round
         ask.ask(answers, wanted, label=label, keep=writer.add, progress=site.progress, again=again)
 
 
-def _graders(site: Site) -> list[tuple[Item, Grader]]:
+def _graders(site: Site) -> list[tuple[Item, judging.Built]]:
     graders = site.spec.eval.graders if site.spec.eval else ()
     return [(item, items.build(item, site.registry, site.spec.folder)) for item in graders]
 

@@ -148,15 +148,40 @@ def _apart(found: Iterable[Problem], earlier: Iterable[Problem]) -> list[Problem
     ]
 
 
+def _all_items(document: Document, registry: Registry) -> Iterator[Item]:
+    """The document's items, and the providers that options of theirs name."""
+    for item in schema.items(document.data):
+        yield item
+        if item.name in registry.components[item.kind]:
+            for path, value in items.references(item, registry.get(item.kind, item.name)):
+                with contextlib.suppress(ValueError):  # `_references` says so
+                    yield items.referred(value, path)
+
+
 def _sound_items(document: Document, registry: Registry, faults: list[Problem]) -> list[Item]:
     """The items that nothing is known to be wrong with."""
     at = [problem.path for problem in faults]
     return [
         item
-        for item in schema.items(document.data)
+        for item in _all_items(document, registry)
         if item.name in registry.components[item.kind]
         and not any(path[: len(item.path)] == item.path or path == item.path[: len(path)] for path in at if path)
     ]
+
+
+def _references(stage: _Stage) -> Iterator[Problem]:
+    """An option that names a provider must name one that is installed."""
+    known = stage.registry.components["provider"]
+    for item in stage.sound:
+        for path, value in items.references(item, stage.registry.get(item.kind, item.name)):
+            try:
+                name = items.referred(value, path).name
+            except ValueError as error:
+                yield Problem(message=str(error), hint=f"installed are {', '.join(sorted(known))}", path=path)
+                continue
+            if name not in known:
+                hint = did_you_mean(name, known) or f"installed are {', '.join(sorted(known))}"
+                yield Problem(message=f"no provider named '{name}' is installed", hint=hint, path=path)
 
 
 def _packages(stage: _Stage) -> Iterator[Problem]:
@@ -346,5 +371,5 @@ def _request(stage: _Stage, provider: Item) -> Request:
     )
 
 
-STAGES: Sequence[_Judge] = (_secrets, _schema, _names, _packages, _rules, _files, _model, _tuner, _ends)
+STAGES: Sequence[_Judge] = (_secrets, _schema, _names, _references, _packages, _rules, _files, _model, _tuner, _ends)
 """What judges a spec that is to be run, in this order."""

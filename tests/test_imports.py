@@ -32,16 +32,15 @@ print("\\n" + json.dumps([code, sorted(sys.modules)]))
 
 API = {
     "Ambiguous", "Answer", "BatchStep", "Check", "Checkpoint", "Chunk", "Clash", "Column", "Comparison",
-    "Component", "DataError",
-    "DataFile", "Deployment", "Dropped", "Engine", "Estimate", "Evaluation", "Event", "Example", "Finding",
-    "Format", "FtspecError", "Gate", "Generation", "GlobalStep", "Grade", "Grader", "Interval", "Job", "JobFailed",
-    "JobState", "JobUpdate", "Measured", "Message", "Method", "Model", "ModelRef", "Path", "Plan", "Problem", "Prompt",
-    "Provider", "ProviderError", "Question", "RateLimits", "Rejected", "RemoteFile", "RemoteModel", "RemoteObject",
-    "Request", "RowStep", "RunInfo", "Score", "Size", "Source", "Step", "SupportsCleanup", "SupportsDeployment",
-    "SupportsExport", "SupportsPause", "SupportsRender", "Text", "Token", "TrainingEvent", "Transient",
-    "TunedModel", "Verdict", "Work", "Worst", "Written",
-    "batch_step", "check", "engine", "format", "gate", "global_step",
-    "grader", "hookimpl", "provider", "resolve", "row_step", "source", "text_step",
+    "Component", "DataError", "DataFile", "Deployment", "Dropped", "Engine", "Estimate", "Evaluation", "Event",
+    "Example", "Finding", "Format", "FtspecError", "Gate", "Generation", "GlobalStep", "Grade", "Grader",
+    "Interval", "Job", "JobFailed", "JobState", "JobUpdate", "Judge", "Label", "Labelled", "Measured", "Message",
+    "Method", "Model", "ModelRef", "Path", "Plan", "Problem", "Prompt", "Provider", "ProviderError", "ProviderRef",
+    "Question", "RateLimits", "Rejected", "RemoteFile", "RemoteModel", "RemoteObject", "Request", "RowStep",
+    "RunInfo", "Score", "Size", "Source", "Step", "SupportsCleanup", "SupportsDeployment", "SupportsExport",
+    "SupportsPause", "SupportsRender", "Text", "Token", "TrainingEvent", "Transient", "TunedModel", "Verdict",
+    "Work", "Worst", "Written", "batch_step", "check", "engine", "format", "gate", "global_step", "grader",
+    "hookimpl", "provider", "resolve", "row_step", "source", "text_step",
 }  # fmt: skip
 """Names may be added here, with a line in the changelog. One is never taken away while the major version stays."""
 

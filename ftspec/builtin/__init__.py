@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ftspec import api
-from ftspec.builtin import checks, cleaners, engines, formats, gates, graders, pairs, preference, simulated, sources
+from ftspec.builtin import (
+    checks,
+    cleaners,
+    engines,
+    formats,
+    gates,
+    graders,
+    judges,
+    pairs,
+    preference,
+    simulated,
+    sources,
+)
 
 
 @api.hookimpl
@@ -35,7 +47,7 @@ def ftspec_providers() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_graders() -> Mapping[str, api.Component]:
-    return graders.COMPONENTS
+    return {**graders.COMPONENTS, **judges.COMPONENTS}
 
 
 @api.hookimpl

@@ -166,6 +166,13 @@ class Template:
                 faults[index] = reason
         return Rendered(rows.strings(texts), faults)
 
+    def text_of(self, row: Mapping[str, Any]) -> str:
+        """The text for one row. Raises ValueError, saying why there is none."""
+        text, reason = self._render_row(row)
+        if text is None:
+            raise ValueError(reason)
+        return text
+
     def _render_row(self, row: Mapping[str, Any]) -> tuple[str | None, str]:
         import jinja2
 

@@ -1,0 +1,233 @@
+"""Graders that ask a model: gather what all of them want to know, ask it once, and hand out plain graders.
+
+    judges ─ questions ─► one bench per (provider, model, generation) ─ ask what the store lacks ─► replies ─ grade
+
+Replies lie in the store under the digest of their bench, each under its question's content: whoever asks the same thing
+of the same model, in whatever run, reads the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ftspec import ask, items, remote
+from ftspec.components import Grader, Judge, Labelled
+from ftspec.grade import Unjudged, names
+from ftspec.progress import Progress
+from ftspec.provider import Answer, Generation, ModelRef, Prompt, Provider, RemoteModel
+from ftspec.records import Grade, JudgeUse
+from ftspec.registry import Registry
+from ftspec.spec import Item
+from ftspec.spill import Spill
+from ftspec.workspace import Workspace
+
+Built = Grader | Judge
+Key = tuple[str, int]
+Replies = Mapping[str, Answer]
+"""By a question's id."""
+
+
+class Court(NamedTuple):
+    """Where judges are built and asked."""
+
+    registry: Registry
+    folder: Path
+    workspace: Workspace
+    progress: Progress
+
+
+class Bench(NamedTuple):
+    """One judging model, asked in one way. `name` is the provider's, as the spec calls it."""
+
+    name: str
+    provider: Provider
+    model: ModelRef
+    generation: Generation
+    digest: str
+
+
+class Settled(NamedTuple):
+    """Graders that need nobody any more, for every prompt and by prompt id; and what was asked for them."""
+
+    graders: list[tuple[Item, Grader]]
+    own: dict[str, list[tuple[Item, Grader]]]
+    uses: tuple[JudgeUse, ...]
+
+
+class _Case(NamedTuple):
+    """One judge, called `name`, and what it is to judge."""
+
+    name: str
+    judge: Judge
+    prompt: Prompt
+    answer: Answer
+
+
+def bench(judge: Judge, court: Court) -> Bench:
+    """Build the provider that a judge names."""
+    item = items.referred(judge.provider)
+    provider: Provider = items.build(item, court.registry, court.folder)
+    provider.attach(court.workspace.home(item.name))
+    model = ModelRef(id=judge.model)
+    covered: list[Any] = [provider.endpoint, model, provider.fingerprint(model), judge.generation]
+    digest = hashlib.sha256(msgspec.json.encode(covered, order="sorted")).hexdigest()
+    return Bench(item.name, provider, model, judge.generation, digest)
+
+
+def settle(
+    graders: Sequence[tuple[Item, Built]],
+    own: Mapping[str, Sequence[tuple[Item, Built]]],
+    prompts: Iterable[Prompt],
+    answers: Sequence[Answer],
+    base: Sequence[Answer],
+    court: Court,
+) -> Settled:
+    """Have every judge's questions about the answers answered.
+
+    Args:
+        own: by prompt id, the graders of that prompt alone.
+        base: the base model's answers, for judges that compare; of the base model itself the same as `answers`.
+    """
+    others = {(answer.prompt, answer.repeat): answer for answer in base if not answer.error}
+    cases = list(_cases(graders, own, prompts, answers))
+    benches: dict[str, tuple[Bench, dict[str, Prompt]]] = {}
+    at: dict[int, str] = {}
+    for judge in {id(case.judge): case.judge for case in cases}.values():
+        made = bench(judge, court)
+        at[id(judge)] = made.digest
+        wanted = benches.setdefault(made.digest, (made, {}))[1]
+        wanted |= {one.id: one for known in judge.labelled for one in questions(judge, known.prompt, known.answer)}
+    for case in cases:
+        asked = questions(case.judge, case.prompt, case.answer, others)
+        benches[at[id(case.judge)]][1].update((one.id, one) for one in asked)
+    replies = {digest: _replies(made, list(wanted.values()), court) for digest, (made, wanted) in benches.items()}
+
+    def plain(item: Item, grader: Built) -> tuple[Item, Grader]:
+        if not isinstance(grader, Judge):
+            return item, grader
+        return item, _settled(grader, replies.get(at.get(id(grader), ""), {}), others)
+
+    return Settled(
+        graders=[plain(*pair) for pair in graders],
+        own={prompt: [plain(*pair) for pair in pairs] for prompt, pairs in own.items()},
+        uses=tuple(_uses(cases, others, {key: benches[digest][0] for key, digest in at.items()}, at, replies)),
+    )
+
+
+def questions(judge: Judge, prompt: Prompt, answer: Answer, others: Mapping[Key, Answer] | None = None) -> list[Prompt]:
+    """What the judge wants to know, each under an id that follows from its messages and tools."""
+    asked = judge.questions(prompt, answer, (others or {}).get((answer.prompt, answer.repeat)))
+    return [msgspec.structs.replace(one, id=_content(one)) for one in asked]
+
+
+def agreement(pairs: Sequence[tuple[bool, bool]]) -> tuple[float | None, float | None]:
+    """(share of pairs that agree, Cohen's kappa): Cohen (1960), Educational and Psychological Measurement 20:37-46.
+
+    Kappa is None where both sides always say the same one thing: then chance alone explains all agreement.
+    """
+    if not pairs:
+        return None, None
+    total = len(pairs)
+    observed = sum(one == two for one, two in pairs) / total
+    one, two = sum(one for one, _ in pairs) / total, sum(two for _, two in pairs) / total
+    chance = one * two + (1 - one) * (1 - two)
+    return observed, (observed - chance) / (1 - chance) if chance < 1 else None
+
+
+def _content(question: Prompt) -> str:
+    said = msgspec.json.encode([question.messages, question.tools], order="sorted")
+    return hashlib.sha256(said).hexdigest()[:32]
+
+
+def _cases(
+    graders: Sequence[tuple[Item, Built]],
+    own: Mapping[str, Sequence[tuple[Item, Built]]],
+    prompts: Iterable[Prompt],
+    answers: Sequence[Answer],
+) -> Iterator[_Case]:
+    by_id = {prompt.id: prompt for prompt in prompts}
+    for answer in answers:
+        pairs = [*graders, *own.get(answer.prompt, ())]
+        if answer.error or not any(isinstance(grader, Judge) for _, grader in pairs):
+            continue
+        for name, (_, grader) in zip(names([item for item, _ in pairs]), pairs, strict=True):
+            if isinstance(grader, Judge):
+                yield _Case(name, grader, by_id[answer.prompt], answer)
+
+
+def _replies(bench: Bench, wanted: Sequence[Prompt], court: Court) -> Replies:
+    """Replies to all questions; the model is only put up where the store lacks one."""
+    spill = Spill(court.workspace.store, f"judgements/{bench.digest}")
+    round_ = ask.Round(wanted, bench.generation, repeat=1, seed=0)
+    for reply in spill.read(Answer):
+        round_.note(reply)
+    if round_.known < len(round_):
+        with bench.provider.serve(bench.model) as up, remote.asking(up) as answers, spill.writer() as writer:
+            again = not isinstance(up, RemoteModel)
+            ask.ask(answers, round_, label="judging", keep=writer.add, progress=court.progress, again=again)
+    return {reply.prompt: reply for reply in round_.answers(spill.read(Answer))}
+
+
+def _settled(judge: Judge, replies: Replies, others: Mapping[Key, Answer]) -> Grader:
+    def grade(prompt: Prompt, answer: Answer) -> Grade:
+        return _judged(judge, replies, questions(judge, prompt, answer, others), prompt, answer)
+
+    return grade
+
+
+def _judged(judge: Judge, replies: Replies, asked: Sequence[Prompt], prompt: Prompt, answer: Answer) -> Grade:
+    got = [replies[question.id] for question in asked]
+    if failed := next((reply.error for reply in got if reply.error), ""):
+        raise Unjudged(f"the judge {judge.model} gave no answer: {failed}")
+    return judge.grade(prompt, answer, got)
+
+
+def _uses(
+    cases: Sequence[_Case],
+    others: Mapping[Key, Answer],
+    benches: Mapping[int, Bench],
+    at: Mapping[int, str],
+    replies: Mapping[str, Replies],
+) -> Iterator[JudgeUse]:
+    """What each grader's judge was asked, in the order of their names' first use."""
+    asked: dict[tuple[str, str], dict[str, Answer]] = {}
+    judges: dict[tuple[str, str], dict[int, Judge]] = {}
+    for case in cases:
+        key = (case.name, at[id(case.judge)])
+        found = replies[key[1]]
+        known = questions(case.judge, case.prompt, case.answer, others)
+        asked.setdefault(key, {}).update((one.id, found[one.id]) for one in known)
+        judges.setdefault(key, {})[id(case.judge)] = case.judge
+    for (name, digest), got in asked.items():
+        bench = next(made for made in benches.values() if made.digest == digest)
+        said: dict[int, list[tuple[bool, bool]]] = {}
+        for judge in judges[name, digest].values():
+            # One file of labels is one set of labels, however many prompts bring the same judge along.
+            said[id(judge.labelled)] = list(_both(judge, replies[digest], judge.labelled))
+        pairs = [pair for one in said.values() for pair in one]
+        share, kappa = agreement(pairs)
+        yield JudgeUse(
+            grader=name,
+            provider=bench.name,
+            model=bench.model.id,
+            questions=len(got),
+            failed=sum(bool(reply.error) for reply in got.values()),
+            prompt_tokens=sum(reply.prompt_tokens or 0 for reply in got.values()),
+            completion_tokens=sum(reply.completion_tokens or 0 for reply in got.values()),
+            labelled=len(pairs),
+            agreement=share,
+            kappa=kappa,
+        )
+
+
+def _both(judge: Judge, replies: Replies, labelled: Sequence[Labelled]) -> Iterator[tuple[bool, bool]]:
+    """(judge, person) of every labelled answer that the judge could be asked about."""
+    for known in labelled:
+        asked = questions(judge, known.prompt, known.answer)
+        if not any(replies[question.id].error for question in asked):
+            yield _judged(judge, replies, asked, known.prompt, known.answer).passed, known.passed
