@@ -46,3 +46,9 @@ def percent(share: float) -> str:
 def points(difference: float) -> str:
     """A difference of shares in percentage points: 0.2 → +20.0 pp."""
     return f"{100 * difference:+.1f} pp"
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount: 12.34 USD; a small one with the digits that tell it from nothing: 0.0042 USD."""
+    small = 0 < abs(amount) < 0.01
+    return f"{f'{amount:.6f}'.rstrip('0') if small else f'{amount:,.2f}'} {currency}".rstrip()

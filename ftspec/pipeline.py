@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from ftspec import rows
 from ftspec.cleaning import SAMPLES, Stage, keep
 from ftspec.components import Engine
+from ftspec.costs import most_tokens
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
@@ -298,6 +299,7 @@ class Preparation:
             tokens=training.tokens,
             trained_tokens=training.trained_tokens,
             prompts=2 * asked.generation.repeats(asked.repeat) * len(self.prompts) if asked else 0,
+            prompt_tokens=sum(map(most_tokens, self.prompts.values())) if asked else None,
         )
 
     def _counted(self, stream: Iterator[pa.RecordBatch], phase: str) -> Iterator[pa.RecordBatch]:

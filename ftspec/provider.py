@@ -74,6 +74,8 @@ class Size(Record):
     trained_tokens: int | None = None
     prompts: int = 0
     """Prompts to be answered by base and tuned model together, repeats included."""
+    prompt_tokens: int | None = None
+    """No model makes more tokens of all the prompts, each asked once (see ftspec.costs)."""
 
 
 class Written(Record):
@@ -453,8 +455,8 @@ class Deployment(Record):
 class SupportsDeployment(Protocol):
     """A provider whose tuned models answer only when they are deployed, which costs money while they stand.
 
-    Core writes down its intent, deploys, waits until it is ready, asks, and undeploys; `ftspec gc` finds what a crash
-    left standing.
+    Core writes down its intent, looks for the key, deploys, waits until it is ready, asks, and undeploys; the next run
+    or `ftspec gc` takes down what a crash left standing.
     """
 
     def deploys(self, model: ModelRef | TunedModel) -> bool:
@@ -463,6 +465,10 @@ class SupportsDeployment(Protocol):
 
     def deploy(self, model: TunedModel, *, key: str) -> Deployment:
         """Put the model up, or find the deployment that was made with this key. One attempt. Raises as `submit`."""
+        ...
+
+    def find_deployment(self, *, key: str) -> Deployment | None:
+        """The deployment that was made with this key, None where there is none. Raises Transient."""
         ...
 
     def deployment(self, deployment: Deployment) -> Deployment | None:

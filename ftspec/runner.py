@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from ftspec import following, gates, history, report, reporting, stages, tuning
+from ftspec import budgeting, following, gates, history, report, reporting, stages, tuning
+from ftspec.costs import Costs
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.grade import Answered
 from ftspec.journal import Journal
@@ -31,6 +32,7 @@ from ftspec.references import mask
 from ftspec.registry import Registry
 from ftspec.reporting import Judged
 from ftspec.scoring import evaluate
+from ftspec.spending import Spent
 from ftspec.stages import Dataset, Options, Site
 from ftspec.validate import Loaded
 
@@ -41,6 +43,8 @@ class Planned(Record):
     plan: Plan
     data: DataResult | None
     estimate: Estimate | None
+    costs: Costs | None = None
+    spent: Spent | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -72,11 +76,15 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
     found = explain(stages.plan_of(site, dataset), lambda step: _cached(site, step), _previous(site))
     estimate = site.provider.estimate(site.target.request, dataset.result.size) if dataset else None
     found = msgspec.structs.replace(found, watermark=estimate.watermark if estimate else "")
+    costs = budgeting.costs_of(site, found, dataset.result, estimate) if dataset and estimate else None
+    refused = budgeting.refusals(site, found, costs) if costs else []
     return Planned(
         plan=found,
         data=dataset.result if dataset else None,
         estimate=estimate,
-        problems=(*loaded.warnings, *_objections(registry, found)),
+        costs=costs,
+        spent=budgeting.purse_of(site, found.run).spent(),
+        problems=(*loaded.warnings, *refused, *_objections(registry, found)),
     )
 
 
@@ -179,6 +187,7 @@ class _Walk:
         self.site, self.loaded, self.plan = site, loaded, planned
         self.journal = Journal(site.store, planned.run, self._tell)
         self.timings: dict[str, float] = {}
+        self.purse = budgeting.purse_of(site, planned.run)
 
     def run(self) -> Outcome:
         dataset = self._data()
@@ -221,8 +230,9 @@ class _Walk:
 
     def _tune(self, dataset: Dataset) -> TunedModel:
         site, step = self.site, _step(self.plan, TUNING)
+        costs = self._affordable(dataset)
         self._decide("tuning", key=step.digest, plan=msgspec.to_builtins(self.plan))
-        with self._timed(TUNING):
+        with self._timed(TUNING), budgeting.charged(site, self.plan, costs):
             model = tuning.tune(
                 site.provider,
                 site.target.request,
@@ -237,6 +247,16 @@ class _Walk:
         self._decide("tuned", key=step.digest, model=msgspec.to_builtins(model))
         return model
 
+    def _affordable(self, dataset: Dataset) -> Costs:
+        """What is to be paid for from here on. Raises SpecError where the budget does not allow it."""
+        site = self.site
+        found = explain(self.plan, lambda step: _cached(site, step), None)
+        estimate = site.provider.estimate(site.target.request, dataset.result.size)
+        costs = budgeting.costs_of(site, found, dataset.result, estimate)
+        if refused := budgeting.refusals(site, found, costs):
+            raise SpecError(refused, self.loaded.document)
+        return costs
+
     def _judge(self, dataset: Dataset, model: TunedModel) -> Judged:
         spec, prompts = self.site.spec, stages.prompts_of(self.site, dataset)
         answered = self._ask(prompts, model)
@@ -247,9 +267,11 @@ class _Walk:
 
     def _ask(self, prompts: Sequence[Prompt], model: TunedModel) -> dict[str, Answered]:
         with self._timed(BASE):
-            base = stages.answers(self.site, _step(self.plan, BASE), "base", self.site.target.request.model, prompts)
+            base = stages.answers(
+                self.site, _step(self.plan, BASE), "base", self.site.target.request.model, prompts, self.purse
+            )
         with self._timed(TUNED):
-            tuned = stages.answers(self.site, _step(self.plan, TUNED), "tuned", model, prompts, base)
+            tuned = stages.answers(self.site, _step(self.plan, TUNED), "tuned", model, prompts, self.purse, base)
         self._decide("answered", base=len(base.answers), tuned=len(tuned.answers))
         return {"base": base, "tuned": tuned}
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import ask, grade, inventory, items, judging, pipeline, remote
+from ftspec import ask, grade, inventory, items, judging, pipeline, remote, tables
 from ftspec import plan as plans
 from ftspec.components import Judge
+from ftspec.costs import rate_of
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
 from ftspec.journal import decode
@@ -30,8 +31,10 @@ from ftspec.provider import (
 from ftspec.records import Plan, Record, Step
 from ftspec.registry import Registry
 from ftspec.spec import Eval, Item, Spec
+from ftspec.spending import Meter, Purse
 from ftspec.spill import Spill
 from ftspec.store import Store
+from ftspec.tables import Tables
 from ftspec.workspace import Workspace
 
 
@@ -66,6 +69,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     provider: Provider
     target: Target
     inventory: Inventory
+    tables: Tables
 
     @property
     def store(self) -> Store:
@@ -103,6 +107,7 @@ def survey(spec: Spec, registry: Registry, options: Options, progress: Progress)
         workspace=workspace,
         provider=provider,
         inventory=found,
+        tables=tables.read([spec.folder / name for name in spec.costs.prices]),
         target=msgspec.structs.replace(target, attempt=attempts + 1 + ("tuning" in options.again)),
     )
 
@@ -206,11 +211,13 @@ def answers(
     label: str,
     model: ModelRef | TunedModel,
     prompts: Sequence[Prompt],
+    purse: Purse,
     base: Answered | None = None,
 ) -> Answered:
     """The model's graded answers. Those that are kept are read; for the rest the model is put up and asked.
 
     `base` is the base model's part, for judges that compare with it; None where this is the base model's.
+    Raises BudgetReached when the purse allows no more questions; what was answered is kept.
     """
     spill = Spill(site.store, f"answers/{plans.answers_digest(step)}")
     evaluation = site.spec.eval or Eval(prompts=(), graders=())
@@ -219,7 +226,9 @@ def answers(
         seconds = decode(site.store, _step_key(step), Timing).seconds
     else:
         started = time.monotonic()
-        _ask(site, label, model, wanted, spill)
+        rate = rate_of(site.tables, site.target.endpoint, site.target.request.model.id, tuned=label != "base")[1]
+        with purse.meter(step.name, rate, evaluation.generation) as meter:
+            _ask(site, label, model, wanted, spill, meter)
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(_step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
@@ -239,7 +248,7 @@ def _court(site: Site) -> judging.Court:
     return judging.Court(site.registry, site.spec.folder, site.workspace, site.progress)
 
 
-def _ask(site: Site, label: str, model: ModelRef | TunedModel, wanted: ask.Round, spill: Spill) -> None:
+def _ask(site: Site, label: str, model: ModelRef | TunedModel, wanted: ask.Round, spill: Spill, meter: Meter) -> None:
     """Put the model up, where a question is open, and ask."""
     if "answers" in site.options.again:
         spill.drop()
@@ -247,7 +256,7 @@ def _ask(site: Site, label: str, model: ModelRef | TunedModel, wanted: ask.Round
         wanted.note(answer)
     if wanted.known == len(wanted):
         return
-    with site.provider.serve(model) as up, remote.asking(up) as answers, spill.writer() as writer:
+    with site.provider.serve(model) as up, remote.asking(up, meter) as answers, spill.writer() as writer:
         again = not isinstance(up, RemoteModel)
         ask.ask(answers, wanted, label=label, keep=writer.add, progress=site.progress, again=again)
 

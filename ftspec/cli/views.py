@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ftspec.figures import duration, percent, plural, size
+from ftspec.figures import duration, money, percent, plural, size
 from ftspec.terminal import one_line, safe, style, table
 
 if TYPE_CHECKING:
+    from ftspec.costs import Part
     from ftspec.errors import Finding
     from ftspec.models import Shown
     from ftspec.pipeline import DataResult
-    from ftspec.provider import Estimate, Example, Message, Token, TrainingEvent
+    from ftspec.provider import Example, Message, Token, TrainingEvent
     from ftspec.records import Evaluation, Event, Interval, Plan, RunInfo, Score, Step, Verdict
     from ftspec.rendering import Rendered
     from ftspec.runner import Outcome, Planned
@@ -43,7 +44,7 @@ def plan(spec: Spec, planned: Planned) -> str:
         f"{style(found.name, 'bold')}: {spec.method} of {safe(spec.model.id)} with {spec.provider.name}"
         + watermark(found.watermark),
         _steps(found),
-        "\n".join([*_data(planned.data), *_estimate(planned.estimate), _inputs(found)]),
+        "\n".join([*_data(planned.data), *_estimate(planned), *_costs(spec, planned), _inputs(found)]),
         f"run {found.run}{': everything is done' if all(step.cached for step in found.steps) else ''}",
     ]
     return "\n\n".join(sections)
@@ -84,7 +85,8 @@ def _data(data: DataResult | None) -> Iterator[str]:
         yield _fact("tokens", f"{data.size.tokens:,} per epoch{trained}")
 
 
-def _estimate(estimate: Estimate | None) -> Iterator[str]:
+def _estimate(planned: Planned) -> Iterator[str]:
+    estimate = planned.estimate
     if estimate is None:
         return
     parts = []
@@ -92,10 +94,42 @@ def _estimate(estimate: Estimate | None) -> Iterator[str]:
         parts.append(plural(estimate.steps, "step"))
     if estimate.seconds is not None:
         parts.append(f"about {duration(estimate.seconds)}")
-    if estimate.cost is not None:
+    if estimate.cost is not None and not _billed(planned):
         parts.append(f"{estimate.cost:.2f} {estimate.currency}")
     basis = f" ({one_line(estimate.basis)})" if estimate.basis else ""
     yield _fact("tuning", (", ".join(parts) or "the provider cannot tell how long") + basis)
+
+
+def _billed(planned: Planned) -> bool:
+    """Whether anything costs money, as far as is known."""
+    return planned.costs is not None and any(part.amount != 0 for part in planned.costs.parts)
+
+
+def _costs(spec: Spec, planned: Planned) -> Iterator[str]:
+    """What each part costs, where prices come from, and what is left of the budget."""
+    costs, budget = planned.costs, spec.budget
+    if costs is None or (not budget and not _billed(planned)):
+        return
+    name = "cost"
+    for part in costs.parts:
+        yield _fact(name, f"{part.name:<14} {_amount(part)}")
+        name = ""
+    if len(costs.parts) > 1 and costs.total is not None:
+        most = "at most " if any(part.bound for part in costs.parts) else ""
+        yield _fact("", f"{'together':<14} {most}{money(costs.total, costs.currency)}")
+    for source, day in dict.fromkeys((part.source, part.as_of) for part in costs.parts if part.source and part.amount):
+        yield _fact("prices", one_line(f"of {day}, {source}"))
+    if budget:
+        spent = planned.spent.total if planned.spent else 0.0
+        before = f", {money(spent, budget.currency)} spent already" if spent else ""
+        yield _fact("budget", f"{money(budget.max, budget.currency)}{before}")
+
+
+def _amount(part: Part) -> str:
+    basis = f" ({one_line(part.basis)})" if part.basis else ""
+    if part.amount is None:
+        return f"cannot tell{basis}"
+    return f"{'at most ' if part.bound else ''}{money(part.amount, part.currency)}{basis}"
 
 
 def _inputs(found: Plan) -> str:

@@ -1,0 +1,94 @@
+"""What a run is going to cost, part by part, before anything is paid for; and what the budget says to it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ftspec.costs import STANDS, Costs, Part, answers_part, hosting_part, rate_of, tuning_part
+from ftspec.errors import Problem
+from ftspec.figures import money
+from ftspec.plan import BASE, DATA, REPORT, TUNED, TUNING
+from ftspec.provider import Estimate, Request, Size
+from ftspec.records import Plan, Record, Step
+from ftspec.spec import Budget, Spec
+from ftspec.tables import Tables
+
+DEPLOYMENT = "deployment"
+
+
+class Known(Record):
+    """What a forecast rests on beside the plan.
+
+    `estimate` is the provider's; `deploys`: whether its tuned models have to be deployed; `stands`: seconds that an
+    earlier deployment of this run stood, None where there was none.
+    """
+
+    endpoint: str
+    request: Request
+    size: Size
+    estimate: Estimate
+    deploys: bool = False
+    stands: float | None = None
+
+
+def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
+    """The parts in the order of the run. A step that is cached costs nothing."""
+    parts = []
+    for step in plan.steps:
+        if step.name in {DATA, REPORT}:
+            continue
+        if step.cached:
+            parts.append(Part(name=step.name, amount=0.0, basis="done already"))
+        elif step.name == TUNING:
+            parts.append(tuning_part(tables, known.endpoint, known.request, known.size, known.estimate, name=step.name))
+        else:
+            parts += _answers(spec, step, known, tables)
+    return Costs(parts=tuple(parts))
+
+
+def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[Part]:
+    """A model's answers, and the deployment that it needs for them."""
+    evaluation, tuned = spec.eval, step.name != BASE
+    if evaluation is None:
+        return
+    price, rate = rate_of(tables, known.endpoint, known.request.model.id, tuned=tuned)
+    repeats = evaluation.generation.repeats(evaluation.repeat)
+    tokens = None if known.size.prompt_tokens is None else known.size.prompt_tokens * repeats
+    asked = known.size.prompts // 2
+    yield answers_part(step.name, price, rate, asked, tokens, evaluation.generation.max_tokens)
+    if known.deploys and step.name == TUNED:
+        hosted = tables.price("hosting_hour", known.endpoint, known.request.model.id)
+        expected = known.stands or STANDS
+        basis = f"for about {expected / 3600:.1f} h, {'as before' if known.stands else 'which is assumed'}"
+        yield hosting_part(DEPLOYMENT, hosted, expected, basis)
+
+
+def objections(budget: Budget | None, costs: Costs, spent: float, *, begun: bool = False) -> Iterator[Problem]:
+    """Why the run may not begin (or go on): it could cost more than there is left, or nobody knows.
+
+    Args:
+        spent: what the run has spent already, in the budget's currency.
+        begun: the job is made. How much more it may be is then the meter's business: what is left may be small.
+    """
+    if budget is None:
+        return
+    foreign = [part for part in costs.parts if part.amount and part.currency != budget.currency]
+    unknown = [f"{part.name} ({part.basis})" for part in costs.unknown]
+    unknown += [f"{part.name} (its price is in {part.currency})" for part in foreign]
+    if unknown and budget.when_unknown == "refuse":
+        yield Problem(
+            message=f"what this costs cannot be told: {'; '.join(unknown)}",
+            hint="name a table of prices under `costs` (docs/costs.md), or set `when_unknown: allow`: uncounted then",
+            path=("budget", "when_unknown"),
+        )
+    counted = [part for part in costs.parts if part.amount and part not in foreign]
+    total = sum(part.amount or 0.0 for part in counted)
+    if not begun and total + spent > budget.max:
+        most = "at most " if any(part.bound for part in counted) else ""
+        parts = ", ".join(f"{part.name} {money(part.amount or 0, '')}" for part in counted)
+        before = f", and {money(spent, budget.currency)} are spent already" if spent else ""
+        yield Problem(
+            message=f"this costs {most}{money(total, budget.currency)} ({parts}){before}: more than the budget",
+            hint="raise it, or ask and train less (`hyperparameters.epochs`, `eval.repeat`, `generation.max_tokens`)",
+            path=("budget", "max"),
+        )

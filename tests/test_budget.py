@@ -1,0 +1,335 @@
+"""The budget: what a run will cost, who refuses it, and that nothing spent is ever forgotten."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftspec import registry, runner, validate
+from ftspec.cli import guard
+from ftspec.errors import BudgetReached, Rejected, SpecError, StillRunning
+from ftspec.journal import decode
+from ftspec.progress import Quiet
+from ftspec.provider import Answer, Generation, Message, Prompt, Question
+from ftspec.spending import AHEAD, Entry, Purse
+from ftspec.stages import Options
+from ftspec.store import Store
+from ftspec.tables import Rate
+from ftspec.workspace import Workspace
+
+TABLE = """\
+endpoints: ["simulated*"]
+currency: USD
+source: the house's contract
+as_of: 2026-11-01
+prices:
+  - models: [some-model]
+    tuning: 10000
+    base: {prompt: 100, completion: 200}
+    tuned: {prompt: 200, completion: 400}
+"""
+SPEC = """\
+version: 1
+name: priced
+sources:
+  - examples:
+      rows:
+        - {prompt: one, completion: "1"}
+        - {prompt: two, completion: "2"}
+        - {prompt: three, completion: "3"}
+format: {prompt_completion: {}}
+provider:
+  simulated: {seconds_per_step: 0.0, idle: 5}
+model: some-model
+eval:
+  prompts:
+    - examples: {rows: [{prompt: four, completion: "4"}, {prompt: five, completion: "5"}]}
+  graders: [exact]
+costs: {prices: [house.yaml]}
+budget: {max: 1, when_unknown: refuse}
+"""
+TUNING = 12 * 3 * 10_000 / 1e6
+PROMPT = 2 * 16 + 4
+"""Bytes of "four", and what is allowed for templates."""
+BASE = 2 * (PROMPT * 100 + 256 * 200) / 1e6
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    (tmp_path / "house.yaml").write_text(TABLE)
+    file = tmp_path / "spec.yaml"
+    file.write_text(SPEC)
+    return file
+
+
+def run(spec: Path, *overrides: str, **options: Any) -> runner.Outcome:
+    installed = registry.load()
+    return runner.run(validate.load_spec(spec, installed, overrides), installed, Options(**options), Quiet())
+
+
+def plan(spec: Path, *overrides: str) -> runner.Planned:
+    installed = registry.load()
+    return runner.plan(validate.load_spec(spec, installed, overrides), installed, Options(), Quiet())
+
+
+def spent(spec: Path) -> list[Entry]:
+    store = Workspace.beside(spec, None).store
+    return [decode(store, stored.key, Entry) for stored in store.list("spent")]
+
+
+def test_the_plan_tells_each_part(spec: Path) -> None:
+    costs = plan(spec).costs
+    assert costs
+    found = {part.name: (part.amount, part.bound) for part in costs.parts}
+    assert found == {
+        "tuning": (pytest.approx(TUNING), False),
+        "base answers": (pytest.approx(BASE), True),
+        "tuned answers": (pytest.approx(2 * BASE), True),
+    }
+    assert costs.total == pytest.approx(TUNING + 3 * BASE)
+
+
+def test_the_plan_says_it_to_people(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guard.run(["plan", str(spec)]) == 0
+    out = capsys.readouterr().out
+    assert "tuning         0.36 USD (12 tokens x 3 epochs, 10000 a million)" in out
+    assert "prices         of 2026-11-01, the house's contract" in out
+    assert "budget         1.00 USD" in out
+
+
+def test_what_is_cached_costs_nothing(spec: Path) -> None:
+    run(spec)
+    costs = plan(spec).costs
+    assert costs
+    assert [part.amount for part in costs.parts] == [0.0, 0.0, 0.0]
+
+
+def test_what_is_too_dear_is_refused_at_its_line(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(SPEC.replace("max: 1,", "max: 0.5,"))
+    for command in ("plan", "run"):
+        assert guard.run([command, str(spec)]) == 1
+        said = capsys.readouterr().err
+        assert f"{spec}:18:15: this costs at most 0.69 USD (tuning 0.36, base answers 0.11, tuned answers 0.22)" in said
+    assert not spent(spec)
+    assert not list(Workspace.beside(spec, None).store.list("jobs"))
+
+
+def test_an_unknown_price_is_refused_or_allowed(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.with_name("house.yaml").write_text(TABLE.replace("currency: USD", "currency: EUR"))
+    assert guard.run(["run", str(spec)]) == 1
+    assert f"{spec}:18:32: what this costs cannot be told: tuning (its price is in EUR)" in capsys.readouterr().err
+    assert guard.run(["run", str(spec), "--set", "budget.when_unknown=allow"]) == 0
+
+
+def test_the_choice_has_to_be_made(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(SPEC.replace(", when_unknown: refuse", ""))
+    assert guard.run(["validate", str(spec)]) == 1
+    assert "when_unknown" in capsys.readouterr().out
+
+
+def test_a_job_is_counted_once_however_often_the_run_is_taken_up(spec: Path) -> None:
+    run(spec)
+    run(spec, again=("answers",))
+    assert [entry.spent for entry in spent(spec) if entry.what == "tuning"] == [pytest.approx(TUNING)]
+
+
+def test_a_job_that_was_refused_costs_nothing(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftspec.builtin.simulated.tuner import Simulated
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise Rejected("no")
+
+    monkeypatch.setattr(Simulated, "submit", refused)
+    with pytest.raises(Rejected):
+        run(spec)
+    assert not [entry for entry in spent(spec) if entry.what == "tuning"]
+
+
+def test_the_budget_is_in_no_digest(spec: Path) -> None:
+    with_budget = plan(spec).plan
+    spec.write_text(SPEC.split("costs:")[0])
+    assert plan(spec).plan.digest == with_budget.digest
+
+
+def test_asking_stops_before_the_cap_keeps_what_it_has_and_goes_on(spec: Path) -> None:
+    """400 answers cost 0.0003 (base) and 0.0006 (tuned) each; 0.06 are left after the job."""
+    rows = ", ".join(f'{{prompt: "{number}", completion: "{number}"}}' for number in range(1000, 1400))
+    many = SPEC.replace('{prompt: four, completion: "4"}, {prompt: five, completion: "5"}', rows)
+    spec.write_text(many.replace("graders: [exact]", "graders: [exact]\n  generation: {max_tokens: 1}"))
+    with pytest.raises(StillRunning):
+        run(spec, "budget.max=9", "provider.simulated.queue_seconds=0.5", detach=True)
+    with pytest.raises(BudgetReached) as caught:
+        run(spec, "budget.max=0.42")
+    assert re.search(
+        r"the budget of 0.42 USD is reached: \d+ questions to the base model .* 0.42 USD are spent",
+        caught.value.message,
+    )
+    kept = spent_in_all(spec)
+    assert 0.42 - 0.0038 - 0.0003 <= kept <= 0.42
+    with pytest.raises(BudgetReached):
+        run(spec, "budget.max=0.42")
+    assert spent_in_all(spec) == kept
+    outcome = run(spec, "budget.max=9")
+    assert outcome.evaluation
+    assert outcome.evaluation.tuned.prompts == 400
+    assert spent_in_all(spec) == pytest.approx(TUNING + 400 * 0.0003 + 400 * 0.0006)
+
+
+def spent_in_all(spec: Path) -> float:
+    return sum(entry.granted for entry in spent(spec))
+
+
+def test_a_run_that_spent_much_is_not_begun_again(spec: Path) -> None:
+    """The job was paid for and lost (its register is gone): what it cost still counts."""
+    run(spec)
+    store = Workspace.beside(spec, None).store
+    for stored in [*store.list("jobs"), *store.list("runs"), *store.list("steps")]:
+        store.delete(stored.key)
+    with pytest.raises(SpecError) as caught:
+        run(spec)
+    assert "are spent already" in caught.value.problems[0].message
+
+
+# ---- the purse
+
+RATE = Rate(prompt=1000.0, completion=1000.0)
+GENERATION = Generation(max_tokens=10)
+
+
+def questions(count: int) -> list[Question]:
+    return [
+        Question(prompt=Prompt(id=f"p{number}", messages=[Message(role="user", content="x" * 58)]))
+        for number in range(count)
+    ]
+
+
+MOST = (58 + 16 + 16 + 10) / 1000
+"""What one of these questions can cost: 0.1."""
+
+
+def answer(question: Question, prompt: int | None = 20, completion: int | None = 5, **more: Any) -> Answer:
+    return Answer(prompt=question.prompt.id, repeat=0, prompt_tokens=prompt, completion_tokens=completion, **more)
+
+
+def purse(tmp_path: Path, cap: float | None) -> Purse:
+    return Purse(Store.open(tmp_path / "store"), "run", cap, "USD")
+
+
+def ask_all(purse: Purse, asked: Sequence[Question], flying: int = 1) -> int:
+    """Ask as a pool of workers would; how many were answered."""
+    left, count = iter(asked), 0
+    with purse.meter("base answers", RATE, GENERATION) as meter:
+        while sent := [question for question in itertools.islice(left, flying) if meter.may(question)]:
+            for question in sent:
+                meter.record(answer(question))
+            count += len(sent)
+    return count
+
+
+@pytest.mark.parametrize("flying", [1, 7, 64])
+def test_the_cap_is_never_passed_and_nearly_used(tmp_path: Path, flying: int) -> None:
+    """Each answer costs 0.025, at the most 0.1: the last one is asked while 0.1 is left."""
+    full = purse(tmp_path, 1.0)
+    answered = ask_all(full, questions(2000), flying)
+    total = full.spent().total
+    assert total == pytest.approx(answered * 0.025)
+    assert 1.0 - MOST - 0.025 <= total <= 1.0
+
+
+def test_a_killed_process_forgets_nothing(tmp_path: Path) -> None:
+    """At every instant what the store says is at least what was spent, and after a kill little more."""
+    killed = purse(tmp_path, 10.0)
+    meter, cost, worst = killed.meter("base answers", RATE, GENERATION).__enter__(), 0.0, 0.0
+    for question in questions(300):
+        if not meter.may(question):
+            break
+        cost += MOST  # it may be billed in full from here on, until the answer says otherwise
+        known = purse(tmp_path, 10.0).spent().total
+        assert known >= cost - 1e-9
+        worst = max(worst, known - cost)
+        cost += 0.025 - MOST
+        meter.record(answer(question))
+    assert worst <= 0.05 * 10.0 + MOST
+    assert purse(tmp_path, 10.0).spent().total <= 10.0
+
+
+def test_two_processes_share_one_budget(tmp_path: Path) -> None:
+    first, second = purse(tmp_path, 1.0), purse(tmp_path, 1.0)
+    spent, refused = 0, 0
+    with ExitStack() as both:
+        meters = [both.enter_context(each.meter("base answers", RATE, GENERATION)) for each in (first, second)]
+        for number, question in enumerate(questions(200)):
+            meter = meters[number % 2]
+            if meter.may(question):
+                meter.record(answer(question))
+                spent += 1
+            else:
+                refused += 1
+    assert refused
+    assert spent * 0.025 <= 1.0
+    assert first.spent().total == pytest.approx(spent * 0.025)
+
+
+@pytest.mark.parametrize(
+    ("said", "cost"),
+    [
+        ({"prompt": 20, "completion": 5}, 0.025),
+        ({"prompt": None, "completion": None}, MOST),
+        ({"prompt": None, "completion": None, "error": "refused"}, 0.0),
+    ],
+)
+def test_what_an_answer_counts(tmp_path: Path, said: dict[str, Any], cost: float) -> None:
+    mine = purse(tmp_path, None)
+    (question,) = questions(1)
+    with mine.meter("base answers", RATE, GENERATION) as meter:
+        assert meter.may(question)
+        meter.record(answer(question, **said))
+    assert mine.spent().total == pytest.approx(cost)
+
+
+def test_a_call_of_unknown_fate_counts_in_full(tmp_path: Path) -> None:
+    mine = purse(tmp_path, 10.0)
+    (question,) = questions(1)
+    with mine.meter("base answers", RATE, GENERATION) as meter:
+        for _ in range(3):
+            assert meter.may(question)
+            meter.lost(question)
+    assert mine.spent().total == pytest.approx(3 * MOST)
+
+
+def test_answers_without_a_price_are_counted_by_number(tmp_path: Path) -> None:
+    mine = purse(tmp_path, 1.0)
+    with mine.meter("base answers", None, GENERATION) as meter:
+        for question in questions(5):
+            assert meter.may(question)
+            meter.record(answer(question))
+    assert (mine.spent().total, mine.spent().uncounted) == (0.0, 5)
+
+
+def test_grants_are_written_seldom(tmp_path: Path) -> None:
+    """Asking 2,000 questions within a wide budget must not write 2,000 objects."""
+    mine = purse(tmp_path, 10_000.0)
+    written = []
+    put = mine.store.put
+    mine.store.put = lambda key, data: (written.append(key), put(key, data))[1]  # type: ignore[method-assign]
+    ask_all(mine, questions(2000), 16)
+    assert len(written) <= 2000 / AHEAD + 5
+
+
+def test_a_deployment_costs_by_the_hour_until_it_falls(tmp_path: Path) -> None:
+    mine = purse(tmp_path, 100.0)
+    now = datetime.datetime.now().timestamp()
+    mine.stands("deployment", "key", 6.0, now - 1800)
+    assert mine.spent().total == pytest.approx(3.0, abs=0.05)
+    mine.fell("deployment", "key", now - 900)
+    mine.fell("deployment", "key", now)
+    assert mine.spent().parts == {"deployment": pytest.approx(1.5)}
+    assert json.loads(json.dumps(mine.spent().parts)) == mine.spent().parts
