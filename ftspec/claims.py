@@ -27,6 +27,7 @@ from ftspec.patience import Patience
 from ftspec.progress import Progress
 from ftspec.provider import DataFile, Job, Provider, RemoteFile, Request
 from ftspec.records import Record
+from ftspec.references import mask
 from ftspec.store import Store
 
 R = TypeVar("R", bound=Record)
@@ -129,6 +130,16 @@ class Register:
         self.store.put_new(self._key(number, "outcome"), msgspec.json.encode(outcome))
         return self.outcome(number) or outcome
 
+    def adopt(self, job: Job) -> Outcome:
+        """Make the job the outcome of the attempt that is open, or else of a new one; returns what stands there."""
+        while True:
+            attempt = self.latest()
+            if attempt and attempt.outcome is None:
+                return self.settle(attempt.number, Outcome(kind="job", job=job))
+            if attempt and attempt.outcome and attempt.outcome.job:
+                return attempt.outcome
+            self.claim(attempt.number + 1 if attempt else 1)
+
     def orphan(self, number: int, job: Job) -> None:
         """Write down a job that exists and is not used."""
         name = hashlib.sha256(job.id.encode()).hexdigest()[:16]
@@ -223,8 +234,8 @@ class Submission:
             self._check(ticket)
             job = self.provider.submit(self.request, key=self.register.key)
         except Rejected as error:
-            self.register.settle(number, Outcome(kind="rejected", message=error.message, hint=error.hint))
-            self.journal.append("job_rejected", attempt=number, message=error.message)
+            self.register.settle(number, _rejection(error))
+            self.journal.append("job_rejected", attempt=number, message=mask(error.message))
             raise
         except Transient as error:
             self._refused(number, error)
@@ -242,8 +253,7 @@ class Submission:
     def _refused(self, number: int, error: Transient) -> None:
         """Nothing was sent, or nothing was done: the next attempt may be made, a little later."""
         if self.provider.submission != "idempotent":
-            outcome = Outcome(kind="rejected", transient=True, message=error.message, hint=error.hint)
-            self.register.settle(number, outcome)
+            self.register.settle(number, _rejection(error, transient=True))
         self.patience.wait(error)
 
     def _unknown(self, error: Ambiguous) -> None:
@@ -283,8 +293,9 @@ class Submission:
     def _ask(self, reason: str) -> Ambiguous:
         return Ambiguous(
             f"the job may or may not have been made: {reason}",
-            "look at the provider's own list of jobs; run again to look once more; if there is none, "
-            "`ftspec run --resubmit` submits it again (and if there is one after all, that is a second job)",
+            "look at the provider's own list of jobs: `ftspec run --adopt JOB` takes what is there; run again to look "
+            "once more; if there is none, `ftspec run --resubmit` submits it again (and if there is one after all, "
+            "that is a second job)",
         )
 
     def _found(self, number: int) -> Job | None:
@@ -337,6 +348,11 @@ class Uploads:
 
     def _key(self, file: DataFile) -> str:
         return f"{self.prefix}/{file.sha256}-{file.purpose}"
+
+
+def _rejection(error: ProviderError, *, transient: bool = False) -> Outcome:
+    """The outcome of an attempt that the provider did not take. Services put keys into their messages."""
+    return Outcome(kind="rejected", transient=transient, message=mask(error.message), hint=mask(error.hint))
 
 
 def _clocks() -> tuple[float, float]:

@@ -17,6 +17,7 @@ from ftspec.patience import Patience
 from ftspec.progress import Progress
 from ftspec.provider import Job, JobState, JobUpdate, Provider, TrainingEvent, TunedModel
 from ftspec.records import Record
+from ftspec.references import mask
 from ftspec.store import Store
 
 DRAIN = 1000
@@ -133,12 +134,12 @@ class Following:
             if update.state is JobState.SUCCEEDED and update.model is None:
                 raise Transient(f"job {self.job.id} has succeeded, but the provider does not name its model yet")
         except (Transient, Ambiguous) as error:
-            self._leave_if_due(0.0, 0.0, error.message)
+            self._leave_if_due(0.0, 0.0, mask(error.message))
             self.pause = self.patience.delay(error)
             return None
         self.patience.reset()
         self.cursor = update.cursor or self.cursor
-        return update
+        return _masked(update)
 
     def _keep(self, update: JobUpdate) -> bool:
         """Keep the events that are new and show the latest; True when there were any."""
@@ -179,6 +180,12 @@ class Following:
         )
         self.store.put_new(f"jobs/{self.key}/result", msgspec.json.encode(result))
         return ended(self.store, self.key) or result
+
+
+def _masked(update: JobUpdate) -> JobUpdate:
+    """The update as it may be kept: services put keys into their messages."""
+    events = tuple(msgspec.structs.replace(event, message=mask(event.message)) for event in update.events)
+    return msgspec.structs.replace(update, events=events, error=mask(update.error), hint=mask(update.hint))
 
 
 def _loss(events: Sequence[TrainingEvent]) -> str:

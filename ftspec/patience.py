@@ -26,6 +26,11 @@ class Patience:
         self._since: float | None = None
         self._delay = self.first
 
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing has failed since it last worked."""
+        return self._since is None
+
     def wait(self, error: ProviderError) -> None:
         """Sleep as long as the error says, or as its turn is. Raises the error when that would be too long."""
         time.sleep(self.delay(error))

@@ -58,11 +58,15 @@ class DataFile(Record):
 
 
 class RemoteFile(Record):
-    """A file as the provider knows it. `id` is what `submit` sends."""
+    """A file as the provider knows it. `id` is what `submit` sends.
+
+    `waiting` is the provider's own word for its state while it cannot be used yet, "" once it can.
+    """
 
     id: str
     sha256: str
     bytes: int = 0
+    waiting: str = ""
 
 
 class Size(Record):
@@ -381,8 +385,8 @@ class Provider(Protocol):
         ...
 
     def upload(self, file: DataFile) -> RemoteFile:
-        """Bring the file to the provider, or find it there by its content hash; wait until it can be used. Core calls
-        again after Transient and Ambiguous."""
+        """Bring the file to the provider, or find it there by its content hash. Core calls again after Transient and
+        Ambiguous, and while the file is `waiting` to be usable."""
         ...
 
     def submit(self, request: Request, *, key: str) -> Job:
@@ -426,6 +430,16 @@ class SupportsExport(Protocol):
 
     def export(self, model: TunedModel, form: str, out: Path) -> None:
         """Write the model into the existing empty folder `out`."""
+        ...
+
+
+@runtime_checkable
+class SupportsAdoption(Protocol):
+    """A provider that can be told the id of a job, by a person who has found it in the provider's own list."""
+
+    def job(self, request: Request, id: str) -> Job:
+        """The job, as `submit` would have returned it for this request. Raises Rejected where there is none, or one
+        of another base model; Transient."""
         ...
 
 

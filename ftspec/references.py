@@ -19,6 +19,12 @@ REFERENCE = re.compile(r"\$\{(?:env|secret)s?:[^}]*\}?", re.IGNORECASE)
 """What looks like a reference; one that ENV and SECRET do not match is misspelt."""
 MASK = "***"
 MASKED_LINE = 8
+FRAGMENT = 12
+"""Characters in a row of a secret that are masked too: services put parts of keys into their messages."""
+LONGEST = 512
+"""Characters of a secret above which it is no key, and its parts are not looked for."""
+ABBREVIATED = re.compile(r"([\w+/-]{2,11})?(?:\*{3,}|\.{3}|…)([\w+/-]{2,11})?")
+"""A key as services show it: its beginning and its end, both shorter than a FRAGMENT."""
 
 
 class Filled(NamedTuple):
@@ -91,12 +97,36 @@ class Mask:
         self.names = set(names)
 
     def __call__(self, text: str) -> str:
-        values = {os.environ.get(name, "") for name in self.names}
+        secrets = {os.environ.get(name, "") for name in self.names}
         # A key of several lines is also masked line by line, since output shows lines.
-        values |= {line for value in values for line in value.splitlines() if len(line) >= MASKED_LINE}
-        for value in sorted(filter(None, values), key=len, reverse=True):
+        secrets |= {line for value in secrets for line in value.splitlines() if len(line) >= MASKED_LINE}
+        values = sorted(filter(None, secrets), key=len, reverse=True)
+        for value in values:
             text = text.replace(value, MASK)
-        return text
+        keys = [value for value in values if FRAGMENT < len(value) <= LONGEST]
+        for key in keys:
+            text = _without_parts(text, key)
+        return ABBREVIATED.sub(lambda match: MASK if _ends(match, keys) else match[0], text) if keys else text
+
+
+def _without_parts(text: str, key: str) -> str:
+    """The text with every part of the key masked that is at least FRAGMENT long."""
+    at = 0
+    while at <= len(key) - FRAGMENT:
+        part = key[at : at + FRAGMENT]
+        if part in text:
+            while at + len(part) < len(key) and key[at : at + len(part) + 1] in text:
+                part = key[at : at + len(part) + 1]
+            text = text.replace(part, MASK)
+        else:
+            at += 1
+    return text
+
+
+def _ends(match: re.Match[str], keys: Iterable[str]) -> bool:
+    """Whether the beginning or the end that was matched is that of a key."""
+    begin, end = match[1] or "", match[2] or ""
+    return any((begin and key.startswith(begin)) or (end and key.endswith(end)) for key in keys)
 
 
 mask = Mask()

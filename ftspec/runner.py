@@ -242,6 +242,7 @@ class _Walk:
                 key=step.digest,
                 progress=site.progress,
                 resubmit=site.options.resubmit,
+                adopt=site.options.adopt,
                 follow=following.Follow(detach=site.options.detach, wait=site.options.wait),
             )
         self._decide("tuned", key=step.digest, model=msgspec.to_builtins(model))

@@ -47,6 +47,7 @@ class Options(Record):
         detach: return (StillRunning) once the job is submitted.
         wait: follow the job for at most so many seconds.
         resubmit: give up on an attempt of unknown outcome and submit the next one.
+        adopt: id of a job at the provider that is the one of unknown outcome.
         measure: for a plan: prepare uncached data in a scratch folder, so that rows, tokens and digests are exact.
     """
 
@@ -55,6 +56,7 @@ class Options(Record):
     detach: bool = False
     wait: float | None = None
     resubmit: bool = False
+    adopt: str = ""
     measure: bool = True
 
 

@@ -7,12 +7,13 @@ the provider is not even asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from ftspec.claims import Limits, Register, Submission, Uploads
-from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, Transient
+from ftspec.errors import Ambiguous, FtspecError, JobFailed, ProviderError, Rejected, Transient
 from ftspec.following import Follow, Following, Result, ended, history, when
 from ftspec.journal import Journal
 from ftspec.patience import Patience
@@ -25,11 +26,17 @@ from ftspec.provider import (
     Provider,
     RemoteFile,
     Request,
+    SupportsAdoption,
     TrainingEvent,
     TunedModel,
 )
 from ftspec.records import Record
 from ftspec.store import Store
+
+T = TypeVar("T")
+
+CANCEL = 60.0
+"""Seconds for which a job is tried to be cancelled."""
 
 AGAIN = "`ftspec run --again tuning` makes a new job (and a hosted provider may charge for it)"
 
@@ -37,11 +44,13 @@ AGAIN = "`ftspec run --again tuning` makes a new job (and a hosted provider may 
 class Status(Record):
     """What is known about a key's job: `state` is None before one was made. `last` is the latest training event.
 
+    `unknown` says why the provider could not tell the state of a job that was made.
     `claimed` names the process that claimed a submission of which nothing has been heard; "" where there is none.
     """
 
     state: JobState | None = None
     raw: str = ""
+    unknown: str = ""
     claimed: str = ""
     job: Job | None = None
     model: TunedModel | None = None
@@ -61,6 +70,7 @@ def tune(
     key: str,
     progress: Progress,
     resubmit: bool = False,
+    adopt: str = "",
     follow: Follow | None = None,
     limits: Limits | None = None,
 ) -> TunedModel:
@@ -70,6 +80,7 @@ def tune(
         request: without files; `files` are uploaded and filled in here.
         key: names the job in the store and at the provider: the digest of the plan's tuning step.
         resubmit: a person has decided to submit again though an earlier attempt may have made a job.
+        adopt: id of a job that a person has found at the provider and knows to be this one.
 
     Raises:
         JobFailed: it ended without a model. Rejected: the provider said no. Ambiguous: a person has to decide.
@@ -77,12 +88,14 @@ def tune(
     """
     follow = follow or Follow()
     result = ended(store, key)
+    tuning = Tuning(provider, store, journal, key, progress)
+    if adopt:
+        tuning.adopted(request, adopt, follow)
     if result is None:
-        tuning = Tuning(provider, store, journal, key, progress)
         try:
             job = Register(store, key).job()
             if job is None:
-                ready = tuning.uploaded(request, files, Patience(follow.patience))
+                ready = tuning.uploaded(request, files, follow)
                 job = tuning.submitted(ready, files, resubmit, limits or Limits())
             result = tuning.followed(job, follow)
         except KeyboardInterrupt:
@@ -102,7 +115,11 @@ def status(provider: Provider, store: Store, key: str) -> Status:
     orphans = tuple(register.orphans())
     if job is None:
         return Status(claimed=attempt.writer if attempt and not attempt.outcome else "", orphans=orphans)
-    known: Result | JobUpdate = result or provider.poll(job, cursor=None)
+    try:
+        known: Result | JobUpdate = result or provider.poll(job, cursor=None)
+    except ProviderError as error:
+        last = max(events, key=when, default=None)
+        return Status(unknown=error.message, job=job, hint=error.hint, last=last, orphans=orphans)
     if isinstance(known, JobUpdate):
         events += known.events  # from the first one on, perhaps not to the last: of both, the latest counts
     return Status(
@@ -117,15 +134,42 @@ def status(provider: Provider, store: Store, key: str) -> Status:
     )
 
 
-def cancel(provider: Provider, store: Store, key: str) -> Job:
-    """Ask the provider to cancel the key's job and return it; one that has ended is left alone."""
-    result = ended(store, key)
-    job = result.job if result else Register(store, key).job()
-    if job is None:
-        raise FtspecError("no job has been submitted for this spec", "there is nothing to cancel; see `ftspec runs`")
-    if result is None:
-        provider.cancel(job)
+def cancel(provider: Provider, store: Store, key: str, request: Request, *, patience: float = CANCEL) -> Job:
+    """Ask the provider to cancel the key's job and return it; one that has ended is left alone.
+
+    A job of which only a doubtful submission is known is looked for first. Asking again changes nothing, so it is done
+    for `patience` seconds where the provider cannot be reached or its answer is lost.
+    """
+    result, register, waits = ended(store, key), Register(store, key), Patience(patience)
+    if result:
+        return result.job
+    job = register.job() or _again(waits, lambda: _doubtful(provider, register, request))
+    _again(waits, lambda: provider.cancel(job))
     return job
+
+
+def _doubtful(provider: Provider, register: Register, request: Request) -> Job:
+    """The job of a submission of which nothing was heard, if it can be found."""
+    attempt = register.latest()
+    if attempt is None or attempt.outcome:
+        raise FtspecError("no job has been submitted for this spec", "there is nothing to cancel; see `ftspec runs`")
+    found = provider.find(request, key=register.key)
+    if not found:
+        raise FtspecError(
+            f"{attempt.writer} may have submitted a job, and the provider shows none",
+            "look at the provider's own list of jobs; `ftspec run` looks again",
+        )
+    return register.adopt(found[0]).job or found[0]
+
+
+def _again(patience: Patience, call: Callable[[], T]) -> T:
+    """What a call that may be repeated returns."""
+    patience.reset()
+    while True:
+        try:
+            return call()
+        except (Transient, Ambiguous) as error:
+            patience.wait(error)
 
 
 class Tuning:
@@ -139,14 +183,37 @@ class Tuning:
         self.progress = progress
         self.uploads = Uploads(store, provider.endpoint)
 
-    def uploaded(self, request: Request, files: Sequence[DataFile], patience: Patience) -> Request:
+    def adopted(self, request: Request, name: str, follow: Follow) -> None:
+        """Make the job of this id the key's own, if the provider knows it and there is no other."""
+        register, result = Register(self.store, self.key), ended(self.store, self.key)
+        known = result.job if result else register.job()
+        if known is None:
+            known = register.adopt(self._found(request, name, follow)).job
+            self.journal.append("job_adopted", job=name)
+        if known is None or known.id != name:
+            raise FtspecError(
+                f"job {name} cannot be adopted: the job of this spec is {known.id if known else 'unknown'}",
+                "see `ftspec status`; a changed spec, or `--again tuning`, has a job of its own",
+            )
+
+    def _found(self, request: Request, name: str, follow: Follow) -> Job:
+        """The job of this id, if the provider knows it."""
+        provider = self.provider
+        if not isinstance(provider, SupportsAdoption):
+            raise FtspecError(
+                "this provider cannot be told the id of a job", "`ftspec run` looks for the job by itself"
+            )
+        patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
+        return _again(patience, lambda: provider.job(request, name))
+
+    def uploaded(self, request: Request, files: Sequence[DataFile], follow: Follow) -> Request:
         """The request with its files at the provider."""
         remote = {}
         for file in files:
             held = self.uploads.get(file)
             if held is None:
                 self.progress.phase(f"uploading {file.purpose} file", total=file.bytes, unit="B")
-                held = self._upload(file, patience)
+                held = self._upload(file, follow)
                 self.uploads.put(file, held)
                 self.journal.append("file_uploaded", purpose=file.purpose, sha256=file.sha256, id=held.id)
             remote[file.purpose] = held
@@ -168,7 +235,11 @@ class Tuning:
 
     def followed(self, job: Job, follow: Follow) -> Result:
         """How the job ended."""
-        result = Following(self.provider, job, self.store, self.key, self.progress, follow).result()
+        try:
+            result = Following(self.provider, job, self.store, self.key, self.progress, follow).result()
+        except ProviderError:
+            self.say_what_goes_on()
+            raise
         self.journal.append("job_finished", job=job.id, state=result.state, error=result.error)
         return result
 
@@ -181,11 +252,19 @@ class Tuning:
         elif attempt and not attempt.outcome:
             self.progress.note("a job may have been submitted already; run again to find out")
 
-    def _upload(self, file: DataFile, patience: Patience) -> RemoteFile:
+    def _upload(self, file: DataFile, follow: Follow) -> RemoteFile:
         """Upload with retries: a provider finds by its content hash what an earlier try brought there."""
-        patience.reset()
+        failing, waiting = (Patience(follow.patience, first=follow.first, longest=follow.longest) for _ in range(2))
         while True:
-            try:
-                return self.provider.upload(file)
-            except (Transient, Ambiguous) as error:
-                patience.wait(error)
+            held = _again(failing, lambda: self.provider.upload(file))
+            if not held.waiting:
+                return held
+            if waiting.fresh:
+                self.progress.phase(f"waiting until the {file.purpose} file can be used")
+            self.progress.advance(0, detail=f"{held.id}: {held.waiting}")
+            waiting.wait(
+                Transient(
+                    f"the {file.purpose} file {held.id} cannot be used yet: the provider calls it '{held.waiting}'",
+                    "it stays there: run the same command again later",
+                )
+            )

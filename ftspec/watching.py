@@ -40,7 +40,7 @@ def cancel(opened: Opened) -> tuning.Status:
         raise FtspecError(f"run {opened.run.id} has not submitted a job yet", "there is nothing to cancel")
     before = tuning.status(opened.provider, opened.store, opened.key)
     if before.state is None or not before.state.terminal:
-        job = tuning.cancel(opened.provider, opened.store, opened.key)
+        job = tuning.cancel(opened.provider, opened.store, opened.key, opened.request)
         if not opened.alive:
             Journal(opened.store, opened.run.id).append("cancelled", job=job.id)
     return before

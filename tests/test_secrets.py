@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ftspec import api, items
 from ftspec.components import Component
-from ftspec.references import mask
+from ftspec.references import Mask, mask
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
 
@@ -92,6 +93,36 @@ def test_a_secret_in_its_place_is_found_nowhere(folder: Path) -> None:
     assert VALUE not in said
     assert list(folder.glob(".ftspec/runs/*/report/report.html"))
     assert found_in(folder) == []
+
+
+KEY = "sk-proj-Zq81LmPv0aTqXw37RbYn52Hc"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (f"Incorrect API key provided: {KEY}. See", "Incorrect API key provided: ***. See"),
+        (f"key {KEY[:20]} is revoked", "key *** is revoked"),
+        (f"key {KEY[-14:]} is revoked", "key *** is revoked"),
+        (f"key ({KEY[3:19]}), {KEY[3:19]}", "key (***), ***"),
+        ("Incorrect API key provided: sk-proj-********52Hc.", "Incorrect API key provided: ***."),
+        ("key sk-pr...52Hc is revoked", "key *** is revoked"),
+        ("key=sk-proj-Zq…", "key=***"),
+        ("waiting... for sk-other-*** and so on", "waiting... for sk-other-*** and so on"),
+        ("sk-proj is the beginning of every key", "sk-proj is the beginning of every key"),
+    ],
+)
+def test_parts_of_a_key_are_masked_as_well(monkeypatch: pytest.MonkeyPatch, said: str, shown: str) -> None:
+    monkeypatch.setenv("PARTS", KEY)
+    assert Mask(["PARTS"])(said) == shown
+
+
+def test_masking_a_long_text_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTS", KEY)
+    text = "A" * 300_000
+    began = time.process_time()
+    assert Mask(["PARTS"])(text) == text
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("override", WRONG)

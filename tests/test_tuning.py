@@ -82,7 +82,9 @@ class Bench:
         provider.attach(self.folder / "service")
         return provider
 
-    def run(self, provider: Any = None, *, resubmit: bool = False, follow: Follow | None = None) -> TunedModel:
+    def run(
+        self, provider: Any = None, *, resubmit: bool = False, adopt: str = "", follow: Follow | None = None
+    ) -> TunedModel:
         return tune(
             provider or self.provider(),
             self.request,
@@ -92,6 +94,7 @@ class Bench:
             key=self.key,
             progress=self.heard,
             resubmit=resubmit,
+            adopt=adopt,
             follow=follow or Follow(first=0.01, patience=5.0),
             limits=QUICK,
         )
@@ -299,16 +302,109 @@ def test_status_from_nothing_to_the_end(bench: Bench) -> None:
 
 def test_cancel_as_often_as_you_like(bench: Bench) -> None:
     with pytest.raises(FtspecError, match="no job"):
-        cancel(bench.provider(), bench.store, bench.key)
+        cancel(bench.provider(), bench.store, bench.key, bench.request)
     with pytest.raises(StillRunning):
         bench.run(bench.provider(seconds_per_step=60), follow=Follow(detach=True))
     for _ in range(2):
-        cancel(bench.provider(), bench.store, bench.key)
+        cancel(bench.provider(), bench.store, bench.key, bench.request)
     with pytest.raises(JobFailed, match="cancelled"):
         bench.run()
     calls = bench.calls
-    cancel(bench.provider(), bench.store, bench.key)
+    cancel(bench.provider(), bench.store, bench.key, bench.request)
     assert bench.calls == calls
+
+
+def test_a_cancellation_is_asked_for_until_it_is_heard(bench: Bench) -> None:
+    with pytest.raises(StillRunning):
+        bench.run(bench.provider(seconds_per_step=60), follow=Follow(detach=True))
+    faulty = bench.provider(faults=[{"call": "cancel", "kind": kind, "times": 1} for kind in ("429", "lost", "500")])
+    dead = bench.provider(faults=[{"call": "cancel", "kind": "429", "times": 99}])
+    with pytest.raises(Transient):
+        cancel(dead, bench.store, bench.key, bench.request, patience=0.2)
+    cancel(faulty, bench.store, bench.key, bench.request, patience=5.0)
+    with pytest.raises(JobFailed, match="cancelled"):
+        bench.run()
+
+
+def test_a_doubtful_job_is_looked_for_when_it_is_to_be_cancelled(bench: Bench) -> None:
+    provider = bench.provider(submission="findable", seconds_per_step=60)
+    Register(bench.store, bench.key).claim(1)
+    with pytest.raises(FtspecError, match="the provider shows none"):
+        cancel(provider, bench.store, bench.key, bench.request)
+    remote = {file.purpose: provider.upload(file) for file in bench.files}
+    job = provider.submit(msgspec.structs.replace(bench.request, **remote), key=bench.key)
+    assert cancel(provider, bench.store, bench.key, bench.request) == job
+    assert Register(bench.store, bench.key).job() == job
+
+
+def test_a_doubtful_job_that_a_person_has_found_is_adopted(bench: Bench) -> None:
+    lossy = bench.provider(submission="blind", faults=[{"call": "create", "kind": "lost", "times": 1}])
+    with pytest.raises(Ambiguous, match="may or may not") as caught:
+        bench.run(lossy)
+    assert "--adopt" in caught.value.hint
+    blind = bench.provider(submission="blind")
+    with pytest.raises(Rejected):
+        bench.run(blind, adopt="job-unknown")
+    [job] = bench.jobs
+    model = bench.run(blind, adopt=job["id"])
+    assert bench.run(blind) == bench.run(blind, adopt=job["id"]) == model
+    assert len(bench.jobs) == 1
+    with pytest.raises(FtspecError, match="cannot be adopted: the job of this spec is"):
+        bench.run(blind, adopt="another")
+
+
+def test_a_job_is_adopted_where_the_state_is_gone(bench: Bench) -> None:
+    model = bench.run()
+    [job] = bench.jobs
+    bench.store = Store.open(bench.folder / "fresh")
+    calls = bench.calls
+    assert bench.run(adopt=job["id"]) == model
+    assert bench.calls["create"] == calls["create"]
+    assert bench.kinds() == ["job_adopted", "job_finished"]
+
+
+def test_a_file_that_cannot_be_used_yet_is_waited_for_and_shown(bench: Bench) -> None:
+    provider, states = bench.provider(), ["uploaded", "processing"]
+    upload = provider.upload
+
+    def slow(file: DataFile) -> RemoteFile:
+        return msgspec.structs.replace(upload(file), waiting=states.pop(0) if states else "")
+
+    provider.upload = slow
+    bench.run(provider)
+    assert bench.heard.phases[:3] == [
+        "uploading training file",
+        "waiting until the training file can be used",
+        "uploading validation file",
+    ]
+    assert [detail.partition(": ")[2] for detail in bench.heard.details[:2]] == ["uploaded", "processing"]
+    assert len(bench.look("files")) == 2
+
+
+def test_a_file_that_is_never_ready_stays_there_for_the_next_run(bench: Bench) -> None:
+    provider = bench.provider()
+    upload = provider.upload
+    provider.upload = lambda file: msgspec.structs.replace(upload(file), waiting="uploaded")
+    with pytest.raises(Transient, match="cannot be used yet: the provider calls it 'uploaded'"):
+        bench.run(provider, follow=Follow(first=0.01, patience=0.1))
+    assert bench.run().id
+    assert (len(bench.look("files")), len(bench.jobs)) == (2, 1)
+
+
+def test_what_is_known_of_a_job_is_told_when_the_provider_is_out_of_reach(bench: Bench) -> None:
+    with pytest.raises(StillRunning):
+        bench.run(bench.provider(seconds_per_step=60), follow=Follow(detach=True))
+    found = status(bench.provider(faults=[{"call": "poll", "kind": "429", "times": 1}]), bench.store, bench.key)
+    assert found.job == Register(bench.store, bench.key).job()
+    assert (found.state, bool(found.unknown)) == (None, True)
+
+
+def test_a_run_that_stops_following_says_that_the_job_goes_on(bench: Bench) -> None:
+    dead = bench.provider(faults=[{"call": "poll", "kind": "429", "times": 99}])
+    with pytest.raises(Transient):
+        bench.run(dead, follow=Follow(first=0.01, patience=0.1))
+    assert any("goes on; run again to follow it" in note for note in bench.heard.notes)
+    assert bench.run().id
 
 
 def test_a_rejection_looks_for_the_files_anew(bench: Bench) -> None:

@@ -87,6 +87,9 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
     help=f"Do a step again though it is cached: {', '.join(AGAIN)}. Repeatable.",
 )  # fmt: skip
 @click.option("--resubmit", is_flag=True, help="Give up a submission of unknown outcome and submit anew.")
+@click.option(
+    "--adopt", metavar="JOB", default="", help="Take this job of the provider's for the one of unknown outcome."
+)
 def run_command(
     spec: str,
     overrides: tuple[str, ...],
@@ -98,19 +101,22 @@ def run_command(
     wait: float | None,
     again: tuple[str, ...],
     resubmit: bool,
+    adopt: str,
 ) -> None:
     """Make SPEC so: prepare the data, tune the model, evaluate it, judge it, report.
 
     What is done already is not done again, and a run that was interrupted goes on where it stopped. Exits with 4 when
     a gate says no.
     """
+    if adopt and resubmit:
+        raise click.UsageError("--adopt takes a job that is there, --resubmit makes another: use one of them")
     from ftspec import runner
     from ftspec.cli import views
     from ftspec.errors import GateFailed
     from ftspec.stages import Options
 
     loaded, registry = load(spec, overrides, retires_within)
-    options = Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit)
+    options = Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit, adopt=adopt)
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)
     show(outcome, format_, lambda found: views.outcome(loaded.spec, found))

@@ -210,10 +210,13 @@ def status(found: Status) -> str:
 
 
 def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
-    if job is None or job.job is None:
+    if job is None:
         return
     raw = f" ({job.raw})" if job.raw and job.raw != job.state else ""
-    yield "job", f"{job.job.id}: {job.state}{raw}"
+    if job.claimed:
+        yield "job", f"claimed by {job.claimed}, who left no word of what came of it: `ftspec run` looks for it"
+    elif job.job:
+        yield "job", f"{job.job.id}: {job.state or f'the provider cannot tell: {job.unknown}'}{raw}"
     if job.last:
         yield "last", training(job.last)
     yield "error", job.error

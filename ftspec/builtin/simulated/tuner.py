@@ -192,6 +192,10 @@ class Simulated:
     def find(self, request: api.Request, *, key: str) -> Sequence[api.Job]:
         return [_job(job) for job in self.client.call("find", "GET", "/jobs", key=key)["jobs"]]
 
+    def job(self, request: api.Request, id: str) -> api.Job:
+        self.client.call("poll", "GET", f"/jobs/{id}")
+        return api.Job(id=id, details={"model": request.model.id})
+
     def poll(self, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
         said = self.client.call("poll", "GET", f"/jobs/{job.id}", after=cursor or "0")
         base = api.ModelRef(id=job.details["model"])
