@@ -1,0 +1,165 @@
+"""Calls through the official SDK: one attempt each, and every way in which one can go wrong as one of ftspec's errors.
+
+Core decides what is tried again. So the SDK's own retries are off everywhere: with them a lost answer made three jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
+
+from ftspec import api, hosted
+from ftspec_openai import faults
+
+if TYPE_CHECKING:
+    import openai
+
+T = TypeVar("T")
+
+TIMEOUT = 60.0
+"""Seconds that a call may take; one that makes a job has SUBMIT, one that sends a file UPLOAD."""
+SUBMIT = 30.0
+UPLOAD = 600.0
+CONNECT = 10.0
+
+
+class Address(Struct, frozen=True, kw_only=True):
+    """Where a server is and who we are there. `api_key` is a reference to a secret, resolved for each request."""
+
+    base_url: str
+    api_key: str
+    organization: str = ""
+    project: str = ""
+    headers: dict[str, str] = {}
+    timeout: float = TIMEOUT
+
+    @property
+    def endpoint(self) -> str:
+        """The address without anything secret: it becomes part of a job's key."""
+        parts = urlsplit(self.base_url)
+        host = parts.netloc.rpartition("@")[2]
+        where = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), parts.query, ""))
+        mine = [f"{name}={value}" for name, value in self._account() if value]
+        return f"{where}?{'&'.join(mine)}" if mine else where
+
+    def client(self) -> openai.OpenAI:
+        """The SDK's client, for whoever calls and waits."""
+        import openai
+
+        client = openai.OpenAI(**self.arguments())
+        return self._settled(client)
+
+    def asking(self, concurrency: int) -> openai.AsyncOpenAI:
+        """The SDK's client for many calls at once, in the loop that is running."""
+        import openai
+
+        limits = openai.DefaultAioHttpClient(limits=_limits(concurrency), timeout=self._timeout())
+        client = openai.AsyncOpenAI(**self.arguments(asynchronous=True), http_client=limits)
+        return self._settled(client)
+
+    def arguments(self, *, asynchronous: bool = False) -> dict[str, Any]:
+        """What both clients are made with. The key is looked up for each request, and kept by nobody."""
+
+        def key() -> str:
+            resolved: str = api.resolve(self.api_key)
+            return resolved
+
+        async def later() -> str:
+            return key()
+
+        return {
+            "api_key": later if asynchronous else key,
+            "base_url": self.base_url,
+            "organization": self.organization or None,
+            "project": self.project or None,
+            "default_headers": self.headers,
+            "timeout": self._timeout(),
+            "max_retries": 0,
+        }
+
+    def _account(self) -> list[tuple[str, str]]:
+        return [("organization", self.organization), ("project", self.project)]
+
+    def _settled(self, client: T) -> T:
+        """The SDK takes these from the environment where they are not given: a spec says where its jobs live."""
+        client.organization = self.organization or None  # type: ignore[attr-defined]
+        client.project = self.project or None  # type: ignore[attr-defined]
+        return client
+
+    def _timeout(self) -> Any:
+        import httpx2
+
+        return httpx2.Timeout(self.timeout, connect=min(CONNECT, self.timeout))
+
+
+def _limits(concurrency: int) -> Any:
+    import httpx2
+
+    return httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+
+
+@contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Turn whatever the SDK raises into one of ftspec's errors; `what` is what the call does, as in "could not {what}".
+
+    An answer that does not arrive is Ambiguous, a call that was never sent Transient."""
+    import openai
+
+    try:
+        yield
+    except openai.APIStatusError as error:
+        wait = hosted.retry_after(error.response)
+        raise faults.of_status(what, error.status_code, error.body, wait=wait) from error
+    except (openai.APIConnectionError, openai.APIError, OSError) as error:
+        raise _lost(what, error) from error
+    except ValueError as error:  # JSON that does not parse, text that is none
+        raise broken(what) from error
+
+
+def broken(what: str) -> api.Ambiguous:
+    """The error for an answer that is not what the API promises."""
+    return api.Ambiguous(f"could not {what}: the answer cannot be read")
+
+
+def whole(found: T, what: str, *fields: str) -> T:
+    """The answer, if it has an id and the other fields that we rely on: the SDK lets anything pass, even mere text."""
+    if isinstance(found, str | bytes) or any(getattr(found, name, None) in (None, "") for name in ("id", *fields)):
+        raise broken(what)
+    return found
+
+
+def listed(page: Any, what: str) -> Iterator[Any]:
+    """Every entry of a list that comes in pages."""
+    for entries in pages(page, what):
+        yield from entries
+
+
+def pages(page: Any, what: str) -> Iterator[list[Any]]:
+    """The entries of each page, from one to the next. A server that gives one page for ever is left."""
+    seen: set[str] = set()
+    while True:
+        entries = getattr(page, "data", None)
+        if not isinstance(entries, list):
+            raise broken(what)
+        new = [entry for entry in entries if whole(entry, what).id not in seen]
+        yield new
+        seen.update(entry.id for entry in new)
+        with calling(what):
+            if not new or not page.has_next_page():
+                return
+            page = page.get_next_page()
+
+
+def _lost(what: str, error: Exception) -> api.ProviderError:
+    """The error of a call without an answer."""
+    kind = type(hosted.unanswered(error))
+    reasons: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        reasons.append(str(cause).strip() or type(cause).__name__)
+        cause = cause.__cause__ or cause.__context__
+    return kind(f"could not {what}: {reasons[-1]}", "check the network and the provider's `base_url`")

@@ -1,0 +1,184 @@
+"""What happened in a job: from its events, in any order and each once, and from its result files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from ftspec import api
+from ftspec_openai.calls import calling, pages
+from ftspec_openai.files import Files
+
+if TYPE_CHECKING:
+    import openai
+
+PAGE = 100
+PATIENCE = 3
+"""Failures in a row after which a job is followed without what could not be read."""
+
+METRICS = {
+    "train_loss": "train_loss",
+    "train_accuracy": "train_accuracy",
+    "train_mean_token_accuracy": "train_accuracy",
+    "valid_loss": "validation_loss",
+    "valid_accuracy": "validation_accuracy",
+    "valid_mean_token_accuracy": "validation_accuracy",
+    "full_valid_loss": "full_validation_loss",
+    "full_valid_accuracy": "full_validation_accuracy",
+    "full_valid_mean_token_accuracy": "full_validation_accuracy",
+    "learning_rate": "learning_rate",
+    "epoch": "epoch",
+}
+"""The service's names and ours. Others are kept as the service calls them, `valid` written out."""
+STEP = re.compile(r"Step (\d+)(?:/(\d+))?", re.IGNORECASE)
+LOSS = re.compile(r"training loss[=:]\s*([0-9.eE+-]+)", re.IGNORECASE)
+LEVELS: Mapping[str, Literal["info", "warning", "error"]] = {"warn": "warning", "warning": "warning", "error": "error"}
+
+
+class Log:
+    """What one job has told so far, in the order in which we learned it: a cursor is how much of it is known."""
+
+    def __init__(self, client: openai.OpenAI, identity: str) -> None:
+        self.client, self.identity = client, identity
+        self.events: list[api.TrainingEvent] = []
+        self.seen: set[str] = set()
+        self.failures = 0
+        self.results_read = False
+
+    def after(self, cursor: str | None) -> tuple[api.TrainingEvent, ...]:
+        return tuple(self.events[int(cursor or 0) :])
+
+    @property
+    def cursor(self) -> str:
+        return str(len(self.events))
+
+    def refresh(self, *, everything: bool) -> bool:
+        """Read what is new; with `everything` to the last page. True when there was anything.
+
+        Raises Transient, but not for ever: what cannot be read must not keep the end of a job from us."""
+        before = len(self.events)
+        what = "read the job's events"
+        try:
+            with calling(what):
+                page = self.client.fine_tuning.jobs.list_events(self.identity, limit=PAGE)
+            for entries in pages(page, what):
+                # Their order is not documented: only where newer ones come first does a page without news end it.
+                if not self._keep([event_of(entry) for entry in entries]) and not everything and _falling(entries):
+                    break
+        except (api.Transient, api.Ambiguous, api.Rejected) as error:
+            self._give_up_after_a_while("events", error)
+        else:
+            self.failures = 0
+        return len(self.events) > before
+
+    def read_results(self, files: Files, identities: list[str]) -> None:
+        """Add the metrics of the job's result files for steps of which no event told any."""
+        if self.results_read:
+            return
+        told = {event.step for event in self.events if event.metrics}
+        for identity in identities:
+            try:
+                rows = result_rows(files.content(identity))
+            except (api.Transient, api.Ambiguous, api.Rejected) as error:
+                self._give_up_after_a_while(f"result file {identity}", error)
+                continue
+            self._keep([_of_row(identity, row, self._latest()) for row in rows if row[0] not in told])
+        self.results_read = True
+
+    def _keep(self, events: list[api.TrainingEvent]) -> bool:
+        """Keep those that are new; True when there were any."""
+        new = [event for event in events if event.id not in self.seen]
+        self.seen.update(event.id for event in new)
+        self.events += sorted(new, key=lambda event: (event.at, event.step or 0))
+        return bool(new)
+
+    def _give_up_after_a_while(self, what: str, error: api.ProviderError) -> None:
+        self.failures += 1
+        if not isinstance(error, api.Rejected) and self.failures < PATIENCE:
+            raise error
+        message = f"the {what} cannot be read: {error.message}"
+        self._keep([api.TrainingEvent(id=f"unread {what}", at=self._latest(), message=message, level="warning")])
+
+    def _latest(self) -> float:
+        return max((event.at for event in self.events), default=0.0)
+
+
+def _falling(entries: list[Any]) -> bool:
+    """Whether a page lists newer events before older ones."""
+    times = [getattr(entry, "created_at", None) or 0 for entry in entries]
+    return bool(times) and times[0] > times[-1]
+
+
+def event_of(entry: Any) -> api.TrainingEvent:
+    """One event of the service's. Older ones tell their step and loss in the message only."""
+    message = str(getattr(entry, "message", None) or "")
+    data = getattr(entry, "data", None)
+    told = data if isinstance(data, Mapping) else {}
+    spoken = STEP.search(message)
+    metrics = _metrics(told)
+    if not metrics and (loss := LOSS.search(message)):
+        metrics = _metrics({"train_loss": loss[1]})
+    step = _step(told.get("step")) or (int(spoken[1]) if spoken else None)
+    total = _step(told.get("total_steps")) or (int(spoken[2]) if spoken and spoken[2] else None)
+    return api.TrainingEvent(
+        id=entry.id,
+        at=float(getattr(entry, "created_at", None) or 0),
+        message=message[:1000],
+        level=LEVELS.get(str(getattr(entry, "level", "")), "info"),
+        step=step,
+        total_steps=total,
+        metrics=metrics,
+    )
+
+
+def result_rows(content: bytes) -> list[tuple[int, dict[str, float]]]:
+    """(step, metrics) of each row of a result file: CSV, often encoded as base64. What is no such row is left out."""
+    text = _plain(content).decode("utf-8", "replace")
+    rows = csv.DictReader(io.StringIO(text))
+    found = ((_step(row.get("step")), _metrics(row)) for row in rows)
+    return [(step, metrics) for step, metrics in found if step and metrics]
+
+
+def _plain(content: bytes) -> bytes:
+    """The CSV itself: only base64 has no comma."""
+    if b"," in content:
+        return content
+    try:
+        return base64.b64decode(content, validate=False)
+    except (binascii.Error, ValueError):
+        return content
+
+
+def _of_row(identity: str, row: tuple[int, dict[str, float]], at: float) -> api.TrainingEvent:
+    step, metrics = row
+    return api.TrainingEvent(id=f"{identity}:{step}", at=at, step=step, metrics=metrics)
+
+
+def _metrics(told: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among what was told, under our names."""
+    found = {}
+    for name, value in told.items():
+        if not isinstance(name, str) or name in {"step", "total_steps"} or isinstance(value, bool | None):
+            continue
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            continue
+        if math.isfinite(number):
+            found[METRICS.get(name, name.replace("valid_", "validation_"))] = number
+    return found
+
+
+def _step(value: Any) -> int | None:
+    """A step from 1, None for anything else."""
+    try:
+        step = int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return step if step > 0 else None

@@ -1,0 +1,80 @@
+"""What each server of the OpenAI wire shape does differently: one table, and nothing about it anywhere else.
+
+Facts are from the services' own documentation as of 2026-11; none was tried against a paid account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Preset(Struct, frozen=True, kw_only=True):
+    """One server's ways.
+
+    Args:
+        name: what a spec calls it.
+        key: how a job is found again: our key in its `metadata`, in its `suffix`, or nowhere.
+        filters: whether the list of jobs can be filtered by metadata; what comes back is checked in any case.
+        suffix: longest suffix that a tuned model's name may have, 0 where it takes none.
+        wire: what a hyperparameter of the spec is called there, where it is not called the same.
+        newest_is_model: whether the tuned model is the job's last checkpoint, and the job itself names none.
+        pauses: whether jobs can be paused.
+        says_processed: whether a file that is ready is "processed", so that "uploaded" means "not yet".
+        uploads_above: bytes above which a file goes through the Uploads API; None where there is none.
+        rows: least rows of a training file.
+        max_tokens: what the bound of an answer is called when chatting.
+    """
+
+    name: str
+    key: Literal["metadata", "suffix", "nowhere"] = "metadata"
+    filters: bool = False
+    suffix: int = 64
+    wire: Mapping[str, str] = MappingProxyType({"epochs": "n_epochs"})
+    newest_is_model: bool = False
+    says_processed: bool = False
+    pauses: bool = False
+    uploads_above: int | None = None
+    rows: int = 10
+    max_tokens: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
+
+
+MB = 1_000_000
+
+OPENAI = Preset(
+    name="openai",
+    filters=True,
+    says_processed=True,
+    pauses=True,
+    uploads_above=500 * MB,  # a file may have 512 MB
+    max_tokens="max_completion_tokens",
+)
+
+AZURE = Preset(
+    name="azure",
+    says_processed=True,
+    pauses=True,
+    uploads_above=150 * MB,
+    max_tokens="max_completion_tokens",
+)
+
+NEBIUS = Preset(
+    name="nebius",
+    key="suffix",
+    wire={"epochs": "n_epochs", "rank": "lora_r", "alpha": "lora_alpha", "dropout": "lora_dropout"},
+    newest_is_model=True,
+    rows=1,
+)
+
+MANTLE = Preset(
+    name="bedrock-mantle",
+    key="nowhere",  # no suffix, and metadata is not documented
+    suffix=0,
+    rows=1,
+    max_tokens="max_completion_tokens",
+)
+
+COMPATIBLE = Preset(name="openai-compatible", rows=1)

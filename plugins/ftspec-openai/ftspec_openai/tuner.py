@@ -1,0 +1,154 @@
+"""The one implementation: a provider on top of files, jobs, events and chat, told by a preset what is different."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
+
+from ftspec import api, hosted
+from ftspec_openai import jobs as wire
+from ftspec_openai.calls import Address
+from ftspec_openai.chat import ChatModel
+from ftspec_openai.events import Log
+from ftspec_openai.files import Files
+from ftspec_openai.jobs import Jobs
+from ftspec_openai.presets import Preset
+from ftspec_openai.writing import Lines
+
+if TYPE_CHECKING:
+    import openai
+    import pyarrow as pa
+
+
+class Tuner:
+    """What every tuner of this shape does. Subclasses name their options, methods and preset (ftspec_openai.tuners).
+
+    Args:
+        address: where the server is; the key is resolved for each request.
+        suffix: part of the tuned model's name.
+        extra: fields of the server's own for the body of a new job.
+        limits: how hard its models may be asked.
+    """
+
+    preset: ClassVar[Preset]
+    methods: ClassVar[Mapping[str, api.Method]]
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        suffix: str = "",
+        extra: Mapping[str, Any] | None = None,
+        limits: api.RateLimits | None = None,
+    ) -> None:
+        self.address = address
+        self.suffix = suffix
+        self.extra = dict(extra or {})
+        self.limits = limits or api.RateLimits()
+        self.endpoint = address.endpoint
+        self._logs: dict[str, Log] = {}
+
+    @property
+    def submission(self) -> Literal["idempotent", "findable", "blind"]:
+        return "blind" if self.preset.key == "nowhere" else "findable"
+
+    def attach(self, home: Path) -> None:
+        """Nothing is kept on this machine."""
+
+    # ---- before the job
+
+    def problems(self, request: api.Request) -> Iterator[api.Problem]:
+        """What is wrong with the request, as far as it can be told without asking the service."""
+        if len(self.suffix) > self.preset.suffix:
+            message = f"the suffix has {len(self.suffix)} characters, and {self.preset.name} takes {self.preset.suffix}"
+            yield api.Problem(message=message, hint="shorten it", path=("provider", self.preset.name, "suffix"))
+
+    def fingerprint(self, model: api.ModelRef) -> str:
+        """A hosted model is known by its name alone."""
+        return ""
+
+    def estimate(self, request: api.Request, size: api.Size) -> api.Estimate:
+        """Steps where epochs and batch size are given: ceil(rows / batch size) x epochs."""
+        epochs, batch = (request.hyperparameters.get(name) for name in ("epochs", "batch_size"))
+        if isinstance(epochs, int) and isinstance(batch, int):
+            return api.Estimate(steps=math.ceil(size.rows / batch) * epochs, basis="rows, batch size and epochs")
+        return api.Estimate(basis=f"{self.preset.name} decides epochs or batch size by itself")
+
+    def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
+        """JSON lines in the shape of the method."""
+        lines = Lines(self.methods[request.method].data)
+        return lines.written(hosted.write_lines(batches, out, lines.line))
+
+    # ---- the job
+
+    @cached_property
+    def client(self) -> openai.OpenAI:
+        return self.address.client()
+
+    @cached_property
+    def files(self) -> Files:
+        return Files(self.client, self.preset)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        return Jobs(self.client, self.preset, extra=self.extra, suffix=self.suffix)
+
+    def upload(self, file: api.DataFile) -> api.RemoteFile:
+        return self.files.bring(file)
+
+    def submit(self, request: api.Request, *, key: str) -> api.Job:
+        return self.jobs.make(request, key)
+
+    def find(self, request: api.Request, *, key: str) -> Sequence[api.Job]:
+        return self.jobs.found(request, key)
+
+    def poll(self, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
+        """The job's state first, so that an end never comes without what was told before it."""
+        said = self.jobs.look(job.id)
+        state = wire.state_of(said.status)
+        log = self._logs.setdefault(job.id, Log(self.client, job.id))
+        log.refresh(everything=state.terminal)
+        if state is api.JobState.SUCCEEDED:
+            log.read_results(self.files, list(getattr(said, "result_files", None) or ()))
+        base = api.ModelRef(id=job.details.get("model", said.model))
+        checkpoints = self._checkpoints(job, base, state, said)
+        error, hint = wire.ending_of(said, state)
+        return api.JobUpdate(
+            state=state,
+            raw=said.status,
+            events=log.after(cursor),
+            cursor=log.cursor,
+            model=self._model(said, base, checkpoints) if state is api.JobState.SUCCEEDED else None,
+            error=error,
+            hint=hint,
+            checkpoints=checkpoints,
+            trained_tokens=getattr(said, "trained_tokens", None),
+        )
+
+    def cancel(self, job: api.Job) -> None:
+        self.jobs.cancel(job.id)
+
+    # ---- the model
+
+    @contextmanager
+    def serve(self, model: api.ModelRef | api.TunedModel) -> Iterator[api.RemoteModel]:
+        """Models of this kind are up as soon as they exist, or have been deployed before."""
+        name = model.details.get("deployment", model.id) if isinstance(model, api.TunedModel) else model.id
+        tuned = isinstance(model, api.TunedModel)
+        yield ChatModel(self.address, self.preset, self.limits, name, tuned=tuned)
+
+    def _model(self, said: Any, base: api.ModelRef, checkpoints: Sequence[api.Checkpoint]) -> api.TunedModel | None:
+        """The model that a job made; None while the service does not name it, which it may do a little later."""
+        if self.preset.newest_is_model:
+            return checkpoints[-1].model if checkpoints else None
+        name = getattr(said, "fine_tuned_model", None)
+        return api.TunedModel(id=name, base=base, details={"job": said.id}) if name else None
+
+    def _checkpoints(
+        self, job: api.Job, base: api.ModelRef, state: api.JobState, said: Any
+    ) -> tuple[api.Checkpoint, ...]:
+        return ()
