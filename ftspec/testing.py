@@ -30,7 +30,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,25 +43,32 @@ from ftspec import remote, rows
 from ftspec.claims import Register
 from ftspec.cleaning import Stage, run_step, runner
 from ftspec.components import Component
+from ftspec.errors import Rejected
 from ftspec.following import Follow, history
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.provider import (
     Answer,
     DataFile,
+    Deployment,
     Example,
     Generation,
     Job,
     JobState,
     JobUpdate,
     Message,
+    Model,
     ModelRef,
     Prompt,
     Provider,
     Question,
+    RemoteModel,
     Request,
     Shape,
     Size,
+    SupportsAdoption,
+    SupportsCleanup,
+    SupportsDeployment,
     SupportsExport,
     SupportsRender,
     TunedModel,
@@ -300,7 +309,7 @@ class ProviderSuite(ComponentSuite):
     def test_every_question_is_answered_once(self, world: World, which: str) -> None:
         questions = [Question(prompt=_prompt(n), repeat=repeat, seed=repeat) for n in range(3) for repeat in range(2)]
         with (
-            world.provider.serve(world.model if which == "tuned" else world.request.model) as model,
+            _served(world, world.model if which == "tuned" else world.request.model) as model,
             remote.asking(model) as ask,
         ):
             answers = list(ask(questions, Generation(max_tokens=8)))
@@ -309,6 +318,34 @@ class ProviderSuite(ComponentSuite):
         assert [answer.error for answer in answers if answer.error] == []
         greedy = {answer.prompt: answer.text for answer in answers}
         assert all(answer.text == greedy[answer.prompt] for answer in answers), "temperature 0 is greedy decoding"
+
+    def test_a_deployment_is_made_once_and_taken_down(self, world: World) -> None:
+        provider = world.provider
+        if isinstance(provider, SupportsDeployment) and provider.deploys(world.model):
+            standing = _deployed(provider, world.model, world.key)
+            found = provider.find_deployment(key=world.key)
+            assert found is not None and found.id == standing.id
+            assert provider.deploy(world.model, key=world.key).id == standing.id, "the same key is the same deployment"
+            provider.undeploy(standing)
+            provider.undeploy(standing)
+            assert provider.deployment(standing) is None
+            assert provider.find_deployment(key=world.key) is None
+
+    def test_a_job_can_be_adopted_by_its_id(self, world: World) -> None:
+        provider = world.provider
+        if isinstance(provider, SupportsAdoption):
+            adopted = provider.job(world.uploaded(), world.job.id)
+            assert adopted.id == world.job.id
+            assert provider.poll(adopted, cursor=None).model == world.model
+            with pytest.raises(Rejected):
+                provider.job(world.uploaded(), "no-such-job")
+
+    def test_what_lies_there_is_listed(self, world: World) -> None:
+        provider = world.provider
+        if isinstance(provider, SupportsCleanup):
+            listed = list(provider.remote_objects())
+            assert {file.sha256 for file in world.files} <= {one.sha256 for one in listed if one.kind == "file"}
+            assert world.job.id in {one.job for one in listed if one.kind == "model"}
 
     def test_tokens_are_shown(self, world: World) -> None:
         if isinstance(world.provider, SupportsRender):
@@ -357,6 +394,35 @@ class _Unreachable:
 
     def __init__(self, provider: Provider) -> None:
         self.endpoint = provider.endpoint
+
+
+@contextmanager
+def _served(world: World, model: ModelRef | TunedModel) -> Iterator[Model | RemoteModel]:
+    """The model as core puts it up: deployed before where it has to be, and taken down after."""
+    provider = world.provider
+    if isinstance(model, TunedModel) and isinstance(provider, SupportsDeployment) and provider.deploys(model):
+        standing = _deployed(provider, model, world.key)
+        try:
+            with provider.serve(standing.model) as up:
+                yield up
+        finally:
+            provider.undeploy(standing)
+    else:
+        with provider.serve(model) as up:
+            yield up
+
+
+def _deployed(provider: SupportsDeployment, model: TunedModel, key: str) -> Deployment:
+    """A deployment that is ready."""
+    standing: Deployment | None = provider.deploy(model, key=key)
+    for _ in range(PAGES):
+        assert standing is not None, "the deployment is gone"
+        assert not standing.error, standing.error
+        if standing.ready:
+            return standing
+        time.sleep(0.05)
+        standing = provider.deployment(standing)
+    raise AssertionError("the deployment does not get ready")
 
 
 def _after(world: World, update: JobUpdate) -> Iterator[Any]:
