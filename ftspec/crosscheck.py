@@ -35,6 +35,7 @@ def names(document: Document) -> Iterator[Problem]:
         yield from _unique(path, [_id(item) for item in _list(data, *path)])
     yield from _unique(("eval", "graders"), [_id(item) or _name(item) for item in _list(data, "eval", "graders")])
     yield from _split(data)
+    yield from _follow(data)
     yield from _prompts(data)
     yield from _graders(data)
     yield from _gates(data)
@@ -215,6 +216,20 @@ def _split(data: Mapping[str, Any]) -> Iterator[Problem]:
     if sum(shares) >= 1 and all(0 <= share < 1 for share in shares):
         message = f"validation and test together take {sum(shares):g} of the rows: nothing is left to train on"
         yield Problem(message=message, hint="their sum must be below 1", path=("split",), on="key")
+
+
+def _follow(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What looks at the validation loss needs one."""
+    stopping = _get(data, "follow", "early_stopping")
+    if _get(data, "split", "validation"):
+        return
+    hint = "add `split: {validation: 0.1}`"
+    if isinstance(stopping, dict) and stopping.get("metric", "validation_loss") == "validation_loss":
+        message = "early stopping looks at the validation loss, and there are no validation rows"
+        yield Problem(message=message, hint=hint, path=("follow", "early_stopping"), on="key")
+    if _get(data, "follow", "checkpoint") == "best":
+        message = "the best checkpoint is the one of the lowest validation loss, and there are no validation rows"
+        yield Problem(message=message, hint=hint, path=("follow", "checkpoint"))
 
 
 def _prompts(data: Mapping[str, Any]) -> Iterator[Problem]:

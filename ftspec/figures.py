@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+DURATION = r"[0-9]+(\.[0-9]+)?[smhd]?"
+"""How a time is written: 90, 90s, 30m, 2h, 7d."""
+
 
 def duration(seconds: float) -> str:
     """Seconds: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
@@ -13,6 +18,14 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def seconds(text: str) -> float:
+    """What `duration`'s readers write: 90s, 30m, 2h, 7d → seconds. Raises ValueError for anything else."""
+    if not re.fullmatch(DURATION, text):
+        raise ValueError(f"'{text}' is not a duration; write 90s, 30m, 2h or 7d")
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1])
+    return float(text[:-1]) * unit if unit else float(text)
 
 
 def size(count: float) -> str:

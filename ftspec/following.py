@@ -7,19 +7,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
+from ftspec.diagnosis import curve, diagnose, futile
 from ftspec.errors import Ambiguous, StillRunning, Transient
 from ftspec.journal import Segments, decode
 from ftspec.patience import Patience
 from ftspec.progress import Progress
-from ftspec.provider import Job, JobState, JobUpdate, Provider, TrainingEvent, TunedModel
+from ftspec.provider import (
+    Checkpoint,
+    Job,
+    JobState,
+    JobUpdate,
+    Provider,
+    SupportsStop,
+    TrainingEvent,
+    TunedModel,
+)
 from ftspec.records import Record
 from ftspec.references import mask
+from ftspec.spec import EarlyStopping
 from ftspec.store import Store
 
+STOPPED = "ftspec:stopped"
+"""The event that says that we ended the job early."""
 DRAIN = 1000
 """Answers with yet more events that are taken of a job that has ended; a provider that makes up new ones is left."""
 
@@ -29,7 +43,7 @@ class Follow(Record):
 
     `wait` bounds how long (None: to its end), `detach` leaves it at once. `patience` bounds how long the provider may
     be out of reach, `stall` how long the job may show no sign of life. Polls start `first` apart and become rarer, up
-    to `longest`, while there is nothing new.
+    to `longest`, while there is nothing new. `early_stopping` and `checkpoint` are as in the spec.
     """
 
     wait: float | None = None
@@ -38,10 +52,15 @@ class Follow(Record):
     stall: float = 24 * 3600.0
     first: float = 0.1
     longest: float = 15.0
+    early_stopping: EarlyStopping | None = None
+    checkpoint: Literal["last", "best"] = "last"
 
 
 class Result(Record):
-    """How a job ended. Once written it is what every later run reads, and the provider is not asked again."""
+    """How a job ended. Once written it is what every later run reads, and the provider is not asked again.
+
+    `stopped` says that we asked for it, because its loss no longer fell.
+    """
 
     job: Job
     state: JobState
@@ -50,6 +69,23 @@ class Result(Record):
     error: str = ""
     hint: str = ""
     at: float = 0.0
+    checkpoints: tuple[Checkpoint, ...] = ()
+    trained_tokens: int | None = None
+    stopped: bool = False
+
+
+def chosen(result: Result, which: Literal["last", "best"]) -> TunedModel | None:
+    """The job's model: its last state, or its best checkpoint by validation loss. None where it has none.
+
+    A job that was ended early may have checkpoints and no model of its own: then the last of them is its last state.
+    """
+    kept = sorted(result.checkpoints, key=lambda checkpoint: checkpoint.step)
+    measured = [checkpoint for checkpoint in kept if "validation_loss" in checkpoint.metrics]
+    if which == "best" and measured and result.state in {JobState.SUCCEEDED, JobState.CANCELLED}:
+        return min(measured, key=lambda checkpoint: checkpoint.metrics["validation_loss"]).model
+    if result.model is None and result.stopped and kept:
+        return kept[-1].model
+    return result.model
 
 
 def ended(store: Store, key: str) -> Result | None:
@@ -73,7 +109,14 @@ class Following:
     """Looks at a job until it has ended. After each look `pause` says how many seconds to let pass before the next."""
 
     def __init__(
-        self, provider: Provider, job: Job, store: Store, key: str, progress: Progress, follow: Follow
+        self,
+        provider: Provider,
+        job: Job,
+        store: Store,
+        key: str,
+        progress: Progress,
+        follow: Follow,
+        hyperparameters: Mapping[str, Any],
     ) -> None:
         self.provider = provider
         self.job = job
@@ -82,7 +125,9 @@ class Following:
         self.progress = progress
         self.follow = follow
         self.segments = Segments(store, f"jobs/{key}")
-        self.seen = {event.id for event in history(store, key)}
+        self.events = {event.id: event for event in history(store, key)}
+        self.hyperparameters = hyperparameters
+        self._diagnosed = 0
         self.patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
         self.step, self.loss = 0, ""
         self.cursor: str | None = None
@@ -107,6 +152,9 @@ class Following:
         news = self._keep(update)
         if update.state.terminal:
             return self._kept(self._drained(update, news))
+        if news:
+            self._stop_if_due()
+            self._warn_if_diverging()
         now = time.monotonic()
         if news or update.raw != self.raw:
             self._alive, self._delay, self.raw = now, self.follow.first, update.raw
@@ -143,9 +191,9 @@ class Following:
 
     def _keep(self, update: JobUpdate) -> bool:
         """Keep the events that are new and show the latest; True when there were any."""
-        new = [event for event in update.events if event.id not in self.seen]
+        new = [event for event in update.events if event.id not in self.events]
         self.segments.append(new)
-        self.seen.update(event.id for event in new)
+        self.events |= {event.id: event for event in new}
         self._show(new)
         return bool(new)
 
@@ -155,6 +203,34 @@ class Following:
         self.step = next((event.step for event in reversed(new) if event.step), self.step)
         if new:
             self.progress.advance(self.step, total=new[-1].total_steps, detail=self.loss or new[-1].message)
+
+    def _stop_if_due(self) -> None:
+        """End the job when its loss no longer falls. The event that says so comes last: a kill before it asks again."""
+        rule = self.follow.early_stopping
+        if rule is None or STOPPED in self.events or not isinstance(self.provider, SupportsStop):
+            return
+        losses = curve(self.events.values(), rule.metric)
+        if not futile(losses, rule):
+            return
+        try:
+            self.provider.stop(self.job)
+        except (Transient, Ambiguous):
+            return  # the next look asks again
+        what = f"{rule.metric.replace('_', ' ')} has not fallen {rule.patience} times in a row: the job is ended early"
+        event = TrainingEvent(id=STOPPED, at=time.time(), step=losses[-1].step, message=what)
+        self.segments.append([event])
+        self.events[STOPPED] = event
+        self.progress.note(f"step {losses[-1].step}: {what}")
+
+    def _warn_if_diverging(self) -> None:
+        """Say once, while there is still money to be saved, that the job is going wrong."""
+        if len(self.events) < 1.25 * self._diagnosed or self._diagnosed < 0:
+            return
+        self._diagnosed = len(self.events)
+        found = diagnose(self.events.values(), self.hyperparameters)
+        if found.kind == "diverging":
+            self._diagnosed = -1
+            self.progress.note(f"{found.message}; `ftspec cancel` stops the job. Next time: {found.advice}")
 
     def _leave_if_due(self, followed: float, silent: float, what: str) -> None:
         if self.follow.detach or (self.follow.wait is not None and followed >= self.follow.wait):
@@ -177,7 +253,13 @@ class Following:
             error=update.error,
             hint=update.hint,
             at=time.time(),
+            checkpoints=update.checkpoints,
+            trained_tokens=update.trained_tokens,
+            stopped=STOPPED in self.events,
         )
+        found = diagnose(self.events.values(), self.hyperparameters)
+        if found.faulty:
+            self.progress.note(f"{found.kind}: {found.message}. Next time: {found.advice}")
         self.store.put_new(f"jobs/{self.key}/result", msgspec.json.encode(result))
         return ended(self.store, self.key) or result
 

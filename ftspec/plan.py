@@ -58,7 +58,9 @@ def make(spec: Spec, registry: Registry, inventory: Inventory, target: Target, m
         steps.append(_step(TUNED, planner.answers(made, tuning.digest), known=made is not None))
     report = planner.report() | {step.name: step.digest for step in steps[1:]}
     steps.append(_step(REPORT, report, known=made is not None))
-    identity = digest(data.keys | planner.tuning(None) | planner.answers(None, "") | planner.report())
+    identity = digest(
+        data.keys | planner.tuning(None) | planner.answers(None, "") | planner.report() | planner.checkpoint()
+    )
     return Plan(
         name=spec.name,
         spec=str(spec.file),
@@ -171,7 +173,13 @@ class _Planner:
             return {}
         keys = {"endpoint": self.target.endpoint, "tuning": tuned, "prompts": made.prompts if made else ""}
         keys |= _flat("eval.generation", msgspec.to_builtins(evaluation.generation))
+        keys |= self.checkpoint() if tuned else {}
         return keys | _model_keys(self.target) | {"repeat": str(evaluation.repeat), "seed": str(evaluation.seed)}
+
+    def checkpoint(self) -> dict[str, str]:
+        """Which of a job's models is evaluated, where that is not its last one."""
+        which = self.spec.follow.checkpoint
+        return {} if which == "last" else {"follow.checkpoint": which}
 
     def report(self) -> dict[str, str]:
         keys: dict[str, str] = {}

@@ -452,6 +452,23 @@ class SupportsPause(Protocol):
     def resume(self, job: Job) -> None: ...
 
 
+@runtime_checkable
+class SupportsCheckpoints(Protocol):
+    """A provider whose jobs keep models on their way, told in `JobUpdate.checkpoints`."""
+
+    checkpoints: ClassVar[str]
+    """When one is kept, for people: "after each epoch"."""
+
+
+@runtime_checkable
+class SupportsStop(Protocol):
+    """A provider that can end a job early and keep what it has learned until then."""
+
+    def stop(self, job: Job) -> None:
+        """Ask for the job to be ended. Once it has, its model or its checkpoints are there. Idempotent."""
+        ...
+
+
 class Deployment(Record):
     """A tuned model that was put up to answer. `model` is what `serve` is given; it costs money until it is taken down.
 

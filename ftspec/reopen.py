@@ -7,8 +7,11 @@ from pathlib import Path
 import msgspec
 
 from ftspec import history, items, report, stages, validate
+from ftspec.claims import Register
 from ftspec.errors import FtspecError
+from ftspec.following import Follow, Following
 from ftspec.journal import Journal
+from ftspec.progress import Quiet
 from ftspec.provider import Provider, Request, TunedModel
 from ftspec.records import Event, RunInfo
 from ftspec.registry import Registry
@@ -45,6 +48,17 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     def report(self) -> report.ReportData | None:
         path = self.workspace.report_folder(self.run.id) / "report.json"
         return report.read(path) if path.exists() else None
+
+    def following(self, pace: Follow) -> Following | None:
+        """What looks at the run's job, at this pace and by the spec's rules; None before there is a job."""
+        job = Register(self.store, self.key).job() if self.key else None
+        if job is None:
+            return None
+        rules = self.spec.follow
+        how = msgspec.structs.replace(
+            pace, stall=rules.stall, early_stopping=rules.early_stopping, checkpoint=rules.checkpoint
+        )
+        return Following(self.provider, job, self.store, self.key, Quiet(), how, self.request.hyperparameters)
 
     def model(self) -> TunedModel:
         """The model that the run made. Raises FtspecError where there is none (yet)."""

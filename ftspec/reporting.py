@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import ftspec
 from ftspec import following, report, stages
+from ftspec.diagnosis import diagnose
 from ftspec.plan import REPORT, TUNING, version
 from ftspec.provider import TunedModel
 from ftspec.records import Evaluation, Plan, RunInfo, Verdict
@@ -50,7 +51,8 @@ def collect(
         evaluation=judged.evaluation,
         generation=spec.eval.generation if spec.eval else None,
         cases=judged.cases,
-        training=tuple(following.history(site.store, digests[TUNING])),
+        training=(told := tuple(following.history(site.store, digests[TUNING]))),
+        diagnosis=diagnose(told, site.target.request.hyperparameters),
         counts=result.counts,
         sides=result.sides,
         size=result.size,

@@ -243,7 +243,7 @@ class _Walk:
                 progress=site.progress,
                 resubmit=site.options.resubmit,
                 adopt=site.options.adopt,
-                follow=following.Follow(detach=site.options.detach, wait=site.options.wait),
+                follow=stages.following(site),
             )
         self._decide("tuned", key=step.digest, model=msgspec.to_builtins(model))
         return model

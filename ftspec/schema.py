@@ -16,11 +16,12 @@ from ftspec import requires, violations
 from ftspec.components import KINDS, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
+from ftspec.figures import seconds
 from ftspec.provider import Generation, Method, ModelRef
 from ftspec.references import secret_names
 from ftspec.registry import Loaded, Registry
 from ftspec.shape import KEYS, OR_TYPES, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
-from ftspec.spec import Budget, Costs, Eval, Item, Spec, Split, Waiver
+from ftspec.spec import Budget, Costs, Eval, Following, Item, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 URN = "urn:ftspec"
@@ -91,6 +92,7 @@ def to_spec(document: Document, registry: Registry) -> Spec:
         method=method,
         method_options=method_options,
         hyperparameters=data.get("hyperparameters", {}),
+        follow=_follow(data.get("follow", {})),
         eval=None if evaluation is None else _eval(evaluation, items),
         gates=items["gates", "*"],
         engine=next(iter(items["engine",]), None),
@@ -133,6 +135,11 @@ def costs_of(data: Mapping[str, Any]) -> Costs:
 def is_path(model: str) -> bool:
     """Whether a model's id is written as a path, and not as a name."""
     return model.startswith(("./", "../", "/")) or model in {".", ".."}
+
+
+def _follow(data: Mapping[str, Any]) -> Following:
+    times = {"stall": seconds(str(data["stall"]))} if "stall" in data else {}
+    return msgspec.convert({**data, **times}, Following)
 
 
 def _eval(data: Mapping[str, Any], items: Mapping[SpecPath, tuple[Item, ...]]) -> Eval:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ftspec.components import Kind
 from ftspec.errors import SpecPath
+from ftspec.figures import DURATION
 
 VERSION = 1
 Schema = dict[str, Any]
@@ -157,6 +158,50 @@ _GENERATION: Schema = {
     "additionalProperties": False,
 }
 
+_FOLLOW: Schema = {
+    "type": "object",
+    "description": "How the tuning job is followed. None of it makes another job of one that exists.",
+    "properties": {
+        "stall": {
+            "if": {"type": "string"},
+            "then": {"pattern": f"^{DURATION}$"},
+            "else": {"type": ["number", "string"], "exclusiveMinimum": 0},
+            "default": "1d",
+            "description": "How long a job may show no sign of life before it is left, as `90m`, `6h` or `1d`.",
+        },
+        "early_stopping": {
+            "type": "object",
+            "description": "End the job when its loss no longer falls, where the provider can end one early.",
+            "properties": {
+                "metric": {
+                    "enum": ["validation_loss", "train_loss"],
+                    "default": "validation_loss",
+                    "description": "What must go on falling; the validation loss needs `split: {validation: ...}`.",
+                },
+                "patience": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "default": 3,
+                    "description": "So many values in a row that are no better than the best.",
+                },
+                "min_delta": {
+                    "type": "number",
+                    "minimum": 0,
+                    "default": 0.0,
+                    "description": "How much lower a value must be to be better.",
+                },
+            },
+            "additionalProperties": False,
+        },
+        "checkpoint": {
+            "enum": ["last", "best"],
+            "default": "last",
+            "description": "The job's model: its last state, or the checkpoint of the lowest validation loss.",
+        },
+    },
+    "additionalProperties": False,
+}
+
 _EVAL: Schema = {
     "type": "object",
     "description": "What base and tuned model are asked, and how answers are graded.",
@@ -293,6 +338,7 @@ KEYS: dict[str, Schema] = {
         "default": {},
         "description": "What the provider takes for the method, with its bounds.",
     },
+    "follow": _FOLLOW,
     "eval": _EVAL,
     "gates": {
         "type": "array",

@@ -48,6 +48,23 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
 
 
+class EarlyStopping(msgspec.Struct, frozen=True, kw_only=True):
+    """When to end a job early: `patience` values of `metric` in a row, none at least `min_delta` below the best one."""
+
+    metric: Literal["validation_loss", "train_loss"] = "validation_loss"
+    patience: int = 3
+    min_delta: float = 0.0
+
+
+class Following(msgspec.Struct, frozen=True, kw_only=True):
+    """How the job is followed: seconds without a sign of life after which it is left, when it is ended early, and
+    which of its checkpoints is the model."""
+
+    stall: float = 24 * 3600.0
+    early_stopping: EarlyStopping | None = None
+    checkpoint: Literal["last", "best"] = "last"
+
+
 class Eval(msgspec.Struct, frozen=True, kw_only=True):
     """What the models are asked and how answers are graded. A prompt is a source Item, or the name of a split."""
 
@@ -92,6 +109,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "sft"
     method_options: dict[str, Any] = {}
     hyperparameters: dict[str, Any] = {}
+    follow: Following = Following()
     eval: Eval | None = None
     gates: tuple[Item, ...] = ()
     engine: Item | None = None

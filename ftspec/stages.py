@@ -13,6 +13,7 @@ from ftspec import ask, grade, inventory, items, judging, pipeline, remote, tabl
 from ftspec import plan as plans
 from ftspec.components import Judge
 from ftspec.costs import rate_of
+from ftspec.following import Follow
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
 from ftspec.journal import decode
@@ -176,6 +177,18 @@ def measured_dataset(site: Site) -> Dataset:
     with tempfile.TemporaryDirectory(prefix="ftspec-plan-") as folder:
         result = prepare(site, Path(folder))
         return Dataset(files={path.name: file_hash(path) for path in Path(folder).glob(PROMPTS)}, result=result)
+
+
+def following(site: Site) -> Follow:
+    """How the job is followed, by the spec and by how the run is wanted."""
+    wanted, options = site.spec.follow, site.options
+    return Follow(
+        wait=options.wait,
+        detach=options.detach,
+        stall=wanted.stall,
+        early_stopping=wanted.early_stopping,
+        checkpoint=wanted.checkpoint,
+    )
 
 
 def data_files(site: Site, dataset: Dataset) -> list[DataFile]:

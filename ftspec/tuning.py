@@ -7,14 +7,15 @@ the provider is not even asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from ftspec.claims import Limits, Register, Submission, Uploads
+from ftspec.diagnosis import Diagnosis, diagnose
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, ProviderError, Rejected, Transient
-from ftspec.following import Follow, Following, Result, ended, history, when
+from ftspec.following import Follow, Following, Result, chosen, ended, history, when
 from ftspec.journal import Journal
 from ftspec.patience import Patience
 from ftspec.progress import Progress
@@ -57,6 +58,7 @@ class Status(Record):
     error: str = ""
     hint: str = ""
     last: TrainingEvent | None = None
+    diagnosis: Diagnosis | None = None
     orphans: tuple[Job, ...] = ()
 
 
@@ -97,17 +99,18 @@ def tune(
             if job is None:
                 ready = tuning.uploaded(request, files, follow)
                 job = tuning.submitted(ready, files, resubmit, limits or Limits())
-            result = tuning.followed(job, follow)
+            result = tuning.followed(job, request, follow)
         except KeyboardInterrupt:
             tuning.say_what_goes_on()
             raise
-    if result.model is None:
+    model = chosen(result, follow.checkpoint)
+    if model is None:
         reason = result.error or "no reason given"
         raise JobFailed(f"job {result.job.id} {result.raw or result.state}: {reason}", result.hint or AGAIN)
-    return result.model
+    return model
 
 
-def status(provider: Provider, store: Store, key: str) -> Status:
+def status(provider: Provider, store: Store, key: str, hyperparameters: Mapping[str, Any] | None = None) -> Status:
     """What is known about the key's job; asks the provider once unless the job has ended. Changes nothing."""
     register, events = Register(store, key), history(store, key)
     result, attempt = ended(store, key), register.latest()
@@ -130,6 +133,7 @@ def status(provider: Provider, store: Store, key: str) -> Status:
         error=known.error,
         hint=known.hint,
         last=max(events, key=when, default=None),
+        diagnosis=diagnose(events, hyperparameters or {}),
         orphans=orphans,
     )
 
@@ -233,10 +237,11 @@ class Tuning:
                 self.uploads.forget(file)
             raise
 
-    def followed(self, job: Job, follow: Follow) -> Result:
+    def followed(self, job: Job, request: Request, follow: Follow) -> Result:
         """How the job ended."""
+        wanted = request.hyperparameters
         try:
-            result = Following(self.provider, job, self.store, self.key, self.progress, follow).result()
+            result = Following(self.provider, job, self.store, self.key, self.progress, follow, wanted).result()
         except ProviderError:
             self.say_what_goes_on()
             raise

@@ -350,6 +350,22 @@ def _ends(stage: _Stage) -> Iterator[Problem]:
         yield from retirement.problems(known, endpoint, model, stage.retires_within)
 
 
+def _following(stage: _Stage) -> Iterator[Problem]:
+    """What the provider's jobs cannot do is not asked of them."""
+    item = next((item for item in stage.sound if item.kind == "provider"), None)
+    wanted = stage.document.data.get("follow") if isinstance(stage.document.data, dict) else None
+    if item is None or not isinstance(wanted, dict):
+        return
+    factory = stage.registry.get("provider", item.name).factory
+    if "early_stopping" in wanted and not hasattr(factory, "stop"):
+        message = f"provider '{item.name}' cannot end a job early and keep its model"
+        path: SpecPath = ("follow", "early_stopping")
+        yield Problem(message=message, hint="remove `early_stopping`, or lower `epochs`", path=path, on="key")
+    if wanted.get("checkpoint") == "best" and not hasattr(factory, "checkpoints"):
+        message = f"jobs of provider '{item.name}' keep no checkpoints"
+        yield Problem(message=message, hint="write `checkpoint: last`", path=("follow", "checkpoint"))
+
+
 def _request(stage: _Stage, provider: Item) -> Request:
     """The request of what will be the spec, though parts that the tuner never sees may still be faulty."""
     data, file = stage.document.data, stage.document.file
@@ -371,5 +387,17 @@ def _request(stage: _Stage, provider: Item) -> Request:
     )
 
 
-STAGES: Sequence[_Judge] = (_secrets, _schema, _names, _references, _packages, _rules, _files, _model, _tuner, _ends)
+STAGES: Sequence[_Judge] = (
+    _secrets,
+    _schema,
+    _names,
+    _references,
+    _packages,
+    _rules,
+    _files,
+    _model,
+    _tuner,
+    _following,
+    _ends,
+)
 """What judges a spec that is to be run, in this order."""

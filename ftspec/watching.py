@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator
 
 from ftspec import following, history, tuning
+from ftspec.claims import Register
 from ftspec.errors import FtspecError
+from ftspec.following import Follow, Following
 from ftspec.journal import Journal
-from ftspec.provider import TrainingEvent
+from ftspec.provider import Job, SupportsPause, TrainingEvent
 from ftspec.records import Event, Record, RunInfo
 from ftspec.reopen import Opened
 
@@ -26,8 +28,12 @@ class Status(Record):
 
 def status(opened: Opened) -> Status:
     """How far the run is; asks the provider once when its job has not ended."""
-    job = tuning.status(opened.provider, opened.store, opened.key) if opened.key else None
+    job = _job(opened) if opened.key else None
     return Status(run=opened.run, alive=opened.alive, job=job)
+
+
+def _job(opened: Opened) -> tuning.Status:
+    return tuning.status(opened.provider, opened.store, opened.key, opened.request.hyperparameters)
 
 
 def cancel(opened: Opened) -> tuning.Status:
@@ -38,7 +44,7 @@ def cancel(opened: Opened) -> tuning.Status:
     """
     if not opened.key:
         raise FtspecError(f"run {opened.run.id} has not submitted a job yet", "there is nothing to cancel")
-    before = tuning.status(opened.provider, opened.store, opened.key)
+    before = _job(opened)
     if before.state is None or not before.state.terminal:
         job = tuning.cancel(opened.provider, opened.store, opened.key, opened.request)
         if not opened.alive:
@@ -46,22 +52,55 @@ def cancel(opened: Opened) -> tuning.Status:
     return before
 
 
+def pause(opened: Opened) -> Job:
+    """Ask the provider to halt the run's job; `resume` takes it up again."""
+    provider, job = _pausable(opened)
+    provider.pause(job)
+    return job
+
+
+def resume(opened: Opened) -> Job:
+    """Ask the provider to take up the run's job again."""
+    provider, job = _pausable(opened)
+    provider.resume(job)
+    return job
+
+
+def _pausable(opened: Opened) -> tuple[SupportsPause, Job]:
+    job = Register(opened.store, opened.key).job() if opened.key else None
+    if job is None:
+        raise FtspecError(f"run {opened.run.id} has not submitted a job yet", "see `ftspec status`")
+    if not isinstance(opened.provider, SupportsPause):
+        name = opened.spec.provider.name
+        raise FtspecError(f"jobs of provider '{name}' cannot be paused", "`ftspec cancel` ends one for good")
+    if ended := following.ended(opened.store, opened.key):
+        raise FtspecError(f"job {job.id} has ended: {ended.state}", "there is nothing to pause or resume")
+    return opened.provider, job
+
+
 def logs(opened: Opened, *, follow: bool = False) -> Iterator[Event | TrainingEvent]:
     """Decisions of the run and events of its job, in the order of their times.
 
-    With `follow`, what comes after that too, until the run ends or nobody works on it.
+    With `follow`, what comes after that too, until the run ends. Of a job that goes on while no process works on the
+    run (it was detached), the provider is asked here.
     """
     seen: set[str] = set()
+    asked = opened.following(Follow(first=POLL)) if follow else None
     while True:
         # Asked before reading: what a process wrote last is then not missed.
-        ended = not follow or not opened.alive
+        ended = not follow or not (opened.alive or _goes_on(opened, asked))
         for mark, entry in _entries(opened):
             if mark not in seen:
                 seen.add(mark)
                 yield entry
         if ended:
             return
-        time.sleep(POLL)
+        time.sleep(max(POLL, asked.pause) if asked and not opened.alive else POLL)
+
+
+def _goes_on(opened: Opened, asked: Following | None) -> bool:
+    """Look at the job, where nobody else does; whether it goes on."""
+    return asked is not None and following.ended(opened.store, opened.key) is None and asked.look() is None
 
 
 def _entries(opened: Opened) -> list[tuple[str, Event | TrainingEvent]]:

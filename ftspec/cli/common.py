@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ftspec import terminal
+from ftspec import figures, terminal
 
 if TYPE_CHECKING:
     from ftspec.registry import Registry
@@ -56,10 +55,10 @@ def seconds(context: click.Context, option: click.Parameter, value: str | None) 
     """Option callback: `90`, `90s`, `30m`, `2h` → seconds."""
     if value is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())
-    if not match:
-        raise click.BadParameter(f"'{value}' is not a duration; write 90s, 30m or 2h", context, option)
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    try:
+        return figures.seconds(value.strip())
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from error
 
 
 def days(context: click.Context, option: click.Parameter, value: str | None) -> float | None:

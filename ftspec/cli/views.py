@@ -219,6 +219,9 @@ def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
         yield "job", f"{job.job.id}: {job.state or f'the provider cannot tell: {job.unknown}'}{raw}"
     if job.last:
         yield "last", training(job.last)
+    if job.diagnosis and job.diagnosis.faulty:
+        yield job.diagnosis.kind, job.diagnosis.message
+        yield "next time", job.diagnosis.advice
     yield "error", job.error
     yield "hint", job.hint
     yield "orphans", ", ".join(orphan.id for orphan in job.orphans)

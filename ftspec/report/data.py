@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from ftspec.diagnosis import Diagnosis
 from ftspec.errors import Finding
 from ftspec.gates import passed
 from ftspec.grade import Answered
@@ -88,6 +89,7 @@ class ReportData(Record):
     generation: Generation | None = None
     cases: tuple[Case, ...] = ()
     training: tuple[TrainingEvent, ...] = ()
+    diagnosis: Diagnosis | None = None
     counts: tuple[StepCount, ...] = ()
     sides: dict[str, int] = {}
     size: Size | None = None

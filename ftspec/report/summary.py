@@ -25,7 +25,7 @@ def render(data: ReportData) -> str:
     if data.watermark:
         parts.append([f"> **{plain(data.watermark)}**", ""])
     parts += [[plain(words.sentence(data)), ""], _gates(data), _scores(data), _cases(data.cases), _steps(data)]
-    parts += [_findings(data), _footer(data)]
+    parts += [_training(data), _findings(data), _footer(data)]
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
@@ -90,6 +90,12 @@ def _steps(data: ReportData) -> Iterable[str]:
     for step in data.counts[:STEPS]:
         yield f"| {code(step.name)} | {step.rows_in:,} | {step.rows_out:,} | {step.changed:,} |"
     yield from _more(len(data.counts), STEPS, "step")
+
+
+def _training(data: ReportData) -> Iterable[str]:
+    if data.diagnosis and data.diagnosis.faulty:
+        found = data.diagnosis
+        yield f"⚠️ {found.kind}: {plain(found.message)}. Next time: {plain(found.advice)}"
 
 
 def _findings(data: ReportData) -> Iterable[str]:

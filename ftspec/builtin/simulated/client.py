@@ -20,7 +20,7 @@ from ftspec import api
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
 
-Call = Literal["any", "upload", "find_file", "create", "find", "poll", "cancel", "answer"]
+Call = Literal["any", "upload", "find_file", "create", "find", "poll", "cancel", "stop", "pause", "resume", "answer"]
 Kind = Literal["refused", "reset", "timeout", "429", "500", "broken", "lost", "odd_status", "late_model"]
 START = 30.0
 RESTART = 5.0

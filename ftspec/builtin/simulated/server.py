@@ -9,7 +9,7 @@ the clock, as it would at a service far away. One server per HOME, by a lock; it
     POST /jobs                  a new job (with submission "idempotent": one per key)
     GET  /jobs[?key=K]          every job ever made, oldest first
     GET  /jobs/ID[?after=N]     status, and at most PAGE events after the Nth
-    POST /jobs/ID/cancel
+    POST /jobs/ID/cancel        and stop (keeps the model), pause, resume
     POST /answers               questions to the base model or to a job's model
     GET  /calls                 how often each call was made, faults included
 
@@ -30,6 +30,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
@@ -180,15 +181,45 @@ def cancel_job(state: State, identity: str) -> Json:
     return job
 
 
+def stop_job(state: State, identity: str) -> Json:
+    """End a job where it is, with the model that it has by then."""
+    job = get_job(state, identity)
+    if not progress(job)["ended"]:
+        job["stopped_at"] = time.time()
+        state.save(f"jobs/{job['id']}", job)
+    return job
+
+
+def pause_job(state: State, identity: str) -> Json:
+    job = get_job(state, identity)
+    if not progress(job)["ended"] and "paused_at" not in job:
+        job["paused_at"] = time.time()
+        state.save(f"jobs/{job['id']}", job)
+    return job
+
+
+def resume_job(state: State, identity: str) -> Json:
+    job = get_job(state, identity)
+    if "paused_at" in job:
+        job["paused"] = job.get("paused", 0.0) + time.time() - job.pop("paused_at")
+        state.save(f"jobs/{job['id']}", job)
+    return job
+
+
 def progress(job: Json) -> Json:
     """How far a job is: {"status", "step", "ended"}; a function of the clock and nothing else."""
     behaviour, steps = job["behaviour"], job["steps"]
-    elapsed = job.get("cancelled_at", time.time()) - job["created_at"] - behaviour["queue_seconds"]
+    until = min(job.get(mark, math.inf) for mark in ("cancelled_at", "stopped_at", "paused_at"))
+    elapsed = min(until, time.time()) - job["created_at"] - behaviour["queue_seconds"] - job.get("paused", 0.0)
     last = steps if behaviour["outcome"] == "succeeded" else min(behaviour["fail_at_step"] or steps, steps)
     pace = behaviour["seconds_per_step"]
     step = max(0, min(last, int(elapsed / pace) if pace else last))
     if "cancelled_at" in job:
         return {"status": "cancelled", "step": step, "ended": True}
+    if "stopped_at" in job:
+        return {"status": "succeeded", "step": step, "ended": True}
+    if "paused_at" in job:
+        return {"status": "paused", "step": step, "ended": False}
     if elapsed < 0:
         return {"status": "queued", "step": 0, "ended": False}
     if step < last:
@@ -208,7 +239,17 @@ def poll(state: State, identity: str, after: int) -> Json:
         "cursor": after + len(happened),
         "model": f"simulated:{job['model']}:{job['id']}" if reached["status"] == "succeeded" else None,
         "error": "told to fail" if reached["status"] == "failed" else "",
+        "checkpoints": list(checkpoints(job, reached["step"])),
     }
+
+
+def checkpoints(job: Json, reached: int) -> Iterator[Json]:
+    """One model at the end of each epoch so far."""
+    start, epochs = job["created_at"] + job["behaviour"]["queue_seconds"], job["hyperparameters"]["epochs"]
+    for step in range(1, reached + 1):
+        if step * epochs % job["steps"] == 0:
+            name = f"simulated:{job['model']}:{job['id']}:step-{step}"
+            yield {"step": step, "model": name, "metrics": measured(job, step, start)["metrics"]}
 
 
 def events(job: Json, reached: Json) -> list[Json]:
@@ -238,7 +279,10 @@ def measured(job: Json, step: int, start: float) -> Json:
     if job.get("method") == "reinforcement":
         metrics["train_reward"] = 0.2 + 0.7 * learned
     if job["validation"] and step * wanted["epochs"] % steps == 0:
-        metrics["validation_loss"] = 1.1 * loss
+        # From the turn on the rows are learned by heart, and what is not among them gets worse.
+        turn = job["behaviour"].get("overfits_after")
+        past = 0.0 if turn is None else max(0.0, step / steps - turn)
+        metrics["validation_loss"] = 1.1 * loss + 0.6 * ceiling * past
     at = start + step * job["behaviour"]["seconds_per_step"]
     return {"id": f"step-{step}", "at": at, "step": step, "total_steps": steps, "metrics": metrics}
 
@@ -361,7 +405,7 @@ def name_of(method: str, path: str) -> str:
     if parts[0] == "files":
         return "upload" if method == "POST" else "find_file"
     if parts[0] == "jobs":
-        return {1: "create" if method == "POST" else "find", 2: "poll", 3: "cancel"}[len(parts)]
+        return {1: "create" if method == "POST" else "find", 2: "poll", 3: parts[-1]}[len(parts)]
     return {"answers": "answer"}.get(parts[0], "")
 
 
@@ -379,6 +423,12 @@ def respond(state: State, method: str, path: list[str], asked: dict[str, str], b
             return poll(state, identity, int(asked.get("after", 0)))
         case ("POST", "jobs", identity, "cancel"):
             return cancel_job(state, identity)
+        case ("POST", "jobs", identity, "stop"):
+            return stop_job(state, identity)
+        case ("POST", "jobs", identity, "pause"):
+            return pause_job(state, identity)
+        case ("POST", "jobs", identity, "resume"):
+            return resume_job(state, identity)
         case ("POST", "answers"):
             return {"answers": answers(state, json.loads(body))}
         case ("GET", "calls"):

@@ -27,6 +27,7 @@ WORD = re.compile(r"\s*\S+")
 STATES = {
     "queued": api.JobState.QUEUED,
     "running": api.JobState.RUNNING,
+    "paused": api.JobState.PAUSED,
     "succeeded": api.JobState.SUCCEEDED,
     "failed": api.JobState.FAILED,
     "cancelled": api.JobState.CANCELLED,
@@ -72,6 +73,7 @@ class Simulated:
     prompts. Everything is deterministic.
     """
 
+    checkpoints: ClassVar[str] = "after each epoch"
     methods: ClassVar[Mapping[str, api.Method]] = {
         "sft": api.Method(Hyperparameters, SftOptions),
         "dpo": api.Method(Hyperparameters, DpoOptions, data="preference"),
@@ -92,6 +94,9 @@ class Simulated:
         accuracy: Annotated[Share, Meta(description="Share of prompts the tuned model answers as expected.")] = 0.95,
         base_accuracy: Annotated[Share, Meta(description="The same for the base model.")] = 0.1,
         noise: Annotated[Share, Meta(description="Share of answers drawn anew per repeat, with a temperature.")] = 0.05,
+        overfits_after: Annotated[
+            Share | None, Meta(description="Share of the steps after which the validation loss rises.")
+        ] = None,
         rate_limit: Annotated[int, Meta(ge=0, description="Calls that are answered with 429 first.")] = 0,
         submission: Annotated[
             Literal["idempotent", "findable", "blind"], Meta(description="What the same key twice does.")
@@ -109,11 +114,17 @@ class Simulated:
             "accuracy": accuracy,
             "base_accuracy": base_accuracy,
             "noise": noise,
+            "overfits_after": overfits_after,
         }
         limited = (Fault(call="any", kind="429", times=rate_limit),) if rate_limit else ()
         self._connection: dict[str, Any] = {"timeout": timeout, "idle": idle, "faults": (*limited, *faults)}
         self.endpoint = _endpoint(
-            outcome=outcome, fail_at_step=fail_at_step, accuracy=accuracy, base_accuracy=base_accuracy, noise=noise
+            outcome=outcome,
+            fail_at_step=fail_at_step,
+            accuracy=accuracy,
+            base_accuracy=base_accuracy,
+            noise=noise,
+            overfits_after=overfits_after,
         )
 
     def attach(self, home: Path) -> None:
@@ -206,10 +217,20 @@ class Simulated:
             cursor=str(said["cursor"]),
             model=api.TunedModel(id=said["model"], base=base, details={"job": job.id}) if said["model"] else None,
             error=said["error"],
+            checkpoints=tuple(_checkpoint(job, checkpoint) for checkpoint in said.get("checkpoints", ())),
         )
 
     def cancel(self, job: api.Job) -> None:
         self.client.call("cancel", "POST", f"/jobs/{job.id}/cancel")
+
+    def stop(self, job: api.Job) -> None:
+        self.client.call("stop", "POST", f"/jobs/{job.id}/stop")
+
+    def pause(self, job: api.Job) -> None:
+        self.client.call("pause", "POST", f"/jobs/{job.id}/pause")
+
+    def resume(self, job: api.Job) -> None:
+        self.client.call("resume", "POST", f"/jobs/{job.id}/resume")
 
     # ---- the model
 
@@ -242,12 +263,19 @@ class Answering:
 def _endpoint(**world: Any) -> str:
     """Where jobs live. What decides their results is part of it: another world is another endpoint, so another key."""
     usual = {"outcome": "succeeded", "fail_at_step": None, "accuracy": 0.95, "base_accuracy": 0.1, "noise": 0.05}
+    usual["overfits_after"] = None
     differs = [f"{name}={value}" for name, value in world.items() if value != usual[name]]
     return "?".join(["simulated", "&".join(differs)]) if differs else "simulated"
 
 
 def _job(said: Mapping[str, Any]) -> api.Job:
     return api.Job(id=said["id"], created_at=said["created_at"], details={"model": said["model"]})
+
+
+def _checkpoint(job: api.Job, said: Mapping[str, Any]) -> api.Checkpoint:
+    base = api.ModelRef(id=job.details["model"])
+    model = api.TunedModel(id=said["model"], base=base, details={"job": job.id, "step": said["step"]})
+    return api.Checkpoint(id=said["model"], step=said["step"], model=model, metrics=said["metrics"])
 
 
 def _question(question: api.Question) -> dict[str, Any]:
