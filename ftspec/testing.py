@@ -42,7 +42,7 @@ import pytest
 from ftspec import remote, rows
 from ftspec.claims import Register
 from ftspec.cleaning import Stage, run_step, runner
-from ftspec.components import Component
+from ftspec.components import Component, Judge
 from ftspec.errors import Rejected
 from ftspec.following import Follow, history
 from ftspec.journal import Journal
@@ -180,10 +180,13 @@ class CleanerSuite(ComponentSuite):
 
 
 class GraderSuite(ComponentSuite):
-    """A grader: pairs of (expected answer, answer) that pass and that fail."""
+    """A grader: pairs of (expected answer, answer) that pass and that fail.
 
-    passing: ClassVar[Sequence[tuple[str | None, str]]]
-    failing: ClassVar[Sequence[tuple[str | None, str]]]
+    The answer is a text, or a whole Answer where more counts. A judge is asked about each, and `reply` says what.
+    """
+
+    passing: ClassVar[Sequence[tuple[str | None, str | Answer]]]
+    failing: ClassVar[Sequence[tuple[str | None, str | Answer]]]
 
     def test_passes_what_should_pass(self) -> None:
         assert [pair for pair in self.passing if not self.grade(*pair).passed] == []
@@ -198,11 +201,19 @@ class GraderSuite(ComponentSuite):
     def test_says_why_not(self) -> None:
         assert all(self.grade(*pair).reason for pair in self.failing)
 
-    def grade(self, expected: str | None, answer: str) -> Grade:
+    def reply(self, question: Prompt) -> str:
+        """What the judging model says to a question; what it expects of a simulated one, unless you say otherwise."""
+        return question.expected or ""
+
+    def grade(self, expected: str | None, answer: str | Answer) -> Grade:
         """The grader's opinion of one answer."""
         grader = self.component.build(self.options)
         prompt = Prompt(id="prompt", messages=[Message(role="user", content="?")], expected=expected)
-        graded: Grade = grader(prompt, Answer(prompt=prompt.id, repeat=0, text=answer))
+        given = Answer(prompt=prompt.id, repeat=0, text=answer) if isinstance(answer, str) else answer
+        if isinstance(grader, Judge):
+            asked = grader.questions(prompt, given, None)
+            return grader.grade(prompt, given, [Answer(prompt="", repeat=0, text=self.reply(one)) for one in asked])
+        graded: Grade = grader(prompt, given)
         return graded
 
 

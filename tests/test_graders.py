@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from ftspec import rows
-from ftspec.builtin.graders import COMPONENTS
+from ftspec.builtin import ftspec_graders
 from ftspec.errors import FtspecError
 from ftspec.provider import Answer, Prompt
 from ftspec.records import Grade
+
+COMPONENTS = ftspec_graders()
 
 
 def graded(name: str, answer: str, expected: str | None = None, *, calls: Any = None, **options: Any) -> Grade:

@@ -14,9 +14,9 @@ from ftspec import api
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {
-    "accelerate", "datasets", "gguf", "httpx", "jinja2", "numpy", "obstore", "openai", "pandas", "peft", "pyarrow",
-    "pydantic", "rapidfuzz", "requests", "rich", "safetensors", "tokenizers", "torch", "transformers", "trl",
-    "zstandard",
+    "accelerate", "datasets", "gguf", "httpx", "jinja2", "nltk", "numpy", "obstore", "openai", "pandas", "peft",
+    "pyarrow", "pydantic", "rapidfuzz", "requests", "rich", "rouge_score", "sacrebleu", "safetensors",
+    "sentence_transformers", "sklearn", "tokenizers", "torch", "transformers", "trl", "zstandard",
 }  # fmt: skip
 LIST_MODULES = """
 import json, sys

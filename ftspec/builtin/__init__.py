@@ -13,10 +13,14 @@ from ftspec.builtin import (
     gates,
     graders,
     judges,
+    limits,
     pairs,
     preference,
+    scripts,
+    similarity,
     simulated,
     sources,
+    values,
 )
 
 
@@ -47,7 +51,8 @@ def ftspec_providers() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_graders() -> Mapping[str, api.Component]:
-    return {**graders.COMPONENTS, **judges.COMPONENTS}
+    rooms = (graders, values, limits, similarity, scripts, judges)
+    return {name: component for room in rooms for name, component in room.COMPONENTS.items()}
 
 
 @api.hookimpl

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
-from typing import Annotated, Any
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from ftspec import api, rows
 
-Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1)]
 
 NOTHING_EXPECTED = (
@@ -28,18 +28,24 @@ def said(answer: api.Answer) -> str:
     return rows.calls_text(answer.tool_calls) if answer.tool_calls else answer.text
 
 
+def unfenced(text: str) -> str:
+    """The text without the Markdown code fence around it, if there is one."""
+    fenced = FENCE.fullmatch(text)
+    return fenced[1] if fenced else text
+
+
 def short(value: object, limit: int = 60) -> str:
     """A value for a reason: as Python shows it, shortened."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _passed(passed: bool, reason: str, score: float | None = None) -> api.Grade:
+def passed_if(passed: bool, reason: str, score: float | None = None) -> api.Grade:
     """A grade whose reason is only given where it did not pass."""
     return api.Grade(passed=passed, score=float(passed) if score is None else score, reason="" if passed else reason)
 
 
-def _normal(strip: bool, ignore_case: bool) -> Callable[[str], str]:
+def normalizer(strip: bool, ignore_case: bool) -> Callable[[str], str]:
     """What of two texts is compared."""
 
     def normal(value: str) -> str:
@@ -56,13 +62,13 @@ def exact(*, text: str | None = None, strip: bool = True, ignore_case: bool = Fa
     White space at both ends does not count unless `strip` is false.
     """
 
-    normal = _normal(strip, ignore_case)
+    normal = normalizer(strip, ignore_case)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         expected = prompt.expected if text is None else text
         if expected is None:
-            return _passed(False, NOTHING_EXPECTED)
-        return _passed(normal(said(answer)) == normal(expected), f"expected {short(expected)}")
+            return passed_if(False, NOTHING_EXPECTED)
+        return passed_if(normal(said(answer)) == normal(expected), f"expected {short(expected)}")
 
     return grade
 
@@ -76,18 +82,18 @@ def contains(
 ) -> api.Grader:
     """The answer contains all of `all` and one of `any`; with neither, the expected answer."""
 
-    normal = _normal(False, ignore_case)
+    normal = normalizer(False, ignore_case)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         needed = all or (() if any or prompt.expected is None else (prompt.expected.strip(),))
         if not needed and not any:
-            return _passed(False, NOTHING_EXPECTED)
+            return passed_if(False, NOTHING_EXPECTED)
         whole = normal(said(answer))
         missing = [text for text in needed if normal(text) not in whole]
         if missing:
-            return _passed(False, f"does not contain {', '.join(map(short, missing))}")
+            return passed_if(False, f"does not contain {', '.join(map(short, missing))}")
         found = not any or [text for text in any if normal(text) in whole]
-        return _passed(bool(found), f"contains none of {', '.join(map(short, any))}")
+        return passed_if(bool(found), f"contains none of {', '.join(map(short, any))}")
 
     return grade
 
@@ -122,7 +128,7 @@ def regex(*, pattern: Text, ignore_case: bool = False, whole: bool = False) -> a
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         found = pc.match_substring_regex(pa.array([said(answer)], pa.string()), searched, ignore_case=ignore_case)
-        return _passed(found[0].as_py(), f"does not match {short(pattern)}")
+        return passed_if(found[0].as_py(), f"does not match {short(pattern)}")
 
     return grade
 
@@ -142,23 +148,25 @@ def json_match(
     """
 
     def read(text: str) -> Any:
-        fenced = FENCE.fullmatch(text) if allow_fence else None
-        return msgspec.json.decode(fenced[1] if fenced else text)
+        return msgspec.json.decode(unfenced(text) if allow_fence else text)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         if prompt.expected is None:
-            return _passed(False, NOTHING_EXPECTED)
+            return passed_if(False, NOTHING_EXPECTED)
         try:
             expected = read(prompt.expected)
         except msgspec.DecodeError:
-            return _passed(False, f"the expected answer is not JSON: {short(prompt.expected)}")
+            return passed_if(False, f"the expected answer is not JSON: {short(prompt.expected)}")
         try:
             given = read(said(answer))
         except msgspec.DecodeError:
-            return _passed(False, f"the answer is not JSON: {short(said(answer))}")
-        wrong = [list(_differences(_at(expected, path), _at(given, path), path, tolerance)) for path in fields or [""]]
-        score = sum(not differences for differences in wrong) / len(wrong)
-        return _passed(not any(wrong), "; ".join(list(chain.from_iterable(wrong))[:5]), score)
+            return passed_if(False, f"the answer is not JSON: {short(said(answer))}")
+        wrong = [
+            list(differences(value_at(expected, path), value_at(given, path), path, tolerance))
+            for path in fields or [""]
+        ]
+        score = sum(not found for found in wrong) / len(wrong)
+        return passed_if(not any(wrong), "; ".join(list(chain.from_iterable(wrong))[:5]), score)
 
     return grade
 
@@ -171,7 +179,7 @@ class _Missing:
 MISSING = _Missing()
 
 
-def _at(value: Any, path: str) -> Any:
+def value_at(value: Any, path: str) -> Any:
     """The value at a dotted path, MISSING where there is none."""
     for key in filter(None, path.split(".")):
         if isinstance(value, str):
@@ -188,7 +196,7 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
-def _differences(expected: Any, given: Any, path: str, tolerance: float) -> Iterator[str]:
+def differences(expected: Any, given: Any, path: str, tolerance: float) -> Iterator[str]:
     """Where two JSON values differ, in words."""
     if isinstance(expected, dict) and isinstance(given, dict):
         yield from _entries(
@@ -197,7 +205,7 @@ def _differences(expected: Any, given: Any, path: str, tolerance: float) -> Iter
     elif isinstance(expected, list) and isinstance(given, list):
         one, two = dict(enumerate(expected)), dict(enumerate(given))
         yield from _entries(range(max(len(one), len(two))), one, two, path, tolerance)
-    elif not _equal(expected, given, tolerance):
+    elif not equal(expected, given, tolerance):
         yield f"{path or 'the whole'}: expected {short(expected)}, got {short(given)}"
 
 
@@ -206,10 +214,10 @@ def _entries(
 ) -> Iterator[str]:
     for key in keys:
         inner = f"{path}.{key}" if path else str(key)
-        yield from _differences(expected.get(key, MISSING), given.get(key, MISSING), inner, tolerance)
+        yield from differences(expected.get(key, MISSING), given.get(key, MISSING), inner, tolerance)
 
 
-def _equal(expected: Any, given: Any, tolerance: float) -> bool:
+def equal(expected: Any, given: Any, tolerance: float) -> bool:
     """Equal as JSON: true is not 1, 1 is 1.0, and a field that is on neither side matches nothing."""
     if isinstance(expected, bool) or isinstance(given, bool):
         return expected is given
@@ -218,28 +226,63 @@ def _equal(expected: Any, given: Any, tolerance: float) -> bool:
     return bool(expected == given) and expected is not MISSING
 
 
-@api.grader(dependencies=["rapidfuzz>=3.14"])
-def similarity(
-    *, text: str | None = None, threshold: Share = 0.8, strip: bool = True, ignore_case: bool = False
+class _Schema(NamedTuple):
+    """A schema, or the file that holds it: exactly one of the two is given."""
+
+    inline: dict[str, Any] | None
+    file: str | None
+
+    def load(self) -> Any:
+        if self.file is None:
+            return self.inline
+        try:
+            return msgspec.json.decode(Path(self.file).read_bytes())
+        except (OSError, msgspec.DecodeError) as error:
+            raise api.FtspecError(f"grader 'json_schema': {self.file} is not a JSON Schema: {error}") from error
+
+
+def _one_schema(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    from jsonschema import Draft202012Validator, SchemaError
+
+    if (options["schema"] is None) == (options["file"] is None):
+        yield (), "say either `schema` or `file`"
+    elif options["schema"] is not None:
+        try:
+            Draft202012Validator.check_schema(options["schema"])
+        except SchemaError as error:
+            yield ("schema",), f"not a JSON Schema: {error.message}"
+
+
+@api.grader(rules=[_one_schema], dependencies=["jsonschema>=4.26"])
+def json_schema(
+    *, schema: dict[str, Any] | None = None, file: api.Path | None = None, allow_fence: bool = False
 ) -> api.Grader:
-    """The answer is close to the expected one (or `text`): 1 is equal, 0 has nothing in common.
+    """The answer is JSON that a JSON Schema (2020-12) accepts, the one in `schema` or the one in `file`.
 
-    The score is 1 minus the Levenshtein distance over the longer text's length, in characters.
+    A reference that leads out of the schema is an error: nothing is fetched. Of a tool call's answer it is the list of
+    calls, `[{"name": ..., "arguments": {...}}]`, that is looked at. `allow_fence` accepts a Markdown code fence.
     """
-    from rapidfuzz.distance import Levenshtein
+    from jsonschema import Draft202012Validator, SchemaError
+    from referencing import Registry
 
-    normal = _normal(strip, ignore_case)
+    found = _Schema(schema, file).load()
+    try:
+        Draft202012Validator.check_schema(found)
+    except SchemaError as error:
+        raise api.FtspecError(f"grader 'json_schema': not a JSON Schema: {error.message}") from error
+    nothing: Registry[Any] = Registry()
+    validator = Draft202012Validator(found, registry=nothing)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
-        expected = prompt.expected if text is None else text
-        if expected is None:
-            return _passed(False, NOTHING_EXPECTED)
-        score = Levenshtein.normalized_similarity(normal(said(answer)), normal(expected))
-        return _passed(score >= threshold, f"{score:.2f} similar to {short(expected)}, wanted {threshold:g}", score)
+        text = said(answer)
+        try:
+            given = msgspec.json.decode(unfenced(text) if allow_fence else text)
+        except msgspec.DecodeError:
+            return passed_if(False, f"the answer is not JSON: {short(text)}")
+        errors = [f"{error.json_path}: {error.message}"[:200] for error in islice(validator.iter_errors(given), 3)]
+        return passed_if(not errors, "; ".join(errors))
 
     return grade
 
 
-COMPONENTS: dict[str, api.Component] = {
-    component.name: component for component in (exact, contains, regex, json_match, similarity)
-}
+COMPONENTS: dict[str, api.Component] = {each.name: each for each in (exact, contains, regex, json_match, json_schema)}

@@ -1,0 +1,260 @@
+"""Graders that read a value out of an answer: a number, a class, the tools that it calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ftspec import api, rows
+from ftspec.builtin.graders import (
+    MISSING,
+    NOTHING_EXPECTED,
+    differences,
+    normalizer,
+    passed_if,
+    said,
+    short,
+    unfenced,
+    value_at,
+)
+
+Text = Annotated[str, Meta(min_length=1)]
+Tolerance = Annotated[float, Meta(ge=0)]
+NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
+"""A number as English texts write it: 1,234.5; not the digits of `A4`, `v1.2` or `3rd`."""
+OTHER = "(other)"
+"""The class of an answer that names none."""
+
+
+def _bounds(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    low, high = options["min"], options["max"]
+    if options["value"] is not None and (low is not None or high is not None):
+        yield ("value",), "either `value` with a tolerance, or `min` and `max`"
+    if low is not None and high is not None and low > high:
+        yield ("max",), f"below `min`, which is {low:g}"
+
+
+@api.grader(rules=[_bounds])
+def number(
+    *,
+    value: float | None = None,
+    tolerance: Tolerance = 0.0,
+    relative: Tolerance = 0.0,
+    min: float | None = None,
+    max: float | None = None,
+    which: Literal["last", "first", "only"] = "last",
+    field: str = "",
+) -> api.Grader:
+    """The answer's number is the expected one's (or `value`), within a tolerance; or it lies between `min` and `max`.
+
+    It may differ by `tolerance`, or by `relative` times the expected number, whichever is more. `which` says which of
+    several numbers counts: models reason first, so it is the last one. `field` reads it at a path of a JSON answer.
+    `1,234.5` is read as English text writes it.
+    """
+
+    def read(text: str) -> float | None:
+        if field:
+            return _json_number(text, field)
+        found = NUMBER.findall(text)
+        if not found or (which == "only" and len(found) > 1):
+            return None
+        return float(found[0 if which == "first" else -1].replace(",", "").replace("−", "-"))
+
+    def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
+        given = read(said(answer))
+        bounded = min is not None or max is not None
+        wanted = value
+        if wanted is None and not bounded:
+            if prompt.expected is None:
+                return passed_if(False, NOTHING_EXPECTED)
+            wanted = read(prompt.expected)
+            if wanted is None:
+                return passed_if(False, f"the expected answer holds no number: {short(prompt.expected)}")
+        if given is None:
+            return passed_if(False, f"no number in the answer, or none that is meant: {short(said(answer))}")
+        if wanted is None:
+            within = (min is None or given >= min) and (max is None or given <= max)
+            return passed_if(within, f"{given:g} is not between {_bound(min)} and {_bound(max)}")
+        allowed = [tolerance, relative * abs(wanted)]
+        return passed_if(abs(given - wanted) <= sorted(allowed)[-1], f"expected {wanted:g}, got {given:g}")
+
+    return grade
+
+
+def _bound(value: float | None) -> str:
+    return "any" if value is None else f"{value:g}"
+
+
+def _json_number(text: str, field: str) -> float | None:
+    try:
+        found = value_at(msgspec.json.decode(unfenced(text)), field)
+    except msgspec.DecodeError:
+        return None
+    return None if isinstance(found, bool) or not isinstance(found, int | float) else float(found)
+
+
+@api.grader
+def label(
+    *,
+    labels: tuple[Text, ...] = (),
+    field: str = "",
+    find: bool = False,
+    strip: bool = True,
+    ignore_case: bool = True,
+) -> api.Grader:
+    """The answer names the right class; the report shows the confusion matrix, precision, recall and F1 per class.
+
+    The class is the whole answer, or what stands at the path `field` of a JSON answer; with `find` it is the only one
+    of `labels` that the answer contains as a word. What is none of `labels` (where they are given) counts as "(other)".
+    """
+    normal = normalizer(strip, ignore_case)
+    known = {normal(name): name for name in labels}
+
+    def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
+        if prompt.expected is None:
+            return passed_if(False, NOTHING_EXPECTED)
+        wanted = _class(prompt.expected, field)
+        given = _class(said(answer), field)
+        if find and known:
+            given = _only(normal(said(answer)), known)
+        if wanted is None:
+            return passed_if(False, f"the expected answer names no class: {short(prompt.expected)}")
+        one = known.get(normal(wanted), wanted.strip())
+        two = OTHER if given is None else known.get(normal(given), OTHER if known else given.strip())
+        same = given is not None and normal(one) == normal(two)
+        found = passed_if(same, f"expected {short(one)}, got {short(given if two == OTHER else two)}")
+        return msgspec.structs.replace(found, label=api.Label(expected=one, given=one if same else two))
+
+    return grade
+
+
+def _class(text: str, field: str) -> str | None:
+    if not field:
+        return text
+    try:
+        found = value_at(msgspec.json.decode(unfenced(text)), field)
+    except msgspec.DecodeError:
+        return None
+    if found is MISSING or found is None:
+        return None
+    return found if isinstance(found, str) else rows.to_json(found)
+
+
+def _only(text: str, known: Mapping[str, str]) -> str | None:
+    """The one class that the text contains as a word; of `A` and `not A` the longer one, where they overlap."""
+    found = []
+    for name in sorted(known, key=len, reverse=True):
+        pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+        if pattern.search(text):
+            found.append(name)
+            text = pattern.sub("", text)
+    return found[0] if len(found) == 1 else None
+
+
+class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that is expected: the tool's name, and the arguments that matter."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+@api.grader
+def tool_call(
+    *,
+    calls: tuple[ToolCall, ...] | None = None,
+    arguments: Literal["exact", "subset", "ignore"] = "exact",
+    tolerance: Tolerance = 0.0,
+    order: bool = False,
+    extra: bool = False,
+) -> api.Grader:
+    """The answer calls the expected tools (or `calls`), with their arguments. `calls: []` expects that none is called.
+
+    `arguments: subset` lets an answer give further ones, `ignore` looks at names alone; numbers may differ by
+    `tolerance`. `order` wants them in the expected order, `extra` allows calls beside them. The score is the share of
+    expected calls that were made.
+    """
+
+    def wanted(prompt: api.Prompt) -> list[ToolCall] | None:
+        if calls is not None:
+            return list(calls)
+        if prompt.expected is None:
+            return None
+        return _calls(prompt.expected) or []
+
+    def fits(one: ToolCall, two: ToolCall) -> bool:
+        if one.name != two.name or arguments == "ignore":
+            return one.name == two.name
+        given = two.arguments
+        if arguments == "subset":
+            given = {name: value for name, value in given.items() if name in one.arguments}
+        return not any(differences(one.arguments, given, "", tolerance))
+
+    def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
+        expected = wanted(prompt)
+        if expected is None:
+            return passed_if(False, NOTHING_EXPECTED)
+        made = _calls(rows.calls_text(answer.tool_calls)) if answer.tool_calls else []
+        if made is None:
+            return passed_if(False, f"the arguments of a call are no JSON object: {short(said(answer))}")
+        matched = _in_order(expected, made, fits) if order else _matched(expected, made, fits)
+        missing = [call for at, call in enumerate(expected) if at not in matched]
+        more = len(made) - len(matched)
+        reasons = [f"not called as expected: {_shown(call)}" for call in missing[:3]]
+        if more and not extra:
+            reasons.append(f"called {', '.join(call.name for call in made) or 'nothing'}: {more} more than expected")
+        score = len(matched) / len(expected) if expected else float(not reasons)
+        return passed_if(not reasons, "; ".join(reasons), score)
+
+    return grade
+
+
+Fits = Callable[[ToolCall, ToolCall], bool]
+
+
+def _matched(expected: Sequence[ToolCall], made: Sequence[ToolCall], fits: Fits) -> dict[int, int]:
+    """The largest pairing of expected calls with made ones: Kuhn's augmenting paths (1955)."""
+    taken: dict[int, int] = {}
+
+    def place(one: int, seen: set[int]) -> bool:
+        for two in range(len(made)):
+            if two not in seen and fits(expected[one], made[two]):
+                seen.add(two)
+                if two not in taken or place(taken[two], seen):
+                    taken[two] = one
+                    return True
+        return False
+
+    for one in range(len(expected)):
+        place(one, set())
+    return {one: two for two, one in taken.items()}
+
+
+def _in_order(expected: Sequence[ToolCall], made: Sequence[ToolCall], fits: Fits) -> dict[int, int]:
+    """The longest pairing that keeps the order, as in a longest common subsequence."""
+    best: list[list[dict[int, int]]] = [[{} for _ in range(len(made) + 1)] for _ in range(len(expected) + 1)]
+    for one, call in enumerate(expected):
+        for two, other in enumerate(made):
+            longer = max(best[one][two + 1], best[one + 1][two], key=len)
+            if fits(call, other) and len(best[one][two]) >= len(longer):
+                longer = best[one][two] | {one: two}
+            best[one + 1][two + 1] = longer
+    return best[-1][-1]
+
+
+def _calls(text: str) -> list[ToolCall] | None:
+    """The calls that `rows.calls_text` wrote; None where it is something else."""
+    try:
+        return msgspec.json.decode(text, type=list[ToolCall])
+    except msgspec.DecodeError:
+        return None
+
+
+def _shown(call: ToolCall) -> str:
+    return short(f"{call.name}({rows.to_json(call.arguments)})", 120)
+
+
+COMPONENTS: dict[str, api.Component] = {each.name: each for each in (number, label, tool_call)}
