@@ -10,6 +10,7 @@ import msgspec
 from ftspec import following
 from ftspec.claims import Register
 from ftspec.costs import Costs
+from ftspec.deploying import Register as Deployments
 from ftspec.errors import FtspecError, Problem
 from ftspec.forecast import Known, forecast, objections
 from ftspec.pipeline import DataResult
@@ -36,8 +37,18 @@ def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate) -> Co
         size=data.size,
         estimate=estimate,
         deploys=isinstance(provider, SupportsDeployment) and provider.deploys(made),
+        stands=_stood(site),
     )
     return forecast(site.spec, _submitted(site, plan), known, site.tables)
+
+
+def _stood(site: Site) -> float | None:
+    """Seconds that the last deployment at this endpoint stood, None where there was none."""
+    fallen = [
+        one for one in Deployments(site.store).all() if one.state == "down" and one.endpoint == site.target.endpoint
+    ]
+    last = max(fallen, key=lambda one: one.ended, default=None)
+    return last.ended - last.since if last else None
 
 
 def refusals(site: Site, plan: Plan, costs: Costs) -> list[Problem]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ftspec.costs import STANDS, Costs, Part, answers_part, hosting_part, rate_of, tuning_part
 from ftspec.errors import Problem
-from ftspec.figures import money
+from ftspec.figures import duration, money
 from ftspec.plan import BASE, DATA, REPORT, TUNED, TUNING
 from ftspec.provider import Estimate, Request, Size
 from ftspec.records import Plan, Record, Step
@@ -59,7 +59,7 @@ def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[P
     if known.deploys and step.name == TUNED:
         hosted = tables.price("hosting_hour", known.endpoint, known.request.model.id)
         expected = known.stands or STANDS
-        basis = f"for about {expected / 3600:.1f} h, {'as before' if known.stands else 'which is assumed'}"
+        basis = f"for about {duration(expected)}, {'as before' if known.stands else 'which is assumed'}"
         yield hosting_part(DEPLOYMENT, hosted, expected, basis)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +18,16 @@ import msgspec
 
 from ftspec import ask, items, remote
 from ftspec.components import Grader, Judge, Labelled
+from ftspec.costs import rate_of
 from ftspec.grade import Unjudged, names
 from ftspec.progress import Progress
 from ftspec.provider import Answer, Generation, ModelRef, Prompt, Provider, RemoteModel
 from ftspec.records import Grade, JudgeUse
 from ftspec.registry import Registry
 from ftspec.spec import Item
+from ftspec.spending import Meter, Purse, Unlimited
 from ftspec.spill import Spill
+from ftspec.tables import Tables
 from ftspec.workspace import Workspace
 
 Built = Grader | Judge
@@ -39,6 +43,9 @@ class Court(NamedTuple):
     folder: Path
     workspace: Workspace
     progress: Progress
+    tables: Tables = Tables()
+    purse: Purse | None = None
+    """What judging may cost, together with all else; None: nobody counts."""
 
 
 class Bench(NamedTuple):
@@ -167,10 +174,22 @@ def _replies(bench: Bench, wanted: Sequence[Prompt], court: Court) -> Replies:
     for reply in spill.read(Answer):
         round_.note(reply)
     if round_.known < len(round_):
-        with bench.provider.serve(bench.model) as up, remote.asking(up) as answers, spill.writer() as writer:
+        with (
+            _metered(bench, court) as meter,
+            bench.provider.serve(bench.model) as up,
+            remote.asking(up, meter) as answers,
+            spill.writer() as writer,
+        ):
             again = not isinstance(up, RemoteModel)
             ask.ask(answers, round_, label="judging", keep=writer.add, progress=court.progress, again=again)
     return {reply.prompt: reply for reply in round_.answers(spill.read(Answer))}
+
+
+def _metered(bench: Bench, court: Court) -> AbstractContextManager[Meter]:
+    if court.purse is None:
+        return nullcontext(Unlimited())
+    rate = rate_of(court.tables, bench.provider.endpoint, bench.model.id, tuned=False)[1]
+    return court.purse.meter("judging", rate, bench.generation)
 
 
 def _settled(judge: Judge, replies: Replies, others: Mapping[Key, Answer]) -> Grader:

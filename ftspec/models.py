@@ -12,7 +12,9 @@ from typing import Any
 import msgspec
 
 from ftspec import card, remote
+from ftspec.deploying import Deployer
 from ftspec.errors import FtspecError
+from ftspec.progress import Progress, Quiet
 from ftspec.provider import (
     Answer,
     Generation,
@@ -26,6 +28,7 @@ from ftspec.provider import (
 from ftspec.records import Record
 from ftspec.reopen import Opened
 from ftspec.spec import Spec
+from ftspec.spending import Purse
 
 Chat = Callable[[list[Message]], Answer]
 
@@ -77,15 +80,20 @@ def generation(spec: Spec, *, temperature: float | None = None, max_tokens: int 
 
 
 @contextlib.contextmanager
-def chat(opened: Opened, how: Generation, *, base: bool = False) -> Iterator[Chat]:
+def chat(opened: Opened, how: Generation, *, base: bool = False, progress: Progress | None = None) -> Iterator[Chat]:
     """Put the model up; the yielded function answers a list of messages.
 
     Args:
         how: how answers are sampled; see `generation`.
         base: talk to the base model instead of the tuned one.
+        progress: told while a deployment is put up, which costs money until the context is left.
     """
     model: ModelRef | TunedModel = opened.request.model if base else opened.model()
-    with opened.provider.serve(model) as up, remote.asking(up) as answers:
+    purse = Purse(opened.store, f"chat-{opened.run.id}", None, "USD")
+    deployer = Deployer(
+        opened.provider, opened.workspace, purse.run, purse=purse, hourly=None, progress=progress or Quiet()
+    )
+    with deployer.up(model) as standing, opened.provider.serve(standing) as up, remote.asking(up) as answers:
 
         def answer(messages: list[Message]) -> Answer:
             prompt = Prompt(id=secrets.token_hex(8), messages=messages)

@@ -190,6 +190,7 @@ class _Walk:
         self.purse = budgeting.purse_of(site, planned.run)
 
     def run(self) -> Outcome:
+        stages.deployer(self.site, self.purse).sweep()
         dataset = self._data()
         self.plan = stages.plan_of(self.site, dataset)
         model = self._tune(dataset)

@@ -126,7 +126,7 @@ class Purse:
     """
 
     def __init__(self, store: Store, run: str, cap: float | None, currency: str) -> None:
-        self.store, self.cap, self.currency = store, cap, currency
+        self.store, self.run, self.cap, self.currency = store, run, cap, currency
         self.prefix = f"spent/{run}"
         self._mine: dict[str, _Account] = {}
 

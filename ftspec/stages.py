@@ -13,6 +13,7 @@ from ftspec import ask, grade, inventory, items, judging, pipeline, remote, tabl
 from ftspec import plan as plans
 from ftspec.components import Judge
 from ftspec.costs import rate_of
+from ftspec.deploying import Deployer
 from ftspec.following import Follow
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
@@ -243,27 +244,43 @@ def answers(
         started = time.monotonic()
         rate = rate_of(site.tables, site.target.endpoint, site.target.request.model.id, tuned=label != "base")[1]
         with purse.meter(step.name, rate, evaluation.generation) as meter:
-            _ask(site, label, model, wanted, spill, meter)
+            _ask(site, label, model, wanted, spill, meter, deployer(site, purse))
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(_step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
     found = tuple(wanted.answers(spill.read(Answer)))
-    return _graded(site, Answered(model=label, answers=found, graded=(), seconds=seconds), prompts, base)
+    answered = Answered(model=label, answers=found, graded=(), seconds=seconds)
+    return _graded(site, answered, prompts, base, purse)
 
 
-def _graded(site: Site, answered: Answered, prompts: Sequence[Prompt], base: Answered | None) -> Answered:
+def _graded(site: Site, answered: Answered, prompts: Sequence[Prompt], base: Answered | None, purse: Purse) -> Answered:
     """The answers with their grades; judges are asked what the store does not know."""
     compared = (base or answered).answers
-    settled = judging.settle(_graders(site), {}, prompts, answered.answers, compared, _court(site))
+    settled = judging.settle(_graders(site), {}, prompts, answered.answers, compared, _court(site, purse))
     graded = grade.grade(prompts, answered.answers, settled.graders, settled.own)
     return msgspec.structs.replace(answered, graded=tuple(graded), judges=settled.uses)
 
 
-def _court(site: Site) -> judging.Court:
-    return judging.Court(site.registry, site.spec.folder, site.workspace, site.progress)
+def _court(site: Site, purse: Purse | None = None) -> judging.Court:
+    return judging.Court(site.registry, site.spec.folder, site.workspace, site.progress, site.tables, purse)
 
 
-def _ask(site: Site, label: str, model: ModelRef | TunedModel, wanted: ask.Round, spill: Spill, meter: Meter) -> None:
+def deployer(site: Site, purse: Purse) -> Deployer:
+    """Who puts the run's models up, where they have to be deployed, and takes them down."""
+    price = site.tables.price("hosting_hour", site.target.endpoint, site.target.request.model.id)
+    hourly = price.hosting_hour if price else None
+    return Deployer(site.provider, site.workspace, purse.run, purse=purse, hourly=hourly, progress=site.progress)
+
+
+def _ask(
+    site: Site,
+    label: str,
+    model: ModelRef | TunedModel,
+    wanted: ask.Round,
+    spill: Spill,
+    meter: Meter,
+    deployer: Deployer,
+) -> None:
     """Put the model up, where a question is open, and ask."""
     if "answers" in site.options.again:
         spill.drop()
@@ -271,7 +288,12 @@ def _ask(site: Site, label: str, model: ModelRef | TunedModel, wanted: ask.Round
         wanted.note(answer)
     if wanted.known == len(wanted):
         return
-    with site.provider.serve(model) as up, remote.asking(up, meter) as answers, spill.writer() as writer:
+    with (
+        deployer.up(model) as standing,
+        site.provider.serve(standing) as up,
+        remote.asking(up, meter) as answers,
+        spill.writer() as writer,
+    ):
         again = not isinstance(up, RemoteModel)
         ask.ask(answers, wanted, label=label, keep=writer.add, progress=site.progress, again=again)
 

@@ -61,7 +61,7 @@ def chat_command(
         drawing.phase("starting the model")
         opened = open_run(target, store)
         how = models.generation(opened.spec, temperature=temperature, max_tokens=max_tokens)
-        with models.chat(opened, how, base=base) as answer:
+        with models.chat(opened, how, base=base, progress=drawing) as answer:
             drawing.close()
             _converse(answer, models.system_prompt(opened.spec) if system is None else system)
 

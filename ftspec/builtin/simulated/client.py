@@ -20,7 +20,10 @@ from ftspec import api
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
 
-Call = Literal["any", "upload", "find_file", "create", "find", "poll", "cancel", "stop", "pause", "resume", "answer"]
+Call = Literal[
+    "any", "upload", "find_file", "create", "find", "poll", "cancel", "stop", "pause", "resume", "answer",
+    "deploy", "find_deployment", "deployment", "undeploy", "list", "delete",
+]  # fmt: skip
 Kind = Literal["refused", "reset", "timeout", "429", "500", "broken", "lost", "odd_status", "late_model"]
 START = 30.0
 RESTART = 5.0

@@ -10,6 +10,12 @@ the clock, as it would at a service far away. One server per HOME, by a lock; it
     GET  /jobs[?key=K]          every job ever made, oldest first
     GET  /jobs/ID[?after=N]     status, and at most PAGE events after the Nth
     POST /jobs/ID/cancel        and stop (keeps the model), pause, resume
+    POST /deployments           a job's model is put up (one per key)
+    GET  /deployments[?key=K]   those that stand
+    GET  /deployments/ID        one of them
+    POST /deployments/ID/delete
+    GET  /objects               files, models and deployments
+    POST /files/ID/delete, /jobs/ID/delete_model
     POST /answers               questions to the base model or to a job's model
     GET  /calls                 how often each call was made, faults included
 
@@ -58,7 +64,7 @@ class State:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.lock = threading.RLock()
-        for folder in ("files", "jobs"):
+        for folder in ("files", "jobs", "deployments"):
             (home / folder).mkdir(parents=True, exist_ok=True)
 
     def save(self, name: str, value: Json) -> None:
@@ -70,6 +76,9 @@ class State:
     def load(self, name: str) -> Json | None:
         path = self.home / f"{name}.json"
         return json.loads(path.read_text()) if path.exists() else None
+
+    def remove(self, name: str) -> None:
+        (self.home / f"{name}.json").unlink(missing_ok=True)
 
     def all(self, folder: str) -> list[Json]:
         things = [json.loads(path.read_text()) for path in (self.home / folder).glob("*.json")]
@@ -237,7 +246,7 @@ def poll(state: State, identity: str, after: int) -> Json:
         "status": reached["status"],
         "events": happened,
         "cursor": after + len(happened),
-        "model": f"simulated:{job['model']}:{job['id']}" if reached["status"] == "succeeded" else None,
+        "model": model_of(job) if reached["status"] == "succeeded" else None,
         "error": "told to fail" if reached["status"] == "failed" else "",
         "checkpoints": list(checkpoints(job, reached["step"])),
     }
@@ -287,6 +296,60 @@ def measured(job: Json, step: int, start: float) -> Json:
     return {"id": f"step-{step}", "at": at, "step": step, "total_steps": steps, "metrics": metrics}
 
 
+# ---- deployments, and what lies about
+
+
+def add_deployment(state: State, order: Json) -> Json:
+    """A job's model is put up: ready, or failed, so many seconds later. The same key twice makes one."""
+    job = get_job(state, order["job"])
+    name = f"dep-{hashlib.sha256(order['key'].encode()).hexdigest()[:16]}"
+    held = state.load(f"deployments/{name}")
+    if not held:
+        held = {"id": name, "key": order["key"], "job": job["id"], "created_at": time.time(), **order["behaviour"]}
+        state.save(f"deployments/{name}", held)
+    return deployed(held)
+
+
+def deployed(held: Json) -> Json:
+    """A deployment as it is now, by the clock."""
+    ready = time.time() >= held["created_at"] + held["deploy_seconds"]
+    failed = ready and held["deploy_fails"]
+    return {**held, "ready": ready and not failed, "error": "told to fail" if failed else ""}
+
+
+def get_deployment(state: State, identity: str) -> Json:
+    held = state.load(f"deployments/{Path(identity).name}")
+    if not held:
+        raise Refusal(404, f"no such deployment: {identity}")
+    return deployed(held)
+
+
+def objects(state: State) -> list[Json]:
+    """Everything that lies here, oldest kind first: files, models, deployments."""
+    found = [{"kind": "file", **of(file, "id", "bytes", "created_at", "sha256")} for file in state.all("files")]
+    for job in state.all("jobs"):
+        if progress(job)["status"] == "succeeded" and not job.get("model_deleted"):
+            found.append({"kind": "model", "job": job["id"], "created_at": job["created_at"], "id": model_of(job)})
+    return found + [
+        {"kind": "deployment", "name": held["key"], **of(held, "id", "created_at", "job")}
+        for held in state.all("deployments")
+    ]
+
+
+def of(thing: Json, *names: str) -> Json:
+    return {name: thing[name] for name in names}
+
+
+def model_of(job: Json) -> str:
+    return f"simulated:{job['model']}:{job['id']}"
+
+
+def delete_model(state: State, identity: str) -> Json:
+    job = get_job(state, identity)
+    state.save(f"jobs/{job['id']}", {**job, "model_deleted": True})
+    return {}
+
+
 # ---- answers
 
 
@@ -294,6 +357,10 @@ def answers(state: State, order: Json) -> list[Json]:
     """Answers by the base model (its name and behaviour come along) or by a job's model."""
     if order["job"]:
         job = get_job(state, order["job"])
+        if job.get("model_deleted"):
+            raise Refusal(404, f"no such model: {model_of(job)}")
+        if order.get("deployment") and not get_deployment(state, order["deployment"])["ready"]:
+            raise Refusal(409, "the deployment is not ready")
         behaviour, share, name = job["behaviour"], job["behaviour"]["accuracy"], job["training"]["sha256"]
     else:
         behaviour, share, name = order["behaviour"], order["behaviour"]["base_accuracy"], order["model"]
@@ -402,11 +469,15 @@ class Handler(BaseHTTPRequestHandler):
 def name_of(method: str, path: str) -> str:
     """The call's name in faults and counts; "" for one that only looks at the books."""
     parts = path.strip("/").split("/")
+    if parts[-1] in {"delete", "delete_model"}:
+        return "undeploy" if parts[0] == "deployments" else "delete"
     if parts[0] == "files":
         return "upload" if method == "POST" else "find_file"
+    if parts[0] == "deployments":
+        return "deploy" if method == "POST" else "deployment" if len(parts) == 2 else "find_deployment"
     if parts[0] == "jobs":
         return {1: "create" if method == "POST" else "find", 2: "poll", 3: parts[-1]}[len(parts)]
-    return {"answers": "answer"}.get(parts[0], "")
+    return {"answers": "answer", "objects": "list"}.get(parts[0], "")
 
 
 def respond(state: State, method: str, path: list[str], asked: dict[str, str], body: bytes) -> Json:
@@ -429,6 +500,19 @@ def respond(state: State, method: str, path: list[str], asked: dict[str, str], b
             return pause_job(state, identity)
         case ("POST", "jobs", identity, "resume"):
             return resume_job(state, identity)
+        case ("POST", "deployments"):
+            return add_deployment(state, json.loads(body))
+        case ("GET", "deployments"):
+            return {"deployments": [deployed(held) for held in state.all("deployments") if held["key"] == asked["key"]]}
+        case ("GET", "deployments", identity):
+            return get_deployment(state, identity)
+        case ("POST", "files" | "deployments" as folder, identity, "delete"):
+            state.remove(f"{folder}/{Path(identity).name}")
+            return {}
+        case ("POST", "jobs", identity, "delete_model"):
+            return delete_model(state, identity)
+        case ("GET", "objects"):
+            return {"objects": objects(state)}
         case ("POST", "answers"):
             return {"answers": answers(state, json.loads(body))}
         case ("GET", "calls"):

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from ftspec import api
 from ftspec.builtin.simulated.client import Client, Fault
+from ftspec.builtin.simulated.hosting import Hosting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +66,7 @@ class ReinforcementOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """Reinforcement fine-tuning."""
 
 
-class Simulated:
+class Simulated(Hosting):
     """A tuner that trains nothing: for trying specs out, for CI and for demonstrations, and it says so everywhere.
 
     A separate process keeps files and jobs, as a service far away would. How long a job takes follows from the real
@@ -102,6 +103,9 @@ class Simulated:
             Literal["idempotent", "findable", "blind"], Meta(description="What the same key twice does.")
         ] = "idempotent",
         faults: Annotated[tuple[Fault, ...], Meta(description="Calls that go wrong, for tests.")] = (),
+        deploy: Annotated[bool, Meta(description="Tuned models answer only when they are deployed.")] = False,
+        deploy_seconds: Annotated[Seconds, Meta(description="How long a deployment takes to be ready.")] = 0.0,
+        deploy_fails: Annotated[bool, Meta(description="Deployments fail.")] = False,
         timeout: Annotated[Seconds, Meta(description="Seconds to wait for an answer.")] = 30.0,
         idle: Annotated[Seconds, Meta(description="Seconds of silence after which its process leaves.")] = 60.0,
     ) -> None:
@@ -116,6 +120,8 @@ class Simulated:
             "noise": noise,
             "overfits_after": overfits_after,
         }
+        self.hosting: dict[str, Any] = {"deploy_seconds": deploy_seconds, "deploy_fails": deploy_fails}
+        self.needs_deployment = deploy
         limited = (Fault(call="any", kind="429", times=rate_limit),) if rate_limit else ()
         self._connection: dict[str, Any] = {"timeout": timeout, "idle": idle, "faults": (*limited, *faults)}
         self.endpoint = _endpoint(
@@ -236,6 +242,8 @@ class Simulated:
 
     @contextmanager
     def serve(self, model: api.ModelRef | api.TunedModel) -> Iterator[api.Model]:
+        if self.deploys(model) and isinstance(model, api.TunedModel) and "deployment" not in model.details:
+            raise api.Rejected("simulated: this model answers only when it is deployed")
         yield Answering(self.client, model, self.behaviour)
 
 
@@ -247,6 +255,7 @@ class Answering:
         self.order = {
             "model": model.id,
             "job": model.details["job"] if isinstance(model, api.TunedModel) else "",
+            "deployment": model.details.get("deployment", "") if isinstance(model, api.TunedModel) else "",
             "behaviour": behaviour,
         }
 
