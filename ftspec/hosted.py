@@ -77,14 +77,16 @@ def unreadable(said: Any) -> api.Ambiguous:
 
 
 @contextmanager
-def calling(sdk: Any, hints: Hints) -> Iterator[None]:
-    """Translate what the calls inside raise. `sdk` is an SDK's module that Stainless generated, such as openai's."""
+def calling(sdk: Any, hints: Hints, transport: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+    """Translate what the calls inside raise. `sdk` is an SDK's module that Stainless generated, such as openai's.
+
+    `transport`: errors of its HTTP library that some of its helpers let through."""
     try:
         yield
     except sdk.APIStatusError as fault:
         code, message = _said(fault)
         raise error(fault.status_code, message, hints, code=code, retry_after=retry_after(fault.response)) from fault
-    except sdk.APIConnectionError as fault:
+    except (sdk.APIConnectionError, *transport) as fault:
         raise unanswered(fault) from fault
     except (sdk.APIError, json.JSONDecodeError, UnicodeDecodeError) as fault:
         raise unreadable(fault) from fault

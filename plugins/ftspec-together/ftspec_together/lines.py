@@ -1,0 +1,41 @@
+"""A row as Together reads it, one JSON object a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftspec import api, hosted
+
+ROLES = {"system", "user", "assistant", "tool"}
+
+
+def line(method: str, example: api.Example) -> dict[str, Any]:
+    """The line of one example. Raises Unfit for what Together would refuse."""
+    said = [_message(message) for message in example.messages]
+    tools = {"tools": example.tools} if example.tools else {}
+    if method == "dpo":
+        chosen, rejected = (_answer(side) for side in (example.chosen, example.rejected))
+        return {"input": {"messages": said, **tools}, "preferred_output": chosen, "non_preferred_output": rejected}
+    if said[-1]["role"] != "assistant":
+        raise hosted.Unfit("the last message is not the assistant's", "drop the row in `cleaning`")
+    weights = {message.get("weight") for message in said} - {None, 0, 1}
+    if weights:
+        raise hosted.Unfit(f"a weight is {weights.pop()}, and Together knows 0 and 1", "set it to 0 or 1")
+    return {"messages": said, **tools}
+
+
+def _message(message: api.Message) -> dict[str, Any]:
+    said = hosted.chat_message(message, weights=True)
+    if said["role"] == "developer":
+        said["role"] = "system"
+    if said["role"] not in ROLES:
+        raise hosted.Unfit(f"Together knows no role '{said['role']}'", f"use one of {', '.join(sorted(ROLES))}")
+    if "weight" in said:
+        said["weight"] = int(said["weight"]) if said["weight"] in (0, 1) else said["weight"]
+    return said
+
+
+def _answer(side: list[api.Message] | None) -> list[dict[str, Any]]:
+    if not side or len(side) != 1 or side[0].role != "assistant":
+        raise hosted.Unfit("each side of a pair must be one message of the assistant", "drop the row in `cleaning`")
+    return [{"role": "assistant", "content": hosted.text_of(side[0])}]

@@ -1,0 +1,198 @@
+"""The life of a job on Together, over real HTTP, against a server that speaks the SDK's own types."""
+
+import hashlib
+
+import msgspec
+import pytest
+from ftspec_together import lines, together
+from servers.proxy import Operation
+from together.lib.utils import check_file
+from together_server import KEY, PROJECT, Together
+
+from ftspec import api, hosted
+from ftspec.testing import ProviderSuite
+
+
+class TestTogether(ProviderSuite):
+    component = together
+    model = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+    hyperparameters = {"epochs": 2, "batch_size": 8, "lora": {"rank": 8}, "evaluations": 2}
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def account(cls):
+        with Together() as own, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TOGETHER_API_KEY", KEY)
+            cls.options = {"base_url": own.url, "project": PROJECT}
+            yield
+            assert own.problems == []
+
+
+OPERATIONS = (
+    Operation("upload", "POST", "/v1/files"),
+    Operation("create", "POST", "/v1/fine-tunes"),
+    Operation("find", "GET", "/v1/fine-tunes"),
+    Operation("poll", "GET", "/v1/fine-tunes/ft-[^/]+"),
+    Operation("events", "GET", "/v1/fine-tunes/[^/]+/(events|metrics)"),
+    Operation("cancel", "POST", "/v1/fine-tunes/[^/]+/cancel"),
+    Operation("chat", "POST", "/v1/chat/completions"),
+)
+MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+SEEN = "ab" * 32
+
+
+@pytest.fixture
+def provider(server):
+    yield together.build({"base_url": server.url, "project": PROJECT, "timeout": 2.0})
+    assert server.problems == []
+
+
+def request_(method="sft", **hyperparameters):
+    chosen = together.methods[method]
+    filled = msgspec.to_builtins(msgspec.convert(hyperparameters, chosen.hyperparameters))
+    return api.Request(
+        model=api.ModelRef(id=MODEL),
+        method=method,
+        method_options=msgspec.to_builtins(chosen.options()),
+        hyperparameters=filled,
+    )
+
+
+def uploaded(provider, tmp_path, request=None):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"messages": []}\n')
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = api.DataFile(purpose="training", path=str(path), sha256=digest, bytes=path.stat().st_size, rows=1)
+    return msgspec.structs.replace(request or request_(), training=provider.upload(file))
+
+
+def said(role, content, **more):
+    return api.Message(role=role, content=content, **more)
+
+
+def test_rows_are_what_the_sdks_own_check_takes(tmp_path):
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    chats = [
+        api.Example(messages=[said("developer", "be brief"), said("user", "hi"), said("assistant", "ho", weight=1.0)]),
+        api.Example(messages=[said("user", "hi"), said("assistant", "no", weight=0.0)]),
+        api.Example(messages=[said("user", "hi"), said("assistant", None, tool_calls=[call])], tools=tools),
+    ]
+    pair = api.Example(
+        messages=[said("user", "hi")], chosen=[said("assistant", "good")], rejected=[said("assistant", "bad")]
+    )
+    for method, examples in (("sft", chats[:2]), ("sft", chats[2:]), ("dpo", [pair])):
+        path = tmp_path / f"{method}.jsonl"
+        path.write_bytes(b"".join(msgspec.json.encode(lines.line(method, one)) + b"\n" for one in examples))
+        report = check_file(path, purpose="fine-tune")
+        assert report["is_check_passed"], report
+
+
+@pytest.mark.parametrize(
+    ("method", "example"),
+    [
+        ("sft", api.Example(messages=[said("user", "hi")])),
+        ("sft", api.Example(messages=[said("user", "hi"), said("assistant", "ho", weight=0.5)])),
+        ("sft", api.Example(messages=[said("critic", "hi"), said("assistant", "ho")])),
+        ("dpo", api.Example(messages=[said("user", "hi")], chosen=[said("assistant", "good")], rejected=[])),
+    ],
+)
+def test_rows_that_together_would_refuse_are_unfit(method, example):
+    with pytest.raises(hosted.Unfit):
+        lines.line(method, example)
+
+
+def test_a_file_that_is_there_is_not_uploaded_again(server, provider, tmp_path):
+    assert uploaded(provider, tmp_path) == uploaded(provider, tmp_path)
+    assert server.calls.count(("POST", "/v1/files")) == 1
+
+
+def test_a_file_that_together_refuses_says_why(server, provider, tmp_path):
+    server.verdict, server.reason = "INVALID_FORMAT", "line 3 has no messages"
+    with pytest.raises(api.Rejected, match="line 3 has no messages"):
+        uploaded(provider, tmp_path)
+
+
+@pytest.mark.parametrize("fault", ["lost", "broken", "500", "409", "timeout"])
+def test_a_submission_of_which_nothing_is_heard_is_found_and_not_repeated(server, proxied, tmp_path, fault):
+    proxy = proxied(server.url, OPERATIONS)
+    through = together.build({"base_url": proxy.url, "timeout": 1.0})
+    request = uploaded(through, tmp_path)
+    proxy.fault("create", fault, once=True)
+    with pytest.raises(api.Ambiguous):
+        through.submit(request, key=SEEN)
+    assert proxy.count("create") == 1, "the SDK must not repeat it"
+    assert len(through.find(request, key=SEEN)) == len(server.jobs) == (fault in {"lost", "broken"})
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("429", api.Transient), ("429 daily", api.Rejected)])
+def test_a_submission_that_was_not_taken_made_nothing(server, proxied, tmp_path, fault, kind):
+    proxy = proxied(server.url, OPERATIONS)
+    through = together.build({"base_url": proxy.url, "timeout": 1.0})
+    request = uploaded(through, tmp_path)
+    proxy.fault("create", fault, once=True)
+    with pytest.raises(kind) as error:
+        through.submit(request, key=SEEN)
+    assert server.jobs == {} and KEY not in str(error.value.hint)
+
+
+def test_hyperparameters_beyond_the_models_limits_are_rejected(server, provider, tmp_path):
+    with pytest.raises(api.Rejected, match="batch size"):
+        provider.submit(uploaded(provider, tmp_path, request_(batch_size=1000)), key=SEEN)
+    assert server.jobs == {}
+
+
+def test_dpo_and_full_training_are_sent(server, provider, tmp_path):
+    request = uploaded(provider, tmp_path, request_("dpo", lora=False, epochs=2))
+    provider.submit(request, key=SEEN)
+    order = next(iter(server.jobs.values()))["order"]
+    assert order["training_method"]["method"] == "dpo" and order["training_method"]["dpo_beta"] == 0.1
+    assert order["training_type"]["type"] == "Full" and order["n_epochs"] == 2
+
+
+def test_stopping_early_needs_evaluations(provider):
+    problems = list(provider.problems(request_(early_stopping_patience=2, evaluations=2)))
+    assert [problem.path for problem in problems] == [("hyperparameters", "early_stopping_patience")]
+    assert list(provider.problems(request_(early_stopping_patience=2, evaluations=4))) == []
+
+
+def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
+    server.lives = ("running",)
+    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    provider.poll(job, cursor=None)
+    provider.cancel(job)
+    provider.cancel(job)
+    assert provider.poll(job, cursor=None).state in {api.JobState.CANCELLING, api.JobState.CANCELLED}
+    assert provider.poll(job, cursor=None).state is api.JobState.CANCELLED
+
+
+@pytest.mark.parametrize(("status", "state"), [("error", "failed"), ("napping", "unknown")])
+def test_other_ends(server, provider, tmp_path, status, state):
+    server.lives, server.reason = (status,), "billing limit"
+    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=SEEN), cursor=None)
+    assert update.state == state and update.raw == status
+    assert (update.error == "billing limit") is (status == "error")
+
+
+def test_everything_of_ours_can_be_deleted(server, provider, tmp_path):
+    server.lives = ("completed",)
+    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    provider.deploy(provider.poll(job, cursor=None).model, key=SEEN)
+    found = list(provider.remote_objects())
+    assert sorted(one.kind for one in found) == ["deployment", "file", "model"]
+    for one in [*found, *found]:
+        provider.delete(one)
+    assert list(provider.remote_objects()) == []
+
+
+def test_a_wrong_key_says_where_keys_are(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOGETHER_API_KEY", "wrong")
+    with pytest.raises(api.Rejected) as error:
+        uploaded(together.build({"base_url": server.url}), tmp_path)
+    assert "TOGETHER_API_KEY" in error.value.hint
+
+
+def test_a_deployment_needs_a_project(server):
+    with pytest.raises(api.Rejected) as error:
+        together.build({"base_url": server.url}).find_deployment(key=SEEN)
+    assert "`project`" in error.value.hint
