@@ -37,6 +37,7 @@ def names(document: Document) -> Iterator[Problem]:
     yield from _split(data)
     yield from _follow(data)
     yield from _prompts(data)
+    yield from _models(data)
     yield from _graders(data)
     yield from _gates(data)
     yield from _waivers(data)
@@ -239,6 +240,41 @@ def _prompts(data: Mapping[str, Any]) -> Iterator[Problem]:
             hint = f"add `split: {{{side}: 0.2}}`, or name a source"
             path = ("eval", "prompts", index, SPLIT_PROMPTS)
             yield Problem(message=f"the prompts are the {side} split, and there is none", hint=hint, path=path)
+
+
+WAYS = ("model", "run", "checkpoints")
+
+
+def _models(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each further model is said in one way, and all are called differently."""
+    first: dict[str, int] = {}
+    for index, entry in enumerate(_list(data, "eval", "models")):
+        path: SpecPath = ("eval", "models", index)
+        if not isinstance(entry, dict):
+            continue
+        said = [way for way in WAYS if way in entry]
+        if len(said) != 1:
+            message = f"a further model is given by one of {', '.join(WAYS)}; found {' and '.join(said) or 'none'}"
+            yield Problem(message=message, hint="e.g. `- model: some-model`", path=path)
+            continue
+        if "provider" in entry and said != ["model"]:
+            message = f"'provider' goes with 'model': a {said[0].removesuffix('s')} has its own"
+            yield Problem(message=message, hint="remove it", path=(*path, "provider"), on="key")
+        label = _label(entry, said[0])
+        if label in ("base", "tuned"):
+            message = f"'{label}' is always asked, and no further model can be called that"
+            yield Problem(
+                message=message, hint="give it another `id`", path=(*path, "id" if "id" in entry else said[0])
+            )
+        elif label in first:
+            message = f"two further models are called '{label}': items {first[label] + 1} and {index + 1}"
+            yield Problem(message=message, hint="give each an `id` of its own", path=path)
+        first.setdefault(label, index)
+
+
+def _label(entry: Mapping[str, Any], way: str) -> str:
+    named = entry[way]
+    return str(entry.get("id") or (named.get("id", "") if isinstance(named, dict) else named))
 
 
 def _graders(data: Mapping[str, Any]) -> Iterator[Problem]:

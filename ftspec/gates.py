@@ -39,6 +39,11 @@ def _judged(name: str, item: Item, gate: Gate, evaluation: Evaluation) -> Verdic
     return msgspec.structs.replace(verdict, gate=name, severity=severity)
 
 
+def asks_tuned(gate: Item) -> bool:
+    """Whether a gate judges the tuned model: one that names no other does."""
+    return str(gate.options.get("model", "tuned")) == "tuned"
+
+
 def passed(verdicts: Iterable[Verdict]) -> bool:
     """Whether no gate says no, but for those that only warn."""
     return all(verdict.passed or verdict.severity == "warning" for verdict in verdicts)

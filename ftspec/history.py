@@ -18,6 +18,7 @@ PHASES = {
     "started": "data",
     "tuning": "tuning",
     "tuned": "evaluation",
+    "planned": "evaluation",
     "answered": "evaluation",
     "judged": "report",
 }

@@ -18,12 +18,15 @@ import msgspec
 from ftspec import items
 from ftspec.components import Component
 from ftspec.inventory import Inventory
-from ftspec.provider import Request
+from ftspec.provider import ModelRef, Request
 from ftspec.records import Plan, Record, Step
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
 
 DATA, TUNING, BASE, TUNED, REPORT = "data", "tuning", "base answers", "tuned answers", "report"
+
+CHECKPOINTS = "checkpoints"
+"""The key of a step in which checkpoints answer: its value says which of them are shown."""
 
 DATA_KINDS = {"source", "cleaner", "format", "check"}
 
@@ -37,6 +40,10 @@ class Target(Record):
     endpoint: str
     request: Request
     attempt: int = 1
+    further: dict[str, dict[str, str]] = {}
+    """What tells each further model's answers from the base model's, by its label: keys that differ."""
+    evaluation: bool = False
+    """Only to evaluate: a run of its own, which trains nothing."""
 
 
 class Made(Record):
@@ -47,28 +54,66 @@ class Made(Record):
     prompts: str = ""
 
 
-def make(spec: Spec, registry: Registry, inventory: Inventory, target: Target, made: Made | None = None) -> Plan:
-    """The plan. Without `made`, steps after the data have no digest yet: it follows from the data."""
+def make(
+    spec: Spec,
+    registry: Registry,
+    inventory: Inventory,
+    target: Target,
+    made: Made | None = None,
+    *,
+    tuned: bool = True,
+) -> Plan:
+    """The plan. Without `made`, steps after the data have no digest yet: it follows from the data.
+
+    `tuned` is False where there is no tuned model to be asked: an evaluation alone does not train.
+    """
     planner = _Planner(spec, registry, inventory, target)
     data = _step(DATA, planner.data())
     tuning = _step(TUNING, planner.tuning(made), known=made is not None)
-    steps = [data, tuning]
+    steps = [data, *([tuning] if tuned else [])]
     if spec.eval:
         steps.append(_step(BASE, planner.answers(made, ""), known=made is not None))
-        steps.append(_step(TUNED, planner.answers(made, tuning.digest), known=made is not None))
+        if tuned:
+            steps.append(_step(TUNED, planner.answers(made, tuning.digest), known=made is not None))
+        steps += [
+            _step(answers_step(label), planner.further(made, tuning.digest, label), known=made is not None)
+            for label, keys in target.further.items()
+            if tuned or CHECKPOINTS not in keys
+        ]
     report = planner.report() | {step.name: step.digest for step in steps[1:]}
     steps.append(_step(REPORT, report, known=made is not None))
     identity = digest(
-        data.keys | planner.tuning(None) | planner.answers(None, "") | planner.report() | planner.checkpoint()
+        data.keys
+        | planner.tuning(None)
+        | planner.answers(None, "")
+        | planner.report()
+        | planner.checkpoint()
+        | planner.named()
     )
     return Plan(
         name=spec.name,
         spec=str(spec.file),
-        run=f"{spec.name}-{identity[:10]}",
+        run=f"{run_name(spec, target)}-{identity[:10]}",
         digest=identity,
         steps=tuple(steps),
         inputs=inventory.inputs,
     )
+
+
+def run_name(spec: Spec, target: Target) -> str:
+    """What the ids of the spec's runs begin with."""
+    return f"{spec.name}-eval" if target.evaluation else spec.name
+
+
+def answers_step(label: str) -> str:
+    """The name of the step in which a model answers."""
+    return f"{label} answers"
+
+
+def checkpoint_step(step: Step, checkpoint: str) -> Step:
+    """The part of a step of checkpoints that is one of them."""
+    keys = {name: value for name, value in step.keys.items() if name != CHECKPOINTS} | {"checkpoint": checkpoint}
+    return Step(name=step.name, digest=digest(keys), keys=keys)
 
 
 def explain(plan: Plan, cached: Callable[[Step], bool], previous: Plan | None) -> Plan:
@@ -181,6 +226,15 @@ class _Planner:
         which = self.spec.follow.checkpoint
         return {} if which == "last" else {"follow.checkpoint": which}
 
+    def further(self, made: Made | None, tuned: str, label: str) -> dict[str, str]:
+        own = self.target.further[label]
+        return self.answers(made, tuned if CHECKPOINTS in own else "") | own
+
+    def named(self) -> dict[str, str]:
+        """What makes another run of the same spec: nothing where it names no further model and trains."""
+        found = {f"eval.models.{label}": digest(keys) for label, keys in self.target.further.items()}
+        return found | ({"evaluation": "only"} if self.target.evaluation else {})
+
     def report(self) -> dict[str, str]:
         keys: dict[str, str] = {}
         for place, item in self.spec.items():
@@ -218,8 +272,11 @@ def _as_written(written: Mapping[str, Any], filled: Mapping[str, Any]) -> dict[s
 
 
 def _model_keys(target: Target) -> dict[str, str]:
-    """A model in a folder is named by its content: where the folder lies does not matter."""
-    model, content = target.request.model, target.request.model_fingerprint
+    return model_keys(target.request.model, target.request.model_fingerprint)
+
+
+def model_keys(model: ModelRef, content: str) -> dict[str, str]:
+    """A model in a folder is named by its content (its fingerprint): where the folder lies does not matter."""
     name = "folder" if content and Path(model.id).is_absolute() else model.id
     return {"model": name, "model.revision": model.revision or "", "model content": content}
 

@@ -28,6 +28,7 @@ from typing import Any
 from ftspec.errors import Ambiguous, FtspecError, PluginError, ProviderError, Transient
 from ftspec.pacing import Pace
 from ftspec.provider import Answer, Generation, Model, Question, RemoteModel
+from ftspec.references import mask
 from ftspec.spending import Meter, Unlimited
 
 PATIENCE = 600.0
@@ -237,7 +238,7 @@ class _Asking:
 
 
 def _failed(question: Question, error: ProviderError) -> Answer:
-    return Answer(prompt=question.prompt.id, repeat=question.repeat, error=error.message)
+    return Answer(prompt=question.prompt.id, repeat=question.repeat, error=mask(error.message))
 
 
 def _fault(model: RemoteModel, error: Exception) -> PluginError:

@@ -32,7 +32,7 @@ def collect(
     plan: Plan,
     run: RunInfo,
     dataset: Dataset,
-    model: TunedModel,
+    model: TunedModel | None,
     judged: Judged,
 ) -> ReportData:
     """Everything that the report shows."""
@@ -51,7 +51,7 @@ def collect(
         evaluation=judged.evaluation,
         generation=spec.eval.generation if spec.eval else None,
         cases=judged.cases,
-        training=(told := tuple(following.history(site.store, digests[TUNING]))),
+        training=(told := tuple(following.history(site.store, digests[TUNING])) if model else ()),
         diagnosis=diagnose(told, site.target.request.hyperparameters),
         counts=result.counts,
         sides=result.sides,

@@ -17,14 +17,14 @@ from typing import Any
 
 import msgspec
 
-from ftspec import budgeting, following, gates, history, report, reporting, stages, tuning
+from ftspec import answersheet, budgeting, following, gates, history, report, reporting, stages, tuning
 from ftspec.costs import Costs
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.grade import Answered
 from ftspec.journal import Journal
 from ftspec.observers import notify
 from ftspec.pipeline import DataResult
-from ftspec.plan import BASE, DATA, REPORT, TUNED, TUNING, explain
+from ftspec.plan import BASE, DATA, REPORT, TUNED, TUNING, answers_step, explain, run_name
 from ftspec.progress import Progress
 from ftspec.provider import Estimate, Prompt, TunedModel
 from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdict
@@ -34,6 +34,7 @@ from ftspec.reporting import Judged
 from ftspec.scoring import evaluate
 from ftspec.spending import Spent
 from ftspec.stages import Dataset, Options, Site
+from ftspec.subjects import Subject
 from ftspec.validate import Loaded
 
 
@@ -106,7 +107,7 @@ def _cached(site: Site, step: Step) -> bool:
 
 
 def _previous(site: Site) -> Plan | None:
-    return history.previous_plan(site.store, site.spec.name)
+    return history.previous_plan(site.store, run_name(site.spec, site.target))
 
 
 def _step(plan: Plan, name: str) -> Step:
@@ -168,6 +169,8 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
     path = Path(run.report) if run.report else None
     if run.state not in {"done", "gate_failed"} or path is None or not path.exists():
         return None
+    if [step.name for step in history.plan_of(events).steps] != [step.name for step in planned.steps]:
+        return None  # an evaluation alone, and by now there is a tuned model
     evaluation, verdicts = _judgement(events)
     return Outcome(run=run, evaluation=evaluation, verdicts=verdicts, report=path, already_done=True)
 
@@ -190,10 +193,15 @@ class _Walk:
         self.purse = budgeting.purse_of(site, planned.run)
 
     def run(self) -> Outcome:
-        stages.deployer(self.site, self.purse).sweep()
+        for subject in (stages.base_of(self.site), *self.site.further):
+            stages.deployer(self.site, self.purse, subject).sweep()
         dataset = self._data()
         self.plan = stages.plan_of(self.site, dataset)
-        model = self._tune(dataset)
+        if self.site.options.evaluation:
+            self._decide("planned", plan=msgspec.to_builtins(self.plan))
+            model = stages.tuned_already(self.site, self.plan)
+        else:
+            model = self._tune(dataset)
         judged = self._judge(dataset, model) if self.site.spec.eval else Judged()
         path = self._report(dataset, model, judged)
         state = "done" if gates.passed(judged.verdicts) else "gate_failed"
@@ -259,25 +267,36 @@ class _Walk:
             raise SpecError(refused, self.loaded.document)
         return costs
 
-    def _judge(self, dataset: Dataset, model: TunedModel) -> Judged:
+    def _judge(self, dataset: Dataset, model: TunedModel | None) -> Judged:
         spec, prompts = self.site.spec, stages.prompts_of(self.site, dataset)
         answered = self._ask(prompts, model)
         evaluation = evaluate(prompts, answered)
-        verdicts = tuple(gates.judge(spec.gates, self.site.registry, evaluation, spec.folder))
+        wanted = [gate for gate in spec.gates if model or not gates.asks_tuned(gate)]
+        verdicts = tuple(gates.judge(wanted, self.site.registry, evaluation, spec.folder))
         self._decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
         return Judged(evaluation, verdicts, report.cases(prompts, answered))
 
-    def _ask(self, prompts: Sequence[Prompt], model: TunedModel) -> dict[str, Answered]:
+    def _ask(self, prompts: Sequence[Prompt], model: TunedModel | None) -> dict[str, Answered]:
+        """Every model's answers, by its label."""
         with self._timed(BASE):
-            base = stages.answers(
-                self.site, _step(self.plan, BASE), "base", self.site.target.request.model, prompts, self.purse
-            )
-        with self._timed(TUNED):
-            tuned = stages.answers(self.site, _step(self.plan, TUNED), "tuned", model, prompts, self.purse, base)
-        self._decide("answered", base=len(base.answers), tuned=len(tuned.answers))
-        return {"base": base, "tuned": tuned}
+            base = self._answers(stages.base_of(self.site), prompts)
+        answered = {"base": base}
+        if model:
+            with self._timed(TUNED):
+                answered["tuned"] = self._answers(stages.tuned_of(self.site, model), prompts, base)
+        for subject in self.site.further:
+            if subject.model:
+                with self._timed(answers_step(subject.label)):
+                    answered[subject.label] = self._answers(subject, prompts, base)
+        self._decide("answered", **{label: len(given.answers) for label, given in answered.items()})
+        answersheet.write(self.site.workspace.report_folder(self.plan.run), prompts, answered)
+        return answered
 
-    def _report(self, dataset: Dataset, model: TunedModel, judged: Judged) -> Path:
+    def _answers(self, subject: Subject, prompts: Sequence[Prompt], base: Answered | None = None) -> Answered:
+        step = _step(self.plan, answers_step(subject.label))
+        return stages.answers(self.site, step, subject, prompts, self.purse, base)
+
+    def _report(self, dataset: Dataset, model: TunedModel | None, judged: Judged) -> Path:
         self.site.progress.phase("writing the report")
         data = reporting.collect(self.site, self.loaded, self.plan, self._info(), dataset, model, judged)
         return reporting.write(self.site, self.plan, msgspec.structs.replace(data, timings=self.timings))

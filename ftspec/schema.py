@@ -21,7 +21,7 @@ from ftspec.provider import Generation, Method, ModelRef
 from ftspec.references import secret_names
 from ftspec.registry import Loaded, Registry
 from ftspec.shape import KEYS, OR_TYPES, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
-from ftspec.spec import Budget, Costs, Eval, Following, Item, Spec, Split, Waiver
+from ftspec.spec import Budget, Costs, Eval, Following, Item, Named, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 URN = "urn:ftspec"
@@ -93,7 +93,7 @@ def to_spec(document: Document, registry: Registry) -> Spec:
         method_options=method_options,
         hyperparameters=data.get("hyperparameters", {}),
         follow=_follow(data.get("follow", {})),
-        eval=None if evaluation is None else _eval(evaluation, items),
+        eval=None if evaluation is None else _eval(evaluation, items, document),
         gates=items["gates", "*"],
         engine=next(iter(items["engine",]), None),
         budget=msgspec.convert(data.get("budget"), Budget | None),
@@ -116,7 +116,11 @@ def method_of(data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def model_of(data: Mapping[str, Any], document: Document) -> ModelRef:
     """The base model; one that is written as a path becomes an absolute one."""
-    model = data["model"]
+    return reference_of(data["model"], document)
+
+
+def reference_of(model: Any, document: Document) -> ModelRef:
+    """A model as it is written somewhere in the document."""
     reference = ModelRef(id=model) if isinstance(model, str) else ModelRef(**model)
     if is_path(reference.id):
         folder = document.file.absolute().parent / reference.id
@@ -142,17 +146,30 @@ def _follow(data: Mapping[str, Any]) -> Following:
     return msgspec.convert({**data, **times}, Following)
 
 
-def _eval(data: Mapping[str, Any], items: Mapping[SpecPath, tuple[Item, ...]]) -> Eval:
+def _eval(data: Mapping[str, Any], items: Mapping[SpecPath, tuple[Item, ...]], document: Document) -> Eval:
     sources = {item.path: item for item in items["eval", "prompts", "*"]}
     prompts = (sources.get(("eval", "prompts", i)) or prompt["split"] for i, prompt in enumerate(data["prompts"]))
     generation = msgspec.convert(data.get("generation", {}), Generation)
     return Eval(
         prompts=tuple(prompts),
         graders=items["eval", "graders", "*"],
+        models=tuple(_further(data.get("models", ()), items["eval", "models", "*", "provider"], document)),
         generation=generation,
         repeat=data.get("repeat", 1),
         seed=data.get("seed", 0),
     )
+
+
+def _further(entries: Iterable[Mapping[str, Any]], providers: Iterable[Item], document: Document) -> Iterator[Named]:
+    by_place = {item.path: item for item in providers}
+    for index, entry in enumerate(entries):
+        yield Named(
+            id=entry.get("id", ""),
+            model=reference_of(entry["model"], document) if "model" in entry else None,
+            provider=by_place.get(("eval", "models", index, "provider")),
+            run=entry.get("run", ""),
+            checkpoints=entry.get("checkpoints", ""),
+        )
 
 
 def _items_at(data: Any, kind: Kind, place: SpecPath) -> Iterator[Item]:

@@ -22,6 +22,7 @@ PLACES: tuple[tuple[Kind, SpecPath], ...] = (
     ("check", ("checks", "*")),
     ("provider", ("provider",)),
     ("source", ("eval", "prompts", "*")),
+    ("provider", ("eval", "models", "*", "provider")),
     ("grader", ("eval", "graders", "*")),
     ("gate", ("gates", "*")),
     ("engine", ("engine",)),
@@ -202,6 +203,40 @@ _FOLLOW: Schema = {
     "additionalProperties": False,
 }
 
+_MODEL: Schema = {
+    "description": "The base model: the provider's name for it, a hub id, or a folder (`./folder`).",
+    "if": {"type": "object"},
+    "then": {
+        "properties": {
+            "id": {"type": "string", "minLength": 1, "description": "Name, hub id or folder."},
+            "revision": {"type": "string", "minLength": 1, "description": "A commit or tag of the hub."},
+        },
+        "required": ["id"],
+        "additionalProperties": False,
+    },
+    "else": {"type": ["string", "object"], "minLength": 1},
+}
+
+_NAMED: Schema = {
+    "type": "object",
+    "description": "One of `model` (of the spec's provider, or of the `provider` given here), `run` and `checkpoints`.",
+    "properties": {
+        "id": {**_ID, "description": "What reports and gates call it; else the model's or the run's own name."},
+        "model": {**_MODEL, "description": "Another model by name: a provider's name for it, a hub id, or a folder."},
+        "provider": {"$ref": "#/$defs/provider", "description": "Who answers for `model`; else the spec's provider."},
+        "run": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The tuned model of an earlier run: its id, the beginning of one, or a spec file.",
+        },
+        "checkpoints": {
+            "enum": ["all", "best"],
+            "description": "Checkpoints of this run's job; `best` shows the one of them that passes most often.",
+        },
+    },
+    "additionalProperties": False,
+}
+
 _EVAL: Schema = {
     "type": "object",
     "description": "What base and tuned model are asked, and how answers are graded.",
@@ -217,6 +252,12 @@ _EVAL: Schema = {
             "minItems": 1,
             "items": {"$ref": "#/$defs/grader"},
             "description": "An answer passes when every grader of weight above 0 passes it.",
+        },
+        "models": {
+            "type": "array",
+            "items": _NAMED,
+            "default": [],
+            "description": "Further models that answer the same prompts, beside base and tuned model.",
         },
         "generation": _GENERATION,
         "repeat": {
@@ -274,20 +315,6 @@ _COSTS: Schema = {
         },
     },
     "additionalProperties": False,
-}
-
-_MODEL: Schema = {
-    "description": "The base model: the provider's name for it, a hub id, or a folder (`./folder`).",
-    "if": {"type": "object"},
-    "then": {
-        "properties": {
-            "id": {"type": "string", "minLength": 1, "description": "Name, hub id or folder."},
-            "revision": {"type": "string", "minLength": 1, "description": "A commit or tag of the hub."},
-        },
-        "required": ["id"],
-        "additionalProperties": False,
-    },
-    "else": {"type": ["string", "object"], "minLength": 1},
 }
 
 _METHOD: Schema = {

@@ -65,11 +65,35 @@ class Following(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Literal["last", "best"] = "last"
 
 
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """A further model that answers: another one by name, the model of an earlier run, or checkpoints of this run.
+
+    Args:
+        id: what reports call it; `label` where it is not given.
+        model, provider: a model by name, of another provider than the spec's where that is given.
+        run: a run's id or the beginning of one, or a spec file relative to this one (its last run).
+        checkpoints: of this run's job: all of them, or the one that the evaluation finds best.
+    """
+
+    id: str = ""
+    model: ModelRef | None = None
+    provider: Item | None = None
+    run: str = ""
+    checkpoints: Literal["", "all", "best"] = ""
+
+    @property
+    def label(self) -> str:
+        if self.checkpoints:
+            return self.id or ("best checkpoint" if self.checkpoints == "best" else "checkpoint")
+        return self.id or self.run or (self.model.id if self.model else "")
+
+
 class Eval(msgspec.Struct, frozen=True, kw_only=True):
     """What the models are asked and how answers are graded. A prompt is a source Item, or the name of a split."""
 
     prompts: tuple[Item | str, ...]
     graders: tuple[Item, ...]
+    models: tuple[Named, ...] = ()
     generation: Generation = Generation()
     repeat: int = 1
     seed: int = 0
@@ -134,6 +158,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         }
         for name, entries in lists.items():
             yield from ((f"{name}[{index}]", item) for index, item in enumerate(entries) if isinstance(item, Item))
+        for index, named in enumerate(self.eval.models if self.eval else ()):
+            if named.provider:
+                yield f"eval.models[{index}].provider", named.provider
         for name, item in {"format": self.format, "provider": self.provider, "engine": self.engine}.items():
             if item:
                 yield name, item

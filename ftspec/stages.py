@@ -9,22 +9,21 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import ask, grade, inventory, items, judging, pipeline, remote, tables
+from ftspec import ask, grade, inventory, items, judging, pipeline, remote, subjects, tables
 from ftspec import plan as plans
 from ftspec.components import Judge
 from ftspec.costs import rate_of
 from ftspec.deploying import Deployer
-from ftspec.following import Follow
+from ftspec.following import Follow, chosen, ended
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
 from ftspec.journal import decode
 from ftspec.pipeline import DataResult
-from ftspec.plan import Made, Target
+from ftspec.plan import TUNING, Made, Target
 from ftspec.progress import Progress
 from ftspec.provider import (
     Answer,
     DataFile,
-    ModelRef,
     Prompt,
     Provider,
     RemoteModel,
@@ -36,7 +35,8 @@ from ftspec.spec import Eval, Item, Spec
 from ftspec.spending import Meter, Purse
 from ftspec.spill import Spill
 from ftspec.store import Store
-from ftspec.tables import Tables
+from ftspec.subjects import Subject
+from ftspec.tables import Rate, Tables
 from ftspec.workspace import Workspace
 
 
@@ -50,6 +50,7 @@ class Options(Record):
         wait: follow the job for at most so many seconds.
         resubmit: give up on an attempt of unknown outcome and submit the next one.
         adopt: id of a job at the provider that is the one of unknown outcome.
+        evaluation: train nothing: ask the base model, further models, and the tuned one where there is one already.
         measure: for a plan: prepare uncached data in a scratch folder, so that rows, tokens and digests are exact.
     """
 
@@ -60,6 +61,7 @@ class Options(Record):
     resubmit: bool = False
     adopt: str = ""
     measure: bool = True
+    evaluation: bool = False
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     inventory: Inventory
     tables: Tables
+    further: tuple[Subject, ...] = ()
 
     @property
     def store(self) -> Store:
@@ -101,7 +104,9 @@ def survey(spec: Spec, registry: Registry, options: Options, progress: Progress)
     provider = attached(spec, registry, workspace)
     found = inventory.take(spec, registry, provider)
     request = msgspec.structs.replace(items.request_of(spec, registry), model_fingerprint=found.model)
-    target = Target(endpoint=provider.endpoint, request=request)
+    further = tuple(subjects.find(spec, registry, workspace, provider))
+    keys = {subject.label: subject.keys for subject in further}
+    target = Target(endpoint=provider.endpoint, request=request, further=keys, evaluation=options.evaluation)
     attempts = len(workspace.store.list(_attempts(spec, registry, found, target)))
     return Site(
         spec=spec,
@@ -112,6 +117,7 @@ def survey(spec: Spec, registry: Registry, options: Options, progress: Progress)
         provider=provider,
         inventory=found,
         tables=tables.read([spec.folder / name for name in spec.costs.prices]),
+        further=further,
         target=msgspec.structs.replace(target, attempt=attempts + 1 + ("tuning" in options.again)),
     )
 
@@ -144,7 +150,18 @@ def rehearse(site: Site) -> None:
 
 def plan_of(site: Site, dataset: Dataset | None) -> Plan:
     """The plan as far as it can be told; with the dataset, all of it."""
-    return plans.make(site.spec, site.registry, site.inventory, site.target, dataset.made if dataset else None)
+    made = dataset.made if dataset else None
+    plan = plans.make(site.spec, site.registry, site.inventory, site.target, made)
+    if site.options.evaluation and tuned_already(site, plan) is None:
+        return plans.make(site.spec, site.registry, site.inventory, site.target, made, tuned=False)
+    return plan
+
+
+def tuned_already(site: Site, plan: Plan) -> TunedModel | None:
+    """The model that the plan's job has made; None where it has not."""
+    step = next((step for step in plan.steps if step.name == TUNING), None)
+    result = ended(site.store, step.digest) if step and step.digest else None
+    return chosen(result, site.spec.follow.checkpoint) if result else None
 
 
 # ---- data
@@ -210,6 +227,16 @@ def prompts_of(site: Site, dataset: Dataset) -> Sequence[Prompt]:
 # ---- evaluation
 
 
+def base_of(site: Site) -> Subject:
+    """The base model, as a model under test."""
+    return Subject(label="base", provider=site.provider, keys={}, model=site.target.request.model)
+
+
+def tuned_of(site: Site, model: TunedModel) -> Subject:
+    """The tuned model, as a model under test."""
+    return Subject(label="tuned", provider=site.provider, keys={}, model=model)
+
+
 class Timing(Record):
     """Wall seconds that a step took when it was done."""
 
@@ -224,8 +251,7 @@ def answers_cached(site: Site, step: Step) -> bool:
 def answers(
     site: Site,
     step: Step,
-    label: str,
-    model: ModelRef | TunedModel,
+    subject: Subject,
     prompts: Sequence[Prompt],
     purse: Purse,
     base: Answered | None = None,
@@ -242,14 +268,13 @@ def answers(
         seconds = decode(site.store, _step_key(step), Timing).seconds
     else:
         started = time.monotonic()
-        rate = rate_of(site.tables, site.target.endpoint, site.target.request.model.id, tuned=label != "base")[1]
-        with purse.meter(step.name, rate, evaluation.generation) as meter:
-            _ask(site, label, model, wanted, spill, meter, deployer(site, purse))
+        with purse.meter(step.name, _rate(site, subject), evaluation.generation) as meter:
+            _ask(site, subject, wanted, spill, meter, deployer(site, purse, subject))
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(_step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
     found = tuple(wanted.answers(spill.read(Answer)))
-    answered = Answered(model=label, answers=found, graded=(), seconds=seconds)
+    answered = Answered(model=subject.label, answers=found, graded=(), seconds=seconds)
     return _graded(site, answered, prompts, base, purse)
 
 
@@ -265,22 +290,27 @@ def _court(site: Site, purse: Purse | None = None) -> judging.Court:
     return judging.Court(site.registry, site.spec.folder, site.workspace, site.progress, site.tables, purse)
 
 
-def deployer(site: Site, purse: Purse) -> Deployer:
-    """Who puts the run's models up, where they have to be deployed, and takes them down."""
-    price = site.tables.price("hosting_hour", site.target.endpoint, site.target.request.model.id)
+def deployer(site: Site, purse: Purse, subject: Subject) -> Deployer:
+    """Who puts the model up, where it has to be deployed, and takes it down."""
+    provider = subject.provider
+    price = site.tables.price("hosting_hour", provider.endpoint, _base(subject))
     hourly = price.hosting_hour if price else None
-    return Deployer(site.provider, site.workspace, purse.run, purse=purse, hourly=hourly, progress=site.progress)
+    return Deployer(provider, site.workspace, purse.run, purse=purse, hourly=hourly, progress=site.progress)
 
 
-def _ask(
-    site: Site,
-    label: str,
-    model: ModelRef | TunedModel,
-    wanted: ask.Round,
-    spill: Spill,
-    meter: Meter,
-    deployer: Deployer,
-) -> None:
+def _rate(site: Site, subject: Subject) -> Rate | None:
+    """What a question to the model costs, as far as the tables know."""
+    tuned = isinstance(subject.model, TunedModel)
+    return rate_of(site.tables, subject.provider.endpoint, _base(subject), tuned=tuned)[1]
+
+
+def _base(subject: Subject) -> str:
+    """The name of the base model, by which prices are known."""
+    model = subject.model
+    return model.base.id if isinstance(model, TunedModel) else model.id if model else ""
+
+
+def _ask(site: Site, subject: Subject, wanted: ask.Round, spill: Spill, meter: Meter, deployer: Deployer) -> None:
     """Put the model up, where a question is open, and ask."""
     if "answers" in site.options.again:
         spill.drop()
@@ -288,14 +318,15 @@ def _ask(
         wanted.note(answer)
     if wanted.known == len(wanted):
         return
+    assert subject.model
     with (
-        deployer.up(model) as standing,
-        site.provider.serve(standing) as up,
+        deployer.up(subject.model) as standing,
+        subject.provider.serve(standing) as up,
         remote.asking(up, meter) as answers,
         spill.writer() as writer,
     ):
         again = not isinstance(up, RemoteModel)
-        ask.ask(answers, wanted, label=label, keep=writer.add, progress=site.progress, again=again)
+        ask.ask(answers, wanted, label=subject.label, keep=writer.add, progress=site.progress, again=again)
 
 
 def _graders(site: Site) -> list[tuple[Item, judging.Built]]:

@@ -312,7 +312,7 @@ def _model(stage: _Stage) -> Iterator[Problem]:
 
 def _tuner(stage: _Stage) -> Iterator[Problem]:
     """What the provider says about the request; it is built with its secrets left as references."""
-    item = next((item for item in stage.sound if item.kind == "provider"), None)
+    item = next((item for item in stage.sound if item.path == ("provider",)), None)
     if item is None or any(path[:1] in {(key,) for key in TUNER_KEYS} for path in stage.faulty):
         return
     if not isinstance(stage.document.data, dict) or "model" not in stage.document.data:
@@ -340,7 +340,7 @@ def _ends(stage: _Stage) -> Iterator[Problem]:
     except SpecError as error:
         yield from error.problems
         return
-    item = next((item for item in stage.sound if item.kind == "provider"), None)
+    item = next((item for item in stage.sound if item.path == ("provider",)), None)
     if item is None or not isinstance(data, dict) or "model" not in data or ("model",) in stage.faulty:
         return
     with contextlib.suppress(Exception):  # `_tuner` says what is wrong with it

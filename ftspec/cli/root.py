@@ -11,8 +11,15 @@ from ftspec.wording import did_you_mean
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Write a spec": {"init": "spec", "validate": "spec", "schema": "spec"},
-    "Run it": {"plan": "run", "run": "run", "pause": "jobs", "resume": "jobs", "cancel": "runs"},
-    "Follow and read": {"follow": "jobs", "runs": "runs", "status": "runs", "logs": "runs", "report": "runs"},
+    "Run it": {"plan": "run", "run": "run", "eval": "evaluation", "pause": "jobs", "resume": "jobs", "cancel": "runs"},
+    "Follow and read": {
+        "follow": "jobs",
+        "runs": "runs",
+        "status": "runs",
+        "logs": "runs",
+        "report": "runs",
+        "compare": "evaluation",
+    },
     "Look inside": {"data": "data", "model": "model"},
     "Set up": {"plugins": "plugins", "doctor": "plugins"},
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from ftspec.cli import scores
 from ftspec.figures import duration, money, percent, plural, size
 from ftspec.terminal import one_line, safe, style, table
 
@@ -145,7 +146,8 @@ def outcome(spec: Spec, found: Outcome) -> str:
     """What a run came to: the verdict in a sentence, the figures, the gates, and the report's path last."""
     lines = [_sentence(found), "", _fact("model", f"{safe(spec.model.id)}, {spec.method} with {spec.provider.name}")]
     if found.evaluation:
-        lines += _evaluation(found.evaluation)
+        usual = found.evaluation.tuned.prompts and not found.evaluation.further
+        lines += _evaluation(found.evaluation) if usual else scores.table_of(found.evaluation)
     lines += [_verdict(verdict) for verdict in found.verdicts]
     return "\n".join([*lines, "", f"report: {found.report}"])
 
@@ -158,7 +160,8 @@ def _sentence(found: Outcome) -> str:
         return f"{style('✗', 'red')} {name} did not pass: {', '.join(said)} said no{again}"
     if found.evaluation is None:
         return f"{style('✓', 'green')} {name} is tuned, and nothing was evaluated{again}"
-    judged = f"passed {plural(len(found.verdicts), 'gate')}" if found.verdicts else "is tuned and evaluated"
+    done = "is tuned and evaluated" if found.evaluation.tuned.prompts else "is evaluated"
+    judged = f"passed {plural(len(found.verdicts), 'gate')}" if found.verdicts else done
     return f"{style('✓', 'green')} {name} {judged}{again}"
 
 

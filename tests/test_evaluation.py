@@ -1,0 +1,207 @@
+"""Models under test beside base and tuned, an evaluation without training, and comparisons of what was kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftspec import answersheet, comparing, history, registry, runner, validate
+from ftspec.cli import guard
+from ftspec.errors import FtspecError
+from ftspec.progress import Quiet
+from ftspec.registry import Registry
+from ftspec.runner import Outcome
+from ftspec.stages import Options
+
+SPEC = """\
+version: 1
+name: evaluated
+sources:
+  - examples: {rows: [{prompt: one, completion: "1"}, {prompt: two, completion: "2"}]}
+format: {prompt_completion: {}}
+provider:
+  simulated: {seconds_per_step: 0.0, idle: 5, base_accuracy: 0.0, accuracy: 1.0}
+model: some-model
+eval:
+  prompts:
+    - examples: {rows: [ROWS]}
+  graders: [exact]
+  generation: {temperature: 0.5}
+  repeat: 2
+  models: [MODELS]
+gates: [GATES]
+"""
+ROWS = ", ".join(f'{{prompt: p{number}, completion: "{number}"}}' for number in range(12))
+OTHER = "{model: other-model, id: other, provider: {simulated: {idle: 5, base_accuracy: 1.0}}}"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def installed() -> Registry:
+    return registry.load()
+
+
+def write(models: str = "", gates: str = "", name: str = "spec.yaml") -> Path:
+    Path(name).write_text(SPEC.replace("ROWS", ROWS).replace("MODELS", models).replace("GATES", gates))
+    return Path(name)
+
+
+def run(spec: Path, installed: Registry, **options: bool | tuple[str, ...]) -> Outcome:
+    loaded = validate.load_spec(spec, installed)
+    return runner.run(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
+
+
+def evaluated(spec: Path, installed: Registry) -> Outcome:
+    return run(spec, installed, evaluation=True)
+
+
+def accuracies(outcome: Outcome) -> dict[str, float]:
+    assert outcome.evaluation
+    return {label: score.accuracy for label, score in outcome.evaluation.scores.items()}
+
+
+def steps(spec: Path, installed: Registry, **options: bool) -> dict[str, str]:
+    loaded = validate.load_spec(spec, installed)
+    planned = runner.plan(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
+    return {step.name: step.digest for step in planned.plan.steps}
+
+
+def test_a_further_model_answers_beside_base_and_tuned(installed: Registry) -> None:
+    found = run(write(OTHER), installed)
+    assert accuracies(found) == {"base": 0, "tuned": 1, "other": 1}
+    assert (Path(found.report).parent / answersheet.FILE).exists()
+
+
+def test_naming_a_further_model_asks_nobody_else_again(installed: Registry) -> None:
+    before, after = steps(write(), installed), steps(write(OTHER), installed)
+    assert {name: after[name] for name in before if name != "report"} == {
+        name: digest for name, digest in before.items() if name != "report"
+    }
+    assert set(after) - set(before) == {"other answers"}
+
+
+def test_the_same_model_by_another_way_has_the_same_answers(installed: Registry) -> None:
+    first = run(write(), installed)
+    spec = write(f"{{model: some-model, id: again}}, {{run: {first.run.id}, id: before}}", name="next.yaml")
+    found = steps(spec, installed)
+    assert found["again answers"] == found["base answers"]
+    assert found["before answers"] == found["tuned answers"]
+
+
+def test_the_model_of_another_spec_is_asked_where_that_run_lies(installed: Registry, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    run(write(name="elsewhere/first.yaml"), installed)
+    found = evaluated(write("{run: elsewhere/first.yaml}"), installed)
+    assert accuracies(found) == {"base": 0, "elsewhere/first.yaml": 1}
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [("{run: evaluated-nope}", "no run starts with"), ("{run: no.yaml}", "no.yaml")]
+)
+def test_a_run_that_is_not_there_is_said(installed: Registry, named: str, said: str) -> None:
+    with pytest.raises(FtspecError, match=said):
+        evaluated(write(named), installed)
+
+
+def test_a_run_without_a_model_is_said(installed: Registry) -> None:
+    only = evaluated(write(), installed)
+    with pytest.raises(FtspecError, match="no tuned model"):
+        run(write(f"{{run: {only.run.id}}}"), installed)
+
+
+def test_eval_trains_nothing_and_is_a_run_of_its_own(installed: Registry) -> None:
+    found = evaluated(write(OTHER), installed)
+    assert accuracies(found) == {"base": 0, "other": 1}
+    assert found.run.id.startswith("evaluated-eval-")
+    assert found.run.state == "done"
+    assert not Path(".ftspec/jobs").exists()
+    assert evaluated(write(OTHER), installed).already_done
+
+
+def test_eval_asks_a_tuned_model_that_is_there_already(installed: Registry) -> None:
+    assert set(accuracies(evaluated(write(), installed))) == {"base"}
+    run(write(), installed)
+    again = evaluated(write(), installed)
+    assert not again.already_done
+    assert accuracies(again) == {"base": 0, "tuned": 1}
+
+
+def test_gates_judge_the_models_that_were_asked(installed: Registry) -> None:
+    spec = write(OTHER, "accuracy: {min: 0.5, model: base}, gain: {min: 0.1}".replace(", gain", "}, {gain").join("{}"))
+    found = evaluated(spec, installed)
+    assert [(verdict.gate, verdict.passed) for verdict in found.verdicts] == [("accuracy", False)]
+    assert not found.passed
+    assert [verdict.gate for verdict in run(spec, installed).verdicts] == ["accuracy", "gain"]
+
+
+def test_the_answersheet_holds_every_graded_answer(installed: Registry) -> None:
+    found = run(write(OTHER), installed)
+    rows = list(answersheet.read(found.report.parent))
+    assert len(rows) == 3 * 12 * 2
+    base = [row for row in rows if row.model == "base"]
+    assert [row.repeat for row in base] == [0, 1] * 12
+    assert not any(row.passed for row in base)
+    assert base[0].asked == "p0"
+    assert (base[0].answer.prompt, base[0].graded.grades["exact"].passed) == (base[0].prompt, False)
+
+
+def compared(*targets: str) -> comparing.Compared:
+    return comparing.compare(targets, None)
+
+
+def test_one_run_is_found_pairsmodel_by_model(installed: Registry) -> None:
+    found = run(write(OTHER), installed)
+    said = compared(found.run.id)
+    assert [side.name for side in said.sides] == ["base", "tuned", "other"]
+    pairs = [
+        (one.label, one.against, one.difference) for one in said.evaluation.comparisons if one.metric == "accuracy"
+    ]
+    assert pairs == [("tuned", "base", 1.0), ("other", "base", 1.0)]
+    assert said.notes == ()
+
+
+def test_runs_are_found_pairsby_their_tuned_models_over_the_prompts_of_both(installed: Registry) -> None:
+    one = run(write(), installed)
+    Path("two.yaml").write_text(Path("spec.yaml").read_text().replace("prompt: p0,", "prompt: q0,"))
+    two = run(Path("two.yaml"), installed)
+    said = compared(one.run.id, two.run.id, f"{one.run.id}@base")
+    assert [side.model for side in said.sides] == ["tuned", "tuned", "base"]
+    differences = {c.label: (c.difference, c.prompts) for c in said.evaluation.comparisons if c.metric == "accuracy"}
+    assert differences == {two.run.id: (0.0, 11), f"{one.run.id}@base": (-1.0, 12)}
+    assert said.notes == (f"{two.run.id} and {one.run.id} share 11 prompts: 12 and 12 were asked",)
+
+
+def test_what_cannot_be_found_pairsis_said(installed: Registry) -> None:
+    only = evaluated(write(), installed).run.id
+    with pytest.raises(FtspecError, match="only one model"):
+        compared(only)
+    with pytest.raises(FtspecError, match="asked no model 'tuned'"):
+        compared(f"{only}@tuned", only)
+    with pytest.raises(FtspecError, match="no run starts with"):
+        compared("nope", only)
+
+
+def test_commands(installed: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    write(OTHER, "{accuracy: {min: 0.5, model: base}}")
+    assert guard.run(["eval", "spec.yaml", "-q"]) == 4
+    assert "other" in capsys.readouterr().out
+    assert guard.run(["compare", "spec.yaml"]) == 0
+    out = capsys.readouterr().out
+    assert "other − base" in out
+    assert "+100.0 pp" in out
+    assert guard.run(["compare", "spec.yaml", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sides"][1]["name"] == "other"
+    assert [entry.state for entry in history.all_runs(None)] == ["gate_failed"]
+
+
+def test_eval_needs_an_evaluation(installed: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    text = write().read_text()
+    Path("bare.yaml").write_text(text[: text.index("eval:")])
+    assert guard.run(["eval", "bare.yaml"]) == 1
+    assert "no `eval`" in capsys.readouterr().err
