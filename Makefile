@@ -14,7 +14,7 @@ PROJECTS := pyproject.toml plugins/ftspec-local/pyproject.toml
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install test test-slow lint format docs bench clean
+.PHONY: help quickstart install test test-slow lint format reliability docs bench clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: $(VENV)/.dev ## Check style, types and layers.
 format: $(VENV)/.dev ## Put the code into the one format.
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
+
+reliability: install ## Run the fault matrix and print it into docs/reliability.md.
+	@$(BIN)/python tests/reliability.py
 
 docs: $(VENV)/.dev ## Write the generated part of the documentation anew.
 	@$(BIN)/ftspec schema --format markdown > docs/spec.md

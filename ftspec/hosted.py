@@ -25,7 +25,9 @@ MOST_FINDINGS = 100
 EXHAUSTED = ("daily", "per day", "insufficient_quota", "current quota", "credit", "billing", "payment", "spend limit")
 """Words of a refusal that waiting does not mend."""
 UNSENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "UnsupportedProtocol", "gaierror"}
-"""Exceptions with which a call ends before a byte of it was sent."""
+"""Exceptions with which a call ends before a byte of it was sent,"""
+CONNECTED = {"ConnectionResetError", "BrokenPipeError", "ClientOSError", "ServerDisconnectedError"}
+"""unless one of these is behind them: httpx over aiohttp calls a connection that breaks a ConnectTimeout."""
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +70,8 @@ def unanswered(error: BaseException) -> api.ProviderError:
         names.append(type(seen).__name__)
         seen = seen.__cause__ or seen.__context__
     message = f"no answer: {names[-1]}: {error}"
-    return api.Transient(message) if UNSENT & set(names) else api.Ambiguous(message)
+    unsent = UNSENT & set(names) and not CONNECTED & set(names)
+    return api.Transient(message) if unsent else api.Ambiguous(message)
 
 
 def unreadable(said: Any) -> api.Ambiguous:

@@ -7,6 +7,7 @@ the provider is not even asked.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -148,8 +149,21 @@ def cancel(provider: Provider, store: Store, key: str, request: Request, *, pati
     if result:
         return result.job
     job = register.job() or _again(waits, lambda: _doubtful(provider, register, request))
-    _again(waits, lambda: provider.cancel(job))
+    try:
+        provider.cancel(job)
+    except (Transient, Ambiguous) as error:
+        if not (isinstance(error, Ambiguous) and _stopped(provider, job)):
+            waits.wait(error)
+            _again(waits, lambda: provider.cancel(job))
     return job
+
+
+def _stopped(provider: Provider, job: Job) -> bool:
+    """Whether a cancellation was heard though its answer was lost."""
+    with contextlib.suppress(Transient, Ambiguous):
+        state = provider.poll(job, cursor=None).state
+        return state.terminal or state is JobState.CANCELLING
+    return False
 
 
 def _doubtful(provider: Provider, register: Register, request: Request) -> Job:

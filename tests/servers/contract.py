@@ -69,6 +69,8 @@ def description() -> OpenAPI:
     part["components"] = _needed(part["paths"], whole["components"]) | {
         "securitySchemes": whole["components"]["securitySchemes"]
     }
+    for name in ("first_id", "last_id"):  # a list without entries has none, whatever is said here
+        part["components"]["schemas"]["ListFilesResponse"]["properties"][name] = {"type": ["string", "null"]}
     # Not checked itself: it has defaults of null for what may not be null.
     return OpenAPI.from_dict(_current(part), config=Config(spec_validator_cls=None))
 
