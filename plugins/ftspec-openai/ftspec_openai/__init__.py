@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ftspec import api
-from ftspec_openai.tuners import OpenAI
+from ftspec_openai.tuners import Azure, BedrockMantle, Compatible, Nebius, OpenAI
 
 __version__ = "0.1.0"
 
@@ -17,9 +17,13 @@ INSTALL = "pip install ftspec-openai"
 NEEDS = ("openai>=3.54",)
 
 openai = api.provider(name="openai", dependencies=NEEDS, install=INSTALL)(OpenAI)
+azure = api.provider(name="azure", dependencies=NEEDS, install=INSTALL)(Azure)
+nebius = api.provider(name="nebius", dependencies=NEEDS, install=INSTALL)(Nebius)
+bedrock_mantle = api.provider(name="bedrock-mantle", dependencies=NEEDS, install=INSTALL)(BedrockMantle)
+compatible = api.provider(name="openai-compatible", dependencies=NEEDS, install=INSTALL)(Compatible)
 
 
 @api.hookimpl
 def ftspec_providers() -> Mapping[str, api.Component]:
     """Offer every tuner of this shape."""
-    return {component.name: component for component in (openai,)}
+    return {component.name: component for component in (openai, azure, nebius, bedrock_mantle, compatible)}

@@ -121,9 +121,9 @@ def event_of(entry: Any) -> api.TrainingEvent:
     data = getattr(entry, "data", None)
     told = data if isinstance(data, Mapping) else {}
     spoken = STEP.search(message)
-    metrics = _metrics(told)
+    metrics = metrics_of(told)
     if not metrics and (loss := LOSS.search(message)):
-        metrics = _metrics({"train_loss": loss[1]})
+        metrics = metrics_of({"train_loss": loss[1]})
     step = _step(told.get("step")) or (int(spoken[1]) if spoken else None)
     total = _step(told.get("total_steps")) or (int(spoken[2]) if spoken and spoken[2] else None)
     return api.TrainingEvent(
@@ -141,7 +141,7 @@ def result_rows(content: bytes) -> list[tuple[int, dict[str, float]]]:
     """(step, metrics) of each row of a result file: CSV, often encoded as base64. What is no such row is left out."""
     text = _plain(content).decode("utf-8", "replace")
     rows = csv.DictReader(io.StringIO(text))
-    found = ((_step(row.get("step")), _metrics(row)) for row in rows)
+    found = ((_step(row.get("step")), metrics_of(row)) for row in rows)
     return [(step, metrics) for step, metrics in found if step and metrics]
 
 
@@ -160,7 +160,7 @@ def _of_row(identity: str, row: tuple[int, dict[str, float]], at: float) -> api.
     return api.TrainingEvent(id=f"{identity}:{step}", at=at, step=step, metrics=metrics)
 
 
-def _metrics(told: Mapping[str, Any]) -> dict[str, float]:
+def metrics_of(told: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among what was told, under our names."""
     found = {}
     for name, value in told.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ftspec import api, hosted
 from ftspec_openai import calls
-from ftspec_openai.calls import calling, listed, whole
+from ftspec_openai.calls import calling, gone_is_fine, listed, whole
 from ftspec_openai.presets import Preset
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Files:
         self.waiting = WAITING | ({"uploaded"} if preset.says_processed else set())
 
     def bring(self, file: api.DataFile) -> api.RemoteFile:
-        """The file, which is there and ready when this returns."""
+        """The file, which is there when this returns, and may have to be waited for."""
         if file.purpose == "training" and file.rows < self.preset.rows:
             raise api.Rejected(
                 f"{self.preset.name} wants at least {self.preset.rows} training examples, and there are {file.rows}",
@@ -52,8 +52,7 @@ class Files:
             )
         found = self._found(file)
         there = found or self._sent(file)
-        self._check(there)
-        return api.RemoteFile(id=there.id, sha256=file.sha256, bytes=file.bytes)
+        return api.RemoteFile(id=there.id, sha256=file.sha256, bytes=file.bytes, waiting=self._waiting(there))
 
     def all(self) -> Iterator[Any]:
         """Every file of ours."""
@@ -65,12 +64,8 @@ class Files:
 
     def delete(self, identity: str) -> None:
         """Delete it; one that is gone is left alone."""
-        try:
-            with calling("delete the file"):
-                self.client.files.delete(identity)
-        except api.Rejected:
-            if self._there(identity):
-                raise
+        with gone_is_fine(), calling("delete the file"):
+            self.client.files.delete(identity)
 
     def content(self, identity: str) -> bytes:
         """What is in a file, such as a job's results."""
@@ -117,21 +112,12 @@ class Files:
             done = self.client.uploads.complete(upload.id, part_ids=parts, timeout=calls.UPLOAD)
         return whole(getattr(done, "file", None) or done, what, "filename")
 
-    def _check(self, entry: Any) -> None:
-        """A job that is made before its file has been processed is refused."""
-        status = getattr(entry, "status", None) or ""
+    def _waiting(self, entry: Any) -> str:
+        """The service's word for a file that cannot be used yet, "" for one that can. Raises Rejected for a bad one."""
+        status = str(getattr(entry, "status", None) or "")
         if status in BAD:
             why = getattr(entry, "status_details", None) or "it says no more"
             raise api.Rejected(
                 f"the service could not process the file {entry.id}: {str(why)[:300]}", "mend the rows that it names"
             )
-        if status in self.waiting:
-            raise api.Transient(f"the file {entry.id} is not ready yet ({status})")
-
-    def _there(self, identity: str) -> bool:
-        try:
-            with calling("look at the file"):
-                self.client.files.retrieve(identity)
-        except api.Rejected:
-            return False
-        return True
+        return status if status in self.waiting else ""

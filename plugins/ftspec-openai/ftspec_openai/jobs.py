@@ -95,6 +95,13 @@ class Jobs:
         for job in listed(page, what):
             yield whole(job, what)
 
+    def named(self, request: api.Request, identity: str) -> api.Job:
+        """The job of that id, as `make` would have returned it. Raises Rejected for one of another base model."""
+        job = self.look(identity)
+        if not str(getattr(job, "model", "")).startswith(request.model.id):
+            raise api.Rejected(f"job {identity} tunes {job.model}, not {request.model.id}", "take another job")
+        return self._job(job, request)
+
     def look(self, identity: str) -> Any:
         with calling("look at the job"):
             answer = self.client.fine_tuning.jobs.retrieve(identity)
@@ -119,6 +126,11 @@ class Jobs:
             if not state_of(status).terminal and status.lower() not in done:
                 raise
 
+    def ours(self, job: Any) -> bool:
+        """Whether ftspec made it."""
+        key = self._key(job)
+        return key.startswith(hosted.PREFIX) if self.preset.key == "suffix" else bool(key)
+
     def _job(self, job: Any, request: api.Request) -> api.Job:
         created = float(getattr(job, "created_at", None) or 0)
         return api.Job(id=job.id, created_at=created, details={"model": request.model.id})
@@ -138,7 +150,7 @@ def method_of(request: api.Request, preset: Preset) -> dict[str, Any]:
     wanted = {key: value for key, value in (request.hyperparameters | beta).items() if key != "seed"}
     inner = {**options, "hyperparameters": _wire(wanted, preset)}
     if "function" in inner:
-        inner["grader"] = {"type": "lambda", "function": inner.pop("function")}
+        inner["grader"] = {"type": "lambda", "lambda": {"function": inner.pop("function")}}
     return {"type": name, name: inner}
 
 

@@ -22,7 +22,6 @@ class Preset(Struct, frozen=True, kw_only=True):
         suffix: longest suffix that a tuned model's name may have, 0 where it takes none.
         wire: what a hyperparameter of the spec is called there, where it is not called the same.
         newest_is_model: whether the tuned model is the job's last checkpoint, and the job itself names none.
-        pauses: whether jobs can be paused.
         says_processed: whether a file that is ready is "processed", so that "uploaded" means "not yet".
         uploads_above: bytes above which a file goes through the Uploads API; None where there is none.
         rows: least rows of a training file.
@@ -36,7 +35,6 @@ class Preset(Struct, frozen=True, kw_only=True):
     wire: Mapping[str, str] = MappingProxyType({"epochs": "n_epochs"})
     newest_is_model: bool = False
     says_processed: bool = False
-    pauses: bool = False
     uploads_above: int | None = None
     rows: int = 10
     max_tokens: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
@@ -48,7 +46,6 @@ OPENAI = Preset(
     name="openai",
     filters=True,
     says_processed=True,
-    pauses=True,
     uploads_above=500 * MB,  # a file may have 512 MB
     max_tokens="max_completion_tokens",
 )
@@ -56,7 +53,6 @@ OPENAI = Preset(
 AZURE = Preset(
     name="azure",
     says_processed=True,
-    pauses=True,
     uploads_above=150 * MB,
     max_tokens="max_completion_tokens",
 )

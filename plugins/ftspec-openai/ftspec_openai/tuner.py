@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from ftspec import api, hosted
 from ftspec_openai import jobs as wire
-from ftspec_openai.calls import Address
+from ftspec_openai.calls import Address, calling, gone_is_fine
 from ftspec_openai.chat import ChatModel
+from ftspec_openai.checkpoints import Checkpoints
 from ftspec_openai.events import Log
-from ftspec_openai.files import Files
+from ftspec_openai.files import Files, sha256_of
 from ftspec_openai.jobs import Jobs
 from ftspec_openai.presets import Preset
 from ftspec_openai.writing import Lines
@@ -34,7 +35,7 @@ class Tuner:
         limits: how hard its models may be asked.
     """
 
-    preset: ClassVar[Preset]
+    preset: Preset
     methods: ClassVar[Mapping[str, api.Method]]
 
     def __init__(
@@ -51,6 +52,7 @@ class Tuner:
         self.limits = limits or api.RateLimits()
         self.endpoint = address.endpoint
         self._logs: dict[str, Log] = {}
+        self._checkpoints: dict[str, Checkpoints] = {}
 
     @property
     def submission(self) -> Literal["idempotent", "findable", "blind"]:
@@ -106,26 +108,32 @@ class Tuner:
     def find(self, request: api.Request, *, key: str) -> Sequence[api.Job]:
         return self.jobs.found(request, key)
 
+    def job(self, request: api.Request, id: str) -> api.Job:
+        """A job that a person has found."""
+        return self.jobs.named(request, id)
+
     def poll(self, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
         """The job's state first, so that an end never comes without what was told before it."""
         said = self.jobs.look(job.id)
         state = wire.state_of(said.status)
         log = self._logs.setdefault(job.id, Log(self.client, job.id))
-        log.refresh(everything=state.terminal)
+        news = log.refresh(everything=state.terminal)
         if state is api.JobState.SUCCEEDED:
             log.read_results(self.files, list(getattr(said, "result_files", None) or ()))
         base = api.ModelRef(id=job.details.get("model", said.model))
-        checkpoints = self._checkpoints(job, base, state, said)
+        known = self._checkpoints.setdefault(job.id, Checkpoints(self.client, self.preset, job.id, base))
+        if news or state.terminal:
+            known.refresh(needed=self.preset.newest_is_model and state is api.JobState.SUCCEEDED)
         error, hint = wire.ending_of(said, state)
         return api.JobUpdate(
             state=state,
             raw=said.status,
             events=log.after(cursor),
             cursor=log.cursor,
-            model=self._model(said, base, checkpoints) if state is api.JobState.SUCCEEDED else None,
+            model=self._model(said, base, known.known) if state is api.JobState.SUCCEEDED else None,
             error=error,
             hint=hint,
-            checkpoints=checkpoints,
+            checkpoints=known.known,
             trained_tokens=getattr(said, "trained_tokens", None),
         )
 
@@ -137,9 +145,47 @@ class Tuner:
     @contextmanager
     def serve(self, model: api.ModelRef | api.TunedModel) -> Iterator[api.RemoteModel]:
         """Models of this kind are up as soon as they exist, or have been deployed before."""
-        name = model.details.get("deployment", model.id) if isinstance(model, api.TunedModel) else model.id
-        tuned = isinstance(model, api.TunedModel)
-        yield ChatModel(self.address, self.preset, self.limits, name, tuned=tuned)
+        yield ChatModel(
+            self.address, self.preset, self.limits, self._asked(model), tuned=isinstance(model, api.TunedModel)
+        )
+
+    def _asked(self, model: api.ModelRef | api.TunedModel) -> str:
+        """What a model is called when it is asked."""
+        return str(model.details.get("deployment", model.id)) if isinstance(model, api.TunedModel) else model.id
+
+    # ---- what lies there
+
+    def standing(self) -> Iterator[api.Deployment]:
+        """Deployments of ours; a tuner that deploys says which."""
+        return iter(())
+
+    def remote_objects(self) -> Iterator[api.RemoteObject]:
+        """Files with a name of ours, models of jobs with a key of ours, deployments with a name of ours."""
+        for file in self.files.all():
+            yield api.RemoteObject(
+                kind="file",
+                id=file.id,
+                name=file.filename,
+                bytes=getattr(file, "bytes", None),
+                created_at=float(getattr(file, "created_at", None) or 0),
+                sha256=sha256_of(file.filename),
+            )
+        for job in self.jobs.all():
+            model = getattr(job, "fine_tuned_model", None)
+            if model and self.jobs.ours(job):
+                at = float(getattr(job, "finished_at", None) or getattr(job, "created_at", None) or 0)
+                yield api.RemoteObject(kind="model", id=model, name=model, created_at=at, job=job.id)
+        for up in self.standing():
+            job_id = str(up.model.details.get("job", ""))
+            yield api.RemoteObject(kind="deployment", id=up.id, name=up.id, created_at=up.created_at, job=job_id)
+
+    def delete(self, remote: api.RemoteObject) -> None:
+        """Delete it; one that is gone is left alone."""
+        if remote.kind == "file":
+            self.files.delete(remote.id)
+        elif remote.kind == "model":
+            with gone_is_fine(), calling("delete the model"):
+                self.client.models.delete(remote.id)
 
     def _model(self, said: Any, base: api.ModelRef, checkpoints: Sequence[api.Checkpoint]) -> api.TunedModel | None:
         """The model that a job made; None while the service does not name it, which it may do a little later."""
@@ -148,7 +194,12 @@ class Tuner:
         name = getattr(said, "fine_tuned_model", None)
         return api.TunedModel(id=name, base=base, details={"job": said.id}) if name else None
 
-    def _checkpoints(
-        self, job: api.Job, base: api.ModelRef, state: api.JobState, said: Any
-    ) -> tuple[api.Checkpoint, ...]:
-        return ()
+
+class Pausing(Tuner):
+    """A tuner whose jobs can be halted (api.SupportsPause)."""
+
+    def pause(self, job: api.Job) -> None:
+        self.jobs.pause(job.id)
+
+    def resume(self, job: api.Job) -> None:
+        self.jobs.resume(job.id)
