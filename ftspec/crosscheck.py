@@ -279,6 +279,13 @@ def _label(entry: Mapping[str, Any], way: str) -> str:
 
 def _graders(data: Mapping[str, Any]) -> Iterator[Problem]:
     graders = _list(data, "eval", "graders")
+    if isinstance(_get(data, "eval"), dict) and not {"graders", "asserts"} & set(data["eval"]):
+        hint = "add `graders`, or name the column of the prompts' own with `asserts`"
+        yield Problem(message="nothing grades the answers", hint=hint, path=("eval",), on="key")
+    for index, source in enumerate(_list(data, "sources")):
+        if _get(source, "as_is"):
+            hint = "remove it: what is trained on is cleaned and formatted by the spec"
+            yield Problem(message="'as_is' is for prompts", hint=hint, path=("sources", index, "as_is"), on="key")
     if graders and all(_get(grader, "weight") == 0 for grader in graders):
         path = ("eval", "graders")
         yield Problem(message="every grader has weight 0: none decides", hint="raise one", path=path, on="key")
@@ -292,7 +299,8 @@ def _graders(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _gates(data: Mapping[str, Any]) -> Iterator[Problem]:
     gates = _list(data, "gates")
-    yield from _graders_of(gates, [_id(item) or _name(item) for item in _list(data, "eval", "graders")])
+    if not _get(data, "eval", "asserts"):  # a prompt's own grader is known when the data are
+        yield from _graders_of(gates, [_id(item) or _name(item) for item in _list(data, "eval", "graders")])
     if gates and "eval" not in data:
         hint = "add `eval:` with prompts and graders"
         yield Problem(message="gates judge an evaluation, and there is none", hint=hint, path=("gates",), on="key")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from ftspec import rows
+from ftspec import cases, rows
 from ftspec.cleaning import SAMPLES, Stage, keep
 from ftspec.components import Engine
 from ftspec.costs import most_tokens
@@ -124,6 +124,12 @@ class Preparation:
         """The evaluation's own sources: cleaned row by row (no global step sees them), formatted, asked."""
         asked = self.spec.eval.prompts if self.spec.eval else ()
         items = [item for item in asked if isinstance(item, Item)]
+        ready = [item for item in items if item.as_is]
+        items = [item for item in items if not item.as_is]
+        if ready:
+            opened = self.intake.open(ready)
+            segment = self._last((), None, ("prompt",))
+            self._finish_rows(segment, self._counted(self.intake.batches(opened, Split()), "reading prompts"))
         if items:
             opened = self.intake.open(items)
             local = tuple(item for item in self.spec.cleaning if self._is_local(item))
@@ -263,6 +269,8 @@ class Preparation:
             self._ask(row, replace(prompt, origin=self.origins.where(row)))
 
     def _ask(self, row: int, prompt: Prompt) -> None:
+        for message, hint in cases.faults(prompt, self.spec.eval, self.registry):
+            self.findings.add(Finding(message=message, hint=hint, row=row))
         first = self.prompts.setdefault(prompt.id, prompt)
         if first is not prompt:
             message = f"the same prompt and answer as {first.origin}: asked once"

@@ -240,7 +240,9 @@ class _Planner:
         for place, item in self.spec.items():
             if item.kind in {"grader", "gate"}:
                 keys |= self._item(place, item)
-        return keys
+        evaluation = self.spec.eval
+        columns = {name: getattr(evaluation, name) for name in ("tags", "weight", "asserts")} if evaluation else {}
+        return keys | {f"eval.{name}": _short(value) for name, value in columns.items() if value}
 
     def _item(self, place: str, item: Item) -> dict[str, str]:
         component = self.registry.get(item.kind, item.name)
@@ -250,7 +252,7 @@ class _Planner:
         keys = {place: item.name, f"{place} code": _code(component)} | _flat(place, options)
         if place in self.inventory.contents:
             keys[f"{place} content"] = self.inventory.contents[place]
-        for field in ("id", "weight", "negate", "severity", "on_error", "waive"):
+        for field in ("id", "weight", "negate", "severity", "on_error", "waive", "as_is"):
             value = getattr(item, field)
             if value != getattr(_PLAIN, field):
                 keys[f"{place}.{field}"] = _short(msgspec.to_builtins(value))

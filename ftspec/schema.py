@@ -157,6 +157,9 @@ def _eval(data: Mapping[str, Any], items: Mapping[SpecPath, tuple[Item, ...]], d
         generation=generation,
         repeat=data.get("repeat", 1),
         seed=data.get("seed", 0),
+        tags=tuple(data.get("tags", ())),
+        weight=data.get("weight", ""),
+        asserts=data.get("asserts", ""),
     )
 
 
@@ -177,7 +180,7 @@ def _items_at(data: Any, kind: Kind, place: SpecPath) -> Iterator[Item]:
     for part in place:
         found = list(_step(found, part))
     for value, path in found:
-        item = _as_item(value, kind, path)
+        item = as_item(value, kind, path)
         if item is not None:
             yield item
 
@@ -190,7 +193,8 @@ def _step(found: Iterable[tuple[Any, SpecPath]], part: str | int) -> Iterator[tu
             yield value[part], (*path, part)
 
 
-def _as_item(value: Any, kind: Kind, path: SpecPath) -> Item | None:
+def as_item(value: Any, kind: Kind, path: SpecPath) -> Item | None:
+    """The item that a value of the document has the shape of."""
     if isinstance(value, str):
         return Item(kind=kind, name=value, path=path)
     if not isinstance(value, dict):

@@ -56,6 +56,11 @@ _ON_ERROR = {
     "default": "fail",
     "description": "What a row that cannot be read or changed does: fail the run, or be left out with a warning.",
 }
+_AS_IS = {
+    "type": "boolean",
+    "default": False,
+    "description": "Of prompts: ask the rows as they are, which hold `messages`; no cleaning, no format.",
+}
 _NEGATE = {"type": "boolean", "default": False, "description": "Turn the verdict around."}
 _SEVERITY = {
     "enum": ["error", "warning"],
@@ -85,7 +90,7 @@ _WEIGHT = {
 }
 
 SIBLINGS: dict[Kind, dict[str, Schema]] = {
-    "source": {"id": _ID, "on_error": _ON_ERROR},
+    "source": {"id": _ID, "on_error": _ON_ERROR, "as_is": _AS_IS},
     "cleaner": {"id": _ID, "on_error": _ON_ERROR},
     "format": {"on_error": _ON_ERROR},
     "check": {"id": _ID, "severity": _SEVERITY, "waive": _WAIVE},
@@ -96,7 +101,7 @@ SIBLINGS: dict[Kind, dict[str, Schema]] = {
 }
 """What may stand beside a component's key, per kind."""
 
-RESERVED = ("id", "weight", "negate", "severity", "on_error", "waive")
+RESERVED = ("id", "weight", "negate", "severity", "on_error", "waive", "as_is")
 """Names that no component may have."""
 
 _SHARE = {
@@ -268,8 +273,26 @@ _EVAL: Schema = {
             "description": "How often each prompt is asked; consistency needs 2 or more.",
         },
         "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Where sampling starts."},
+        "tags": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "default": [],
+            "description": "Columns that sort prompts into slices: a list's entries are tags, any other "
+            "value makes the tag `column=value`.",
+        },
+        "weight": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The column that says how much a prompt counts; 1 where a row has none.",
+        },
+        "asserts": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The column that holds a prompt's own graders, a list as in `graders`: they grade its "
+            "answers, beside those.",
+        },
     },
-    "required": ["prompts", "graders"],
+    "required": ["prompts"],
     "additionalProperties": False,
 }
 

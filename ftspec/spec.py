@@ -36,6 +36,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     severity: str = "error"
     on_error: str = "fail"
     waive: Waiver | None = None
+    as_is: bool = False
     path: SpecPath = ()
 
 
@@ -89,7 +90,10 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Eval(msgspec.Struct, frozen=True, kw_only=True):
-    """What the models are asked and how answers are graded. A prompt is a source Item, or the name of a split."""
+    """What the models are asked and how answers are graded. A prompt is a source Item, or the name of a split.
+
+    `tags`, `weight` and `asserts` name columns of the prompts' rows: see ftspec.cases.
+    """
 
     prompts: tuple[Item | str, ...]
     graders: tuple[Item, ...]
@@ -97,6 +101,9 @@ class Eval(msgspec.Struct, frozen=True, kw_only=True):
     generation: Generation = Generation()
     repeat: int = 1
     seed: int = 0
+    tags: tuple[str, ...] = ()
+    weight: str = ""
+    asserts: str = ""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import ask, grade, inventory, items, judging, pipeline, remote, subjects, tables
+from ftspec import ask, cases, grade, inventory, items, judging, pipeline, remote, subjects, tables
 from ftspec import plan as plans
 from ftspec.components import Judge
 from ftspec.costs import rate_of
@@ -221,7 +221,8 @@ def prompts_of(site: Site, dataset: Dataset) -> Sequence[Prompt]:
     """The evaluation's prompts."""
     if PROMPTS not in dataset.files:
         return []
-    return pipeline.load_prompts(site.store.local(dataset.files[PROMPTS], PROMPTS).parent)
+    found = pipeline.load_prompts(site.store.local(dataset.files[PROMPTS], PROMPTS).parent)
+    return cases.marked(found, site.spec.eval)
 
 
 # ---- evaluation
@@ -281,7 +282,9 @@ def answers(
 def _graded(site: Site, answered: Answered, prompts: Sequence[Prompt], base: Answered | None, purse: Purse) -> Answered:
     """The answers with their grades; judges are asked what the store does not know."""
     compared = (base or answered).answers
-    settled = judging.settle(_graders(site), {}, prompts, answered.answers, compared, _court(site, purse))
+    column = site.spec.eval.asserts if site.spec.eval else ""
+    own = cases.graders(prompts, column, site.registry, site.spec.folder) if column else {}
+    settled = judging.settle(_graders(site), own, prompts, answered.answers, compared, _court(site, purse))
     graded = grade.grade(prompts, answered.answers, settled.graders, settled.own)
     return msgspec.structs.replace(answered, graded=tuple(graded), judges=settled.uses)
 

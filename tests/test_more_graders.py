@@ -216,6 +216,9 @@ def test_label_says_which_class_was_given() -> None:
     assert graded("label", "{}", '{"c": "spam"}', field="c").label == Label(expected="spam", given="(other)")
     assert graded("label", "This is ham, surely", "ham", find=True, **options).passed
     assert graded("label", "ham or spam?", "ham", find=True, **options).label == Label(expected="ham", given="(other)")
+    assert graded("label", "ham it is", "The class: ham.", find=True, **options).passed
+    assert not graded("label", "ham it is", "no class", find=True, **options).passed
+    assert clashes("label", {"find": True})
     assert graded("label", "not ok", "not ok", find=True, labels=["ok", "not ok"]).passed
 
 

@@ -16,6 +16,7 @@ from ftspec.builtin import (
     limits,
     pairs,
     preference,
+    promptfoo,
     scripts,
     similarity,
     simulated,
@@ -26,7 +27,7 @@ from ftspec.builtin import (
 
 @api.hookimpl
 def ftspec_sources() -> Mapping[str, api.Component]:
-    return sources.COMPONENTS
+    return {**sources.COMPONENTS, **promptfoo.COMPONENTS}
 
 
 @api.hookimpl

@@ -97,7 +97,14 @@ def _json_number(text: str, field: str) -> float | None:
     return None if isinstance(found, bool) or not isinstance(found, int | float) else float(found)
 
 
-@api.grader
+def _findable(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    if options["find"] and not options["labels"]:
+        yield ("find",), "say in `labels` what to look for"
+    if options["find"] and options["field"]:
+        yield ("find",), "either `find` or `field`"
+
+
+@api.grader(rules=[_findable])
 def label(
     *,
     labels: tuple[Text, ...] = (),
@@ -109,18 +116,19 @@ def label(
     """The answer names the right class; the report shows the confusion matrix, precision, recall and F1 per class.
 
     The class is the whole answer, or what stands at the path `field` of a JSON answer; with `find` it is the only one
-    of `labels` that the answer contains as a word. What is none of `labels` (where they are given) counts as "(other)".
+    of `labels` that the text contains as a word. The expected answer is read in the same way. What is none of `labels`
+    (where they are given) counts as "(other)".
     """
     normal = normalizer(strip, ignore_case)
     known = {normal(name): name for name in labels}
 
+    def read(text: str) -> str | None:
+        return _only(normal(text), known) if find else _class(text, field)
+
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         if prompt.expected is None:
             return passed_if(False, NOTHING_EXPECTED)
-        wanted = _class(prompt.expected, field)
-        given = _class(said(answer), field)
-        if find and known:
-            given = _only(normal(said(answer)), known)
+        wanted, given = read(prompt.expected), read(said(answer))
         if wanted is None:
             return passed_if(False, f"the expected answer names no class: {short(prompt.expected)}")
         one = known.get(normal(wanted), wanted.strip())

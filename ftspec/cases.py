@@ -1,0 +1,146 @@
+"""What columns of a prompt's row say about it as a case: its tags, its weight, and graders of its own.
+
+They are read when prompts are loaded and not kept in their file: naming a column asks nothing again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import msgspec
+
+from ftspec import items, schema
+from ftspec.components import Grader, Judge
+from ftspec.errors import FtspecError
+from ftspec.provider import Prompt
+from ftspec.registry import Registry
+from ftspec.shape import SIBLINGS
+from ftspec.spec import Eval, Item
+from ftspec.wording import did_you_mean
+
+Fault = tuple[str, str]
+"""(message, hint)."""
+
+
+class Marked(Sequence[Prompt]):
+    """Prompts with their tags and weights, each made when it is asked for."""
+
+    def __init__(self, prompts: Sequence[Prompt], evaluation: Eval) -> None:
+        self.prompts, self.evaluation = prompts, evaluation
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Prompt]: ...
+
+    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        return _mark(self.prompts[index], self.evaluation)
+
+
+def marked(prompts: Sequence[Prompt], evaluation: Eval | None) -> Sequence[Prompt]:
+    """The prompts as the columns say that `eval.tags` and `eval.weight` name."""
+    return Marked(prompts, evaluation) if evaluation and (evaluation.tags or evaluation.weight) else prompts
+
+
+def _mark(prompt: Prompt, evaluation: Eval) -> Prompt:
+    tags = [tag for column in evaluation.tags for tag in tags_of(column, prompt.row.get(column))]
+    weight = prompt.row.get(evaluation.weight) if evaluation.weight else None
+    return msgspec.structs.replace(
+        prompt, tags=(*prompt.tags, *tags), weight=prompt.weight if weight is None else float(weight)
+    )
+
+
+def tags_of(column: str, value: Any) -> list[str]:
+    """A list's entries are tags; any other value makes the tag `column=value`, null and "" none."""
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return [] if value is None or value == "" else [f"{column}={_plain(value)}"]
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+
+
+def graders(
+    prompts: Sequence[Prompt], column: str, registry: Registry, folder: Path
+) -> dict[str, list[tuple[Item, Grader | Judge]]]:
+    """The graders of each prompt that has its own, by its id; equal ones are built once."""
+    built: dict[bytes, tuple[Item, Grader | Judge]] = {}
+    found: dict[str, list[tuple[Item, Grader | Judge]]] = {}
+    for prompt in prompts:
+        for value in _values(prompt.row.get(column)):
+            key = msgspec.json.encode(value, order="sorted")
+            if key not in built:
+                item = schema.as_item(value, "grader", ())
+                if item is None:
+                    raise FtspecError(f"{prompt.origin}: {_plain(value)[:80]} is no grader")
+                built[key] = (item, items.build(item, registry, folder))
+            found.setdefault(prompt.id, []).append(built[key])
+    return found
+
+
+def faults(prompt: Prompt, evaluation: Eval | None, registry: Registry) -> Iterator[Fault]:
+    """What is wrong with what the columns hold."""
+    if evaluation and evaluation.weight:
+        weight = prompt.row.get(evaluation.weight, 1)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+            yield f"column '{evaluation.weight}' is the prompt's weight, and is {_plain(weight)[:60]}", "write a number"
+    if evaluation and evaluation.asserts:
+        value = prompt.row.get(evaluation.asserts)
+        if value is not None and not isinstance(value, list):
+            yield f"column '{evaluation.asserts}' is no list of graders", "write it as `eval.graders` is written"
+        for entry in _values(value):
+            if fault := _grader_fault(entry, registry):
+                yield f"column '{evaluation.asserts}': {fault[0]}", fault[1]
+        if not evaluation.graders and not _values(value):
+            yield "nothing grades the answers to this prompt", f"fill column '{evaluation.asserts}', or add graders"
+
+
+def _values(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _grader_fault(value: Any, registry: Registry) -> Fault | None:
+    """Why a value is no grader of one prompt alone."""
+    item = schema.as_item(value, "grader", ())
+    known = registry.components["grader"]
+    if item is None:
+        siblings = ", ".join(SIBLINGS["grader"])
+        return f"{_plain(value)[:80]} is no grader", f"write its name, or {{name: {{options}}}} beside {siblings}"
+    if item.name not in known:
+        return f"no grader '{item.name}' is installed", did_you_mean(item.name, known) or "see `ftspec plugins`"
+    component, hint = known[item.name].component, f"see `ftspec plugins show {item.name}`"
+    try:
+        options = component.convert(item.options)
+        clash = next((text for rule in component.rules for _, text in rule(options)), "")
+        if clash:
+            return f"grader '{item.name}': {clash}", hint
+        if any(items.paths(item.options, component)):
+            return f"grader '{item.name}' names a file", "name files in the spec: what they hold has to be hashed"
+        for _, named in items.references(item, component):
+            provider = items.referred(named)
+            if provider.name not in registry.components["provider"]:
+                return f"no provider '{provider.name}' is installed", "see `ftspec plugins`"
+            registry.get("provider", provider.name).convert(provider.options)
+    except (msgspec.ValidationError, ValueError, TypeError) as error:
+        return f"grader '{item.name}': {error}", hint
+    return _sibling_fault(item)
+
+
+def _sibling_fault(item: Item) -> Fault | None:
+    """Siblings are checked by the schema in a spec; in data nobody has looked at them."""
+    checked: Mapping[str, bool] = {
+        "weight": isinstance(item.weight, int | float) and not isinstance(item.weight, bool) and item.weight >= 0,
+        "negate": isinstance(item.negate, bool),
+        "id": isinstance(item.id, str),
+    }
+    wrong = next((name for name, good in checked.items() if not good), "")
+    return (f"grader '{item.name}': '{wrong}' is not what it should be", "see docs/spec.md") if wrong else None

@@ -1,0 +1,281 @@
+"""Prompts as cases: tags, weights, graders of their own, prompts taken as they are, and promptfoo's tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftspec import registry, runner, validate
+from ftspec.builtin.promptfoo import Judged, Unmapped, grader
+from ftspec.builtin.sources import COMPONENTS as SOURCES
+from ftspec.cases import tags_of
+from ftspec.errors import DataError, SpecError
+from ftspec.progress import Quiet
+from ftspec.stages import Options
+
+HEAD = """\
+version: 1
+name: cases
+sources: [{examples: {rows: [{thing: sky, colour: blue}]}}]
+cleaning: [{drop_empty: {columns: [thing]}}]
+format: {chat: {user: "{{ thing }}", assistant: "{{ colour }}"}}
+provider: {simulated: {accuracy: 1.0, base_accuracy: 0.0, noise: 0.0}}
+model: m
+eval:
+"""
+
+
+def write(folder: Path, text: str, rows: list[dict[str, Any]] | None = None) -> Path:
+    (folder / "spec.yaml").write_text(HEAD + text)
+    if rows is not None:
+        (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "spec.yaml"
+
+
+def run(spec: Path) -> Any:
+    installed = registry.load()
+    return runner.run(validate.load_spec(spec, installed), installed, Options(), Quiet())
+
+
+def plan(spec: Path) -> Any:
+    installed = registry.load()
+    return runner.plan(validate.load_spec(spec, installed), installed, Options(), Quiet())
+
+
+ROWS = [
+    {"thing": "sea", "colour": "green", "lang": "en", "kinds": ["wet", "big"], "importance": 3},
+    {"thing": "fire", "colour": "red", "lang": "de", "importance": 0.5},
+    {"thing": "snow", "colour": "white", "checks": [{"contains": {"any": ["grey"]}}, {"exact": {}, "weight": 0}]},
+]
+COLUMNS = """\
+  prompts: [{jsonl: {path: prompts.jsonl}}]
+  graders: [exact]
+  tags: [lang, kinds]
+  weight: importance
+  asserts: checks
+"""
+
+
+def test_columns_say_tags_weights_and_graders(tmp_path: Path) -> None:
+    evaluation = run(write(tmp_path, COLUMNS, ROWS)).evaluation
+    assert set(evaluation.tuned.slices) == {"lang=en", "wet", "big", "lang=de"}
+    # sea (3) and fire (0.5) pass; snow (1) has a grader of its own, which does not pass
+    assert evaluation.tuned.accuracy == pytest.approx(3.5 / 4.5)
+    assert evaluation.tuned.graders == pytest.approx({"exact": 1.0, "contains": 0.0, "exact-2": 1.0})
+    assert evaluation.tuned.measures["contains"].n == 1
+
+
+def test_naming_a_column_asks_nothing_again(tmp_path: Path) -> None:
+    bare = COLUMNS[: COLUMNS.index("  tags")]
+    before, after = (plan(write(tmp_path, text, ROWS)).plan for text in (bare, COLUMNS))
+    digests = [{step.name: step.digest for step in one.steps} for one in (before, after)]
+    for name in ("data", "tuning", "base answers", "tuned answers"):
+        assert digests[0][name] == digests[1][name]
+    assert digests[0]["report"] != digests[1]["report"]
+
+
+def test_tags() -> None:
+    assert tags_of("lang", "de") == ["lang=de"]
+    assert tags_of("n", 3) == ["n=3"]
+    assert tags_of("tags", ["a", 1]) == ["a", "1"]
+    assert tags_of("lang", None) == tags_of("lang", "") == []
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"importance": "much"}, "is the prompt's weight, and is much"),
+        ({"importance": -1}, "is the prompt's weight"),
+        ({"importance": True}, "is the prompt's weight"),
+        ({"checks": "exact"}, "is no list of graders"),
+        ({"checks": [{"exakt": {}}]}, "no grader 'exakt' is installed"),
+        ({"checks": [{"exact": {"texts": 1}}]}, "grader 'exact'"),
+        ({"checks": [{"regex": {"pattern": "("}}]}, "not a regular expression"),
+        ({"checks": [3]}, "3 is no grader"),
+        ({"checks": [{"exact": {}, "weight": "x"}]}, "'weight' is not what it should be"),
+        ({"checks": [{"python": {"file": "mine.py"}}]}, "names a file"),
+        ({"checks": [{"llm_judge": {"provider": "nope", "model": "m", "rubric": "r"}}]}, "no provider 'nope'"),
+    ],
+)
+def test_what_a_column_holds_is_checked_before_anything_is_paid_for(
+    row: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    spec = write(tmp_path, COLUMNS, [{"thing": "sea", "colour": "green"}, {"thing": "x", "colour": "y", **row}])
+    with pytest.raises(DataError) as raised:
+        plan(spec)
+    (finding,) = raised.value.findings
+    assert message in finding.message
+    assert (finding.file, finding.line) == ("prompts.jsonl", 2)
+    assert finding.hint
+
+
+def test_judges_of_single_prompts(tmp_path: Path) -> None:
+    def checks(rubric: str) -> list[Any]:
+        return [{"llm_judge": {"provider": {"simulated": {"base_accuracy": 1.0}}, "model": "j", "rubric": rubric}}]
+
+    rows = [{"thing": f"t{n}", "colour": f"c{n}", "checks": checks(f"rubric {n % 2}")} for n in range(4)]
+    text = "  prompts: [{jsonl: {path: prompts.jsonl}}]\n  asserts: checks\n"
+    evaluation = run(write(tmp_path, text, rows)).evaluation
+    assert (evaluation.base.accuracy, evaluation.tuned.accuracy) == (0, 1)
+    assert [use.questions for use in evaluation.tuned.judges] == [4]
+
+
+def test_something_must_grade(tmp_path: Path) -> None:
+    text = "  prompts: [{jsonl: {path: prompts.jsonl}}]\n"
+    with pytest.raises(SpecError) as raised:
+        plan(write(tmp_path, text, ROWS))
+    assert [problem.message for problem in raised.value.problems] == ["nothing grades the answers"]
+    with pytest.raises(DataError) as found:
+        plan(write(tmp_path, text + "  asserts: checks\n", ROWS))
+    assert [finding.line for finding in found.value.findings] == [1, 2]
+
+
+def test_rows_are_asked_as_they_are(tmp_path: Path) -> None:
+    turns = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "content": "d"},
+    ]
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    text = "  prompts: [{jsonl: {path: prompts.jsonl}, as_is: true}]\n  graders: [exact]\n"
+    found = run(write(tmp_path, text, [{"messages": turns, "tools": tools}]))
+    assert found.evaluation.tuned.accuracy == 1
+    case = json.loads((found.report.parent / "report.json").read_text())["cases"][0]
+    assert [message["content"] for message in case["messages"]] == ["a", "b", "c"]
+    assert case["expected"] == "d"
+    spec = write(tmp_path, text)
+    spec.write_text(spec.read_text().replace("colour: blue}]}}", "colour: blue}]}, as_is: true}"))
+    with pytest.raises(SpecError) as raised:
+        plan(spec)
+    assert raised.value.problems[0].message == "'as_is' is for prompts"
+
+
+# ---- promptfoo
+
+CONFIG = """\
+description: capitals
+prompts:
+  - "What is the capital of {{country}}? Be {{style}}."
+  - file://chat.json
+providers: [openai:gpt-4o-mini]
+sharing: true
+defaultTest:
+  vars: {style: brief}
+  assert:
+    - {type: word-count, value: {max: 20}}
+tests:
+  - description: france
+    vars: {country: France, capital: Paris}
+    metadata: {region: eu}
+    assert:
+      - {type: icontains, value: "{{capital}}", metric: named}
+      - {type: not-contains, value: London, weight: 0.5}
+  - vars: {country: [Spain, Italy]}
+    assert:
+      - {type: javascript, value: output.length > 3}
+      - {type: is-json, value: {type: object}}
+"""
+
+
+def promptfoo(tmp_path: Path, config: str = CONFIG, **options: Any) -> tuple[list[dict[str, Any]], list[Any]]:
+    from ftspec import rows
+    from ftspec.builtin.promptfoo import COMPONENTS
+    from ftspec.errors import Finding
+
+    (tmp_path / "promptfooconfig.yaml").write_text(config)
+    chat = [{"role": "system", "content": "Be {{style}}."}, {"role": "user", "content": "Capital of {{country}}?"}]
+    (tmp_path / "chat.json").write_text(json.dumps(chat))
+    files = {"path": str(tmp_path / "promptfooconfig.yaml"), "files": [str(tmp_path / "chat.json")]}
+    got = list(COMPONENTS["promptfoo"].build({**files, **options}).read())
+    findings = [one for one in got if isinstance(one, Finding)]
+    return [row for one in got if not isinstance(one, Finding) for row in rows.to_dicts(one.batch)], findings
+
+
+def test_a_config_becomes_rows_and_what_does_not_map_is_told(tmp_path: Path) -> None:
+    rows, findings = promptfoo(tmp_path)
+    assert len(rows) == 6
+    assert rows[0]["messages"] == [{"role": "user", "content": "What is the capital of France? Be brief."}]
+    assert [message["content"] for message in rows[1]["messages"]] == ["Be brief.", "Capital of France?"]
+    assert rows[0]["tags"] == ["region=eu"]
+    assert rows[0]["asserts"] == [
+        {"length": {"max": 20}},
+        {"contains": {"all": ["Paris"], "ignore_case": True}, "id": "named"},
+        {"contains": {"all": ["London"]}, "negate": True, "weight": 0.5},
+    ]
+    assert [row["country"] for row in rows[2:]] == ["Spain", "Spain", "Italy", "Italy"]
+    told = [(finding.line, finding.message) for finding in findings]
+    assert told == [
+        (1, "of the config is not imported: sharing"),
+        (18, "an assertion is not imported: javascript has no counterpart"),
+        (18, "an assertion is not imported: javascript has no counterpart"),
+    ]
+
+
+def test_a_config_runs(tmp_path: Path) -> None:
+    promptfoo(tmp_path)
+    source = "promptfoo: {path: promptfooconfig.yaml, files: [chat.json]}, as_is: true"
+    text = f"  prompts: [{{{source}}}]\n  asserts: asserts\n  tags: [tags]\n"
+    with pytest.raises(DataError) as raised:
+        plan(write(tmp_path, text))
+    assert {finding.line for finding in raised.value.findings if finding.severity == "error"} == {18}
+    found = run(write(tmp_path, text.replace("as_is: true", "as_is: true, on_error: skip")))
+    assert found.evaluation.tuned.prompts == 6
+    assert set(found.evaluation.tuned.graders) == {"length", "named", "contains", "json_schema"}
+    assert set(found.evaluation.tuned.slices) == {"region=eu"}
+
+
+@pytest.mark.parametrize(
+    ("asserted", "made"),
+    [
+        ({"type": "equals", "value": "{{x}}"}, {"exact": {"text": "y"}}),
+        ({"type": "equals", "value": {"a": 1}}, {"json_schema": {"schema": {"const": {"a": 1}}}}),
+        ({"type": "contains-any", "value": "a, b"}, {"contains": {"any": ["a", "b"]}}),
+        ({"type": "icontains-all", "value": ["a"]}, {"contains": {"all": ["a"], "ignore_case": True}}),
+        ({"type": "starts-with", "value": "a.b"}, {"regex": {"pattern": r"\Aa\.b"}}),
+        ({"type": "latency", "threshold": 500}, {"latency": {"max": 0.5}}),
+        ({"type": "rouge-n", "value": "a"}, {"rouge": {"variant": "rouge1", "text": "a", "threshold": 0.75}}),
+        ({"type": "not-is-refusal"}, {"refusal": {}, "negate": True}),
+        ({"type": "is-json"}, {"json_schema": {"schema": {}}}),
+    ],
+)
+def test_assertions_that_map(asserted: Any, made: Any) -> None:
+    assert grader(asserted, {"x": "y"}, Judged(None, "")) == made
+
+
+@pytest.mark.parametrize(
+    "asserted",
+    [
+        {"type": "javascript", "value": "1"},
+        {"type": "levenshtein", "value": "a", "threshold": 3},
+        {"type": "llm-rubric", "value": "good"},
+        {"type": "latency"},
+        {"type": "equals", "value": "file://a.txt"},
+        {"type": "contains", "value": None},
+        {"type": "equals", "value": "a", "transform": "output.x"},
+        {"value": "a"},
+        "equals",
+    ],
+)
+def test_assertions_that_do_not_map_say_so(asserted: Any) -> None:
+    with pytest.raises(Unmapped):
+        grader(asserted, {}, Judged(None, ""))
+
+
+def test_a_rubric_is_judged_by_whom_the_spec_names() -> None:
+    made = grader({"type": "llm-rubric", "value": "is {{x}}"}, {"x": "{{y}}"}, Judged("simulated", "j"))
+    assert made == {"llm_judge": {"provider": "simulated", "model": "j", "rubric": "is { {y}}", "scale": [0, 1]}}
+
+
+@pytest.mark.parametrize("config", ["[", "3", "prompts: [a]\ntests: file://tests.csv", "prompts: [a]\ntests: [3]"])
+def test_a_config_that_is_none_is_a_finding(config: str, tmp_path: Path) -> None:
+    rows, findings = promptfoo(tmp_path, config)
+    assert rows == []
+    assert findings
+
+
+def test_inline_prompts_are_a_source() -> None:
+    assert "examples" in SOURCES
