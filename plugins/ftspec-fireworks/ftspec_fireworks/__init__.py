@@ -1,0 +1,21 @@
+"""ftspec-fireworks: fine-tune on Fireworks AI, with its SDK.
+
+This module is what ftspec's entry point loads, so it is light: options and names, nothing that imports fireworks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ftspec import api
+from ftspec_fireworks.provider import INSTALL, FireworksProvider
+
+__version__ = "0.1.0"
+
+fireworks = api.provider(name="fireworks", install=INSTALL, dependencies=["fireworks-ai>=1.2.28,<2"])(FireworksProvider)
+
+
+@api.hookimpl
+def ftspec_providers() -> Mapping[str, api.Component]:
+    """Offer `provider: fireworks`."""
+    return {"fireworks": fireworks}

@@ -1,0 +1,39 @@
+"""A row as Fireworks reads it, one JSON object a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftspec import api, hosted
+
+ROLES = {"system", "user", "assistant", "tool"}
+
+
+def line(method: str, example: api.Example) -> dict[str, Any]:
+    """The line of one example. Raises Unfit for what Fireworks would refuse."""
+    said = [_message(message) for message in example.messages]
+    tools = {"tools": example.tools} if example.tools else {}
+    if method == "dpo":
+        chosen, rejected = (_answer(side) for side in (example.chosen, example.rejected))
+        return {"input": {"messages": said, **tools}, "preferred_output": chosen, "non_preferred_output": rejected}
+    if said[-1]["role"] != "assistant":
+        raise hosted.Unfit("the last message is not the assistant's", "drop the row in `cleaning`")
+    return {"messages": said, **tools}
+
+
+def _message(message: api.Message) -> dict[str, Any]:
+    said = hosted.chat_message(message, weights=True)
+    said["role"] = "system" if said["role"] == "developer" else said["role"]
+    if said["role"] not in ROLES:
+        raise hosted.Unfit(f"Fireworks knows no role '{said['role']}'", f"use one of {', '.join(sorted(ROLES))}")
+    if said.get("weight") not in {None, 0, 1}:
+        raise hosted.Unfit(f"a weight is {said['weight']}, and Fireworks knows 0 and 1", "set it to 0 or 1")
+    if said.get("weight") is not None:
+        said["weight"] = int(said["weight"])
+    return said
+
+
+def _answer(side: list[api.Message] | None) -> list[dict[str, Any]]:
+    if not side or len(side) != 1 or side[0].role != "assistant":
+        raise hosted.Unfit("each side of a pair must be one message of the assistant", "drop the row in `cleaning`")
+    return [{"role": "assistant", "content": hosted.text_of(side[0])}]

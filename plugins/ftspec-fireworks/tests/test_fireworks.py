@@ -1,0 +1,181 @@
+"""The life of a job on Fireworks, over real HTTP, against a server that speaks the SDK's own types."""
+
+import hashlib
+
+import msgspec
+import pytest
+from fireworks_server import ACCOUNT, KEY, Fireworks
+from ftspec_fireworks import fireworks, lines, progress
+from servers.proxy import Operation
+
+from ftspec import api, hosted
+from ftspec.testing import ProviderSuite
+
+MODEL = "accounts/fireworks/models/llama-v3p1-8b-instruct"
+JOBS = "/v1/accounts/team/(supervisedFineTuningJobs|dpoJobs)"
+OPERATIONS = (
+    Operation("upload", "POST", "/v1/accounts/team/datasets.*"),
+    Operation("create", "POST", JOBS),
+    Operation("poll", "GET", f"{JOBS}/[^/:]+"),
+    Operation("events", "GET", "/signed/.*"),
+    Operation("cancel", "POST", f"{JOBS}/[^/]+:cancel"),
+    Operation("chat", "POST", "/v1/chat/completions"),
+)
+SEEN = "ab" * 32
+
+
+class TestFireworks(ProviderSuite):
+    component = fireworks
+    model = MODEL
+    hyperparameters = {"epochs": 2, "batch_size": 8, "lora": {"rank": 8}, "early_stopping": True}
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def account(cls):
+        with Fireworks() as own, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FIREWORKS_API_KEY", KEY)
+            cls.options = {"base_url": own.url, "account": ACCOUNT}
+            yield
+            assert own.problems == []
+
+
+class TestPreferencePairs(TestFireworks):
+    method = "dpo"
+    method_options = {"beta": 0.2}
+    hyperparameters = {"epochs": 1}
+
+
+@pytest.fixture
+def provider(server):
+    yield fireworks.build({"base_url": server.url, "account": ACCOUNT, "timeout": 2.0})
+    assert server.problems == []
+
+
+def request_(method="sft", **hyperparameters):
+    chosen = fireworks.methods[method]
+    return api.Request(
+        model=api.ModelRef(id=MODEL),
+        method=method,
+        method_options=msgspec.to_builtins(chosen.options()),
+        hyperparameters=msgspec.to_builtins(msgspec.convert(hyperparameters, chosen.hyperparameters)),
+    )
+
+
+def uploaded(provider, tmp_path, request=None):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"messages": []}\n')
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = api.DataFile(purpose="training", path=str(path), sha256=digest, bytes=path.stat().st_size, rows=1)
+    return msgspec.structs.replace(request or request_(), training=provider.upload(file))
+
+
+def said(role, content, **more):
+    return api.Message(role=role, content=content, **more)
+
+
+def test_rows():
+    chat = api.Example(messages=[said("developer", "short"), said("user", "hi"), said("assistant", "ho", weight=0.0)])
+    assert lines.line("sft", chat)["messages"] == [
+        {"role": "system", "content": "short"},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "ho", "weight": 0},
+    ]
+    good, bad = [said("assistant", "good")], [said("assistant", "bad")]
+    pair = lines.line("dpo", api.Example(messages=[said("user", "hi")], chosen=good, rejected=bad))
+    assert pair["preferred_output"] == [{"role": "assistant", "content": "good"}]
+    for wrong in ([said("user", "hi")], [said("critic", "hi"), said("assistant", "ho")]):
+        with pytest.raises(hosted.Unfit):
+            lines.line("sft", api.Example(messages=wrong))
+
+
+def test_a_dataset_that_is_there_is_not_uploaded_again(server, provider, tmp_path):
+    assert uploaded(provider, tmp_path) == uploaded(provider, tmp_path)
+    assert sum(path.endswith(":upload") for _, path in server.calls) == 1
+
+
+def test_a_dataset_that_fireworks_refuses_says_why(server, provider, tmp_path):
+    server.reason = "row 3 has no messages"
+    with pytest.raises(api.Rejected, match="row 3 has no messages"):
+        uploaded(provider, tmp_path)
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize("fault", ["lost", "broken"])
+def test_the_same_key_makes_one_job_whatever_is_lost(server, proxied, tmp_path, fault, method):
+    proxy = proxied(server.url, OPERATIONS)
+    through = fireworks.build({"base_url": proxy.url, "account": ACCOUNT, "timeout": 1.0})
+    request = uploaded(through, tmp_path, request_(method))
+    proxy.fault("create", fault, once=True)
+    first = through.submit(request, key=SEEN)
+    assert through.submit(request, key=SEEN) == first and len(server.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [("409", api.Ambiguous), ("500", api.Ambiguous), ("429", api.Transient), ("429 daily", api.Rejected)],
+)
+def test_a_submission_is_sent_once_and_its_refusal_told(server, proxied, tmp_path, fault, kind):
+    proxy = proxied(server.url, OPERATIONS)
+    through = fireworks.build({"base_url": proxy.url, "account": ACCOUNT, "timeout": 1.0})
+    request = uploaded(through, tmp_path)
+    proxy.fault("create", fault, once=True)
+    with pytest.raises(kind):
+        through.submit(request, key=SEEN)
+    assert proxy.count("create") == 1 and server.jobs == {}
+
+
+def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
+    server.lives = ("JOB_STATE_RUNNING",)
+    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    provider.poll(job, cursor=None)
+    provider.cancel(job)
+    provider.cancel(job)
+    assert provider.poll(job, cursor=None).state is api.JobState.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("state", "means"),
+    [
+        ("JOB_STATE_FAILED", "failed"),
+        ("JOB_STATE_EARLY_STOPPED", "succeeded"),
+        ("JOB_STATE_PAUSED", "paused"),
+        ("JOB_STATE_NAPPING", "unknown"),
+    ],
+)
+def test_other_states(server, provider, tmp_path, state, means):
+    server.lives, server.reason = (state,), "out of credit"
+    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=SEEN), cursor=None)
+    assert update.state == means and update.raw == state
+    assert (update.error == "out of credit") is (means == "failed")
+
+
+def test_everything_of_ours_can_be_deleted(server, provider, tmp_path):
+    server.lives = ("JOB_STATE_COMPLETED",)
+    server.models["theirs"] = {"name": "accounts/team/models/theirs"}
+    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    provider.deploy(provider.poll(job, cursor=None).model, key=SEEN)
+    found = list(provider.remote_objects())
+    assert sorted(one.kind for one in found) == ["deployment", "file", "model"]
+    for one in [*found, *found]:
+        provider.delete(one)
+    assert list(provider.remote_objects()) == [] and list(server.models) == ["theirs"]
+
+
+def test_a_model_of_another_name_is_a_problem(provider):
+    request = msgspec.structs.replace(request_(), model=api.ModelRef(id="meta-llama/Llama-3.1-8B"))
+    assert [problem.path for problem in provider.problems(request)] == [("model",)]
+
+
+def test_a_wrong_key_says_where_keys_are(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("FIREWORKS_API_KEY", "wrong")
+    with pytest.raises(api.Rejected) as error:
+        uploaded(fireworks.build({"base_url": server.url, "account": ACCOUNT}), tmp_path)
+    assert "FIREWORKS_API_KEY" in error.value.hint
+
+
+def test_a_metrics_file_is_read_with_leniency():
+    text = '{"step": 1, "loss": 2.0}\nnot json\n{"other": 1}\n{"metrics": {"global_step": 2, "eval_loss": 1.5}}\n[1]\n'
+    assert [(event.step, event.metrics) for event in progress.metrics(text, 0.0)] == [
+        (1, {"train_loss": 2.0}),
+        (2, {"validation_loss": 1.5}),
+    ]
