@@ -17,12 +17,16 @@ from ftspec_openai.checkpoints import Checkpoints
 from ftspec_openai.events import Log
 from ftspec_openai.files import Files, sha256_of
 from ftspec_openai.jobs import Jobs
+from ftspec_openai.lean import LeanChatModel
 from ftspec_openai.presets import Preset
 from ftspec_openai.writing import Lines
 
 if TYPE_CHECKING:
     import openai
     import pyarrow as pa
+
+
+Client = Literal["sdk", "aiohttp"]
 
 
 class Tuner:
@@ -33,6 +37,7 @@ class Tuner:
         suffix: part of the tuned model's name.
         extra: fields of the server's own for the body of a new job.
         limits: how hard its models may be asked.
+        client: what asks them: the official SDK, or aiohttp alone (see ftspec_openai.lean).
     """
 
     preset: Preset
@@ -45,11 +50,13 @@ class Tuner:
         suffix: str = "",
         extra: Mapping[str, Any] | None = None,
         limits: api.RateLimits | None = None,
+        client: Client = "sdk",
     ) -> None:
         self.address = address
         self.suffix = suffix
         self.extra = dict(extra or {})
         self.limits = limits or api.RateLimits()
+        self.asking = client
         self.endpoint = address.endpoint
         self._logs: dict[str, Log] = {}
         self._checkpoints: dict[str, Checkpoints] = {}
@@ -145,9 +152,8 @@ class Tuner:
     @contextmanager
     def serve(self, model: api.ModelRef | api.TunedModel) -> Iterator[api.RemoteModel]:
         """Models of this kind are up as soon as they exist, or have been deployed before."""
-        yield ChatModel(
-            self.address, self.preset, self.limits, self._asked(model), tuned=isinstance(model, api.TunedModel)
-        )
+        kind = LeanChatModel if self.asking == "aiohttp" else ChatModel
+        yield kind(self.address, self.preset, self.limits, self._asked(model), tuned=isinstance(model, api.TunedModel))
 
     def _asked(self, model: api.ModelRef | api.TunedModel) -> str:
         """What a model is called when it is asked."""

@@ -1,0 +1,143 @@
+"""Both clients, the SDK's and the lean one, against the same server: the same request, answers and errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import pytest
+from ftspec_openai.tuners import OpenAI
+
+from ftspec import api
+
+KEY = "sk-not-a-real-key"
+SAID = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+}
+REFUSED = {"error": {"message": "no", "type": "t", "code": "c"}}
+FILTERED = {"error": {"message": "stopped by the filter", "code": "content_filter"}}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as it is told, and remembers what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+    status: ClassVar[int] = 200
+    said: ClassVar[bytes] = b""
+    headers_: ClassVar[dict[str, str]] = {}
+    asked: ClassVar[list[tuple[str, dict[str, str], Any]]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+        if self.status == 0:
+            self.connection.close()
+            return
+        self.send_response(self.status)
+        for name, value in {**self.headers_, "content-length": str(len(self.said))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.said)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Handler]]:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    handler = type("One", (Handler,), {"asked": []})
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    handler.url = f"http://127.0.0.1:{listening.server_port}/v1"  # type: ignore[attr-defined]
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    yield handler
+    listening.shutdown()
+    listening.server_close()
+
+
+def ask(url: str, client: Any) -> api.Answer:
+    provider = OpenAI(base_url=url, organization="org-1", project="proj-1", client=client, timeout=5)
+    question = api.Question(
+        prompt=api.Prompt(id="p", messages=[api.Message(role="user", content="hi")]), repeat=2, seed=7
+    )
+
+    async def once() -> api.Answer:
+        with provider.serve(api.ModelRef(id="m")) as model:
+            try:
+                return await model.ask(question, api.Generation(max_tokens=5, temperature=0.5))
+            finally:
+                await model.close()
+
+    return asyncio.run(once())
+
+
+def told(server: type[Handler], status: int, said: Any, **headers: str) -> str:
+    server.status = status
+    server.said = said if isinstance(said, bytes) else json.dumps(said).encode()
+    server.headers_ = {name.replace("_", "-"): value for name, value in headers.items()}
+    return str(server.url)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+def test_an_answer(server: type[Handler], client: str) -> None:
+    answer = ask(told(server, 200, SAID, content_type="application/json"), client)
+    assert (answer.prompt, answer.repeat, answer.text, answer.finish_reason) == ("p", 2, "hello", "stop")
+    assert (answer.prompt_tokens, answer.completion_tokens) == (3, 1)
+    assert answer.seconds is not None
+
+
+def test_both_send_the_same(server: type[Handler]) -> None:
+    url = told(server, 200, SAID, content_type="application/json")
+    ask(url, "sdk")
+    ask(url, "aiohttp")
+    (path, headers, body), (lean_path, lean_headers, lean_body) = server.asked
+    assert (lean_path, lean_body) == (path, body)
+    ours = ("authorization", "content-type", "openai-organization", "openai-project")
+    assert {name: lean_headers.get(name) for name in ours} == {name: headers.get(name) for name in ours}
+
+
+CASES = [
+    (401, REFUSED, {}),
+    (403, REFUSED, {}),
+    (404, REFUSED, {}),
+    (400, REFUSED, {}),
+    (429, REFUSED, {"retry_after": "7"}),
+    (500, REFUSED, {}),
+    (503, b"<html>busy</html>", {}),
+    (200, b"{half", {}),
+    (200, {"choices": []}, {}),
+    (200, b'"text"', {}),
+    (0, b"", {}),
+]
+
+
+@pytest.mark.parametrize(("status", "said", "headers"), CASES, ids=str)
+def test_both_raise_the_same(server: type[Handler], status: int, said: Any, headers: dict[str, str]) -> None:
+    url = told(server, status, said, content_type="application/json", **headers)
+    raised = []
+    for client in ("sdk", "aiohttp"):
+        with pytest.raises(api.ProviderError) as caught:
+            ask(url, client)
+        raised.append((type(caught.value), getattr(caught.value, "retry_after", None), KEY in str(caught.value)))
+    assert raised[0] == raised[1]
+    assert not raised[1][2]
+
+
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+def test_what_the_filter_stops_is_an_answer(server: type[Handler], client: str) -> None:
+    assert ask(told(server, 400, FILTERED, content_type="application/json"), client).finish_reason == "content_filter"
+
+
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, client: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.raises(api.Transient):
+        ask("http://127.0.0.1:9/v1", client)
