@@ -49,6 +49,7 @@ from ftspec.errors import (
     Rejected,
     Transient,
 )
+from ftspec.evidence import decide
 from ftspec.hookspecs import hookimpl
 from ftspec.provider import (
     Answer,
@@ -95,6 +96,7 @@ from ftspec.records import (
     Interval,
     Label,
     Measured,
+    Needs,
     Plan,
     RunInfo,
     Score,
@@ -145,6 +147,7 @@ __all__ = [
     "Method",
     "Model",
     "ModelRef",
+    "Needs",
     "Path",
     "Plan",
     "Problem",
@@ -184,6 +187,7 @@ __all__ = [
     "Written",
     "batch_step",
     "check",
+    "decide",
     "engine",
     "format",
     "gate",

@@ -24,7 +24,7 @@ from msgspec import Meta
 
 from ftspec.errors import Finding, PluginError
 from ftspec.provider import Answer, Generation, Method, Prompt, Shape
-from ftspec.records import Evaluation, Grade, Record, Verdict
+from ftspec.records import Evaluation, Grade, Needs, Record, Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -182,6 +182,7 @@ class Component:
         install: the line that installs missing dependencies.
         private: a cleaner that removes what must not be kept: of rows before it, no text enters the ledger.
         data: of a format, the shape of the rows that it makes; of a check, the one that it is for (None: any).
+        needs: of a gate: what it needs measured, by its options (defaults filled in).
     """
 
     def __init__(
@@ -197,6 +198,7 @@ class Component:
         install: str = "",
         private: bool = False,
         data: Shape | None = None,
+        needs: Callable[[Mapping[str, Any]], Needs] | None = None,
     ) -> None:
         self.kind: Kind = kind
         self.factory = factory
@@ -207,6 +209,7 @@ class Component:
         self.dependencies = tuple(dependencies)
         self.install = install
         self.private = private
+        self.needs = needs or _nothing
         self.data: Shape | None = data or ("chat" if kind == "format" else None)
 
     def __repr__(self) -> str:
@@ -288,6 +291,10 @@ class Component:
             ) from error
 
 
+def _nothing(options: Mapping[str, Any]) -> Needs:
+    return Needs()
+
+
 TextColumns = Annotated[list[Column], Meta(description="Columns to work on; every text column when empty.")]
 
 
@@ -308,6 +315,7 @@ class Decorator(Protocol):
         install: str = "",
         private: bool = False,
         data: Shape | None = None,
+        needs: Callable[[Mapping[str, Any]], Needs] | None = None,
     ) -> Callable[[Callable[..., Any]], Component]: ...
 
 

@@ -16,6 +16,7 @@ from ftspec.components import PATH_MARK, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
 from ftspec.provider import Shape
+from ftspec.records import Needs
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
 from ftspec.shape import RESERVED, SPLIT_PROMPTS, TITLES, place_of
@@ -41,6 +42,28 @@ def names(document: Document) -> Iterator[Problem]:
     yield from _graders(data)
     yield from _gates(data)
     yield from _waivers(data)
+
+
+def needs(document: Document, registry: Registry) -> Iterator[Problem]:
+    """Gates that need measured what the evaluation does not measure."""
+    if not isinstance(document.data, dict) or "eval" not in document.data:
+        return
+    for index, gate in enumerate(_list(document.data, "gates")):
+        known = registry.components["gate"].get(name := _name(gate))
+        wanted = _needs(known.component, _get(gate, name)) if known else None
+        if wanted and wanted.repeats and _measured_once(document.data):
+            message = "consistency is not measured, so this gate can never pass"
+            hint = "set `eval: {repeat: 3, generation: {temperature: 0.7}}`, or more"
+            yield Problem(message=message, hint=hint, path=("gates", index))
+
+
+def _needs(component: Component, options: Any) -> Needs | None:
+    """What the gate needs, None where its options are faulty: that is said elsewhere."""
+    try:
+        wanted: Needs = component.needs(component.convert(options if isinstance(options, dict) else {}))
+    except (msgspec.ValidationError, KeyError, TypeError):
+        return None
+    return wanted
 
 
 def shapes(document: Document, registry: Registry) -> Iterator[Problem]:
@@ -304,12 +327,6 @@ def _gates(data: Mapping[str, Any]) -> Iterator[Problem]:
     if gates and "eval" not in data:
         hint = "add `eval:` with prompts and graders"
         yield Problem(message="gates judge an evaluation, and there is none", hint=hint, path=("gates",), on="key")
-    elif _measured_once(data):
-        for index, gate in enumerate(gates):
-            if _name(gate) == "consistency" or _get(gate, "gain", "metric") == "consistency":
-                message = "consistency is not measured, so this gate can never pass"
-                hint = "set `eval: {repeat: 3, generation: {temperature: 0.7}}`, or more"
-                yield Problem(message=message, hint=hint, path=("gates", index))
 
 
 def _graders_of(gates: list[Any], ids: list[str]) -> Iterator[Problem]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ftspec import suites
 from ftspec.costs import STANDS, Costs, Part, answers_part, hosting_part, rate_of, tuning_part
 from ftspec.errors import Problem
 from ftspec.figures import duration, money
-from ftspec.plan import BASE, DATA, REPORT, TUNED, TUNING
+from ftspec.plan import BASE, DATA, REPORT, SUITES, TUNED, TUNING
 from ftspec.provider import Estimate, Request, Size
 from ftspec.records import Plan, Record, Step
 from ftspec.spec import Budget, Spec
@@ -48,10 +49,14 @@ def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
 
 def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[Part]:
     """A model's answers, and the deployment that it needs for them."""
-    evaluation, tuned = spec.eval, step.name != BASE
+    evaluation, tuned = spec.eval, step.name not in (BASE, SUITES[BASE])
     if evaluation is None:
         return
     price, rate = rate_of(tables, known.endpoint, known.request.model.id, tuned=tuned)
+    if step.name in SUITES.values():
+        suite = suites.load(step.keys["suite"])
+        yield answers_part(step.name, price, rate, len(suite.prompts), suite.prompt_tokens, suite.generation.max_tokens)
+        return
     repeats = evaluation.generation.repeats(evaluation.repeat)
     tokens = None if known.size.prompt_tokens is None else known.size.prompt_tokens * repeats
     asked = known.size.prompts // 2

@@ -15,15 +15,17 @@ from typing import Any
 
 import msgspec
 
-from ftspec import items
+from ftspec import items, suites
 from ftspec.components import Component
 from ftspec.inventory import Inventory
 from ftspec.provider import ModelRef, Request
-from ftspec.records import Plan, Record, Step
+from ftspec.records import Needs, Plan, Record, Step
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
 
 DATA, TUNING, BASE, TUNED, REPORT = "data", "tuning", "base answers", "tuned answers", "report"
+SUITES = {BASE: "base suite", TUNED: "tuned suite"}
+"""The steps that ask a set of items that ships with ftspec, where a gate needs it: of the base and the tuned model."""
 
 CHECKPOINTS = "checkpoints"
 """The key of a step in which checkpoints answer: its value says which of them are shown."""
@@ -75,6 +77,9 @@ def make(
         steps.append(_step(BASE, planner.answers(made, ""), known=made is not None))
         if tuned:
             steps.append(_step(TUNED, planner.answers(made, tuning.digest), known=made is not None))
+        if tuned and planner.suite:
+            steps.append(_step(SUITES[BASE], planner.suite_answers("")))
+            steps.append(_step(SUITES[TUNED], planner.suite_answers(tuning.digest), known=made is not None))
         steps += [
             _step(answers_step(label), planner.further(made, tuning.digest, label), known=made is not None)
             for label, keys in target.further.items()
@@ -174,11 +179,19 @@ def _transition(old: str, new: str) -> str:
     return f": {old} → {new}" if short else ""
 
 
+def gates_need(spec: Spec, registry: Registry) -> Iterable[Needs]:
+    """What each gate of the spec needs measured."""
+    for item in spec.gates:
+        component = registry.get(item.kind, item.name)
+        yield component.needs(component.convert(item.options))
+
+
 class _Planner:
     """Collects the keys of each step of one spec."""
 
     def __init__(self, spec: Spec, registry: Registry, inventory: Inventory, target: Target) -> None:
         self.spec, self.registry, self.inventory, self.target = spec, registry, inventory, target
+        self.suite = next((needs.suite for needs in gates_need(spec, registry) if needs.suite), "")
 
     def data(self) -> dict[str, str]:
         spec = self.spec
@@ -220,6 +233,13 @@ class _Planner:
         keys |= _flat("eval.generation", msgspec.to_builtins(evaluation.generation))
         keys |= self.checkpoint() if tuned else {}
         return keys | _model_keys(self.target) | {"repeat": str(evaluation.repeat), "seed": str(evaluation.seed)}
+
+    def suite_answers(self, tuned: str) -> dict[str, str]:
+        """Greedy answers to the suite's items: nothing of the spec's own evaluation counts."""
+        suite = suites.load(self.suite)
+        keys = {"endpoint": self.target.endpoint, "tuning": tuned, "suite": self.suite, "prompts": suite.sha256}
+        keys |= _flat("generation", msgspec.to_builtins(suite.generation))
+        return keys | _model_keys(self.target) | (self.checkpoint() if tuned else {})
 
     def checkpoint(self) -> dict[str, str]:
         """Which of a job's models is evaluated, where that is not its last one."""

@@ -240,6 +240,7 @@ class Score(Record):
     dearest: tuple[Worst, ...] = ()
     classes: dict[str, Classes] = {}
     judges: tuple[JudgeUse, ...] = ()
+    bootstrap_interval: Interval | None = None
 
 
 class Comparison(Record):
@@ -278,7 +279,9 @@ class Evaluation(Record):
     """Any number of models on the same prompts. `gain` is tuned minus base accuracy.
 
     `base` and `tuned` are NOT_ASKED where there is no such model. `further` holds other models, earlier runs and
-    checkpoints by label; `scores` has every model that was asked.
+    checkpoints by label; `scores` has every model that was asked. `suites` holds the evaluations on sets of items that
+    ship with ftspec, by name ("general"): they count in nothing else. `accepted` is the run whose model is
+    `further["accepted"]`, "" where there is none yet.
     """
 
     base: Score = NOT_ASKED
@@ -287,6 +290,8 @@ class Evaluation(Record):
     gain_interval: Interval = Interval(low=-1.0, high=1.0)
     further: dict[str, Score] = {}
     comparisons: tuple[Comparison, ...] = ()
+    suites: dict[str, Evaluation] = {}
+    accepted: str = ""
 
     @property
     def scores(self) -> dict[str, Score]:
@@ -298,6 +303,20 @@ class Evaluation(Record):
         """How `label` compares with `against`; None where they were not compared."""
         wanted = (label, against, metric)
         return next((one for one in self.comparisons if (one.label, one.against, one.metric) == wanted), None)
+
+
+class Needs(Record):
+    """What a gate needs measured, so that core measures it, and `validate` says where the spec does not.
+
+    Args:
+        repeats: several answers per prompt that may differ: `repeat` of 2 or more, and a `temperature` above 0.
+        suite: a set of items that ships with ftspec, asked of base and tuned model: "general".
+        accepted: the last accepted run's answers, as model "accepted".
+    """
+
+    repeats: bool = False
+    suite: Literal["", "general"] = ""
+    accepted: bool = False
 
 
 Outcome = Literal["PASS", "FAIL", "INSUFFICIENT_EVIDENCE"]

@@ -10,30 +10,30 @@ by running the same spec again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ftspec import answersheet, budgeting, following, gates, history, report, reporting, stages, tuning
+from ftspec import accepted, answersheet, budgeting, following, gates, history, report, reporting, stages, tuning
 from ftspec.costs import Costs
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.grade import Answered
 from ftspec.journal import Journal
 from ftspec.observers import notify
 from ftspec.pipeline import DataResult
-from ftspec.plan import BASE, DATA, REPORT, TUNED, TUNING, answers_step, explain, run_name
+from ftspec.plan import BASE, DATA, REPORT, SUITES, TUNED, TUNING, answers_step, explain, gates_need, run_name
 from ftspec.progress import Progress
-from ftspec.provider import Estimate, Prompt, TunedModel
+from ftspec.provider import Estimate, TunedModel
 from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdict
 from ftspec.references import mask
 from ftspec.registry import Registry
 from ftspec.reporting import Judged
 from ftspec.scoring import evaluate
 from ftspec.spending import Spent
-from ftspec.stages import Dataset, Options, Site
+from ftspec.stages import Asking, Dataset, Options, Site
 from ftspec.subjects import Subject
 from ftspec.validate import Loaded
 
@@ -205,6 +205,8 @@ class _Walk:
         judged = self._judge(dataset, model) if self.site.spec.eval else Judged()
         path = self._report(dataset, model, judged)
         state = "done" if gates.passed(judged.verdicts) else "gate_failed"
+        if state == "done" and judged.verdicts:
+            accepted.accept(self.site.store, self.site.spec.name, self.plan.run)
         self._decide("finished", state=state, report=str(path))
         return Outcome(run=self._info(), evaluation=judged.evaluation, verdicts=judged.verdicts, report=path)
 
@@ -269,32 +271,60 @@ class _Walk:
 
     def _judge(self, dataset: Dataset, model: TunedModel | None) -> Judged:
         spec, prompts = self.site.spec, stages.prompts_of(self.site, dataset)
-        answered = self._ask(prompts, model)
-        evaluation = evaluate(prompts, answered)
+        evaluation, answered = self._evaluate(stages.asking(self.site, prompts), model)
         wanted = [gate for gate in spec.gates if model or not gates.asks_tuned(gate)]
         verdicts = tuple(gates.judge(wanted, self.site.registry, evaluation, spec.folder))
         self._decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
         return Judged(evaluation, verdicts, report.cases(prompts, answered))
 
-    def _ask(self, prompts: Sequence[Prompt], model: TunedModel | None) -> dict[str, Answered]:
+    def _evaluate(self, asking: Asking, model: TunedModel | None) -> tuple[Evaluation, dict[str, Answered]]:
+        """Ask what the spec asks, and what its gates need beside it."""
+        answered = self._ask(asking, model)
+        needs = list(gates_need(self.site.spec, self.site.registry)) if model else []
+        run = self._earlier(asking, answered) if any(need.accepted for need in needs) else ""
+        suites = {}
+        for name in dict.fromkeys(need.suite for need in needs if need.suite):
+            suite = stages.suite(name)
+            suites[name] = evaluate(suite.prompts, self._suite(suite, model))
+        evaluation = evaluate(asking.prompts, answered)
+        return msgspec.structs.replace(evaluation, suites=suites, accepted=run), answered
+
+    def _earlier(self, asking: Asking, answered: dict[str, Answered]) -> str:
+        """Add the last accepted run's answers, and say which run it is; "" where there is none."""
+        run = accepted.latest(self.site.store, self.site.spec.name, besides=self.plan.run)
+        found = stages.earlier_answers(self.site, run, asking, answered["base"], self.purse) if run else None
+        if found is None:
+            return ""
+        answered[stages.ACCEPTED] = found
+        return run
+
+    def _suite(self, asking: Asking, model: TunedModel | None) -> dict[str, Answered]:
+        answered: dict[str, Answered] = {}
+        models = {"base": stages.base_of(self.site)} | ({"tuned": stages.tuned_of(self.site, model)} if model else {})
+        for (label, subject), name in zip(models.items(), SUITES.values(), strict=False):
+            with self._timed(name):
+                answered[label] = stages.answers(self.site, _step(self.plan, name), subject, asking, self.purse)
+        return answered
+
+    def _ask(self, asking: Asking, model: TunedModel | None) -> dict[str, Answered]:
         """Every model's answers, by its label."""
         with self._timed(BASE):
-            base = self._answers(stages.base_of(self.site), prompts)
+            base = self._answers(stages.base_of(self.site), asking)
         answered = {"base": base}
         if model:
             with self._timed(TUNED):
-                answered["tuned"] = self._answers(stages.tuned_of(self.site, model), prompts, base)
+                answered["tuned"] = self._answers(stages.tuned_of(self.site, model), asking, base)
         for subject in self.site.further:
             if subject.model:
                 with self._timed(answers_step(subject.label)):
-                    answered[subject.label] = self._answers(subject, prompts, base)
+                    answered[subject.label] = self._answers(subject, asking, base)
         self._decide("answered", **{label: len(given.answers) for label, given in answered.items()})
-        answersheet.write(self.site.workspace.report_folder(self.plan.run), prompts, answered)
+        answersheet.write(self.site.workspace.report_folder(self.plan.run), asking.prompts, answered)
         return answered
 
-    def _answers(self, subject: Subject, prompts: Sequence[Prompt], base: Answered | None = None) -> Answered:
+    def _answers(self, subject: Subject, asking: Asking, base: Answered | None = None) -> Answered:
         step = _step(self.plan, answers_step(subject.label))
-        return stages.answers(self.site, step, subject, prompts, self.purse, base)
+        return stages.answers(self.site, step, subject, asking, self.purse, base)
 
     def _report(self, dataset: Dataset, model: TunedModel | None, judged: Judged) -> Path:
         self.site.progress.phase("writing the report")

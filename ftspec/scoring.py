@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ftspec import classes, statistics
+from ftspec import classes, paired, statistics
 from ftspec.grade import Answered, Graded
 from ftspec.provider import Answer, Prompt
 from ftspec.records import NOT_ASKED, Comparison, Evaluation, Interval, Measured, Score, Worst
@@ -39,11 +39,11 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tallies(prompts: Iterable[Prompt], answered: Answered) -> list[Tally]:
-    """One Tally per prompt, in the prompts' order, each id once."""
+    """One Tally per prompt that was asked, in the prompts' order, each id once."""
     by_prompt: dict[str, tuple[Prompt, list[tuple[Answer, Graded]]]] = {p.id: (p, []) for p in prompts}
     for answer, graded in zip(answered.answers, answered.graded, strict=True):
         by_prompt[answer.prompt][1].append((answer, graded))
-    return [tally(prompt, given) for prompt, given in by_prompt.values()]
+    return [tally(prompt, given) for prompt, given in by_prompt.values() if given]
 
 
 def tally(prompt: Prompt, given: Sequence[tuple[Answer, Graded]]) -> Tally:
@@ -88,6 +88,7 @@ def score(label: str, found: Sequence[Tally], seconds: float = 0.0, *, slices: b
         repeats=repeats,
         accuracy=accuracy,
         interval=statistics.interval(shares),
+        bootstrap_interval=statistics.bootstrap(shares) if slices else None,
         consistency=consistent,
         consistency_interval=consistent_interval,
         quadrant=statistics.quadrant(accuracy, consistent),
@@ -255,13 +256,20 @@ Both = tuple[Tally, Tally]
 
 def _compared(both: Sequence[Both], share: Callable[[Tally], Share], blank: Comparison) -> Comparison:
     parts = _by_tag(both, lambda pair: pair[1])
-    slices = {tag: _difference(part, share, blank) for tag, part in parts.items()}
+    slices = _adjusted({tag: _difference(part, share, blank) for tag, part in parts.items()})
     return msgspec.structs.replace(_difference(both, share, blank), slices=slices)
+
+
+def _adjusted(slices: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """The slices with their p-values corrected for how many there are."""
+    known = {tag: one.p_value for tag, one in slices.items() if one.p_value is not None}
+    corrected = dict(zip(known, paired.holm(list(known.values())), strict=True))
+    return {tag: msgspec.structs.replace(one, adjusted=corrected.get(tag)) for tag, one in slices.items()}
 
 
 def _difference(both: Sequence[Both], share: Callable[[Tally], Share], blank: Comparison) -> Comparison:
     before, after = [share(one) for one, _ in both], [share(one) for _, one in both]
-    difference, interval = statistics.gain(before, after)
+    difference, interval = paired.gain(before, after)
     changes = [
         (two.rate - one.rate, pair[1])
         for pair, one, two in zip(both, before, after, strict=True)
@@ -273,6 +281,8 @@ def _difference(both: Sequence[Both], share: Callable[[Tally], Share], blank: Co
         difference=difference,
         interval=interval,
         prompts=len(changes),
+        p_value=paired.p_value(before, after),
+        detectable=paired.detectable(interval) if changes else None,
         better=sum(change > 0 for change, _ in changes),
         worse=sum(change < 0 for change, _ in changes),
         worst=tuple(worst(one, change) for change, one in lost),

@@ -6,10 +6,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from ftspec import ask, cases, grade, inventory, items, judging, pipeline, remote, subjects, tables
+from ftspec import ask, cases, grade, history, inventory, items, judging, pipeline, remote, subjects, suites, tables
 from ftspec import plan as plans
 from ftspec.components import Judge
 from ftspec.costs import rate_of
@@ -17,13 +18,14 @@ from ftspec.deploying import Deployer
 from ftspec.following import Follow, chosen, ended
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
-from ftspec.journal import decode
+from ftspec.journal import Journal, decode
 from ftspec.pipeline import DataResult
 from ftspec.plan import TUNING, Made, Target
 from ftspec.progress import Progress
 from ftspec.provider import (
     Answer,
     DataFile,
+    Generation,
     Prompt,
     Provider,
     RemoteModel,
@@ -249,11 +251,34 @@ def answers_cached(site: Site, step: Step) -> bool:
     return "answers" not in site.options.again and site.store.head(_step_key(step)) is not None
 
 
+class Asking(NamedTuple):
+    """What is asked in one step, and who grades the answers: the spec's own evaluation, or a suite."""
+
+    prompts: Sequence[Prompt]
+    generation: Generation
+    repeat: int
+    seed: int
+    graders: list[tuple[Item, judging.Built]]
+    suite: str = ""
+
+
+def asking(site: Site, prompts: Sequence[Prompt]) -> Asking:
+    """The spec's own evaluation."""
+    own = site.spec.eval or Eval(prompts=(), graders=())
+    return Asking(prompts, own.generation, own.repeat, own.seed, _graders(site))
+
+
+def suite(name: str) -> Asking:
+    """A set of items that ships with ftspec."""
+    found = suites.load(name)
+    return Asking(found.prompts, found.generation, 1, 0, [(Item(kind="grader", name=name), found.grade)], name)
+
+
 def answers(
     site: Site,
     step: Step,
     subject: Subject,
-    prompts: Sequence[Prompt],
+    what: Asking,
     purse: Purse,
     base: Answered | None = None,
 ) -> Answered:
@@ -262,30 +287,52 @@ def answers(
     `base` is the base model's part, for judges that compare with it; None where this is the base model's.
     Raises BudgetReached when the purse allows no more questions; what was answered is kept.
     """
-    spill = Spill(site.store, f"answers/{plans.answers_digest(step)}")
-    evaluation = site.spec.eval or Eval(prompts=(), graders=())
-    wanted = ask.Round(prompts, evaluation.generation, repeat=evaluation.repeat, seed=evaluation.seed)
+    spill = _spill(site, step)
+    wanted = ask.Round(what.prompts, what.generation, repeat=what.repeat, seed=what.seed)
     if answers_cached(site, step):
         seconds = decode(site.store, _step_key(step), Timing).seconds
     else:
         started = time.monotonic()
-        with purse.meter(step.name, _rate(site, subject), evaluation.generation) as meter:
+        with purse.meter(step.name, _rate(site, subject), what.generation) as meter:
             _ask(site, subject, wanted, spill, meter, deployer(site, purse, subject))
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(_step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
     found = tuple(wanted.answers(spill.read(Answer)))
     answered = Answered(model=subject.label, answers=found, graded=(), seconds=seconds)
-    return _graded(site, answered, prompts, base, purse)
+    return _graded(site, answered, what, base, purse)
 
 
-def _graded(site: Site, answered: Answered, prompts: Sequence[Prompt], base: Answered | None, purse: Purse) -> Answered:
+def earlier_answers(site: Site, run: str, what: Asking, base: Answered | None, purse: Purse) -> Answered | None:
+    """What the tuned model of an earlier run said to those of the prompts that it was asked, graded as this run's.
+
+    None where the run is gone, or none of the prompts is among its own.
+    """
+    events = Journal(site.store, run).events()
+    step = next((step for step in history.plan_of(events).steps if step.name == plans.TUNED), None) if events else None
+    if step is None or not step.digest:
+        return None
+    known = {prompt.id for prompt in what.prompts}
+    said = {(one.prompt, one.repeat): one for one in _spill(site, step).read(Answer) if one.prompt in known}
+    answered = Answered(model=ACCEPTED, answers=tuple(said.values()), graded=())
+    return _graded(site, answered, what, base, purse) if said else None
+
+
+ACCEPTED = "accepted"
+"""What the last accepted run's model is called in an evaluation."""
+
+
+def _spill(site: Site, step: Step) -> Spill:
+    return Spill(site.store, f"answers/{plans.answers_digest(step)}")
+
+
+def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None, purse: Purse) -> Answered:
     """The answers with their grades; judges are asked what the store does not know."""
     compared = (base or answered).answers
-    column = site.spec.eval.asserts if site.spec.eval else ""
-    own = cases.graders(prompts, column, site.registry, site.spec.folder) if column else {}
-    settled = judging.settle(_graders(site), own, prompts, answered.answers, compared, _court(site, purse))
-    graded = grade.grade(prompts, answered.answers, settled.graders, settled.own)
+    column = site.spec.eval.asserts if site.spec.eval and not what.suite else ""
+    own = cases.graders(what.prompts, column, site.registry, site.spec.folder) if column else {}
+    settled = judging.settle(what.graders, own, what.prompts, answered.answers, compared, _court(site, purse))
+    graded = grade.grade(what.prompts, answered.answers, settled.graders, settled.own)
     return msgspec.structs.replace(answered, graded=tuple(graded), judges=settled.uses)
 
 

@@ -1,7 +1,7 @@
-"""What an evaluation's numbers are worth: intervals of shares, consistency of verdicts, the interval of a gain.
+"""What an evaluation's numbers are worth: intervals of shares and quantiles, consistency of verdicts, pass@k.
 
 Prompts are the sample, repeats of one prompt are not independent: every interval here treats a prompt with all its
-repeats as one cluster. Nothing is random, so the same answers always give the same report.
+repeats as one cluster. The same answers always give the same report. docs/statistics.md explains and checks it all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ Z = 1.959963984540054
 
 TAIL = 0.025
 """What is outside of an interval, on each side."""
+
+DOUBT = 0.5
+"""Prompts added on either side when a design effect or a correlation is estimated: see `Sums.size`."""
+
+BOOTSTRAPPED = 2000
+"""Of more prompts no bootstrap is made."""
 
 ACCURATE = 0.8
 """From this accuracy on a model counts as right, in the quadrant."""
@@ -52,33 +58,75 @@ def wilson(share: float, n: float) -> Interval:
     return Interval(low=max(0.0, (middle - half) / scale), high=min(1.0, (middle + half) / scale))
 
 
+class Sums(NamedTuple):
+    """What the intervals need to know of a sample of Shares, summed over its prompts, each times its weight.
+
+    `worth` is how many prompts of equal weight the weighted ones are worth: Kish (1965), Survey Sampling, 11.2C.
+    """
+
+    prompts: float
+    worth: float
+    verdicts: float
+    total: float
+    passed: float
+    total2: float
+    passed2: float
+    both: float
+
+    @classmethod
+    def of(cls, shares: Sequence[Share]) -> Sums:
+        asked = [share for share in shares if share.total and share.weight]
+        weights = [share.weight for share in asked]
+        totals = [share.weight * share.total for share in asked]
+        passed = [share.weight * share.passed for share in asked]
+        return cls(
+            prompts=len(asked),
+            worth=sum(weights) ** 2 / sum(weight * weight for weight in weights) if asked else 0.0,
+            verdicts=sum(share.total for share in asked),
+            total=sum(totals),
+            passed=sum(passed),
+            total2=sum(total * total for total in totals),
+            passed2=sum(one * one for one in passed),
+            both=sum(one * total for one, total in zip(passed, totals, strict=True)),
+        )
+
+    @property
+    def rate(self) -> float:
+        return self.passed / self.total if self.total else 0.0
+
+    @property
+    def size(self) -> float:
+        """How many independent verdicts these are worth: between the number of prompts and of verdicts.
+
+        The verdicts divided by the design effect (Kish 1965, 5.4): the variance of the ratio estimator over clusters
+        (Cochran 1977, Sampling Techniques, 6.3) over that of a simple random sample. Where almost every verdict is
+        the same there is little to estimate a design effect from, so it is estimated with DOUBT prompts added that
+        always pass, and as many that never do: a prompt then counts about once. (As Agresti and Coull 1998, American
+        Statistician 52:119-126, steady a proportion; found by the simulation in docs/statistics.md.)
+        """
+        if self.prompts < 2:
+            return self.worth
+        mean = self.total / self.prompts
+        n, total = self.prompts + 2 * DOUBT, self.total + 2 * DOUBT * mean
+        p = (self.passed + DOUBT * mean) / total
+        squares = self.passed2 - 2 * p * self.both + p * p * self.total2
+        squares += DOUBT * mean * mean * ((1 - p) ** 2 + p * p)
+        size = self.prompts * p * (1 - p) * (n - 1) * total**2 / (n * n * squares)
+        return min(max(size, self.worth), self.worth * self.verdicts / self.prompts)
+
+    @property
+    def interval(self) -> Interval:
+        return wilson(self.rate, self.size)
+
+
 def rate(shares: Sequence[Share]) -> float:
     """The share of all verdicts that pass; 0 when there are none."""
-    total = sum(share.weight * share.total for share in shares)
-    return sum(share.weight * share.passed for share in shares) / total if total else 0.0
+    return Sums.of(shares).rate
 
 
 def effective_size(shares: Sequence[Share]) -> float:
-    """How many independent verdicts the clustered ones are worth: between the number of prompts and of verdicts.
-
-    The verdicts divided by the design effect (Kish 1965, Survey Sampling, 5.4): the variance of the ratio estimator
-    over clusters (Cochran 1977, Sampling Techniques, 6.3) over that of a simple random sample. Where every verdict is
-    the same no design effect can be measured, and a prompt counts once.
-    """
-    asked = [share for share in shares if share.total and share.weight]
-    p, verdicts, clusters = rate(asked), sum(share.total for share in asked), _worth(asked)
-    if len(asked) < 2 or p in (0.0, 1.0):
-        return clusters
-    squares = sum((share.weight * (share.passed - p * share.total)) ** 2 for share in asked)
-    total = sum(share.weight * share.total for share in asked)
-    variance = len(asked) / (len(asked) - 1) * squares / total**2
-    return min(max(p * (1 - p) / variance, clusters), verdicts) if variance else float(verdicts)
-
-
-def _worth(asked: Sequence[Share]) -> float:
-    """How many prompts of equal weight the weighted ones are worth: Kish (1965), 11.2C."""
-    weights = [share.weight for share in asked]
-    return sum(weights) ** 2 / sum(weight * weight for weight in weights) if weights else 0.0
+    """How many independent verdicts the clustered ones are worth: see `Sums.size`."""
+    return Sums.of(shares).size
 
 
 def interval(shares: Sequence[Share]) -> Interval:
@@ -87,7 +135,24 @@ def interval(shares: Sequence[Share]) -> Interval:
     The form is Korn and Graubard's (1998), Survey Methodology 24:193-201, with the score interval in the place of the
     exact one, as compared by Franco et al. (2019), Journal of Survey Statistics and Methodology 7:334-364.
     """
-    return wilson(rate(shares), effective_size(shares))
+    return Sums.of(shares).interval
+
+
+def bootstrap(shares: Sequence[Share], *, draws: int = 1000, seed: int = 0) -> Interval | None:
+    """The interval of `rate` by resampling prompts with all their repeats: the percentiles of `draws` resamples.
+
+    The cluster bootstrap of Field and Welsh (2007), JRSS B 69:369-390. It assumes no form, and says too little where
+    almost every verdict is the same, so it stands beside the interval and never decides. Seeded: the same shares give
+    the same interval. None for more than BOOTSTRAPPED prompts, where the two agree and it takes long.
+    """
+    import random
+
+    asked = [share for share in shares if share.total and share.weight]
+    if not 2 <= len(asked) <= BOOTSTRAPPED:
+        return None
+    source = random.Random(seed)
+    means = sorted(rate(source.choices(asked, k=len(asked))) for _ in range(draws))
+    return Interval(low=means[math.floor(TAIL * draws)], high=means[math.ceil((1 - TAIL) * draws) - 1])
 
 
 def agreement(counts: Sequence[int]) -> float | None:
@@ -152,37 +217,6 @@ def quantile(groups: Sequence[Sequence[float]], q: float) -> tuple[float, Interv
     ends = wilson(q, size)
     low, high = (ordered[max(0, math.ceil(end * len(ordered)) - 1)] for end in (ends.low, ends.high))
     return value, Interval(low=low, high=high)
-
-
-def gain(base: Sequence[Share], tuned: Sequence[Share]) -> tuple[float, Interval]:
-    """Tuned minus base rate, and its interval; base[i] and tuned[i] are the same prompt.
-
-    The square-and-add interval for paired proportions: Newcombe (1998), Statistics in Medicine 17:2635-2650, method 10
-    without its continuity correction of the correlation, in the general form of Zou and Donner (2008), Statistics in
-    Medicine 27:1693-1702 (MOVER), which takes each side's own interval, here the clustered one. Unlike a bootstrap
-    it keeps its width where every difference is the same.
-    """
-    one, two = interval(tuned), interval(base)
-    p, q, r = rate(tuned), rate(base), correlation(base, tuned)
-    difference = p - q
-    low = _side(p - one.low, two.high - q, r)
-    high = _side(one.high - p, q - two.low, r)
-    return difference, Interval(low=max(-1.0, difference - low), high=min(1.0, difference + high))
-
-
-def _side(a: float, b: float, correlated: float) -> float:
-    return math.sqrt(max(0.0, a * a - 2 * correlated * a * b + b * b))
-
-
-def correlation(base: Sequence[Share], tuned: Sequence[Share]) -> float:
-    """Pearson's correlation of the two pass rates over prompts answered on both sides; 0 where one is constant."""
-    both = [(b.rate, t.rate) for b, t in zip(base, tuned, strict=True) if b.total and t.total]
-    if len(both) < 2:
-        return 0.0
-    mean_b, mean_t = sum(b for b, _ in both) / len(both), sum(t for _, t in both) / len(both)
-    product = sum((b - mean_b) * (t - mean_t) for b, t in both)
-    spread = sum((b - mean_b) ** 2 for b, _ in both) * sum((t - mean_t) ** 2 for _, t in both)
-    return max(-1.0, min(1.0, product / math.sqrt(spread))) if spread else 0.0
 
 
 def quadrant(accuracy: float, consistent: float | None) -> Quadrant:

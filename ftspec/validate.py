@@ -134,6 +134,7 @@ def _schema(stage: _Stage) -> Iterable[Problem]:
 def _names(stage: _Stage) -> Iterable[Problem]:
     yield from crosscheck.names(stage.document)
     yield from crosscheck.shapes(stage.document, stage.registry)
+    yield from crosscheck.needs(stage.document, stage.registry)
 
 
 def _apart(found: Iterable[Problem], earlier: Iterable[Problem]) -> list[Problem]:

@@ -36,7 +36,7 @@ eval:
     - examples: {rows: [{prompt: four, completion: "4"}, {prompt: five, completion: "5"}]}
   graders: [exact]
 gates:
-  - accuracy: {min: 0.5}
+  - accuracy: {min: 0.5, evidence: estimate}
 """
 
 

@@ -33,7 +33,7 @@ eval:
     - exact: {text: "${secret:API_KEY}"}
     - contains: {any: ["${secret:API_KEY}", "3"]}
 gates:
-  - accuracy: {min: 0.5}
+  - accuracy: {min: 0.5, evidence: estimate}
 """
 
 WRONG = [

@@ -37,7 +37,7 @@ eval:
   generation: {temperature: 0.7, max_tokens: 8}
   repeat: 2
 gates:
-  - accuracy: {min: 0.5}
+  - accuracy: {min: 0.5, evidence: estimate}
 """
 
 INSTANTS = 24

@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "report": "runs",
         "compare": "evaluation",
     },
+    "Decide": {"accept": "runs"},
     "Look inside": {"data": "data", "model": "model"},
     "Set up": {"plugins": "plugins", "doctor": "plugins"},
 }

@@ -115,3 +115,24 @@ def report_command(target: str | None, store: str | None, format_: str, open_: b
     terminal.say(str(path) if format_ == "text" else path.read_text(encoding="utf-8").rstrip("\n"))
     if open_:
         click.launch(str(space.report_folder(run) / "report.html"))
+
+
+@click.command("accept")
+@run_argument
+@store_option
+def accept_command(target: str | None, store: str | None) -> None:
+    """Accept a run: later runs of its spec with the gate `regression` are compared with it.
+
+    A run whose gates pass is accepted by itself; this accepts one whose gates did not, or goes back to an earlier one.
+    """
+    from ftspec import accepted, history
+    from ftspec.errors import FtspecError
+    from ftspec.journal import Journal
+
+    space, run = history.locate(target, store)
+    events = Journal(space.store, run).events()
+    found = history.info(run, events)
+    if history.last(events, "judged") is None:
+        raise FtspecError(f"run {run} has no evaluation yet", "accept it when it has one; see `ftspec status`")
+    accepted.accept(space.store, found.name, run, by="hand")
+    terminal.say(f"{found.name}: later runs must not fall behind {run}")

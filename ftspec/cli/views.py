@@ -148,7 +148,7 @@ def outcome(spec: Spec, found: Outcome) -> str:
     if found.evaluation:
         usual = found.evaluation.tuned.prompts and not found.evaluation.further
         lines += _evaluation(found.evaluation) if usual else scores.table_of(found.evaluation)
-    lines += [_verdict(verdict) for verdict in found.verdicts]
+    lines += [line for verdict in found.verdicts for line in _verdict(verdict)]
     return "\n".join([*lines, "", f"report: {found.report}"])
 
 
@@ -189,10 +189,16 @@ def _consistency(score: Score) -> str:
     return "not measured" if score.consistency is None else percent(score.consistency)
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: Verdict) -> Iterator[str]:
+    """The gate's sentence, and the worst cases where it did not pass."""
     failed = "✗" if verdict.severity == "error" else "!"
     sign = style("✓", "green") if verdict.passed else style(failed, "red")
-    return f"  {sign} {one_line(verdict.gate, 40)}: {one_line(verdict.message)}"
+    thin = "" if verdict.passed or verdict.outcome == "FAIL" else "INSUFFICIENT EVIDENCE: "
+    yield f"  {sign} {one_line(verdict.gate, 40)}: {thin}{one_line(verdict.message, 320)}"
+    for case in () if verdict.passed else verdict.worst[:3]:
+        asked, said = one_line(case.asked or case.prompt, 60), one_line(case.said or "(nothing)", 60)
+        wanted = f", expected {one_line(case.expected, 60)}" if case.expected else ""
+        yield style(f"      {asked} → {said}{wanted}", "dim")
 
 
 def runs(found: Iterable[RunInfo]) -> str:

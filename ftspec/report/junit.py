@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ftspec.errors import Finding
-from ftspec.records import Verdict
+from ftspec.records import Verdict, Worst
 from ftspec.report.data import ReportData
 from ftspec.report.text import visible
 
@@ -39,10 +39,15 @@ def _gate(verdict: Verdict) -> Element:
     case = Element("testcase", classname="gates", name=visible(verdict.gate), time="0")
     if not verdict.passed and verdict.severity == "error":
         failure = SubElement(case, "failure", type="gate", message=visible(verdict.message))
-        failure.text = visible(verdict.message)
+        failure.text = "\n".join([visible(verdict.message), *(visible(_case(case)) for case in verdict.worst)])
     else:
         SubElement(case, "system-out").text = visible(verdict.message)
     return case
+
+
+def _case(case: Worst) -> str:
+    wanted = f", expected {case.expected}" if case.expected else ""
+    return f"{case.origin or case.prompt}: {case.asked} → {case.said}{wanted}"
 
 
 def _check(name: str, findings: Sequence[Finding]) -> Element:
