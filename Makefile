@@ -45,7 +45,8 @@ reliability: install ## Run the fault matrix and print it into docs/reliability.
 
 docs: $(VENV)/.dev ## Write the generated part of the documentation anew.
 	@$(BIN)/ftspec schema --format markdown > docs/spec.md
-	@echo "docs/spec.md"
+	@$(BIN)/ftspec schema --report > docs/report.schema.json
+	@echo "docs/spec.md docs/report.schema.json"
 
 bench: $(VENV)/.dev ## Run the benchmarks of docs/benchmarks.md.
 	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python "$$script" || exit 1; done

@@ -13,7 +13,7 @@ from ftspec.diagnosis import diagnose
 from ftspec.plan import REPORT, TUNING, version
 from ftspec.provider import TunedModel
 from ftspec.records import Evaluation, Plan, RunInfo, Verdict
-from ftspec.report import Case, ReportData
+from ftspec.report import Cases, ReportData
 from ftspec.stages import Dataset, Site
 from ftspec.validate import Loaded
 
@@ -23,7 +23,7 @@ class Judged(NamedTuple):
 
     evaluation: Evaluation | None = None
     verdicts: tuple[Verdict, ...] = ()
-    cases: tuple[Case, ...] = ()
+    cases: Cases = Cases()
 
 
 def collect(
@@ -50,7 +50,9 @@ def collect(
         verdicts=judged.verdicts,
         evaluation=judged.evaluation,
         generation=spec.eval.generation if spec.eval else None,
-        cases=judged.cases,
+        cases=judged.cases.kept,
+        cases_total=judged.cases.total,
+        cases_failed=judged.cases.failed,
         training=(told := tuple(following.history(site.store, digests[TUNING])) if model else ()),
         diagnosis=diagnose(told, site.target.request.hyperparameters),
         counts=result.counts,

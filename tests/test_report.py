@@ -14,9 +14,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import jsonschema
 import msgspec
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from ftspec import card, grade, report, scoring
 from ftspec.errors import Finding, FtspecError
@@ -24,7 +26,10 @@ from ftspec.provider import Answer, Estimate, Generation, Message, ModelRef, Pro
 from ftspec.records import Grade, Input, Plan, RunInfo, Step, StepCount, Verdict
 from ftspec.references import mask
 from ftspec.report import ReportData, charts, page, summary, text
+from ftspec.report.data import MOST_FAILED, MOST_OTHERS
+from ftspec.report.differences import differences
 
+ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = (
     "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`&amp; \x00\x1b[31m \u202egnp.exe\u2066 </pre>{{ 7*7 }}]]>"
@@ -112,7 +117,9 @@ def sample_data(repeats: int = 3, count: int = 40, verdicts: tuple[Verdict, ...]
         verdicts=default if verdicts is None else verdicts,
         evaluation=scoring.evaluate(asked, {"base": base, "tuned": tuned}),
         generation=Generation(temperature=0.7 if repeats > 1 else 0.0, max_tokens=32),
-        cases=report.cases(asked, {"base": base, "tuned": tuned}),
+        cases=(found := report.cases(asked, {"base": base, "tuned": tuned})).kept,
+        cases_total=found.total,
+        cases_failed=found.failed,
         training=losses(),
         counts=(
             StepCount(name="jsonl", rows_in=1200, rows_out=1200),
@@ -432,45 +439,71 @@ def test_the_page_is_bounded_and_shows_the_worst() -> None:
     assert [number for number, _ in shown] == sorted(number for number, _ in shown)
     assert sum(case.failed for _, case in shown) == page.WORST
     assert any(not case.failed for _, case in shown)
-    data = msgspec.structs.replace(sample_data(), cases=tuple(cases))
+    data = msgspec.structs.replace(sample_data(), cases=tuple(cases), cases_total=len(cases))
     rendered = page.render(data)
     assert len(rendered.encode()) < 10_000_000
     assert "of 9,000: the worst, and a sample of the others" in rendered
 
 
+def drawn(drawing: str) -> ElementTree.Element:
+    """A chart as XML, which it must be."""
+    return ElementTree.fromstring(drawing.replace("<svg ", '<svg xmlns:xlink="x" xmlns="y" ', 1))
+
+
 def test_charts_stand_for_their_numbers() -> None:
     evaluation = sample_data().evaluation
     assert evaluation is not None
-    drawn = ElementTree.fromstring(charts.quadrant(evaluation.base, evaluation.tuned))
-    assert "reliable and repeatable" in drawn.get("aria-label", "")
-    circles = {circle.get("class"): circle for circle in drawn.iter("circle")}
-    assert float(circles["dot tuned"].get("cy", "")) < float(circles["dot base"].get("cy", ""))  # y grows downwards
+    both = drawn(charts.quadrant(evaluation.scores))
+    assert "reliable and repeatable" in both.get("aria-label", "")
+    said = [mark.get("aria-label", "") for mark in both.iter() if mark.get("aria-roledescription") == "circle"]
+    assert {re.search(r"model: (\w+)", words)[1] for words in said} == {"base", "tuned"}  # type: ignore[index]
     greedy = sample_data(repeats=1).evaluation
     assert greedy is not None
-    alone = ElementTree.fromstring(charts.quadrant(greedy.base, greedy.tuned))
-    assert alone.get("aria-label", "").startswith("Accuracy. base: accuracy ")
+    assert drawn(charts.quadrant(greedy.scores)).get("aria-label", "").startswith("Accuracy. base: accuracy ")
+
+
+def test_slices_are_drawn_where_there_are_any() -> None:
+    evaluation = sample_data().evaluation
+    assert evaluation is not None
+    assert charts.slices(evaluation.scores) == ""
+    evil = "</svg><script>alert(1)</script>"
+    tagged = {name: replace(score, slices={evil: score, "plain": score}) for name, score in evaluation.scores.items()}
+    found = charts.slices(tagged)
+    assert "<script" not in found
+    assert drawn(found).get("aria-label", "").startswith("Accuracy by slice: ")
+
+
+def test_what_differs_from_the_expected_is_marked() -> None:
+    assert differences("I want 3 apples", "I want 2 apples") == [("I want ", False), ("3", True), (" apples", False)]
+    assert differences("anything", None) == [("anything", False)]
+    assert "".join(piece.words for piece in differences("a <b> c", "x y")) == "a <b> c"
+
+
+def test_only_some_cases_are_kept_of_many() -> None:
+    asked = prompts(3000)
+    models = {"base": answered("base", asked, 0.05, 1, 1), "tuned": answered("tuned", asked, 0.5, 1, 2)}
+    found = report.cases(asked, models)
+    assert found.total == 3000
+    assert found.failed > MOST_FAILED
+    assert len([case for case in found.kept if case.failed]) == MOST_FAILED
+    assert 0 < len(found.kept) - MOST_FAILED <= MOST_OTHERS
+    order = {prompt.id: number for number, prompt in enumerate(asked)}
+    assert [order[case.id] for case in found.kept] == sorted(order[case.id] for case in found.kept)
+
+
+def test_the_json_has_a_published_schema() -> None:
+    published = json.loads((ROOT / "docs/report.schema.json").read_text())
+    assert published == json.loads(msgspec.json.encode(report.schema())), "write it anew: make docs"
+    jsonschema.Draft202012Validator(published).validate(json.loads(msgspec.json.encode(sample_data())))
 
 
 def test_the_loss_curve_is_thinned_and_starts_and_ends_right() -> None:
-    points = charts.curve(losses(5000), "train_loss")
+    points = charts.thinned(losses(5000), "train_loss")
     assert len(points) <= charts.POINTS + 1
-    assert (points[0][0], points[-1][0]) == (1, 5000)
-    ElementTree.fromstring(charts.loss(losses(5000)))
+    assert (points[0].step, points[-1].step) == (1, 5000)
+    drawn(charts.loss(losses(5000)))
     assert charts.loss(()) == ""
-    assert "circle" in charts.loss(losses(1))
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "found"),
-    [
-        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        (0, 3.3, [0, 1, 2, 3]),
-        (0.5, 1, [0.5, 0.6, 0.7, 0.8, 0.9, 1]),
-        (0, 120, [0, 50, 100]),
-    ],
-)
-def test_ticks_are_round(low: float, high: float, found: list[float]) -> None:
-    assert charts.ticks(low, high) == pytest.approx(found)
+    assert 'aria-roledescription="point"' in charts.loss(losses(1)), "one value is a point, where no line can be seen"
 
 
 def test_the_card_is_in_the_hubs_format(tmp_path: Path) -> None:
@@ -516,6 +549,7 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
     found = json.loads(answer[1].replace("&quot;", '"'))
     assert found == {
         "failed": True,
+        "expanded": True,
         "searched": 1,
         "sorted": True,
         "reversed": True,
@@ -547,12 +581,14 @@ addEventListener("load", () => {
   seen.searched = shown().length;
   search.value = "";
   search.dispatchEvent(new Event("input", {bubbles: true}));
-  const order = () => all().map((node) => Number(node.dataset.tuned));
+  const order = () => all().map((node) => Number(node.dataset.second));
   const rising = (list) => list.every((one, i) => !i || list[i - 1] <= one);
-  click("[data-sort=tuned]");
+  click("[data-sort=second]");
   seen.sorted = rising(order());
-  click("[data-sort=tuned]");
+  click("[data-sort=second]");
   seen.reversed = rising(order().reverse());
+  all()[0].querySelector("summary").click();
+  seen.expanded = all()[0].open && all()[0].querySelector(".full").checkVisibility();
   const paper = () => getComputedStyle(document.body).backgroundColor;
   const first = paper();
   click("#theme");

@@ -85,7 +85,8 @@ def _say_problems(problems: Sequence[Problem], document: Document | None, format
     "--format", "format_", type=click.Choice(["json", "markdown"]), default="json", show_default=True,
     help="markdown is the reference for people.",
 )  # fmt: skip
-def schema_command(format_: str) -> None:
+@click.option("--report", "of_report", is_flag=True, help="Print the schema of a run's report.json instead.")
+def schema_command(format_: str, of_report: bool) -> None:
     """Print the JSON Schema of a spec, composed from all that is installed here.
 
     \b
@@ -93,8 +94,11 @@ def schema_command(format_: str) -> None:
     and as a spec's first line:
       # yaml-language-server: $schema=ftspec.schema.json
     """
-    from ftspec import reference, registry, schema
+    from ftspec import reference, registry, report, schema
 
+    if of_report:
+        say_json(report.schema())
+        return
     installed = registry.load()
     if format_ == "markdown":
         terminal.say(reference.markdown(installed).rstrip("\n"))

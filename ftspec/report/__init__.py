@@ -1,6 +1,6 @@
 """What people read: report.html for people, report.md for a pull request, report.json and junit.xml for CI.
 
-ReportData ── page ──► report.html      (charts draws its SVG)
+ReportData ── page ──► report.html      (charts draws, by Vega-Lite)
            ├─ summary ► report.md
            ├─ junit ──► junit.xml
            └──────────► report.json
@@ -8,7 +8,7 @@ ReportData ── page ──► report.html      (charts draws its SVG)
 
 from __future__ import annotations
 
-from ftspec.report.data import SCHEMA, Case, ReportData, Said, cases
-from ftspec.report.files import clean, read, write
+from ftspec.report.data import SCHEMA, Case, Cases, ReportData, Said, cases
+from ftspec.report.files import clean, read, schema, write
 
-__all__ = ["SCHEMA", "Case", "ReportData", "Said", "cases", "clean", "read", "write"]
+__all__ = ["SCHEMA", "Case", "Cases", "ReportData", "Said", "cases", "clean", "read", "schema", "write"]

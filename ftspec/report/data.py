@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from ftspec.diagnosis import Diagnosis
 from ftspec.errors import Finding
@@ -14,6 +14,11 @@ from ftspec.records import Evaluation, Grade, Input, Plan, Record, RunInfo, Step
 
 SCHEMA = 1
 """Version of report.json. It is raised when a field changes its meaning or goes away, not when one is added."""
+
+MOST_FAILED = 1500
+"""So many cases that did not pass are in a report at the most, the worst ones;"""
+MOST_OTHERS = 500
+"""and so many of the others. answers.parquet holds every answer."""
 
 Outcome = Literal["fixed", "regressed", "failed", "passed"]
 
@@ -30,6 +35,14 @@ class Said(Record):
     error: str = ""
 
 
+class Near(Record):
+    """A training row that is like a case: where it stands, what it says, and how like it is (0 to 1)."""
+
+    origin: str
+    text: str
+    similarity: float
+
+
 class Case(Record):
     """One prompt with what each model said to it, a Said per repeat; `further` holds the others than base and tuned."""
 
@@ -41,16 +54,28 @@ class Case(Record):
     tuned: tuple[Said, ...] = ()
     tags: tuple[str, ...] = ()
     further: dict[str, tuple[Said, ...]] = {}
+    nearest: tuple[Near, ...] = ()
+
+    @property
+    def sides(self) -> dict[str, tuple[Said, ...]]:
+        """What each model said, by its label: base and tuned first."""
+        named = {"base": self.base, "tuned": self.tuned, **self.further}
+        return {label: said for label, said in named.items() if said}
+
+    @property
+    def judged(self) -> tuple[Said, ...]:
+        """What the model said that the evaluation is about: the tuned one, or where there is none the base."""
+        return self.tuned or self.base
 
     @property
     def change(self) -> float:
         """How much more often the tuned model passes than the base model, from -1 to 1."""
-        return _rate(self.tuned) - _rate(self.base)
+        return rate(self.tuned) - rate(self.base) if self.tuned and self.base else 0.0
 
     @property
     def failed(self) -> bool:
-        """Whether the tuned model did not pass every time."""
-        return not all(said.passed for said in self.tuned)
+        """Whether the model that the evaluation is about did not pass every time."""
+        return not all(said.passed for said in self.judged)
 
     @property
     def outcome(self) -> Outcome:
@@ -66,6 +91,8 @@ class ReportData(Record):
     Args:
         spec: the spec's path as the user gave it; `spec_sha256` is its text's.
         evaluation: None where the spec has no `eval`, then there are no cases either.
+        cases: the worst and a sample of the others, out of `cases_total`, of which `cases_failed` did not pass every
+            time. answers.parquet beside the report holds every answer.
         checks: names of the data checks that ran, in order; what they found is in `findings`.
         findings_total: how many there were, where `findings` is bounded.
         sides: rows per side of the split ("train", "validation", "test", "prompt").
@@ -88,6 +115,8 @@ class ReportData(Record):
     evaluation: Evaluation | None = None
     generation: Generation | None = None
     cases: tuple[Case, ...] = ()
+    cases_total: int = 0
+    cases_failed: int = 0
     training: tuple[TrainingEvent, ...] = ()
     diagnosis: Diagnosis | None = None
     counts: tuple[StepCount, ...] = ()
@@ -117,10 +146,39 @@ class ReportData(Record):
         return passed(self.verdicts) and not any(finding.severity == "error" for finding in self.findings)
 
 
-def cases(prompts: Sequence[Prompt], answered: Mapping[str, Answered]) -> tuple[Case, ...]:
-    """A Case per prompt, in order; `answered` is by the model's label."""
-    said = {label: _said(given) for label, given in answered.items()}
-    return tuple(_case(prompt, said) for prompt in {prompt.id: prompt for prompt in prompts}.values())
+class Cases(NamedTuple):
+    """The cases that a report holds, out of how many, and how many of all did not pass every time."""
+
+    kept: tuple[Case, ...] = ()
+    total: int = 0
+    failed: int = 0
+
+
+def cases(prompts: Sequence[Prompt], answered: Mapping[str, Answered]) -> Cases:
+    """The worst cases and an even sample of the others, in the prompts' order; `answered` is by the model's label.
+
+    Only the cases that are kept are ever made: of the others no more is held than how often they passed.
+    """
+    passes = {label: _passes(given) for label, given in answered.items()}
+    about = passes.get("tuned") or passes.get("base") or next(iter(passes.values()), {})
+    before = passes.get("base", {}) if "tuned" in passes else {}
+    ranked = sorted((share - before.get(prompt, share), share, prompt) for prompt, share in about.items())
+    failed = [prompt for change, share, prompt in ranked if share < 1 or change < 0]
+    rest = [prompt for change, share, prompt in ranked if not (share < 1 or change < 0)]
+    kept = {*failed[:MOST_FAILED], *rest[:: -(-len(rest) // MOST_OTHERS) or 1]}
+    said = {label: _said(given, kept) for label, given in answered.items()}
+    found = {prompt.id: prompt for prompt in prompts if prompt.id in kept}
+    return Cases(tuple(_case(prompt, said) for prompt in found.values()), len(about), len(failed))
+
+
+def _passes(answered: Answered) -> dict[str, float]:
+    """The share of its answers that pass, by prompt; one without an answer has not passed."""
+    tally: dict[str, list[int]] = {}
+    for graded in answered.graded:
+        count = tally.setdefault(graded.prompt, [0, 0])
+        count[0] += graded.passed
+        count[1] += 1
+    return {prompt: passed / asked for prompt, (passed, asked) in tally.items()}
 
 
 def _case(prompt: Prompt, said: Mapping[str, Mapping[str, Sequence[Said]]]) -> Case:
@@ -137,11 +195,11 @@ def _case(prompt: Prompt, said: Mapping[str, Mapping[str, Sequence[Said]]]) -> C
     )
 
 
-def _said(answered: Answered) -> dict[str, list[Said]]:
+def _said(answered: Answered, kept: Container[str]) -> dict[str, list[Said]]:
     found: dict[str, list[Said]] = {}
     for answer, graded in zip(answered.answers, answered.graded, strict=True):
-        found.setdefault(answer.prompt, []).append(
-            Said(
+        if answer.prompt in kept:
+            said = Said(
                 text=answer.text,
                 passed=graded.passed,
                 repeat=answer.repeat,
@@ -150,10 +208,11 @@ def _said(answered: Answered) -> dict[str, list[Said]]:
                 finish_reason=answer.finish_reason,
                 error=answer.error,
             )
-        )
+            found.setdefault(answer.prompt, []).append(said)
     return found
 
 
-def _rate(answers: Iterable[Said]) -> float:
+def rate(answers: Iterable[Said]) -> float:
+    """The share of given answers that pass."""
     given = [said.passed for said in answers if not said.error]
     return sum(given) / len(given) if given else 0.0

@@ -44,6 +44,15 @@ def read(path: Path) -> ReportData:
     return data
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of report.json, published as docs/report.schema.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ftspec report",
+        **msgspec.json.schema(ReportData),
+    }
+
+
 def clean(data: ReportData) -> ReportData:
     """The data as it may be shown: secrets masked, and what JSON cannot hold (surrogates, infinities) left out."""
     return msgspec.convert(_clean(msgspec.to_builtins(data)), ReportData)

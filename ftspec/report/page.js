@@ -25,8 +25,9 @@
     tags: node.dataset.tags.split(" "),
     text: node.textContent.toLowerCase(),
     order: Number(node.dataset.order),
-    base: Number(node.dataset.base),
-    tuned: Number(node.dataset.tuned),
+    slices: node.dataset.slices.split(" "),
+    first: Number(node.dataset.first),
+    second: Number(node.dataset.second),
     prompt: node.querySelector(".asked").textContent.trim(),
   }));
   const search = document.getElementById("search");
@@ -34,11 +35,14 @@
   const before = status.textContent;
 
   const filter = () => {
-    const tag = new FormData(controls).get("filter");
+    const chosen = new FormData(controls);
+    const tag = chosen.get("filter");
+    const slice = chosen.get("slice") || "";
     const words = search.value.trim().toLowerCase();
     let visible = 0;
     for (const one of cases) {
-      one.node.hidden = !one.tags.includes(tag) || !one.text.includes(words);
+      const left = one.tags.includes(tag) && (!slice || one.slices.includes(slice)) && one.text.includes(words);
+      one.node.hidden = !left;
       visible += !one.node.hidden;
     }
     status.textContent = visible === cases.length ? before : `${visible} of ${cases.length} prompts`;

@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec.figures import duration, percent, plural, points, size
+from ftspec.records import Score
 from ftspec.report import charts, text, words
 from ftspec.report.data import Case, ReportData
+from ftspec.report.differences import differences
 from ftspec.report.junit import where
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ def render(data: ReportData) -> str:
             tiles=tiles(data),
             shown=chosen(data.cases),
             charts=_charts(data),
+            tags=_tags(data),
+            metrics=sorted({name for score in _scores(data).values() for name in score.metrics}),
             validated=any("validation_loss" in event.metrics for event in data.training),
             facts=words.facts(data),
             style=style,
@@ -74,19 +79,37 @@ def _environment() -> Environment:
         environment.filters[each.__name__] = each
     environment.filters |= {"long": lambda given: text.shortened(given, LONG), "short": text.shortened, "where": where}
     environment.filters |= {"when": words.when, "said": words.said, "excerpt": words.excerpt}
+    environment.filters |= {"differences": differences, "p_value": p_value, "colour": charts.colour}
     return environment
 
 
 def _charts(data: ReportData) -> dict[str, Any]:
     from markupsafe import Markup
 
-    evaluation = data.evaluation
+    scores = _scores(data)
     drawn = {
-        "quadrant": charts.quadrant(evaluation.base, evaluation.tuned) if evaluation else "",
+        "quadrant": charts.quadrant(scores) if scores else "",
+        "slices": charts.slices(scores),
         "loss": charts.loss(data.training),
     }
-    # Drawn by ftspec itself, which escapes every text in it.
+    # Drawn by Vega, which escapes every text in it.
     return {name: Markup(drawing) for name, drawing in drawn.items()}  # noqa: S704
+
+
+def _scores(data: ReportData) -> dict[str, Score]:
+    return data.evaluation.scores if data.evaluation else {}
+
+
+def _tags(data: ReportData) -> list[str]:
+    """The tags by which there are results."""
+    return sorted({tag for score in _scores(data).values() for tag in score.slices})
+
+
+def p_value(value: float | None) -> str:
+    """A p-value: never shown as 0."""
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 class Tile(NamedTuple):
@@ -111,6 +134,8 @@ def tiles(data: ReportData) -> list[Tile]:
 def _evaluation_tiles(data: ReportData) -> list[Tile]:
     if data.evaluation is None:
         return []
+    if not data.evaluation.tuned.prompts:
+        return [_accuracy_tile(label, score) for label, score in list(data.evaluation.scores.items())[:4]]
     base, tuned, gained = data.evaluation.base, data.evaluation.tuned, data.evaluation.gain_interval
     interval = f"95% interval {percent(tuned.interval.low)} to {percent(tuned.interval.high)}"
     gain_note = f"95% interval {points(gained.low)} to {points(gained.high)}"
@@ -131,6 +156,11 @@ def _evaluation_tiles(data: ReportData) -> list[Tile]:
             kind="base",
         ),
     ]
+
+
+def _accuracy_tile(label: str, score: Score) -> Tile:
+    interval = f"95% interval {percent(score.interval.low)} to {percent(score.interval.high)}"
+    return Tile(label=f"Accuracy, {label}", figure=percent(score.accuracy), note=interval, kind=label)
 
 
 def _times(repeats: int) -> str:
@@ -156,6 +186,6 @@ def chosen(cases: Sequence[Case]) -> list[tuple[int, Case]]:
 def _length(case: Case) -> int:
     """Characters of a case as they are shown."""
     texts = [text.content(message.content) for message in case.messages] + [case.expected or ""]
-    for answer in case.base + case.tuned:
+    for answer in chain.from_iterable(case.sides.values()):
         texts += [words.said(answer), *(grade.reason for grade in answer.grades.values())]
     return sum(min(len(one), LONG) for one in texts) + 1500
