@@ -137,7 +137,7 @@ class TypedServer:
             self.problems.append(f"no route for {handler.command} {parts.path}")
             return 404, {"error": {"message": f"no route for {handler.command} {parts.path}"}}, {}
         match, do = fitting[0]
-        isjson = "json" in (handler.headers.get("content-type") or "")
+        isjson = (handler.headers.get("content-type") or "").partition(";")[0] == "application/json"
         body = json.loads(data) if data and isjson else None
         path = {name: unquote(value) for name, value in match.groupdict().items()}
         with self.lock:

@@ -1,0 +1,161 @@
+"""The life of a job on Vertex AI, over real HTTP, against a server held to Google's own discovery document."""
+
+import hashlib
+
+import msgspec
+import pytest
+from ftspec_vertex import contents, vertex
+from servers.proxy import Operation
+from vertex_server import PARENT, TOKEN, Vertex
+
+from ftspec import api, hosted
+from ftspec.testing import ProviderSuite
+
+OPERATIONS = (
+    Operation("upload", "POST", "/upload/storage/.*"),
+    Operation("create", "POST", "(/v1beta1)?.*/tuningJobs"),
+    Operation("find", "GET", "(/v1beta1)?.*/tuningJobs"),
+    Operation("poll", "GET", "(/v1beta1)?.*/tuningJobs/[^/:]+"),
+    Operation("cancel", "POST", "(/v1beta1)?.*/tuningJobs/[^/]+:cancel"),
+    Operation("chat", "POST", ".*:generateContent"),
+)
+SEEN = "ab" * 32
+MODEL = "gemini-2.5-flash"
+
+
+def options(url, **more):
+    where = {"base_url": url, "storage_url": url, "gcs": "gs://team/tuning", "project": "proj"}
+    return {**where, "access_token": "${secret:FTSPEC_TEST_TOKEN}", "timeout": 2.0, **more}
+
+
+class TestVertex(ProviderSuite):
+    component = vertex
+    model = MODEL
+    hyperparameters = {"epochs": 2, "lora": {"rank": 8}, "learning_rate_multiplier": 0.5}
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def project(cls):
+        with Vertex() as own, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FTSPEC_TEST_TOKEN", TOKEN)
+            cls.options = options(own.url, timeout=20.0)
+            yield
+            assert own.problems == []
+
+    def test_the_job_told_its_loss(self, world):
+        pytest.skip("Vertex AI shows losses in its own console only")
+
+
+class TestPreferencePairs(TestVertex):
+    method = "dpo"
+    hyperparameters = {"epochs": 1}
+
+
+@pytest.fixture
+def provider(server):
+    yield vertex.build(options(server.url))
+    assert server.problems == []
+
+
+def request_(method="sft", **hyperparameters):
+    chosen = vertex.methods[method]
+    return api.Request(
+        model=api.ModelRef(id=MODEL),
+        method=method,
+        method_options=msgspec.to_builtins(chosen.options()),
+        hyperparameters=msgspec.to_builtins(msgspec.convert(hyperparameters, chosen.hyperparameters)),
+    )
+
+
+def uploaded(provider, tmp_path, request=None):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"contents": []}\n')
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = api.DataFile(purpose="training", path=str(path), sha256=digest, bytes=path.stat().st_size, rows=1)
+    return msgspec.structs.replace(request or request_(), training=provider.upload(file))
+
+
+def said(role, content, **more):
+    return api.Message(role=role, content=content, **more)
+
+
+def test_rows():
+    chat = api.Example(messages=[said("system", "short"), said("user", "hi"), said("assistant", "ho")])
+    assert contents.line("sft", chat) == {
+        "systemInstruction": {"role": "system", "parts": [{"text": "short"}]},
+        "contents": [{"role": "user", "parts": [{"text": "hi"}]}, {"role": "model", "parts": [{"text": "ho"}]}],
+    }
+    good, bad = [said("assistant", "good")], [said("assistant", "bad")]
+    pair = contents.line("dpo", api.Example(messages=[said("user", "hi")], chosen=good, rejected=bad))
+    assert [(one["score"], one["completion"]["parts"][0]["text"]) for one in pair["completions"]] == [
+        (1, "good"),
+        (0, "bad"),
+    ]
+    for wrong in ([said("user", "hi")], [said("user", "hi"), said("assistant", "ho", weight=0.0)], [said("tool", "x")]):
+        with pytest.raises(hosted.Unfit):
+            contents.line("sft", api.Example(messages=wrong))
+
+
+def test_a_file_that_is_there_is_not_uploaded_again(server, provider, tmp_path):
+    assert uploaded(provider, tmp_path) == uploaded(provider, tmp_path)
+    assert sum(path.startswith("/upload") for _, path in server.calls) == 1
+
+
+@pytest.mark.parametrize("fault", ["lost", "broken", "500", "409"])
+def test_a_submission_of_which_nothing_is_heard_is_found_and_not_repeated(server, proxied, tmp_path, fault):
+    proxy = proxied(server.url, OPERATIONS)
+    through = vertex.build(options(proxy.url))
+    request = uploaded(through, tmp_path)
+    proxy.fault("create", fault, once=True)
+    with pytest.raises(api.Ambiguous):
+        through.submit(request, key=SEEN)
+    assert proxy.count("create") == 1, "the SDK must not repeat it"
+    assert len(through.find(request, key=SEEN)) == len(server.jobs) == (fault in {"lost", "broken"})
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("429", api.Transient), ("429 daily", api.Rejected)])
+def test_a_submission_that_was_not_taken_made_nothing(server, proxied, tmp_path, fault, kind):
+    proxy = proxied(server.url, OPERATIONS)
+    through = vertex.build(options(proxy.url))
+    request = uploaded(through, tmp_path)
+    proxy.fault("create", fault, once=True)
+    with pytest.raises(kind):
+        through.submit(request, key=SEEN)
+    assert server.jobs == {} and proxy.count("create") == 1
+
+
+def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
+    server.lives = ("JOB_STATE_RUNNING",)
+    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    provider.poll(job, cursor=None)
+    provider.cancel(job)
+    provider.cancel(job)
+    assert provider.poll(job, cursor=None).state is api.JobState.CANCELLED
+
+
+@pytest.mark.parametrize(("state", "means"), [("JOB_STATE_FAILED", "failed"), ("JOB_STATE_NAPPING", "unknown")])
+def test_other_states(server, provider, tmp_path, state, means):
+    server.lives, server.reason = (state,), "row 7 is malformed"
+    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=SEEN), cursor=None)
+    assert update.state == means and update.raw == state
+    assert (update.error == "row 7 is malformed") is (means == "failed")
+
+
+def test_everything_of_ours_can_be_deleted(server, provider, tmp_path):
+    server.lives = ("JOB_STATE_SUCCEEDED",)
+    server.objects["tuning/theirs.jsonl"] = b"x"
+    server.jobs["theirs"] = {"name": f"{PARENT}/tuningJobs/77", "state": "JOB_STATE_SUCCEEDED"}
+    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    provider.poll(job, cursor=None)
+    found = list(provider.remote_objects())
+    assert sorted(one.kind for one in found) == ["file", "model"]
+    for one in [*found, *found]:
+        provider.delete(one)
+    assert list(provider.remote_objects()) == [] and list(server.objects) == ["tuning/theirs.jsonl"]
+
+
+def test_a_wrong_token_says_what_to_do(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("FTSPEC_TEST_TOKEN", "wrong")
+    with pytest.raises(api.Rejected) as error:
+        uploaded(vertex.build(options(server.url)), tmp_path)
+    assert "gcloud" in error.value.hint
