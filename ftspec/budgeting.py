@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
 
-from ftspec import following
+from ftspec import costs, following
 from ftspec.claims import Register
-from ftspec.costs import Costs
+from ftspec.costs import Costs, Serving, rate_of
 from ftspec.deploying import Register as Deployments
 from ftspec.errors import FtspecError, Problem
-from ftspec.forecast import Known, forecast, objections
+from ftspec.forecast import Known, objections
+from ftspec.forecast import forecast as forecast_of
+from ftspec.grade import Answered
 from ftspec.pipeline import DataResult
-from ftspec.plan import TUNING
+from ftspec.plan import TUNING, answers_step
 from ftspec.provider import Estimate, SupportsDeployment, TunedModel
 from ftspec.records import Plan, Step
 from ftspec.spending import Purse
 from ftspec.stages import Site
+from ftspec.subjects import Subject
 
 
 def purse_of(site: Site, run: str) -> Purse:
@@ -29,17 +32,60 @@ def purse_of(site: Site, run: str) -> Purse:
 
 def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate) -> Costs:
     """What is still to be paid for, part by part; `plan` says what is cached."""
-    request, provider = site.target.request, site.provider
-    made = TunedModel(id="", base=request.model)
+    request = site.target.request
     known = Known(
         endpoint=site.target.endpoint,
         request=request,
         size=data.size,
         estimate=estimate,
-        deploys=isinstance(provider, SupportsDeployment) and provider.deploys(made),
+        deploys=_deploys(site),
         stands=_stood(site),
+        further={answers_step(one.label): _asked(site, one) for one in site.further},
     )
-    return forecast(site.spec, _submitted(site, plan), known, site.tables)
+    if site.options.evaluation:  # tunes nothing
+        steps = tuple(step for step in plan.steps if step.name != TUNING)
+        return forecast_of(site.spec, msgspec.structs.replace(plan, steps=steps), known, site.tables)
+    return forecast_of(site.spec, _submitted(site, plan), known, site.tables)
+
+
+def _asked(site: Site, subject: Subject) -> tuple[str, str, bool]:
+    """(endpoint, base model, whether it is tuned) of a further model; checkpoints are the spec's own model, tuned."""
+    model = subject.model
+    if model is None:
+        return site.target.endpoint, site.target.request.model.id, True
+    tuned = isinstance(model, TunedModel)
+    return subject.provider.endpoint, model.base.id if isinstance(model, TunedModel) else model.id, tuned
+
+
+def serving(site: Site, answered: Mapping[str, Answered]) -> tuple[Serving, ...]:
+    """What serving costs with every model that was asked, and with the larger one that the spec names.
+
+    Of the larger model nobody has counted tokens here: it is taken to need as many as the base model. Empty where no
+    price is known, or everything is free.
+    """
+    endpoint, base, said = site.target.endpoint, site.target.request.model.id, site.spec.costs
+    found = []
+    for label in (label for label in ("base", "tuned") if label in answered):
+        price, rate = rate_of(site.tables, endpoint, base, tuned=label == "tuned")
+        hosted = site.tables.price("hosting_hour", endpoint, base) if label == "tuned" and _deploys(site) else None
+        hourly = hosted.hosting_hour if hosted else None
+        found.append(costs.serving(label, base, price, rate, answered[label].answers, hourly))
+    for one in (one for one in site.further if one.model and one.label in answered):
+        at, model, tuned = _asked(site, one)
+        found.append(
+            costs.serving(
+                one.label, model, *rate_of(site.tables, at, model, tuned=tuned), answered[one.label].answers, None
+            )
+        )
+    if said.larger:
+        price, rate = rate_of(site.tables, said.larger_at or endpoint, said.larger, tuned=False)
+        found.append(costs.serving("larger", said.larger, price, rate, answered["base"].answers, None))
+    return tuple(found) if said.larger or any(one.thousand for one in found) else ()
+
+
+def _deploys(site: Site) -> bool:
+    provider, made = site.provider, TunedModel(id="", base=site.target.request.model)
+    return isinstance(provider, SupportsDeployment) and provider.deploys(made)
 
 
 def _stood(site: Site) -> float | None:
@@ -51,26 +97,35 @@ def _stood(site: Site) -> float | None:
     return last.ended - last.since if last else None
 
 
-def refusals(site: Site, plan: Plan, costs: Costs) -> list[Problem]:
+def refusals(site: Site, plan: Plan, forecast: Costs) -> list[Problem]:
     """Why the budget does not let the run begin. Once its job is made, the meter watches over the rest."""
-    tuning = _step(_submitted(site, plan), TUNING)
+    begun = not site.options.evaluation and _step(_submitted(site, plan), TUNING).cached
     spent = purse_of(site, plan.run).spent().total
-    return list(objections(site.spec.budget, costs, spent, begun=tuning.cached))
+    return list(objections(site.spec.budget, forecast, spent, begun=begun))
 
 
 @contextmanager
-def charged(site: Site, plan: Plan, costs: Costs) -> Iterator[None]:
+def charged(site: Site, plan: Plan, forecast: Costs) -> Iterator[None]:
     """Count the job as paid for, before it can be made, and no more once it is certain that it was not."""
     purse, key = purse_of(site, plan.run), _step(plan, TUNING).digest
     if not _has_job(site, key) and following.ended(site.store, key) is None:
-        purse.commit(TUNING, key, next(part.amount for part in costs.parts if part.name == TUNING))
+        purse.commit(TUNING, key, next(part.amount for part in forecast.parts if part.name == TUNING))
     try:
         yield
+        _settle(site, purse, key)
     except FtspecError:
         attempt = Register(site.store, key).latest()
         if attempt is None or (attempt.outcome and attempt.outcome.job is None):
             purse.release(TUNING, key)
         raise
+
+
+def _settle(site: Site, purse: Purse, key: str) -> None:
+    """Once the provider says how many tokens it trained on, what they cost takes the place of what was expected."""
+    result, request = following.ended(site.store, key), site.target.request
+    price = site.tables.price("tuning", site.target.endpoint, request.model.id, request.method)
+    if result and result.trained_tokens is not None and price and purse.has(TUNING, key):
+        purse.commit(TUNING, key, costs.training(price, result.trained_tokens, 1, None))
 
 
 def _step(plan: Plan, name: str) -> Step:

@@ -130,15 +130,18 @@ def tuning_part(tables: Tables, endpoint: str, request: Request, size: Size, est
         return Part(name=name, amount=estimate.cost, currency=estimate.currency, basis=estimate.basis)
     if price is None:
         return Part(name=name, basis=f"no price is known of tuning '{model}' by {method}")
-    amount = training(price, size.tokens, epochs(request), estimate.seconds)
+    tokens = size.bytes if size.tokens is None else size.tokens
+    amount = training(price, tokens, epochs(request), estimate.seconds)
     if amount is None:
-        lacking = "the time it takes" if price.tuning is None else "tokens" if size.tokens is None else "epochs"
+        lacking = "the time it takes" if price.tuning is None else "tokens" if tokens is None else "epochs"
         return _priced(Part(name=name, basis=f"{lacking} not known before"), price)
     if price.tuning is None:
         basis = f"{price.tuning_hour:g} an hour"
     else:
-        basis = f"{size.tokens or 0:,} tokens x {epochs(request) or 0:g} epochs, {price.tuning:g} a million"
-    return _priced(Part(name=name, amount=amount, basis=basis), price)
+        counted = "tokens" if size.tokens is not None else "bytes, at least as many as tokens,"
+        basis = f"{tokens or 0:,} {counted} x {epochs(request) or 0:g} epochs, {price.tuning:g} a million"
+    bound = size.tokens is None and price.tuning is not None and amount > 0
+    return _priced(Part(name=name, amount=amount, bound=bound, basis=basis), price)
 
 
 def answers_part(

@@ -21,7 +21,8 @@ class Known(Record):
     """What a forecast rests on beside the plan.
 
     `estimate` is the provider's; `deploys`: whether its tuned models have to be deployed; `stands`: seconds that an
-    earlier deployment of this run stood, None where there was none.
+    earlier deployment of this run stood, None where there was none. `further` maps the step of a further model to its
+    endpoint, its base model, and whether it is a tuned one.
     """
 
     endpoint: str
@@ -30,6 +31,7 @@ class Known(Record):
     estimate: Estimate
     deploys: bool = False
     stands: float | None = None
+    further: dict[str, tuple[str, str, bool]] = {}
 
 
 def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
@@ -52,14 +54,16 @@ def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[P
     evaluation, tuned = spec.eval, step.name not in (BASE, SUITES[BASE])
     if evaluation is None:
         return
-    price, rate = rate_of(tables, known.endpoint, known.request.model.id, tuned=tuned)
+    own = (known.endpoint, known.request.model.id, tuned)
+    endpoint, model, tuned = known.further.get(step.name, own)
+    price, rate = rate_of(tables, endpoint, model, tuned=tuned)
     if step.name in SUITES.values():
         suite = suites.load(step.keys["suite"])
         yield answers_part(step.name, price, rate, len(suite.prompts), suite.prompt_tokens, suite.generation.max_tokens)
         return
     repeats = evaluation.generation.repeats(evaluation.repeat)
     tokens = None if known.size.prompt_tokens is None else known.size.prompt_tokens * repeats
-    asked = known.size.prompts // 2
+    asked = known.size.prompts // 2  # of base and tuned model together
     yield answers_part(step.name, price, rate, asked, tokens, evaluation.generation.max_tokens)
     if known.deploys and step.name == TUNED:
         hosted = tables.price("hosting_hour", known.endpoint, known.request.model.id)

@@ -307,6 +307,7 @@ class Preparation:
             tokens=training.tokens,
             trained_tokens=training.trained_tokens,
             prompts=2 * asked.generation.repeats(asked.repeat) * len(self.prompts) if asked else 0,
+            bytes=files["training"][0].bytes,
             prompt_tokens=sum(map(most_tokens, self.prompts.values())) if asked else None,
         )
 

@@ -78,6 +78,8 @@ class Size(Record):
     trained_tokens: int | None = None
     prompts: int = 0
     """Prompts to be answered by base and tuned model together, repeats included."""
+    bytes: int | None = None
+    """Of the training file: it has no more tokens than that."""
     prompt_tokens: int | None = None
     """No model makes more tokens of all the prompts, each asked once (see ftspec.costs)."""
 

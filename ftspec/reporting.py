@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import ftspec
 from ftspec import following, report, stages
+from ftspec.costs import Serving
 from ftspec.diagnosis import diagnose
 from ftspec.plan import REPORT, TUNING, version
 from ftspec.provider import TunedModel
@@ -24,6 +25,7 @@ class Judged(NamedTuple):
     evaluation: Evaluation | None = None
     verdicts: tuple[Verdict, ...] = ()
     cases: Cases = Cases()
+    serving: tuple[Serving, ...] = ()
 
 
 def collect(
@@ -53,6 +55,7 @@ def collect(
         cases=judged.cases.kept,
         cases_total=judged.cases.total,
         cases_failed=judged.cases.failed,
+        serving=judged.serving,
         training=(told := tuple(following.history(site.store, digests[TUNING])) if model else ()),
         diagnosis=diagnose(told, site.target.request.hyperparameters),
         counts=result.counts,

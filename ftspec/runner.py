@@ -198,6 +198,7 @@ class _Walk:
         dataset = self._data()
         self.plan = stages.plan_of(self.site, dataset)
         if self.site.options.evaluation:
+            self._affordable(dataset)
             self._decide("planned", plan=msgspec.to_builtins(self.plan))
             model = stages.tuned_already(self.site, self.plan)
         else:
@@ -275,7 +276,7 @@ class _Walk:
         wanted = [gate for gate in spec.gates if model or not gates.asks_tuned(gate)]
         verdicts = tuple(gates.judge(wanted, self.site.registry, evaluation, spec.folder))
         self._decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
-        return Judged(evaluation, verdicts, report.cases(prompts, answered))
+        return Judged(evaluation, verdicts, report.cases(prompts, answered), budgeting.serving(self.site, answered))
 
     def _evaluate(self, asking: Asking, model: TunedModel | None) -> tuple[Evaluation, dict[str, Answered]]:
         """Ask what the spec asks, and what its gates need beside it."""
@@ -329,7 +330,9 @@ class _Walk:
     def _report(self, dataset: Dataset, model: TunedModel | None, judged: Judged) -> Path:
         self.site.progress.phase("writing the report")
         data = reporting.collect(self.site, self.loaded, self.plan, self._info(), dataset, model, judged)
-        return reporting.write(self.site, self.plan, msgspec.structs.replace(data, timings=self.timings))
+        return reporting.write(
+            self.site, self.plan, msgspec.structs.replace(data, timings=self.timings, spending=self.purse.spent())
+        )
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

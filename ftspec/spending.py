@@ -111,6 +111,7 @@ class Spent(Record):
     uncounted: int = 0
     unknown: tuple[str, ...] = ()
     currency: str = ""
+    cap: float | None = None
 
     @property
     def total(self) -> float:
@@ -143,7 +144,12 @@ class Purse:
             if not entry.known:
                 unknown.append(entry.what)
         return Spent(
-            parts=parts, unsettled=unsettled, uncounted=uncounted, unknown=tuple(unknown), currency=self.currency
+            parts=parts,
+            unsettled=unsettled,
+            uncounted=uncounted,
+            unknown=tuple(unknown),
+            currency=self.currency,
+            cap=self.cap,
         )
 
     @contextmanager
@@ -159,6 +165,10 @@ class Purse:
         """A job is about to be made that costs so much (None: nobody knows)."""
         entry = Entry(what=what, granted=amount or 0.0, spent=amount or 0.0, known=amount is not None)
         self._put(f"{what}-{key}", entry)
+
+    def has(self, what: str, key: str) -> bool:
+        """Whether this run pays for the job."""
+        return self.store.head(f"{self.prefix}/{what}-{key}") is not None
 
     def release(self, what: str, key: str) -> None:
         """The job was refused: it costs nothing."""

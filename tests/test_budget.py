@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ftspec import registry, runner, validate
@@ -185,6 +186,37 @@ def test_asking_stops_before_the_cap_keeps_what_it_has_and_goes_on(spec: Path) -
 
 def spent_in_all(spec: Path) -> float:
     return sum(entry.granted for entry in spent(spec))
+
+
+def test_the_report_compares_what_serving_costs(spec: Path) -> None:
+    """Counted words: base answers 1 + 1 or 1 + 4 tokens, tuned ones 1 + 1; the larger one by its own price list."""
+    outcome = run(spec, "costs.larger=gpt-4.1", "costs.larger_at=https://api.openai.com/v1")
+    said = json.loads(outcome.report.with_name("report.json").read_text())
+    served = {one["label"]: one for one in said["serving"]}
+    tokens = served["base"]["completion_tokens"]
+    assert served["base"]["thousand"] == pytest.approx(1000 * (1 * 100 + tokens * 200) / 1e6)
+    assert served["tuned"]["thousand"] == pytest.approx(0.6)
+    assert served["larger"]["thousand"] == pytest.approx(1000 * (1 * 2 + tokens * 8) / 1e6)
+    assert said["spending"]["parts"]["tuning"] == pytest.approx(TUNING)
+    for name in ("report.md", "report.html"):
+        text = outcome.report.with_name(name).read_text()
+        assert "larger: gpt-4.1" in text
+        assert "0.60 USD (1 + 1 tokens each, prices of 2026-11-01)" in text
+
+
+def test_what_the_provider_billed_takes_the_place_of_what_was_expected(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftspec.builtin.simulated.tuner import Simulated
+
+    poll = Simulated.poll
+
+    def telling(self: Simulated, *args: Any, **named: Any) -> Any:
+        return msgspec.structs.replace(poll(self, *args, **named), trained_tokens=20)
+
+    monkeypatch.setattr(Simulated, "poll", telling)
+    run(spec)
+    assert [entry.spent for entry in spent(spec) if entry.what == "tuning"] == [pytest.approx(20 * 10_000 / 1e6)]
 
 
 def test_a_run_that_spent_much_is_not_begun_again(spec: Path) -> None:

@@ -162,6 +162,12 @@ def test_what_is_not_known_is_not_zero(
     assert costs.Costs(parts=(part, costs.Part(name="x", amount=1.0, currency="USD"))).total is None
 
 
+def test_bytes_bound_tokens_where_nobody_counts_them() -> None:
+    request = Request(model=ModelRef(id="gpt-4.1-mini"), hyperparameters={"epochs": 2})
+    part = costs.tuning_part(tables.read(), OPENAI, request, Size(bytes=100_000), Estimate(), name="tuning")
+    assert (part.amount, part.bound) == (pytest.approx(1.0), True)
+
+
 def test_hours_are_billed_where_a_table_says_so() -> None:
     price = tables.Price(
         models=("*",), endpoints=("*",), currency="USD", source="x", as_of=datetime.date(2026, 1, 1), tuning_hour=100.0

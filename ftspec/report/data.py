@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from ftspec.costs import Serving
 from ftspec.diagnosis import Diagnosis
 from ftspec.errors import Finding
 from ftspec.gates import passed
 from ftspec.grade import Answered
 from ftspec.provider import Estimate, Generation, Message, ModelRef, Prompt, Size, TrainingEvent, TunedModel
 from ftspec.records import Evaluation, Grade, Input, Plan, Record, RunInfo, StepCount, Verdict
+from ftspec.spending import Spent
 
 SCHEMA = 1
 """Version of report.json. It is raised when a field changes its meaning or goes away, not when one is added."""
@@ -98,6 +100,7 @@ class ReportData(Record):
         sides: rows per side of the split ("train", "validation", "test", "prompt").
         template: the format's name and options: what serving has to use too.
         estimate, cost: what the provider said before, and what it billed, where it says.
+        spending: what the run has spent, by part; `serving`: what 1,000 answers cost with base, tuned and larger model.
         versions: distribution name to version, of everything that had a part.
         timings: seconds of wall time per phase, in order.
         watermark: shown on everything, e.g. "simulated".
@@ -138,6 +141,8 @@ class ReportData(Record):
     digests: dict[str, str] = {}
     estimate: Estimate | None = None
     cost: float | None = None
+    spending: Spent | None = None
+    serving: tuple[Serving, ...] = ()
     timings: dict[str, float] = {}
 
     @property

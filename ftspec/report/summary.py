@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from ftspec.figures import duration, percent, points
-from ftspec.report import text, words
+from ftspec.report import money, text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.junit import where
 
@@ -14,6 +14,7 @@ GATES = 8
 CASES = 5
 STEPS = 8
 FINDINGS = 3
+MODELS = 5
 """At most so many lines of each, which keeps the whole under 60."""
 
 
@@ -25,7 +26,7 @@ def render(data: ReportData) -> str:
     if data.watermark:
         parts.append([f"> **{plain(data.watermark)}**", ""])
     parts += [[plain(words.sentence(data)), ""], _gates(data), _scores(data), _cases(data.cases), _steps(data)]
-    parts += [_training(data), _findings(data), _footer(data)]
+    parts += [_training(data), _findings(data), _money(data), _footer(data)]
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
@@ -104,6 +105,19 @@ def _findings(data: ReportData) -> Iterable[str]:
         yield f"- {sign} {plain(text.shortened(where(finding) + finding.message, 200))}"
     if data.findings:
         yield from _more(max(data.findings_total, len(data.findings)), FINDINGS, "finding")
+
+
+def _money(data: ReportData) -> Iterable[str]:
+    """What serving costs with each model, and what the run has cost."""
+    served, spent = money.serving(data), money.spent(data)
+    if not served and not spent:
+        return
+    yield from ("| cost | |", "|---|---|")
+    for label, said in list(served.items())[:MODELS]:
+        yield f"| 1,000 answers, {code(label)} | {plain(said)} |"
+    if spent:
+        yield f"| this run | {plain(spent['together'])} |"
+    yield ""
 
 
 def _footer(data: ReportData) -> Iterable[str]:

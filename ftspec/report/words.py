@@ -8,7 +8,7 @@ from typing import Any
 
 from ftspec.figures import duration, percent, plural
 from ftspec.provider import Message
-from ftspec.report import text
+from ftspec.report import money, text
 from ftspec.report.data import ReportData, Said
 
 
@@ -76,6 +76,8 @@ def facts(data: ReportData) -> dict[str, dict[str, str]]:
             "Model": _model(data),
             "Hyperparameters": {key: option(value) for key, value in data.hyperparameters.items()},
             "Estimate and actual": _actual(data),
+            "Cost of this run": money.spent(data),
+            "Serving, for 1,000 answers": money.serving(data),
             "Time": {phase: duration(seconds) for phase, seconds in data.timings.items()},
             "Versions": data.versions,
             "Digests": {} if data.plan else data.digests,
