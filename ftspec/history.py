@@ -93,7 +93,7 @@ def _listed(store: Store, run: str) -> RunInfo:
 
 def all_runs(where: str | None) -> list[RunInfo]:
     """Every run of a store, or of `.ftspec` here and one folder down; the newest first."""
-    found = (_as_seen_here(space, run) for space in _spaces(where) for run in runs(space.store))
+    found = (_as_seen_here(space, run) for space in spaces(where) for run in runs(space.store))
     return sorted(found, key=lambda run: -run.started)
 
 
@@ -127,7 +127,7 @@ def locate(target: str | None, where: str | None) -> tuple[Workspace, str]:
         if not file.exists():
             raise FtspecError(f"there is no file {target}", "name a spec file or a run; `ftspec runs` lists runs")
         return _of_spec(file, where)
-    touched = [(at, run, space) for space in _spaces(where) for run, at in _touched(space.store).items()]
+    touched = [(at, run, space) for space in spaces(where) for run, at in _touched(space.store).items()]
     touched.sort(key=lambda entry: entry[:2])
     found = [(space, run) for _, run, space in touched if run.startswith(target or "")]
     exact = [(space, run) for space, run in found if run == target]
@@ -148,7 +148,7 @@ def _of_spec(file: Path, where: str | None) -> tuple[Workspace, str]:
     raise FtspecError(f"{file} has not been run yet", f"run it: ftspec run {file}")
 
 
-def _spaces(where: str | None) -> list[Workspace]:
+def spaces(where: str | None) -> list[Workspace]:
     """The store named, or those below the current folder: its own, and those of specs one folder down."""
     if where:
         return [Workspace(where)]

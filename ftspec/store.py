@@ -8,6 +8,9 @@ Layout, the same everywhere::
     attempts/<key>/<number>     how often a job was wanted anew          (ftspec.stages)
     jobs/<key>/…                claims and outcomes, and the end of jobs (ftspec.claims, ftspec.tuning)
     uploads/<endpoint>/…        files that a provider has                (ftspec.claims)
+    spent/<run>/…               what a run has spent, and may have       (ftspec.spending)
+    deployments/<run>/<key>     what may stand at a provider             (ftspec.deploying)
+    removed/<run>               the spec of a run that was removed       (ftspec.cleanup)
     blobs/<sha256>              content, by its hash
     segments/<name>/…           training events and answers, in batches  (ftspec.journal)
 

@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "compare": "evaluation",
     },
     "Decide": {"accept": "runs"},
+    "Tidy up": {"gc": "gc"},
     "Look inside": {"data": "data", "model": "model"},
     "Set up": {"plugins": "plugins", "doctor": "plugins"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,11 +20,20 @@ if TYPE_CHECKING:
 @click.command("runs")
 @store_option
 @format_option()
-def runs_command(store: str | None, format_: str) -> None:
-    """List the runs of this folder's specs, the newest first."""
+@click.option(
+    "--remove", multiple=True, metavar="RUN", help="Forget a run instead: its journal and report. Repeatable."
+)
+def runs_command(store: str | None, format_: str, remove: tuple[str, ...]) -> None:
+    """List the runs of this folder's specs, the newest first.
+
+    What a removed run has left, here and at its tuner, `ftspec gc` finds.
+    """
     from ftspec import history
     from ftspec.cli import views
 
+    if remove:
+        _remove(remove, store)
+        return
     found = history.all_runs(store)
     if format_ == "json":
         say_json(found)
@@ -31,6 +41,14 @@ def runs_command(store: str | None, format_: str) -> None:
         terminal.say(views.runs(found))
     else:
         terminal.say("no run yet; start one with `ftspec run SPEC`", err=True)
+
+
+def _remove(runs: Sequence[str], store: str | None) -> None:
+    from ftspec import cleanup, history
+
+    for space, run in [history.locate(name, store) for name in runs]:
+        cleanup.remove(space, run)
+        terminal.say(f"removed {run}; `ftspec gc` lists what it has left", err=True)
 
 
 @click.command("status")

@@ -12,6 +12,7 @@ from ftspec.figures import duration, money, percent, plural, size
 from ftspec.terminal import one_line, safe, style, table
 
 if TYPE_CHECKING:
+    from ftspec.cleanup import Litter
     from ftspec.costs import Part
     from ftspec.errors import Finding
     from ftspec.models import Shown
@@ -205,6 +206,15 @@ def runs(found: Iterable[RunInfo]) -> str:
     """A table of runs, as they come."""
     rows = [(run.id, run.state, run.phase, _ago(run.started), _took(run), run.spec) for run in found]
     return table(rows, ("RUN", "STATE", "PHASE", "STARTED", "TOOK", "SPEC"))
+
+
+def litter(found: Iterable[Litter]) -> str:
+    """A table of what no run needs, as it comes."""
+    rows = [
+        (one.kind, one.where, one.id, size(one.bytes) if one.bytes is not None else "", _ago(one.created_at), one.why)
+        for one in found
+    ]
+    return table(rows, ("KIND", "WHERE", "ID", "SIZE", "MADE", "WHY"))
 
 
 def status(found: Status) -> str:

@@ -1,0 +1,69 @@
+"""`gc`: what lies about and no run needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ftspec import terminal
+from ftspec.cli.common import format_option, say_json, store_option
+
+if TYPE_CHECKING:
+    from ftspec.cleanup import Found, Litter
+
+
+@click.command("gc")
+@store_option
+@format_option()
+@click.option("--delete", "delete_", is_flag=True, help="Delete it, after asking.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--foreign", is_flag=True, help="Also what ftspec made there and this state folder knows nothing of.")
+def gc_command(store: str | None, format_: str, delete_: bool, yes: bool, foreign: bool) -> None:
+    """List files, models, deployments and state that no kept run needs; with --delete, delete them.
+
+    A run is kept until `ftspec runs --remove RUN`. What is younger than an hour is left alone.
+    """
+    from ftspec import cleanup, history, registry
+
+    installed = registry.load()
+    found = [(space, cleanup.find(space, installed, foreign=foreign)) for space in history.spaces(store)]
+    everything = [one for _, each in found for one in each.litter]
+    if format_ == "json" and not delete_:
+        say_json([each for _, each in found])
+    elif format_ == "text":
+        _tell([each for _, each in found], delete_)
+    if not delete_ or not everything:
+        return
+    if not yes:
+        click.confirm(f"Delete {len(everything)} things? This cannot be undone", abort=True, err=True)
+    results = [result for space, each in found for result in cleanup.delete(space, installed, each.litter)]
+    _told(results, format_)
+
+
+def _tell(found: Sequence[Found], delete_: bool) -> None:
+    from ftspec.cli import views
+
+    litter = [one for each in found for one in each.litter]
+    for note in (note for each in found for note in each.notes):
+        terminal.say(f"note: {terminal.one_line(note)}", err=True)
+    if litter:
+        terminal.say(views.litter(litter))
+        if not delete_:
+            terminal.say("`ftspec gc --delete` deletes this", err=True)
+    else:
+        terminal.say("nothing lies about that no run needs", err=True)
+
+
+def _told(results: Sequence[tuple[Litter, str]], format_: str) -> None:
+    failed = [(one, error) for one, error in results if error]
+    if format_ == "json":
+        say_json([{"kind": one.kind, "where": one.where, "id": one.id, "error": error} for one, error in results])
+    else:
+        terminal.say(f"deleted {len(results) - len(failed)} of {len(results)}", err=True)
+        for one, error in failed:
+            terminal.say(f"  {one.kind} {terminal.safe(one.id)}: {terminal.one_line(error)}", err=True)
+    if failed:
+        sys.exit(1)
