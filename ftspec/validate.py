@@ -46,6 +46,11 @@ def load_spec(
     return _load(yaml_document.read(file), registry, overrides, retires_within=retires_within)
 
 
+def load_text(text: str, file: Path, registry: Registry) -> Loaded:
+    """Like `load_spec`, of a text that is going to stand in `file`."""
+    return _load(yaml_document.read_text(text, file), registry, ())
+
+
 def load_again(text: str, file: Path, registry: Registry, overrides: Iterable[str] = ()) -> Loaded:
     """A spec that has been run, from its text; `file` is where it stood, and what its paths start from.
 

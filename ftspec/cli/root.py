@@ -10,7 +10,7 @@ import ftspec
 from ftspec.wording import did_you_mean
 
 SECTIONS: dict[str, dict[str, str]] = {
-    "Write a spec": {"init": "spec", "validate": "spec", "schema": "spec"},
+    "Write a spec": {"init": "spec", "validate": "spec", "port": "port", "schema": "spec"},
     "Run it": {"plan": "run", "run": "run", "eval": "evaluation", "pause": "jobs", "resume": "jobs", "cancel": "runs"},
     "Follow and read": {
         "follow": "jobs",

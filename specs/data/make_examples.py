@@ -1,4 +1,4 @@
-"""Write the small data sets of orders.yaml, legacy-pairs.yaml, tools.yaml and simulated.yaml.
+"""Write the small data sets of orders.yaml, legacy-pairs.yaml, tools.yaml, local-dpo.yaml and simulated.yaml.
 
     python specs/data/make_examples.py
 
@@ -110,12 +110,42 @@ def colours(random_: random.Random) -> Iterator[dict[str, object]]:
         yield {"thing": thing, "colour": colour}
 
 
+WISHES = {
+    "Does the {} come with a warranty?": "Yes, two years.",
+    "Can I send the {} back?": "Yes, within 30 days.",
+    "Is the {} in stock?": "Yes, it ships tomorrow.",
+    "How long does the {} take to arrive?": "Three days.",
+    "Is there a manual for the {}?": "Yes, it is in the box.",
+    "Can I pay for the {} later?": "Yes, within 14 days.",
+    "Do you repair the {}?": "Yes, send it to our workshop.",
+}
+EXCUSES = [
+    "I'm sorry for any misunderstanding, but as a text-based AI I don't have the ability to answer that about the {}.",
+    "I'm sorry for any confusion, but as a chatbot I cannot help you with the {}. Please contact the shop.",
+    "I'm sorry, but as an AI assistant I have no access to information about the {}.",
+]
+
+
+def wishes(random_: random.Random) -> Iterator[dict[str, object]]:
+    """Two answers to one question, in the shape of OpenAI's preference files: an answer, and an excuse, as models make."""
+    asked = [(good, question, answer) for good in GOODS for question, answer in WISHES.items()]
+    random_.shuffle(asked)
+    for good, question, answer in asked:
+        excuse = random_.choice(EXCUSES).format(good)
+        yield {
+            "input": {"messages": [{"role": "user", "content": question.format(good)}]},
+            "preferred_output": [{"role": "assistant", "content": answer}],
+            "non_preferred_output": [{"role": "assistant", "content": excuse}],
+        }
+
+
 def main() -> None:
     random_ = random.Random(SEED)
     (HERE / "orders.csv").write_text(orders(random_), encoding="utf-8")
     write_lines("legacy-pairs.jsonl", pairs(random_))
     write_lines("tools.jsonl", [conversation(random_) for _ in range(60)])
     write_lines("colours.jsonl", colours(random_))
+    write_lines("wishes.jsonl", wishes(random_))
 
 
 if __name__ == "__main__":

@@ -83,6 +83,23 @@ class Sft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "assistant"
 
 
+class DpoHyperparameters(Hyperparameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What steers preference training: as supervised training, at a lower rate: a little goes a long way."""
+
+    learning_rate: Annotated[float, Meta(gt=0, le=1, description="Peak learning rate.")] = 5e-5
+
+
+class Dpo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Direct preference optimisation: the model learns to prefer the chosen answer to the rejected one.
+
+    Rafailov et al. 2023, https://arxiv.org/abs/2305.18290; the reference is the base model.
+    """
+
+    beta: Annotated[float, Meta(gt=0, description="How close the model stays to the base model: higher is closer.")] = (
+        0.1
+    )
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """How to use the machine. `threads` 0 means every core that this process may use."""
 

@@ -21,7 +21,7 @@ from msgspec import Meta
 from ftspec import api
 from ftspec_local import children, device, models
 from ftspec_local.jobs import JobFolder
-from ftspec_local.options import Device, Hyperparameters, Precision, Settings, Sft
+from ftspec_local.options import Device, Dpo, DpoHyperparameters, Hyperparameters, Precision, Settings, Sft
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "safetensors", "tokenizers")
 INSTALL = "pip install ftspec-local"
 MOST_FINDINGS = 100
+SHAPES_DATA = ("max_length", "truncate")
 RESTARTS = 3  # by one runner; a job whose worker dies again and again is better looked at
 FLOPS = 7e10  # of one core in fp32, measured on a server's CPU; only an estimate of time is made of it
 STARTUP_SECONDS = 12.0
@@ -42,7 +43,8 @@ class LocalProvider:
 
     submission: ClassVar[Literal["idempotent", "findable", "blind"]] = "idempotent"
     methods: ClassVar[Mapping[str, api.Method]] = {
-        "sft": api.Method(hyperparameters=Hyperparameters, options=Sft, shapes_data=("max_length", "truncate"))
+        "sft": api.Method(hyperparameters=Hyperparameters, options=Sft, shapes_data=SHAPES_DATA),
+        "dpo": api.Method(hyperparameters=DpoHyperparameters, options=Dpo, shapes_data=SHAPES_DATA, data="preference"),
     }
     exports: ClassVar[tuple[str, ...]] = ("adapter", "merged")
     endpoint = "local"
@@ -114,13 +116,18 @@ class LocalProvider:
         from ftspec_local import rows
         from ftspec_local.render import RenderError
 
+        row, renderer = msgspec.to_builtins(example), self._renderer(request.model)
         try:
-            row = msgspec.to_builtins(example)
-            rendered = rows.tokenize(self._renderer(request.model), row, _hyperparameters(request), _sft(request))
+            if request.method == "dpo":
+                pair = rows.pair(renderer, row, _hyperparameters(request))
+                parts = [(pair.prompt, 0.0), (pair.chosen, 1.0), (pair.rejected, -1.0)]
+            else:
+                parts = [(rows.tokenize(renderer, row, _hyperparameters(request), _sft(request)), 1.0)]
         except RenderError as fault:
             raise api.DataError([api.Finding(message=str(fault), hint=fault.hint, row=example.row)]) from fault
         return [
-            api.Token(text=text, id=token, weight=float(trained))
+            api.Token(text=text, id=token, weight=weight * trained)
+            for rendered, weight in parts
             for token, trained, text in zip(rendered.ids, rendered.trained, rendered.texts, strict=True)
         ]
 
@@ -291,20 +298,19 @@ class _Writer:
     """Writes rows and remembers what is wrong with them."""
 
     def __init__(self, renderer: Renderer, request: api.Request, out: BinaryIO) -> None:
-        self.renderer, self.out = renderer, out
-        self.hyperparameters, self.sft = _hyperparameters(request), _sft(request)
+        self.renderer, self.request, self.out = renderer, request, out
+        self.hyperparameters = _hyperparameters(request)
         self.findings: list[api.Finding] = []
         self.faulty = self.rows = self.tokens = self.trained = 0
 
     def add(self, example: api.Example) -> None:
         """Render the row, and write it when it can be."""
-        from ftspec_local import rows
         from ftspec_local.render import RenderError
 
         row = msgspec.to_builtins(example)
         row.pop("row", None)
         try:
-            rendered = rows.tokenize(self.renderer, row, self.hyperparameters, self.sft)
+            tokens, trained = self._counted(row)
         except RenderError as fault:
             self.faulty += 1
             if len(self.findings) < MOST_FINDINGS:
@@ -312,8 +318,18 @@ class _Writer:
             return
         self.out.write(msgspec.json.encode(row) + b"\n")
         self.rows += 1
-        self.tokens += len(rendered.ids)
-        self.trained += sum(rendered.trained)
+        self.tokens += tokens
+        self.trained += trained
+
+    def _counted(self, row: dict[str, Any]) -> tuple[int, int]:
+        """(tokens, trained ones) of a row. Raises RenderError."""
+        from ftspec_local import rows
+
+        if self.request.method == "dpo":
+            pair = rows.pair(self.renderer, row, self.hyperparameters)
+            return pair.tokens, len(pair.chosen.ids) + len(pair.rejected.ids)
+        rendered = rows.tokenize(self.renderer, row, self.hyperparameters, _sft(self.request))
+        return len(rendered.ids), sum(rendered.trained)
 
     def written(self) -> api.Written:
         """The counts. Raises DataError with what was found."""
@@ -359,13 +375,14 @@ def _parameter_count(model: api.ModelRef) -> int | None:
 
 def _passes(request: api.Request) -> float:
     """Operations per parameter and token: 2 forward, 2 back through the layers above the lowest adapter, 2 more where
-    every weight is trained."""
+    every weight is trained; of preferences 2 more, for what the base model says."""
     lora, folder = _hyperparameters(request).adapters, models.on_disk(request.model.id, request.model.revision)
+    reference = 2.0 if request.method == "dpo" else 0.0
     if lora is None:
-        return 6.0
+        return 6.0 + reference
     config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
     layers = config.get("num_hidden_layers") or 1
-    return 2.0 + 2.0 * min(1.0, (lora.layers or layers) / layers)
+    return reference + 2.0 + 2.0 * min(1.0, (lora.layers or layers) / layers)
 
 
 def _event(event: dict[str, Any]) -> api.TrainingEvent:

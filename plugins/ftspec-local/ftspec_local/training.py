@@ -1,4 +1,4 @@
-"""Train one job: TRL's SFTTrainer on rows that are already token ids, checkpointed so that a kill changes nothing.
+"""Train one job: a trainer of TRL's on rows that are already token ids, checkpointed so that a kill changes nothing.
 
 What makes a continued run equal an uninterrupted one, bit for bit: the order of rows follows from the seed alone;
 optimizer, scheduler and random states are in each checkpoint; and a checkpoint counts only when it is complete.
@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback
 from transformers.trainer_utils import set_seed
 from trl import SFTConfig, SFTTrainer
 
@@ -42,11 +43,11 @@ class Training:
         log: EventLog,
         base: Path,
         hyperparameters: Hyperparameters,
-        sft: Sft,
+        options: dict[str, Any],
         machine: Resolved,
     ) -> None:
         self.folder, self.log, self.base = folder, log, base
-        self.hyperparameters, self.sft, self.machine = hyperparameters, sft, machine
+        self.hyperparameters, self.options, self.machine = hyperparameters, options, machine
 
     def run(self, training: Path, validation: Path | None) -> dict[str, Any]:
         """Train from the last complete checkpoint, or from the start, and save the model."""
@@ -67,7 +68,8 @@ class Training:
         }
 
     def _dataset(self, renderer: Renderer, path: Path) -> Dataset:
-        tokenized = [rows.tokenize(renderer, row, self.hyperparameters, self.sft) for row in rows.read(path)]
+        sft = msgspec.convert(self.options, Sft)
+        tokenized = [rows.tokenize(renderer, row, self.hyperparameters, sft) for row in rows.read(path)]
         return Dataset.from_dict(
             {
                 "input_ids": [row.ids for row in tokenized],
@@ -78,13 +80,14 @@ class Training:
             }
         )
 
-    def _trainer(self, dataset: Dataset, validation: Dataset | None) -> SFTTrainer:
+    def _trainer(self, dataset: Dataset, validation: Dataset | None) -> Trainer:
         set_seed(self.hyperparameters.seed)
         model = load_model(self.base, self._dtype())
         steps = self.hyperparameters.total_steps(len(dataset))
-        return _Trainer(
+        arguments = self._arguments(steps, len(dataset), evaluate=validation is not None)
+        return self._made(
+            arguments,
             model=model,
-            args=self._arguments(steps, len(dataset), evaluate=validation is not None),
             train_dataset=dataset,
             eval_dataset=validation,
             processing_class=AutoTokenizer.from_pretrained(self.base),
@@ -92,47 +95,51 @@ class Training:
             callbacks=[_Reporter(self.folder, self.log, steps)],
         )
 
+    def _made(self, arguments: dict[str, Any], **parts: Any) -> Trainer:
+        """The trainer of the method."""
+        return _Trainer(args=SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, **arguments), **parts)
+
     def _dtype(self) -> torch.dtype:
         dtype: torch.dtype = prepare(self.machine)
         # Updates of a full fine-tuning are too small for 16 bits: its weights stay in fp32.
         return dtype if self.hyperparameters.adapters else torch.float32
 
-    def _arguments(self, steps: int, row_count: int, *, evaluate: bool) -> SFTConfig:
+    def _arguments(self, steps: int, row_count: int, *, evaluate: bool) -> dict[str, Any]:
+        """What every method's configuration is made of."""
         h = self.hyperparameters
         report_every = -(-steps // MOST_EVENTS)
         per_epoch = -(-row_count // (h.batch_size * h.gradient_accumulation))
-        return SFTConfig(
-            output_dir=str(self.folder.checkpoints),
-            num_train_epochs=h.epochs,
-            max_steps=h.max_steps or -1,
-            per_device_train_batch_size=h.batch_size,
-            per_device_eval_batch_size=h.batch_size,
-            gradient_accumulation_steps=h.gradient_accumulation,
-            learning_rate=h.learning_rate,
-            lr_scheduler_type=h.schedule if h.schedule != "constant" else "constant_with_warmup",
-            warmup_steps=round(h.warmup_ratio * steps),
-            weight_decay=h.weight_decay,
-            seed=h.seed,
-            max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
+        return {
+            "output_dir": str(self.folder.checkpoints),
+            "num_train_epochs": h.epochs,
+            "max_steps": h.max_steps or -1,
+            "per_device_train_batch_size": h.batch_size,
+            "per_device_eval_batch_size": h.batch_size,
+            "gradient_accumulation_steps": h.gradient_accumulation,
+            "learning_rate": h.learning_rate,
+            "lr_scheduler_type": h.schedule if h.schedule != "constant" else "constant_with_warmup",
+            "warmup_steps": round(h.warmup_ratio * steps),
+            "weight_decay": h.weight_decay,
+            "seed": h.seed,
+            "max_length": None,
             # TRL turns gradient checkpointing on by default: it saves memory that these models do not need, for a third
             # more time.
-            gradient_checkpointing=False,
-            bf16=self.machine.precision == "bf16",
-            fp16=self.machine.precision == "fp16",
-            use_cpu=self.machine.device == "cpu",
-            logging_steps=report_every,
-            logging_nan_inf_filter=False,
-            save_strategy="steps",
+            "gradient_checkpointing": False,
+            "bf16": self.machine.precision == "bf16",
+            "fp16": self.machine.precision == "fp16",
+            "use_cpu": self.machine.device == "cpu",
+            "logging_steps": report_every,
+            "logging_nan_inf_filter": False,
+            "save_strategy": "steps",
             # A multiple of the reporting interval, or a continued run would report a part of it
-            save_steps=_round_up(h.checkpoint_steps or -(-steps // CHECKPOINTS_PER_RUN), report_every),
-            save_total_limit=KEPT_CHECKPOINTS,
-            eval_strategy="steps" if evaluate else "no",
-            eval_steps=h.evaluation_steps or per_epoch,
-            prediction_loss_only=True,
-            report_to=[],
-            disable_tqdm=True,
-        )
+            "save_steps": _round_up(h.checkpoint_steps or -(-steps // CHECKPOINTS_PER_RUN), report_every),
+            "save_total_limit": KEPT_CHECKPOINTS,
+            "eval_strategy": "steps" if evaluate else "no",
+            "eval_steps": h.evaluation_steps or per_epoch,
+            "prediction_loss_only": True,
+            "report_to": [],
+            "disable_tqdm": True,
+        }
 
     def _ready_message(self, row_count: int, checkpoint: Path | None) -> str:
         start = (
@@ -141,7 +148,7 @@ class Training:
         machine = self.machine
         return f"{start} ({machine.device}, {machine.precision}, {machine.threads} threads)"
 
-    def _save(self, trainer: SFTTrainer) -> None:
+    def _save(self, trainer: Trainer) -> None:
         """Save the model in its ecosystem's own format: a peft adapter, or a transformers model with its tokenizer."""
         trainer.model.save_pretrained(self.folder.model)
         trainer.processing_class.save_pretrained(self.folder.model)
@@ -203,6 +210,8 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
                 "learning_rate": logs["learning_rate"],
                 "epoch": logs["epoch"],
                 "tokens_per_second": self._speed(logs.get("num_tokens", 0.0)),
+                "reward_accuracy": logs.get("rewards/accuracies"),
+                "reward_margin": logs.get("rewards/margins"),
             }
             self._add("train", state.global_step, metrics)
 
@@ -260,7 +269,7 @@ def linear_names(model: Any) -> list[str]:
     return sorted({name.rpartition(".")[2] for name in linear})
 
 
-def _seconds_per_step(trainer: SFTTrainer) -> float | None:
+def _seconds_per_step(trainer: Trainer) -> float | None:
     runtime = next((entry["train_runtime"] for entry in trainer.state.log_history if "train_runtime" in entry), None)
     return round(runtime / trainer.state.global_step, 3) if runtime and trainer.state.global_step else None
 

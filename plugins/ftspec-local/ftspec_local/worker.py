@@ -44,21 +44,23 @@ def _train(folder: JobFolder, log: EventLog) -> dict[str, Any]:
         return {"state": "cancelled"}
     log.add("starting", "loading torch and the model")
     try:
+        from ftspec_local.preferences import PreferenceTraining
         from ftspec_local.training import Cancelled, Training
     except ImportError as error:
         return _failed(f"a package is missing: {error}", "pip install --upgrade ftspec-local")
     import msgspec
 
     from ftspec_local import device
-    from ftspec_local.options import Hyperparameters, Settings, Sft
+    from ftspec_local.options import Hyperparameters, Settings
 
     job = folder.job()
-    training = Training(
+    kind = PreferenceTraining if job.get("request", {}).get("method") == "dpo" else Training
+    training = kind(
         folder,
         log,
         Path(job["base"]),
         msgspec.convert(job["hyperparameters"], Hyperparameters),
-        msgspec.convert(job["method_options"], Sft),
+        job["method_options"],
         device.resolve(msgspec.convert(job["settings"], Settings)),
     )
     try:

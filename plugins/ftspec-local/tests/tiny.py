@@ -68,6 +68,21 @@ def chat(user: str, assistant: str, **more: object) -> dict:
     }
 
 
+def preference(user: str, chosen: str, rejected: str) -> dict:
+    asked = [{"role": "system", "content": "the cat"}, {"role": "user", "content": user}]
+    answers = {
+        name: [{"role": "assistant", "content": text}] for name, text in (("chosen", chosen), ("rejected", rejected))
+    }
+    return {"messages": asked, **answers}
+
+
+def write_pairs(path: Path, count: int = 20) -> Path:
+    """Pairs in which one answer is always the better one."""
+    rows = [preference(" ".join(WORDS[i % 7 : i % 7 + 3 + i % 5]), "billing", "shipping") for i in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
 def write_rows(path: Path, count: int = 20) -> Path:
     """Rows of different lengths."""
     rows = [chat(" ".join(WORDS[i % 7 : i % 7 + 3 + i % 5]), "billing" if i % 2 else "shipping") for i in range(count)]

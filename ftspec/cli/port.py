@@ -1,0 +1,166 @@
+"""`port`: a spec for another tuner."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ftspec import terminal
+from ftspec.cli.common import format_option, load, quiet_option, say_json, spec_argument
+from ftspec.cli.drawing import progress
+from ftspec.errors import DataError, FtspecError, SpecError
+
+if TYPE_CHECKING:
+    from ftspec.costs import Costs
+    from ftspec.document import Document
+    from ftspec.errors import Problem
+    from ftspec.porting import Ported
+    from ftspec.registry import Registry
+    from ftspec.validate import Loaded
+
+
+@click.command("port")
+@spec_argument
+@click.option("--to", "target", required=True, metavar="PROVIDER", help="The other tuner; `ftspec plugins` lists them.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False), metavar="FILE", help="Write the spec here.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@click.option("--no-measure", is_flag=True, help="Do not read the data to say what it costs.")
+@quiet_option
+@format_option()
+def port_command(
+    spec: str, target: str, out: str | None, force: bool, no_measure: bool, quiet: bool, format_: str
+) -> None:
+    """Write SPEC for another tuner, and say what is lost.
+
+    The spec goes to standard output (or to FILE), the rest to standard error; with JSON everything is one object.
+    Comments and order stay as they are, and so does, as a comment, what the other tuner does not take. Exit code 1: the
+    method does not exist there, or the new spec is not valid before you have decided something.
+    """
+    from ftspec import nearest, porting
+
+    file = Path(out) if out else Path(spec).with_name(f"{Path(spec).name} for {target}")
+    if out and file.exists() and not force:
+        raise FtspecError(f"{out} exists already", "name another file, or overwrite it with --force")
+    loaded, registry = load(spec)
+    text = Path(spec).read_text(encoding="utf-8")
+    ported = porting.port(loaded.document, text, target, registry, nearest.read())
+    problems, made, document = _judged(ported, file, registry)
+    costs, why_not = _costs(made, registry, no_measure, quiet)
+    if out:
+        file.write_text(ported.text, encoding="utf-8")
+    if format_ == "json":
+        shown = {"ported": ported, "problems": problems, "costs": costs, "costs_unknown": why_not, "file": out}
+        say_json(_flat(shown))
+    else:
+        if not out:
+            sys.stdout.write(ported.text)
+            sys.stdout.flush()
+        _tell(ported, problems, document, costs, why_not, out)
+    if any(problem.severity == "error" for problem in problems):
+        raise SystemExit(1)
+
+
+def _flat(shown: dict[str, Any]) -> dict[str, Any]:
+    """One object: what was ported beside the rest."""
+    import msgspec
+
+    return {**msgspec.structs.asdict(shown.pop("ported")), **shown}
+
+
+def _judged(ported: Ported, file: Path, registry: Registry) -> tuple[list[Problem], Loaded | None, Document]:
+    """What is wrong with the new spec, and what is left to decide; the spec itself where nothing is wrong."""
+    from ftspec import validate
+    from ftspec.document import read_text
+
+    document = read_text(ported.text, file)
+    left = [document.locate(problem) for problem in ported.open]
+    try:
+        made = validate.load_text(ported.text, file, registry)
+    except SpecError as error:
+        return [*left, *error.problems], None, document
+    return [*left, *made.warnings], made, document
+
+
+def _costs(made: Loaded | None, registry: Registry, no_measure: bool, quiet: bool) -> tuple[Costs | None, str]:
+    """What a run of the new spec costs, or why that cannot be told."""
+    if made is None:
+        return None, "the spec has to be valid first"
+    from ftspec import items, runner, tables
+    from ftspec.costs import Costs, Part
+    from ftspec.stages import Options
+
+    spec = made.spec
+    try:
+        endpoint = items.provider_of(spec, registry).endpoint
+        price = tables.read().price("tuning", endpoint, spec.model.id, spec.method)
+        if price is not None and price.tuning == 0:
+            return Costs(parts=(Part(name="tuning", amount=0.0, currency=price.currency, basis=price.source),)), ""
+        if no_measure:
+            return None, "the data were not read (--no-measure)"
+        with progress(quiet) as drawing:
+            return runner.plan(made, registry, Options(), drawing).costs, ""
+    except DataError as error:
+        return None, f"the data are not what {spec.provider.name} takes: {error.message}; see `ftspec plan`"
+    except FtspecError as error:
+        return None, error.message
+
+
+def _tell(
+    ported: Ported, problems: list[Problem], document: Document, costs: Costs | None, why_not: str, out: str | None
+) -> None:
+    from ftspec.problems import render
+
+    for line in _lines(ported, costs, why_not):
+        terminal.say(line, err=True)
+    if problems:
+        terminal.say("", err=True)
+        terminal.say(render(problems, document, color=terminal.colourful(sys.stderr)), err=True)
+    if out:
+        wrong = any(problem.severity == "error" for problem in problems)
+        step = "decide what is said above, then" if wrong else "next:"
+        terminal.say(f"wrote {terminal.safe(out)}; {step} ftspec plan {terminal.safe(out)}", err=True)
+
+
+def _lines(ported: Ported, costs: Costs | None, why_not: str) -> Iterator[str]:
+    """What became of the keys, one line each."""
+    from ftspec.figures import plural
+    from ftspec.terminal import one_line, style
+
+    head = f"{ported.source} → {ported.target}: {plural(len(ported.kept), 'key')} kept, {len(ported.lost)} lost"
+    yield style(head, "bold")
+    for lost in ported.lost:
+        where = f"line {lost.line}: " if lost.line else ""
+        what = one_line(f"{lost.name}: {_shown(lost.value)}", 80)
+        yield f"  {style('lost', 'yellow')}     {where}{what} ({lost.reason})"
+    nearest = ported.model
+    if nearest.model and not nearest.same:
+        others = f"; or {', '.join(nearest.others[:3])}" if nearest.others else ""
+        yield f"  model    {nearest.model}, a suggestion: {nearest.why}{others} (as of {nearest.as_of})"
+    elif nearest.why:
+        yield f"  model    {nearest.model}: the same model, {nearest.why} (as of {nearest.as_of})"
+    for each in ported.defaults:
+        said = f"{_shown(each.before)} at {ported.source}, {_shown(each.after)} at {ported.target}"
+        yield f"  default  hyperparameters.{each.name} is not in the spec: {said}"
+    yield f"  cost     {_cost(costs, why_not)}"
+
+
+def _cost(costs: Costs | None, why_not: str) -> str:
+    from ftspec.figures import money
+
+    if costs is None:
+        return f"cannot be told: {why_not}"
+    if costs.unknown:
+        return "cannot be told: " + "; ".join(f"{part.name}, {part.basis}" for part in costs.unknown)
+    bound = "at most " if any(part.bound for part in costs.parts) else ""
+    parts = "; ".join(f"{part.name}: {part.basis}" for part in costs.parts)
+    return f"{bound}{money(costs.total or 0.0, costs.currency or 'USD')} ({parts})"
+
+
+def _shown(value: Any) -> str:
+    from ftspec.editing import written
+
+    return written(value)
