@@ -32,11 +32,11 @@ def edit(text: str, wanted: Mapping[str, Any], renamed: Mapping[str, str] | None
     Raises FtspecError where the text cannot be edited (anchors in what has to change).
     """
     text = text.removeprefix("\ufeff")
-    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    root: Any = yaml.compose(text, Loader=document.PARSER)
     now = document.read_text(text, Path("spec.yaml")).data
     made = _Editor(text, renamed or {}, note)
     if root.flow_style:
-        made.cuts.append((*_extent(root), written(wanted)))
+        made.cuts.append((*made._extent(root), written(wanted)))
     else:
         made.block(root, now, wanted)
     edited = made.done()
@@ -84,11 +84,13 @@ class _Editor:
 
     def __init__(self, text: str, renamed: Mapping[str, str], note: str) -> None:
         self.text, self.renamed, self.note = text, renamed, note
+        self.starts = [0, *(found.end() for found in document.LINE_BREAK.finditer(text))]
         self.cuts: list[Cut] = []
 
     def done(self) -> str:
         text = self.text
-        for start, end, instead in sorted(self.cuts, key=lambda cut: cut[:2], reverse=True):
+        ordered = sorted(self.cuts, key=lambda cut: cut[:2])  # what was added first comes first
+        for start, end, instead in ordered[::-1]:
             text = text[:start] + instead + text[end:]
         return text
 
@@ -100,10 +102,10 @@ class _Editor:
             if name in wanted:
                 self.value(key, value, now[name], wanted[name], self.renamed.get(name, ""))
             elif name == renamed and new:
-                self.cuts.append((key.start_mark.index, key.end_mark.index, _text(new)))
+                self.cuts.append((self._at(key.start_mark), self._at(key.end_mark), _text(new)))
                 self.value(key, value, now[name], wanted[new])
             else:
-                self._comment_out(self._line(key.start_mark.index), self._end(key, value))
+                self._comment_out(self._line(self._at(key.start_mark)), self._end(key, value))
         added = {name: value for name, value in wanted.items() if name not in entries and name != new}
         if added:
             key, value = node.value[-1]
@@ -115,7 +117,7 @@ class _Editor:
         """Make the value of a key what is wanted."""
         if now == wanted and type(now) is type(wanted):
             return
-        start, end = _extent(node)
+        start, end = self._extent(node)
         if not isinstance(node, yaml.CollectionNode) or node.flow_style:
             lost: list[str] = []
             text = self._inline(node, now, wanted, lost, "", renamed)
@@ -132,15 +134,15 @@ class _Editor:
         elif isinstance(node, yaml.SequenceNode) and isinstance(wanted, list) and len(wanted) == len(now):
             for each, old, new in zip(node.value, now, wanted, strict=True):
                 if old != new:
-                    self.cuts.append((*_extent(each), written(new)))
+                    self.cuts.append((*self._extent(each), written(new)))
         else:
-            behind = key.end_mark.index + self.text[key.end_mark.index :].index(":") + 1
+            behind = self._at(key.end_mark) + self.text[self._at(key.end_mark) :].index(":") + 1
             self.cuts.append((behind, behind, f" {written(wanted)}"))
             self._comment_out(self._line(start), self._end(key, node))
 
     def _inline(self, node: Any, now: Any, wanted: Any, lost: list[str], place: str, renamed: str = "") -> str:
         """The text of a value between braces, or of one without parts, that says what is wanted; `lost` is added to."""
-        start, end = _extent(node)
+        start, end = self._extent(node)
         if now == wanted and type(now) is type(wanted):
             return self.text[start:end]
         if not (isinstance(node, yaml.MappingNode) and isinstance(wanted, Mapping) and node.value):
@@ -154,19 +156,19 @@ class _Editor:
                 text = self._inline(value, now[key.value], wanted[name], lost, f"{place}{name}.")
                 parts.append(f"{_text(name) if name == new else self._spelt(key)}: {text}")
             else:
-                lost.append(f"{place}{self._spelt(key)}: {self.text[slice(*_extent(value))]}")
+                lost.append(f"{place}{self._spelt(key)}: {self.text[slice(*self._extent(value))]}")
         parts += [
             f"{_text(name)}: {written(entry)}" for name, entry in wanted.items() if name not in now and name != new
         ]
-        first, last = node.value[0][0].start_mark.index, _extent(node.value[-1][1])[1]
+        first, last = self._at(node.value[0][0].start_mark), self._extent(node.value[-1][1])[1]
         return self.text[start:first] + ", ".join(parts) + self.text[last:end]
 
     def _spelt(self, key: Any) -> str:
-        return self.text[key.start_mark.index : key.end_mark.index]
+        return self.text[self._at(key.start_mark) : self._at(key.end_mark)]
 
     def _note(self, key: Any, lost: list[str]) -> None:
         """What a line between braces has lost, as comments above it."""
-        at = self._line(key.start_mark.index)
+        at = self._line(self._at(key.start_mark))
         indent = " " * key.start_mark.column
         named = [f"{self._spelt(key)}{': ' if each.startswith('{') else '.'}{each}" for each in lost]
         lines = [f"{indent}# {self.note}: {' '.join(each.split())}\n" for each in named]
@@ -189,16 +191,20 @@ class _Editor:
 
     def _end(self, key: Any, value: Any) -> int:
         """Where the line after a key's value begins."""
-        last = max(_extent(value)[1] - 1, key.end_mark.index)
+        last = max(self._extent(value)[1] - 1, self._at(key.end_mark))
         newline = self.text.find("\n", last)
         return len(self.text) if newline < 0 else newline + 1
 
+    def _at(self, mark: Any) -> int:
+        """Where a mark is in the text: libyaml's own index counts other things."""
+        place: int = self.starts[mark.line] + mark.column
+        return place
 
-def _extent(node: Any) -> tuple[int, int]:
-    """Where a value begins and ends; PyYAML lets a block end where the next thing begins, comments included."""
-    start, end = node.start_mark.index, node.end_mark.index
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-        last = node.value[-1]
-        key, value = last if isinstance(last, tuple) else (None, last)
-        end = max(_extent(value)[1], key.end_mark.index + 1 if key is not None else 0)
-    return start, end
+    def _extent(self, node: Any) -> tuple[int, int]:
+        """Where a value begins and ends; PyYAML lets a block end where the next thing begins, comments included."""
+        start, end = self._at(node.start_mark), self._at(node.end_mark)
+        if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+            last = node.value[-1]
+            key, value = last if isinstance(last, tuple) else (None, last)
+            end = max(self._extent(value)[1], self._at(key.end_mark) + 1 if key is not None else 0)
+        return start, end

@@ -139,3 +139,9 @@ def test_any_spec_becomes_any_other(now: dict[str, Any], wanted: dict[str, Any],
 @given(VALUES)
 def test_a_value_on_one_line_is_read_again(value: Any) -> None:
     assert read(f"a: {editing.written(value)}\n") == {"a": value}
+
+
+def test_places_are_those_of_the_parser_that_reads_specs() -> None:
+    text = "a: {q: Where is it?, b: 1}   # é\r\nc: 'ü'\u2028d: 2\nlist: {x: 1}\n"
+    edited = editing.edit(text, {**read(text), "a": {"q": "Where is it?"}, "list": {"x": 2}}, note="gone")
+    assert edited == "# gone: a.b: 1\na: {q: Where is it?}   # é\r\nc: 'ü'\u2028d: 2\nlist: {x: 2}\n"

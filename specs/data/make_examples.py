@@ -127,7 +127,7 @@ EXCUSES = [
 
 
 def wishes(random_: random.Random) -> Iterator[dict[str, object]]:
-    """Two answers to one question, in the shape of OpenAI's preference files: an answer, and an excuse, as models make."""
+    """An answer to a question and an excuse, as models make them, in the shape of OpenAI's preference files."""
     asked = [(good, question, answer) for good in GOODS for question, answer in WISHES.items()]
     random_.shuffle(asked)
     for good, question, answer in asked:
