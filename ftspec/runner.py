@@ -24,16 +24,29 @@ from ftspec.grade import Answered
 from ftspec.journal import Journal
 from ftspec.observers import notify
 from ftspec.pipeline import DataResult
-from ftspec.plan import BASE, DATA, REPORT, SUITES, TUNED, TUNING, answers_step, explain, gates_need, run_name
+from ftspec.plan import (
+    BASE,
+    CHECKPOINTS,
+    DATA,
+    REPORT,
+    SUITES,
+    TUNED,
+    TUNING,
+    answers_step,
+    explain,
+    gates_need,
+    run_name,
+)
 from ftspec.progress import Progress
 from ftspec.provider import Estimate, TunedModel
 from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdict
 from ftspec.references import mask
 from ftspec.registry import Registry
 from ftspec.reporting import Judged
-from ftspec.scoring import evaluate
+from ftspec.scoring import evaluate, tallies
 from ftspec.spending import Spent
 from ftspec.stages import Asking, Dataset, Options, Site
+from ftspec.statistics import rate
 from ftspec.subjects import Subject
 from ftspec.validate import Loaded
 
@@ -316,12 +329,40 @@ class _Walk:
             with self._timed(TUNED):
                 answered["tuned"] = self._answers(stages.tuned_of(self.site, model), asking, base)
         for subject in self.site.further:
+            name = answers_step(subject.label)
             if subject.model:
-                with self._timed(answers_step(subject.label)):
+                with self._timed(name):
                     answered[subject.label] = self._answers(subject, asking, base)
+            elif model:
+                with self._timed(name):
+                    answered |= self._checkpoints(subject, asking, base)
         self._decide("answered", **{label: len(given.answers) for label, given in answered.items()})
         answersheet.write(self.site.workspace.report_folder(self.plan.run), asking.prompts, answered)
         return answered
+
+    def _checkpoints(self, subject: Subject, asking: Asking, base: Answered) -> dict[str, Answered]:
+        """Every checkpoint of the job, or the one that passes most often: the later one of two that are as good."""
+        step = _step(self.plan, answers_step(subject.label))
+        kept = stages.checkpoints_of(self.site, self.plan)
+        found = {
+            one.step: stages.answers(self.site, part, named, asking, self.purse, base)
+            for one, part, named in stages.of_checkpoints(subject, step, kept)
+        }
+        if not found:
+            self.site.progress.note(f"the job has kept no checkpoints: there is no '{subject.label}' to ask")
+            return {}
+        stages.mark_asked(self.site, step, found.values())
+        if subject.keys[CHECKPOINTS] == "all":
+            return {answered.model: answered for answered in found.values()}
+        passing = {
+            at: rate([tally.share for tally in tallies(asking.prompts, answered)]) for at, answered in found.items()
+        }
+        best = max(passing, key=lambda at: (passing[at], at))
+        self._decide("checkpoints_compared", best=best, accuracy={str(at): share for at, share in passing.items()})
+        self.site.progress.note(
+            f"the best of {len(found)} checkpoints is that of step {best}: {passing[best]:.1%} pass"
+        )
+        return {subject.label: msgspec.structs.replace(found[best], model=subject.label)}
 
     def _answers(self, subject: Subject, asking: Asking, base: Answered | None = None) -> Answered:
         step = _step(self.plan, answers_step(subject.label))

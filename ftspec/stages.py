@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from ftspec.plan import TUNING, Made, Target
 from ftspec.progress import Progress
 from ftspec.provider import (
     Answer,
+    Checkpoint,
     DataFile,
     Generation,
     Prompt,
@@ -338,6 +339,31 @@ def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None,
 
 def _court(site: Site, purse: Purse | None = None) -> judging.Court:
     return judging.Court(site.registry, site.spec.folder, site.workspace, site.progress, site.tables, purse)
+
+
+def checkpoints_of(site: Site, plan: Plan) -> list[Checkpoint]:
+    """What the plan's job has kept on its way, by step."""
+    tuning = next(step for step in plan.steps if step.name == TUNING)
+    result = ended(site.store, tuning.digest)
+    return sorted(result.checkpoints, key=lambda checkpoint: checkpoint.step) if result else []
+
+
+def of_checkpoints(
+    subject: Subject, step: Step, kept: Iterable[Checkpoint]
+) -> Iterator[tuple[Checkpoint, Step, Subject]]:
+    """Each checkpoint as a model under test, with its own part of the step."""
+    for one in kept:
+        label = f"{subject.label} {one.step}"
+        part = plans.checkpoint_step(step, one.id)
+        yield one, part, msgspec.structs.replace(subject, label=label, model=one.model)
+
+
+def mark_asked(site: Site, step: Step, found: Iterable[Answered]) -> None:
+    """Remember that a step of several models is done, where every question has its answer."""
+    done = list(found)
+    if not any(answer.error for answered in done for answer in answered.answers):
+        timing = Timing(seconds=sum(answered.seconds for answered in done))
+        site.store.put(_step_key(step), msgspec.json.encode(timing))
 
 
 def deployer(site: Site, purse: Purse, subject: Subject) -> Deployer:

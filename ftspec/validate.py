@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -358,11 +359,17 @@ def _ends(stage: _Stage) -> Iterator[Problem]:
 
 def _following(stage: _Stage) -> Iterator[Problem]:
     """What the provider's jobs cannot do is not asked of them."""
-    item = next((item for item in stage.sound if item.kind == "provider"), None)
-    wanted = stage.document.data.get("follow") if isinstance(stage.document.data, dict) else None
-    if item is None or not isinstance(wanted, dict):
+    item = next((item for item in stage.sound if item.path == ("provider",)), None)
+    if item is None or not isinstance(stage.document.data, dict):
         return
     factory = stage.registry.get("provider", item.name).factory
+    for index, named in enumerate(_entries(stage.document.data.get("eval"), "models")):
+        if isinstance(named, dict) and "checkpoints" in named and not hasattr(factory, "checkpoints"):
+            message = f"jobs of provider '{item.name}' keep no checkpoints"
+            yield Problem(message=message, hint="remove this entry", path=("eval", "models", index, "checkpoints"))
+    wanted = stage.document.data.get("follow")
+    if not isinstance(wanted, dict):
+        return
     if "early_stopping" in wanted and not hasattr(factory, "stop"):
         message = f"provider '{item.name}' cannot end a job early and keep its model"
         path: SpecPath = ("follow", "early_stopping")
@@ -370,6 +377,11 @@ def _following(stage: _Stage) -> Iterator[Problem]:
     if wanted.get("checkpoint") == "best" and not hasattr(factory, "checkpoints"):
         message = f"jobs of provider '{item.name}' keep no checkpoints"
         yield Problem(message=message, hint="write `checkpoint: last`", path=("follow", "checkpoint"))
+
+
+def _entries(value: Any, name: str) -> list[Any]:
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _request(stage: _Stage, provider: Item) -> Request:

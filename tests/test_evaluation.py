@@ -9,7 +9,7 @@ import pytest
 
 from ftspec import answersheet, comparing, history, registry, runner, validate
 from ftspec.cli import guard
-from ftspec.errors import FtspecError
+from ftspec.errors import FtspecError, SpecError
 from ftspec.progress import Quiet
 from ftspec.registry import Registry
 from ftspec.runner import Outcome
@@ -205,3 +205,26 @@ def test_eval_needs_an_evaluation(installed: Registry, capsys: pytest.CaptureFix
     Path("bare.yaml").write_text(text[: text.index("eval:")])
     assert guard.run(["eval", "bare.yaml"]) == 1
     assert "no `eval`" in capsys.readouterr().err
+
+
+def test_all_checkpoints_are_asked_and_the_best_is_shown_by_what_passes(installed: Registry) -> None:
+    found = run(write("{checkpoints: all, id: at}, {checkpoints: best}"), installed)
+    given = accuracies(found)
+    each = {label: share for label, share in given.items() if label.startswith("at ")}
+    assert len(each) > 1
+    assert given["best checkpoint"] == max(each.values())
+    again = run(write("{checkpoints: best}"), installed)
+    assert accuracies(again)["best checkpoint"] == given["best checkpoint"]
+
+
+def test_an_evaluation_without_a_tuned_model_asks_no_checkpoint(installed: Registry) -> None:
+    assert set(accuracies(evaluated(write("{checkpoints: best}"), installed))) == {"base"}
+
+
+def test_a_provider_that_keeps_no_checkpoints_is_told_apart(
+    installed: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(installed.get("provider", "simulated").factory, "checkpoints")
+    with pytest.raises(SpecError) as raised:
+        validate.load_spec(write("{checkpoints: best}"), installed)
+    assert ["keep no checkpoints" in problem.message for problem in raised.value.problems] == [True]

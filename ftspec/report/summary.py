@@ -77,9 +77,12 @@ def _cases(cases: Iterable[Case]) -> Iterable[str]:
     worst = sorted((case for case in cases if case.failed), key=lambda case: case.change)
     if not worst:
         return
-    yield from ("| what the tuned model fails | expected | said |", "|---|---|---|")
+    which = "tuned" if any(case.tuned for case in worst) else "base"
+    yield from (f"| what the {which} model fails | expected | said |", "|---|---|---|")
     for case in worst[:CASES]:
-        wrong = next(said for said in case.tuned if not said.passed)
+        wrong = next((said for said in case.tuned or case.base if not said.passed), None)
+        if wrong is None:  # a further model's failure alone
+            continue
         yield f"| {code(words.excerpt(case.messages))} | {code(case.expected or '')} | {code(words.said(wrong))} |"
     yield from _more(len(worst), CASES, "prompt")
 
