@@ -18,7 +18,7 @@ Z = 1.959963984540054
 TAIL = 0.025
 """What is outside of an interval, on each side."""
 
-DOUBT = 0.5
+DOUBT = 0.25
 """Prompts added on either side when a design effect or a correlation is estimated: see `Sums.size`."""
 
 BOOTSTRAPPED = 2000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import combinations, product
 
 import pytest
 
@@ -171,3 +172,78 @@ def test_the_gains_interval_covers_the_truth() -> None:
 
 def _chance(right: bool) -> float:
     return 0.9 if right else 0.1
+
+
+def test_the_paired_test_is_mcnemars_with_one_answer_each() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for better, worse in ((9, 2), (15, 15), (1, 0), (30, 12), (0, 7)):
+        base = [Share(0, 1)] * better + [Share(1, 1)] * worse + [Share(1, 1)] * 20
+        tuned = [Share(1, 1)] * better + [Share(0, 1)] * worse + [Share(1, 1)] * 20
+        exact = stats.binomtest(better, better + worse).pvalue
+        at = stats.binom.pmf(min(better, worse), better + worse, 0.5)
+        mid = exact - at if better != worse else 1 - at / 2
+        assert paired.p_value(base, tuned) == pytest.approx(mid)
+
+
+def test_the_paired_test_keeps_a_prompts_repeats_together() -> None:
+    base = [Share(1, 3), Share(0, 3), Share(2, 3), Share(1, 2), Share(0, 3), Share(3, 3)]
+    tuned = [Share(3, 3), Share(1, 3), Share(2, 3), Share(2, 2), Share(2, 3), Share(2, 3)]
+    changes = [t.rate - b.rate for b, t in zip(base, tuned, strict=True)]
+    sums = [abs(sum(s * c for s, c in zip(signs, changes, strict=True))) for signs in product((1, -1), repeat=6)]
+    seen = abs(sum(changes))
+    expected = sum(1.0 if one > seen + 1e-9 else 0.5 if one > seen - 1e-9 else 0.0 for one in sums) / len(sums)
+    assert paired.p_value(base, tuned) == pytest.approx(expected)
+
+
+def test_the_paired_test_of_very_many_prompts_is_the_normal_one() -> None:
+    base = [Share(1, 3), Share(2, 3), Share(0, 3)] * 2000
+    tuned = [Share(2, 3), Share(1, 3), Share(1, 3)] * 2000
+    assert paired.p_value(base, tuned) == pytest.approx(0.0, abs=1e-9)
+    assert paired.p_value(base, base) == 1.0
+    assert paired.p_value([Share(0, 0)], [Share(1, 1)]) is None
+
+
+@pytest.mark.parametrize("values", [[0.01, 0.04, 0.03], [0.5, 0.001, 0.02, 0.02], [0.9], []])
+def test_holm_against_statsmodels(values: list[float]) -> None:
+    multi = pytest.importorskip("statsmodels.stats.multitest")
+    expected = multi.multipletests(values, method="holm")[1] if values else []
+    assert paired.holm(values) == pytest.approx(list(expected))
+
+
+def test_wilson_against_statsmodels() -> None:
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    for passed, n in ((0, 10), (3, 7), (50, 50), (210, 400)):
+        low, high = proportion.proportion_confint(passed, n, method="wilson")
+        assert statistics.wilson(passed / n, n).low == pytest.approx(low)
+        assert statistics.wilson(passed / n, n).high == pytest.approx(high)
+
+
+def test_pass_at_k_counts_subsets() -> None:
+    verdicts = [True, False, True, False, False]
+    for k in range(1, 6):
+        parts = list(combinations(verdicts, k))
+        share = [Share(2, 5)]
+        assert statistics.rate(statistics.subsets(share, k, every=False)) == pytest.approx(
+            sum(map(any, parts)) / len(parts)
+        )
+        assert statistics.rate(statistics.subsets(share, k, every=True)) == pytest.approx(
+            sum(map(all, parts)) / len(parts)
+        )
+    assert statistics.rate(statistics.subsets([Share(2, 5)], 6, every=True)) == 0
+
+
+def test_the_bootstrap_is_seeded_and_near_the_interval() -> None:
+    shares = [Share(index % 4, 3) for index in range(200)]
+    found = statistics.bootstrap(shares)
+    assert found is not None
+    assert found == statistics.bootstrap(shares)
+    assert (found.low, found.high) == pytest.approx(
+        (statistics.interval(shares).low, statistics.interval(shares).high), abs=0.02
+    )
+    assert statistics.bootstrap([Share(1, 1)]) is None
+
+
+def test_identical_answers_of_few_prompts_leave_room_for_a_difference() -> None:
+    few, many = [Share(1, 1), Share(0, 1)] * 5, [Share(1, 1), Share(0, 1)] * 500
+    assert paired.gain(few, few)[1].low < -0.05
+    assert -0.02 < paired.gain(many, many)[1].low < 0
