@@ -62,19 +62,22 @@ class Log:
         """Read what is new; with `everything` to the last page. True when there was anything.
 
         Raises Transient, but not for ever: what cannot be read must not keep the end of a job from us."""
-        before = len(self.events)
+        before, found = len(self.events), []
         what = "read the job's events"
         try:
             with calling(what):
                 page = self.client.fine_tuning.jobs.list_events(self.identity, limit=PAGE)
             for entries in pages(page, what):
+                found += [event_of(entry) for entry in entries]
                 # Their order is not documented: only where newer ones come first does a page without news end it.
-                if not self._keep([event_of(entry) for entry in entries]) and not everything and _falling(entries):
+                if not everything and _falling(entries) and all(entry.id in self.seen for entry in entries):
                     break
         except (api.Transient, api.Ambiguous, api.Rejected) as error:
+            self._keep(found)
             self._give_up_after_a_while("events", error)
         else:
             self.failures = 0
+        self._keep(found)
         return len(self.events) > before
 
     def read_results(self, files: Files, identities: list[str]) -> None:
@@ -91,12 +94,11 @@ class Log:
             self._keep([_of_row(identity, row, self._latest()) for row in rows if row[0] not in told])
         self.results_read = True
 
-    def _keep(self, events: list[api.TrainingEvent]) -> bool:
-        """Keep those that are new; True when there were any."""
+    def _keep(self, events: list[api.TrainingEvent]) -> None:
+        """Keep those that are new, oldest first."""
         new = [event for event in events if event.id not in self.seen]
         self.seen.update(event.id for event in new)
         self.events += sorted(new, key=lambda event: (event.at, event.step or 0))
-        return bool(new)
 
     def _give_up_after_a_while(self, what: str, error: api.ProviderError) -> None:
         self.failures += 1

@@ -25,6 +25,7 @@ class Preset(Struct, frozen=True, kw_only=True):
         says_processed: whether a file that is ready is "processed", so that "uploaded" means "not yet".
         uploads_above: bytes above which a file goes through the Uploads API; None where there is none.
         rows: least rows of a training file.
+        o200k: whether its models read the encoding o200k_base.
         max_tokens: what the bound of an answer is called when chatting.
     """
 
@@ -37,6 +38,7 @@ class Preset(Struct, frozen=True, kw_only=True):
     says_processed: bool = False
     uploads_above: int | None = None
     rows: int = 10
+    o200k: bool = False
     max_tokens: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
 
 
@@ -47,6 +49,7 @@ OPENAI = Preset(
     filters=True,
     says_processed=True,
     uploads_above=500 * MB,  # a file may have 512 MB
+    o200k=True,
     max_tokens="max_completion_tokens",
 )
 
@@ -54,6 +57,7 @@ AZURE = Preset(
     name="azure",
     says_processed=True,
     uploads_above=150 * MB,
+    o200k=True,
     max_tokens="max_completion_tokens",
 )
 

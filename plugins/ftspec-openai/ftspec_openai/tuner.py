@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from ftspec import api, hosted
 from ftspec_openai import jobs as wire
+from ftspec_openai import models, tokens
 from ftspec_openai.calls import Address, calling, gone_is_fine
 from ftspec_openai.chat import ChatModel
 from ftspec_openai.checkpoints import Checkpoints
@@ -75,6 +76,8 @@ class Tuner:
         if len(self.suffix) > self.preset.suffix:
             message = f"the suffix has {len(self.suffix)} characters, and {self.preset.name} takes {self.preset.suffix}"
             yield api.Problem(message=message, hint="shorten it", path=("provider", self.preset.name, "suffix"))
+        if models.HOST in self.endpoint:
+            yield from models.problems(request)
 
     def fingerprint(self, model: api.ModelRef) -> str:
         """A hosted model is known by its name alone."""
@@ -89,7 +92,9 @@ class Tuner:
 
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines in the shape of the method."""
-        lines = Lines(self.methods[request.method].data)
+        known = models.known(request.model.id) if models.HOST in self.endpoint else None
+        counter = tokens.counter() if self.preset.o200k else None
+        lines = Lines(self.methods[request.method].data, counter, known.longest if known else None)
         return lines.written(hosted.write_lines(batches, out, lines.line))
 
     # ---- the job
@@ -152,8 +157,11 @@ class Tuner:
     @contextmanager
     def serve(self, model: api.ModelRef | api.TunedModel) -> Iterator[api.RemoteModel]:
         """Models of this kind are up as soon as they exist, or have been deployed before."""
+        tuned = isinstance(model, api.TunedModel)
+        base = model.base.id if isinstance(model, api.TunedModel) else model.id
         kind = LeanChatModel if self.asking == "aiohttp" else ChatModel
-        yield kind(self.address, self.preset, self.limits, self._asked(model), tuned=isinstance(model, api.TunedModel))
+        name, reasons = self._asked(model), models.reasons(base)
+        yield kind(self.address, self.preset, self.limits, name, tuned=tuned, reasons=reasons)
 
     def _asked(self, model: api.ModelRef | api.TunedModel) -> str:
         """What a model is called when it is asked."""

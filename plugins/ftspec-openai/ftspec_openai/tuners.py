@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec import api
-from ftspec_openai import options, presets
+from ftspec_openai import options, presets, tokens
 from ftspec_openai.calls import TIMEOUT, Address
 from ftspec_openai.deployments import AzureHost, Deploying, Deployment, Host, NebiusHost
 from ftspec_openai.tuner import Pausing, Tuner
@@ -61,6 +61,10 @@ class OpenAI(Pausing):
         )
         limits = _limits(concurrency, requests_per_minute, tokens_per_minute)
         super().__init__(address, suffix=suffix, limits=limits, client=client)
+
+    def render(self, request: api.Request, example: api.Example) -> Sequence[api.Token]:
+        """The tokens of an example in the models' encoding; around them, what OpenAI's cookbook assumes."""
+        return tokens.shown(example)
 
 
 class Azure(Deploying, Pausing):

@@ -44,11 +44,23 @@ def answers_by_label(aimock: Any) -> None:
         aimock.answer(json.dumps({"category": row["category"]}), user=row["text"])
 
 
+def greedy(url: str) -> list[str]:
+    """Each prompt is asked once: the answers would not differ anyway."""
+    return [
+        "--set",
+        f"provider.openai.base_url={url}",
+        "--set",
+        "eval.generation.temperature=0",
+        "--set",
+        "eval.repeat=1",
+    ]
+
+
 @pytest.fixture
 def ran(aimock: Any, proxied: Any, tmp_path: Path) -> tuple[subprocess.CompletedProcess[str], Any]:
     answers_by_label(aimock)
     proxy = proxied(aimock.url)
-    done = ftspec(tmp_path, "run", "specs/openai-sft.yaml", "--set", f"provider.openai.base_url={proxy.url}")
+    done = ftspec(tmp_path, "run", "specs/openai-sft.yaml", *greedy(proxy.url))
     return done, proxy
 
 
@@ -71,9 +83,24 @@ def test_supervised(ran: Any, aimock: Any, tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
 
     before = len(proxy.exchanges)
-    again = ftspec(tmp_path, "run", "specs/openai-sft.yaml", "--set", f"provider.openai.base_url={proxy.url}")
+    again = ftspec(tmp_path, "run", "specs/openai-sft.yaml", *greedy(proxy.url))
     assert "nothing had to be done again" in again.stdout + again.stderr
     assert len(proxy.exchanges) == before
+
+
+@pytest.mark.parametrize(("name", "model"), [("dpo", "gpt-4.1-mini"), ("reinforcement", "o4-mini")])
+def test_other_methods(aimock: Any, proxied: Any, tmp_path: Path, name: str, model: str) -> None:
+    """Nobody is asked for a better answer here: the gates are left out, and the rest of the run must be there."""
+    aimock.answer("sorry")
+    proxy = proxied(aimock.url)
+    wanted = (f"provider.openai.base_url={proxy.url}", f"model={model}", "gates[0].accuracy.min=0.0")
+    sets = [part for one in wanted for part in ("--set", one)]
+    done = ftspec(tmp_path, "run", f"specs/openai-{name}.yaml", *sets)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [job] = aimock.jobs()
+    assert job["method"]["type"] == name
+    assert violations(proxy) == []
+    assert {exchange.status for exchange in proxy.exchanges} <= {200, 404}
 
 
 def test_a_wrong_key_makes_nothing(aimock: Any, tmp_path: Path) -> None:
