@@ -157,10 +157,10 @@ def only_tuned(monkeypatch: pytest.MonkeyPatch) -> Any:
     from ftspec import stages
     from ftspec.grade import Answered
 
-    def answers(site: Any, step: Any, label: str, *rest: Any, **more: Any) -> Any:
-        if label == "base":
+    def answers(site: Any, step: Any, subject: Any, *rest: Any, **more: Any) -> Any:
+        if subject.label == "base":
             return Answered(model="base", answers=(), graded=(), seconds=0.0)
-        return real(site, step, label, *rest, **more)
+        return real(site, step, subject, *rest, **more)
 
     real = stages.answers
     return answers
