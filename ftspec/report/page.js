@@ -23,7 +23,7 @@
   const cases = [...list.children].map((node) => ({
     node,
     tags: node.dataset.tags.split(" "),
-    text: node.textContent.toLowerCase(),
+    text: null, // made when somebody searches: it is most of the page
     order: Number(node.dataset.order),
     slices: node.dataset.slices.split(" "),
     first: Number(node.dataset.first),
@@ -34,6 +34,7 @@
   const status = document.getElementById("status");
   const before = status.textContent;
 
+  const text = (one) => (one.text ??= one.node.textContent.toLowerCase());
   const filter = () => {
     const chosen = new FormData(controls);
     const tag = chosen.get("filter");
@@ -41,7 +42,7 @@
     const words = search.value.trim().toLowerCase();
     let visible = 0;
     for (const one of cases) {
-      const left = one.tags.includes(tag) && (!slice || one.slices.includes(slice)) && one.text.includes(words);
+      const left = one.tags.includes(tag) && (!slice || one.slices.includes(slice)) && (!words || text(one).includes(words));
       one.node.hidden = !left;
       visible += !one.node.hidden;
     }
