@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from ftspec import card, grade, report, scoring
 from ftspec.errors import Finding, FtspecError
 from ftspec.provider import Answer, Estimate, Generation, Message, ModelRef, Prompt, Size, TrainingEvent, TunedModel
-from ftspec.records import Grade, Input, Plan, RunInfo, Step, StepCount, Verdict
+from ftspec.records import Evaluation, Grade, Input, Plan, RunInfo, Step, StepCount, Verdict, Worst
 from ftspec.references import mask
 from ftspec.report import ReportData, charts, page, summary, text
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS
@@ -608,3 +608,31 @@ def _driven(source: str) -> str:
     digest = base64.b64encode(hashlib.sha256(DRIVE.encode()).digest()).decode()
     source = source.replace("script-src '", f"script-src 'sha256-{digest}' '", 1)
     return source.replace("<title>", f"<script>{DRIVE}</script><title>", 1)
+
+
+def thin_data() -> ReportData:
+    worst = Worst(prompt="p1", origin="data/t.jsonl:2", asked="<b>where?</b>", expected="delivery", said="payment")
+    thin = Verdict(gate="gain", passed=False, measured=0.1, message="too few prompts", needed=400, worst=(worst,))
+    thin = replace(thin, outcome="INSUFFICIENT_EVIDENCE")
+    data = sample_data(verdicts=(thin,))
+    evaluation = data.evaluation
+    assert evaluation is not None
+    suites = {"general": Evaluation(base=evaluation.base, tuned=evaluation.tuned)}
+    return replace(data, findings=(), evaluation=replace(evaluation, suites=suites))
+
+
+def test_thin_evidence_is_neither_a_pass_nor_a_fail() -> None:
+    data = thin_data()
+    rendered, told = page.render(data), summary.render(data)
+    assert "<b>INSUFFICIENT EVIDENCE</b>" in rendered
+    assert told.startswith("## ❔ INSUFFICIENT EVIDENCE")
+    assert "❔ | `gain`" in told
+
+
+def test_the_worst_cases_of_a_gate_and_the_general_questions_are_shown() -> None:
+    rendered, told = page.render(thin_data()), summary.render(thin_data())
+    assert "&lt;b&gt;where?&lt;/b&gt;" in rendered
+    assert "1 case that speak" not in rendered
+    assert "General ability" in rendered
+    assert "General ability: `base` " in told
+    assert len(told.splitlines()) < 60

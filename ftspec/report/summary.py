@@ -11,6 +11,7 @@ from ftspec.report.data import Case, ReportData
 from ftspec.report.junit import where
 
 GATES = 8
+MODELS = 4
 CASES = 5
 STEPS = 8
 FINDINGS = 3
@@ -21,8 +22,8 @@ MODELS = 5
 def render(data: ReportData) -> str:
     """The summary; every value from data stands in a code span, where Markdown and HTML mean nothing."""
     verdict = words.verdict(data)
-    sign = {"PASS": "✅", "FAIL": "❌", "DONE": "☑️"}[verdict]
-    parts: list[Iterable[str]] = [[f"## {sign} {verdict}: {code(data.name)}", ""]]
+    sign = {"PASS": "✅", "FAIL": "❌", "DONE": "☑️", "INSUFFICIENT_EVIDENCE": "❔"}[verdict]
+    parts: list[Iterable[str]] = [[f"## {sign} {verdict.replace('_', ' ')}: {code(data.name)}", ""]]
     if data.watermark:
         parts.append([f"> **{plain(data.watermark)}**", ""])
     parts += [[plain(words.sentence(data)), ""], _gates(data), _scores(data), _cases(data.cases), _steps(data)]
@@ -53,7 +54,8 @@ def _gates(data: ReportData) -> Iterable[str]:
         return
     yield from ("| | gate | |", "|---|---|---|")
     for verdict in data.verdicts[:GATES]:
-        sign = "✅" if verdict.passed else ("⚠️" if verdict.severity == "warning" else "❌")
+        thin = verdict.outcome == "INSUFFICIENT_EVIDENCE"
+        sign = "✅" if verdict.passed else "⚠️" if verdict.severity == "warning" else "❔" if thin else "❌"
         yield f"| {sign} | {code(verdict.gate)} | {plain(text.shortened(verdict.message, 300))} |"
     yield from _more(len(data.verdicts), GATES, "gate")
 
@@ -61,16 +63,23 @@ def _gates(data: ReportData) -> Iterable[str]:
 def _scores(data: ReportData) -> Iterable[str]:
     if data.evaluation is None:
         return
-    base, tuned, gain = data.evaluation.base, data.evaluation.tuned, data.evaluation.gain_interval
-    yield from ("| | base | tuned |", "|---|---:|---:|")
-    spans = [f"{percent(s.accuracy)} ({percent(s.interval.low)}–{percent(s.interval.high)})" for s in (base, tuned)]
+    shown = dict(list(data.evaluation.scores.items())[:MODELS])
+    yield from (f"| | {' | '.join(code(label, 30) for label in shown)} |", f"|---|{'---:|' * len(shown)}")
+    scores = shown.values()
+    spans = (f"{percent(s.accuracy)} ({percent(s.interval.low)}–{percent(s.interval.high)})" for s in scores)
     yield f"| accuracy (95% interval) | {' | '.join(spans)} |"
-    known = [percent(s.consistency) if s.consistency is not None else "not measured" for s in (base, tuned)]
+    known = (percent(s.consistency) if s.consistency is not None else "not measured" for s in scores)
     yield f"| consistency | {' | '.join(known)} |"
-    yield f"| quadrant | {base.quadrant} | {tuned.quadrant} |"
-    yield f"| prompts × repeats | {base.prompts} × {base.repeats} | {tuned.prompts} × {tuned.repeats} |"
-    change = f"{points(gain.low)} to {points(gain.high)}"
-    yield from ("", f"Gain: **{points(data.evaluation.gain)}** (95% interval {change}).", "")
+    yield f"| quadrant | {' | '.join(s.quadrant for s in scores)} |"
+    yield f"| prompts × repeats | {' | '.join(f'{s.prompts} × {s.repeats}' for s in scores)} |"
+    yield from _more(len(data.evaluation.scores), MODELS, "model")
+    if {"base", "tuned"} <= set(shown):
+        gain = data.evaluation.gain_interval
+        change = f"{points(gain.low)} to {points(gain.high)}"
+        yield from (f"Gain: **{points(data.evaluation.gain)}** (95% interval {change}).", "")
+    for name, suite in data.evaluation.suites.items():
+        told = ", ".join(f"{code(label, 30)} {percent(score.accuracy)}" for label, score in suite.scores.items())
+        yield from (f"{plain(name.capitalize())} ability: {told}.", "")
 
 
 def _cases(cases: Iterable[Case]) -> Iterable[str]:

@@ -13,7 +13,11 @@ from ftspec.report.data import ReportData, Said
 
 
 def verdict(data: ReportData) -> str:
-    """PASS or FAIL where something decides, else DONE."""
+    """PASS, FAIL or INSUFFICIENT_EVIDENCE where something decides, else DONE."""
+    refused = {verdict.outcome for verdict in data.verdicts if not verdict.passed and verdict.severity == "error"}
+    errors = any(finding.severity == "error" for finding in data.findings)
+    if refused == {"INSUFFICIENT_EVIDENCE"} and not errors:
+        return "INSUFFICIENT_EVIDENCE"
     if not data.passed:
         return "FAIL"
     return "PASS" if data.verdicts else "DONE"
