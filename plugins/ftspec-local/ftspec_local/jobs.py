@@ -23,12 +23,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftspec_local import children
 
 START_TIMEOUT = 60.0  # seconds for a worker to take its lock: it does so before any heavy import
 LOCK_PATIENCE = 2.0  # seconds a worker tries to take the lock: somebody may be looking whether it is free
+
+
+class Best(NamedTuple):
+    """A model that was kept on the way."""
+
+    folder: Path
+    step: int
+    validation_loss: float
 
 
 class JobFolder:
@@ -128,6 +136,19 @@ class JobFolder:
             while not (mine := _try_lock(file.fileno())) and time.monotonic() < deadline:
                 time.sleep(0.01)
             yield mine
+
+    def stop(self) -> None:
+        """Ask for the job to end after its current step, with what it has learned."""
+        (self.path / "stop").touch()
+
+    def stopping(self) -> bool:
+        """Whether somebody asked for the job to end early."""
+        return (self.path / "stop").exists()
+
+    def best(self) -> Best | None:
+        """The model of the lowest validation loss so far; None where none was kept."""
+        kept = [Best(path.parent, **json.loads(path.read_bytes())) for path in self.path.glob("best-*/best.json")]
+        return min(kept, key=lambda one: one.validation_loss, default=None)
 
     def cancelled(self) -> bool:
         """Whether somebody asked for the job to be cancelled."""

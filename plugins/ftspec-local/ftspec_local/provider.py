@@ -47,6 +47,7 @@ class LocalProvider:
         "dpo": api.Method(hyperparameters=DpoHyperparameters, options=Dpo, shapes_data=SHAPES_DATA, data="preference"),
     }
     exports: ClassVar[tuple[str, ...]] = ("adapter", "merged")
+    checkpoints: ClassVar[str] = "of an adapter, whenever the validation loss is the lowest so far"
     endpoint = "local"
 
     def __init__(
@@ -176,6 +177,12 @@ class LocalProvider:
         if folder.exists() and folder.result() is None:
             folder.cancel()
 
+    def stop(self, job: api.Job) -> None:
+        """Ask the worker to end after its current step and keep the model."""
+        folder = self._job(job.id)
+        if folder.exists() and folder.result() is None:
+            folder.stop()
+
     # --- the model afterwards -----------------------------------------------------------------------------------------
 
     @contextmanager
@@ -263,7 +270,13 @@ class LocalProvider:
         training_events = tuple(_event(event) for event in events)
         if result is None:
             state = api.JobState.CANCELLING if folder.cancelled() else api.JobState.RUNNING
-            return api.JobUpdate(state=state, raw=state.value, events=training_events, cursor=last)
+            return api.JobUpdate(
+                state=state,
+                raw=state.value,
+                events=training_events,
+                cursor=last,
+                checkpoints=self._checkpoints(job.id, folder),
+            )
         state = api.JobState(result["state"])
         return api.JobUpdate(
             state=state,
@@ -273,7 +286,19 @@ class LocalProvider:
             model=self._model(job.id, folder, result) if state is api.JobState.SUCCEEDED else None,
             error=result.get("error", ""),
             hint=result.get("hint", ""),
+            checkpoints=self._checkpoints(job.id, folder),
         )
+
+    def _checkpoints(self, key: str, folder: JobFolder) -> tuple[api.Checkpoint, ...]:
+        """The best model so far, where one was kept."""
+        best = folder.best()
+        if best is None:
+            return ()
+        model = self._model(key, folder, {"form": "adapter"})
+        details = {**model.details, "folder": str(best.folder)}
+        model = msgspec.structs.replace(model, id=f"{model.id}:step-{best.step}", details=details)
+        loss = {"validation_loss": best.validation_loss}
+        return (api.Checkpoint(id=model.id, step=best.step, model=model, metrics=loss),)
 
     def _model(self, key: str, folder: JobFolder, result: dict[str, Any]) -> api.TunedModel:
         base = msgspec.convert(folder.job()["request"]["model"], api.ModelRef)

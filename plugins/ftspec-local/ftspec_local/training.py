@@ -6,6 +6,7 @@ optimizer, scheduler and random states are in each checkpoint; and a checkpoint 
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,14 @@ from typing import Any
 import msgspec
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback
 from transformers.trainer_utils import set_seed
 from trl import SFTConfig, SFTTrainer
 
 from ftspec_local import checkpoints, rows
 from ftspec_local.device import Resolved, prepare
-from ftspec_local.jobs import EventLog, JobFolder
+from ftspec_local.jobs import EventLog, JobFolder, write_atomically
 from ftspec_local.options import Hyperparameters, Lora, Sft
 from ftspec_local.render import Renderer
 
@@ -201,6 +202,8 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
         if self.folder.cancelled():
             control.should_training_stop = True
             control.should_save = False
+        elif self.folder.stopping():
+            control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if "loss" in logs:
@@ -221,6 +224,9 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
             "validation_accuracy": metrics.get("eval_mean_token_accuracy"),
         }
         self._add("validation", state.global_step, found)
+        best = self.folder.best()
+        if best is None or metrics["eval_loss"] < best.validation_loss:
+            keep_best(self.folder, kwargs["model"], state.global_step, metrics["eval_loss"])
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         checkpoints.mark_complete(self.folder.checkpoints / f"{checkpoints.PREFIX}{state.global_step}")
@@ -235,6 +241,24 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
         now, (then, before) = time.monotonic(), self.reported
         self.reported = (now, tokens)
         return round((tokens - before) / (now - then), 1) if tokens > before else None
+
+
+def keep_best(folder: JobFolder, model: Any, step: int, validation_loss: float) -> None:
+    """Keep the model as the best one so far, in the place of the one before: whole or not at all.
+
+    Of a full fine-tuning nothing is kept: its weights are as large as the base model's.
+    """
+    if not isinstance(model, PeftModel):
+        return
+    staging, place = folder.path / f".best-{step}", folder.path / f"best-{step}"
+    shutil.rmtree(staging, ignore_errors=True)
+    model.save_pretrained(staging)
+    write_atomically(staging / "best.json", {"step": step, "validation_loss": validation_loss})
+    if not place.exists():
+        staging.replace(place)
+    for other in folder.path.glob("best-*"):
+        if other != place:
+            shutil.rmtree(other)
 
 
 def load_model(folder: Path, dtype: torch.dtype) -> Any:

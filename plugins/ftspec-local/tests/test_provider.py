@@ -187,3 +187,25 @@ def test_killing_the_runner_ends_the_answering_process(tmp_path, model_folder):
     while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split(") ")[1][:1]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_the_best_checkpoint_can_be_asked_and_a_job_be_ended_early(provider, request_, tmp_path):
+    longer = msgspec.structs.replace(
+        request_, hyperparameters={**HYPERPARAMETERS, "epochs": 100, "evaluation_steps": 3}
+    )
+    asked = uploaded(provider, longer, tmp_path)
+    asked = msgspec.structs.replace(asked, validation=asked.training)
+    job = provider.submit(asked, key="e" * 64)
+    deadline = time.monotonic() + 60
+    while not provider.poll(job, cursor=None).checkpoints and time.monotonic() < deadline:
+        time.sleep(0.05)
+    provider.stop(job)
+    update, events = followed(provider, job)
+    assert update.state is api.JobState.SUCCEEDED
+    assert max(event.step or 0 for event in events) < 300
+    (checkpoint,) = update.checkpoints
+    assert checkpoint.model.id.endswith(f":step-{checkpoint.step}")
+    question = api.Question(prompt=api.Prompt(id="1", messages=[api.Message(role="user", content="on a mat")]))
+    with provider.serve(checkpoint.model) as model:
+        (answer,) = model.answer([question], api.Generation(max_tokens=4))
+    assert not answer.error

@@ -137,3 +137,24 @@ def test_a_failure_is_one_sentence_and_the_traceback_is_in_the_log(make_job):
     assert result["state"] == "failed"
     assert "more than max_length (8)" in result["error"] and "max_length" in result["hint"]
     assert "Traceback" in folder.log_tail(100) and "Traceback" not in result["error"]
+
+
+def test_the_model_of_the_lowest_validation_loss_is_kept(make_job):
+    job = make_job("best", validation=True, epochs=6, evaluation_steps=5, lora={"layers": 2})
+    assert finish(job)["state"] == "succeeded"
+    told = {e["step"]: e["metrics"]["validation_loss"] for e in job.events() if e["id"].startswith("validation:")}
+    best = job.best()
+    assert best.validation_loss == pytest.approx(min(told.values()))
+    assert told[best.step] == pytest.approx(best.validation_loss)
+    assert (best.folder / "adapter_model.safetensors").exists()
+    assert len(list(job.path.glob("best-*"))) == 1
+
+
+def test_a_job_that_is_ended_early_keeps_what_it_has_learned(make_job):
+    job = make_job("early", epochs=200, lora={"layers": 2})
+    job.start()
+    wait_for(job, "train:1")
+    job.stop()
+    assert finish(job)["state"] == "succeeded"
+    assert job.result()["steps"] < 1000
+    assert weights(job)
