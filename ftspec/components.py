@@ -183,6 +183,7 @@ class Component:
         private: a cleaner that removes what must not be kept: of rows before it, no text enters the ledger.
         data: of a format, the shape of the rows that it makes; of a check, the one that it is for (None: any).
         needs: of a gate: what it needs measured, by its options (defaults filled in).
+        experimental: why it is to be taken as untried, for whoever names it in a spec; empty where it is not.
     """
 
     def __init__(
@@ -199,6 +200,7 @@ class Component:
         private: bool = False,
         data: Shape | None = None,
         needs: Callable[[Mapping[str, Any]], Needs] | None = None,
+        experimental: str = "",
     ) -> None:
         self.kind: Kind = kind
         self.factory = factory
@@ -208,6 +210,7 @@ class Component:
         self.revision = revision
         self.dependencies = tuple(dependencies)
         self.install = install
+        self.experimental = experimental
         self.private = private
         self.needs = needs or _nothing
         self.data: Shape | None = data or ("chat" if kind == "format" else None)
@@ -316,6 +319,7 @@ class Decorator(Protocol):
         private: bool = False,
         data: Shape | None = None,
         needs: Callable[[Mapping[str, Any]], Needs] | None = None,
+        experimental: str = "",
     ) -> Callable[[Callable[..., Any]], Component]: ...
 
 

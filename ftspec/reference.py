@@ -59,6 +59,7 @@ def component_text(loaded: Loaded) -> str:
     component = loaded.component
     parts = [f"{component.name} ({TITLES[component.kind]}, {loaded.distribution} {loaded.version})"]
     parts += ["", *(f"  {line}".rstrip() for line in component.description.splitlines()), ""]
+    parts += [f"  Experimental: {component.experimental}.", ""] if component.experimental else []
     parts += _columns(options_table(loaded), "no options")
     for name, method in component.methods.items():
         parts += ["", f"method {name}", "", *_columns(struct_rows(method.options), "no options of its own")]
@@ -69,6 +70,7 @@ def component_text(loaded: Loaded) -> str:
 def _component(loaded: Loaded) -> str:
     component = loaded.component
     parts = [f"\n### {component.name}\n", f"From {loaded.distribution}. {component.description}\n"]
+    parts += [f"**Experimental**: {component.experimental}.\n"] if component.experimental else []
     rows = options_table(loaded)
     parts.append(_table(rows) if rows else "No options.")
     for name, method in component.methods.items():

@@ -202,6 +202,16 @@ def _packages(stage: _Stage) -> Iterator[Problem]:
             yield Problem(message=message, hint=hint, path=item.path, severity="warning")
 
 
+def _untried(stage: _Stage) -> Iterator[Problem]:
+    """A warning for what its authors call experimental."""
+    for item in stage.sound:
+        component = stage.registry.get(item.kind, item.name)
+        if component.experimental:
+            message = f"{TITLES[item.kind]} '{item.name}' is experimental: {component.experimental}"
+            hint = "try it with little data and a small budget first"
+            yield Problem(message=message, hint=hint, path=item.path, severity="warning")
+
+
 def _rules(stage: _Stage) -> Iterator[Problem]:
     """Each component's own rules about what does not go together, with defaults filled in."""
     for item in stage.sound:
@@ -411,6 +421,7 @@ STAGES: Sequence[_Judge] = (
     _names,
     _references,
     _packages,
+    _untried,
     _rules,
     _files,
     _model,

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ftspec import api, document, problems, registry, starter, validate
+from ftspec import api, document, problems, reference, registry, starter, validate
 from ftspec.errors import SpecError
 from ftspec.references import mask
 from ftspec.registry import Found, Registry
@@ -195,6 +195,18 @@ def test_missing_packages_are_a_warning_with_the_line_that_helps(tmp_path: Path)
     (warning,) = load(tmp_path, SOURCES + "provider: needy\nmodel: m\n", made).warnings
     assert warning.message == "provider 'needy' cannot run here without nonsuch-a, nonsuch-b>=2, msgspec<0.1"
     assert (warning.severity, warning.line, warning.hint) == ("warning", 5, 'pip install "x[y]"')
+
+
+def test_what_is_experimental_is_a_warning_and_stands_in_the_reference(tmp_path: Path) -> None:
+    made = with_plugin()
+    raw = api.provider(name="raw", experimental="it never met a real account")(Hosted)
+    plugin = SimpleNamespace(ftspec_providers=api.hookimpl(lambda: {"raw": raw}))
+    made.add(Found(importlib.metadata.EntryPoint("raw", "raw", "ftspec"), "ftspec-raw", "1"), plugin)
+    (warning,) = load(tmp_path, SOURCES + "provider: raw\nmodel: m\n", made).warnings
+    assert warning.message == "provider 'raw' is experimental: it never met a real account"
+    assert (warning.severity, warning.line) == ("warning", 5)
+    assert "**Experimental**: it never met a real account." in reference.markdown(made)
+    assert "Experimental: it never met a real account." in reference.component_text(made.components["provider"]["raw"])
 
 
 @pytest.mark.parametrize(

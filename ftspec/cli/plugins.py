@@ -100,6 +100,7 @@ def _facts(loaded: Loaded) -> dict[str, Any]:
         "version": loaded.version,
         "entry": loaded.entry,
         "description": component.description,
+        "experimental": component.experimental,
     }
 
 
@@ -110,7 +111,8 @@ def _schema(loaded: Loaded) -> Any:
 
 
 def _first_line(loaded: Loaded) -> str:
-    return terminal.one_line(loaded.component.summary, 80)
+    untried = "(experimental) " if loaded.component.experimental else ""
+    return terminal.one_line(untried + loaded.component.summary, 80)
 
 
 def _names(incomplete: str) -> list[str]:

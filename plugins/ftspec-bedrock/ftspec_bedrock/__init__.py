@@ -12,7 +12,12 @@ from ftspec_bedrock.provider import INSTALL, BedrockProvider
 
 __version__ = "0.1.0"
 
-bedrock = api.provider(name="bedrock", install=INSTALL, dependencies=["boto3>=1.44"])(BedrockProvider)
+UNTRIED = (
+    "it was tried only against moto and a server of our own, checked by AWS's API description, never a real account"
+)
+bedrock = api.provider(name="bedrock", install=INSTALL, dependencies=["boto3>=1.44"], experimental=UNTRIED)(
+    BedrockProvider
+)
 
 
 @api.hookimpl

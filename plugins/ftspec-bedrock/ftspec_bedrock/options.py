@@ -62,7 +62,8 @@ class Family(Struct, frozen=True, kw_only=True):
     bounds: Mapping[str, tuple[float, float]]
 
 
-# https://docs.aws.amazon.com/bedrock/latest/userguide/custom-models-hp.html, read on 2026-11-28
+# Nova and Titan: https://docs.aws.amazon.com/bedrock/latest/userguide/custom-models-hp.html, read on 2026-11-28.
+# Those of Claude 3 Haiku and Llama 3 were not looked up there, and may be wrong.
 FAMILIES = (
     Family(
         name="Amazon Nova",

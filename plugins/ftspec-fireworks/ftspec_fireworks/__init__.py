@@ -12,7 +12,10 @@ from ftspec_fireworks.provider import INSTALL, FireworksProvider
 
 __version__ = "0.1.0"
 
-fireworks = api.provider(name="fireworks", install=INSTALL, dependencies=["fireworks-ai>=1.2.28,<2"])(FireworksProvider)
+UNTRIED = "it was tried only against a server of our own, which speaks the SDK's types, never a real account"
+fireworks = api.provider(
+    name="fireworks", install=INSTALL, dependencies=["fireworks-ai>=1.2.28,<2"], experimental=UNTRIED
+)(FireworksProvider)
 
 
 @api.hookimpl

@@ -15,11 +15,15 @@ __version__ = "0.1.0"
 
 INSTALL = "pip install ftspec-openai"
 NEEDS = ("openai>=3.54",)
+UNTRIED = "it was tried only against a server of our own, never a real account"
+UNCALLED = "what it sends was only compared with AWS's documentation, it never met a server that speaks its API"
 
 openai = api.provider(name="openai", dependencies=NEEDS, install=INSTALL)(OpenAI)
-azure = api.provider(name="azure", dependencies=NEEDS, install=INSTALL)(Azure)
-nebius = api.provider(name="nebius", dependencies=NEEDS, install=INSTALL)(Nebius)
-bedrock_mantle = api.provider(name="bedrock-mantle", dependencies=NEEDS, install=INSTALL)(BedrockMantle)
+azure = api.provider(name="azure", dependencies=NEEDS, install=INSTALL, experimental=UNTRIED)(Azure)
+nebius = api.provider(name="nebius", dependencies=NEEDS, install=INSTALL, experimental=UNTRIED)(Nebius)
+bedrock_mantle = api.provider(name="bedrock-mantle", dependencies=NEEDS, install=INSTALL, experimental=UNCALLED)(
+    BedrockMantle
+)
 compatible = api.provider(name="openai-compatible", dependencies=NEEDS, install=INSTALL)(Compatible)
 
 

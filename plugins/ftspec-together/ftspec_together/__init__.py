@@ -12,7 +12,10 @@ from ftspec_together.provider import INSTALL, TogetherProvider
 
 __version__ = "0.1.0"
 
-together = api.provider(name="together", install=INSTALL, dependencies=["together>=3.1,<4"])(TogetherProvider)
+UNTRIED = "it was tried only against a server of our own, which speaks the SDK's types, never a real account"
+together = api.provider(name="together", install=INSTALL, dependencies=["together>=3.1,<4"], experimental=UNTRIED)(
+    TogetherProvider
+)
 
 
 @api.hookimpl

@@ -12,7 +12,10 @@ from ftspec_vertex.provider import INSTALL, VertexProvider
 
 __version__ = "0.1.0"
 
-vertex = api.provider(name="vertex", install=INSTALL, dependencies=["google-genai>=3.4,<4"])(VertexProvider)
+UNTRIED = "it was tried only against a server of our own, checked by Google's API description, never a real account"
+vertex = api.provider(name="vertex", install=INSTALL, dependencies=["google-genai>=3.4,<4"], experimental=UNTRIED)(
+    VertexProvider
+)
 
 
 @api.hookimpl
