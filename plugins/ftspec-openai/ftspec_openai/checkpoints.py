@@ -39,13 +39,14 @@ class Checkpoints:
         return self.known
 
     def _checkpoint(self, entry: Any) -> api.Checkpoint:
-        name = getattr(entry, "fine_tuned_model_checkpoint", None) or f"{self.identity}:{entry.id}"
+        by_id = f"{self.identity}:{entry.id}"  # what Nebius deploys, whatever else the entry names
+        named = None if self.preset.newest_is_model else getattr(entry, "fine_tuned_model_checkpoint", None)
         metrics = getattr(entry, "metrics", None)
         told = metrics.model_dump() if metrics is not None and hasattr(metrics, "model_dump") else metrics
         details = {"job": self.identity, "checkpoint": entry.id}
         return api.Checkpoint(
             id=entry.id,
             step=int(getattr(entry, "step_number", None) or 0),
-            model=api.TunedModel(id=name, base=self.base, details=details),
+            model=api.TunedModel(id=named or by_id, base=self.base, details=details),
             metrics=metrics_of(told) if isinstance(told, dict) else {},
         )

@@ -14,6 +14,7 @@ from ftspec_openai.tuner import Tuner
 
 VERSION = "2024-10-01"
 """Of Azure's management API."""
+LISTING = "list the custom models"
 
 
 class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,16 +182,27 @@ class NebiusHost:
             self.client.delete(f"/models/{standing.model.details['deployment']}", cast_to=object)
 
     def all(self) -> Iterator[api.Deployment]:
-        what = "list the custom models"
-        with calling(what):
-            said: Any = self.client.get("/models", cast_to=object)
-        entries = said.get("data") if isinstance(said, dict) else said
-        if not isinstance(entries, list):
-            raise broken(what)
-        for entry in entries:
+        for entry in self._listed():
             ours = isinstance(entry, dict) and str(entry.get("description") or "").startswith(hosted.PREFIX)
             if ours and entry.get("status") != "deleted":
-                yield self._deployment(entry, what)
+                yield self._deployment(entry, LISTING)
+
+    def _listed(self) -> Iterator[Any]:
+        """Every custom model. The documentation promises one array; one that comes as a page names the next."""
+        seen: set[str] = set()
+        params: dict[str, str] = {}
+        while True:
+            with calling(LISTING):
+                said: Any = self.client.get("/models", cast_to=object, options={"params": params})
+            page = said if isinstance(said, dict) else {"data": said}
+            if not isinstance(page.get("data"), list):
+                raise broken(LISTING)
+            yield from page["data"]
+            last = str(page.get("last_id") or "")
+            if not page.get("has_more") or not last or last in seen:
+                return
+            seen.add(last)
+            params = {"after": last}
 
     def _deployment(self, said: Any, what: str) -> api.Deployment:
         try:
@@ -202,15 +214,17 @@ class NebiusHost:
                 id=name,
                 model=api.TunedModel(id=source, base=api.ModelRef(id=base), details=details),
                 ready=said["status"] == "active",
-                created_at=float(said.get("created_at") or 0),
+                created_at=_seconds(said.get("created_at")),
                 error=str(said.get("status_reason") or "it failed") if failed else "",
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise broken(what) from error
 
 
-def _seconds(moment: str | None) -> float:
-    """Seconds since the epoch of a time as ISO 8601 writes it, 0 where there is none."""
+def _seconds(moment: str | float | None) -> float:
+    """Seconds since the epoch of a time in ISO 8601, or in seconds already; 0 where there is none."""
+    if isinstance(moment, int | float):
+        return float(moment)
     try:
         return datetime.datetime.fromisoformat(moment or "").timestamp()
     except ValueError:

@@ -1,4 +1,7 @@
-"""What is known of OpenAI's models: which can be tuned how, and how long a row may be. Dated data, in models.json."""
+"""What is said of OpenAI's models: which can be tuned how, and how long a row may be. Dated data, in models.json.
+
+Every entry names its source, and none has been looked up: so what follows from the table is a warning, never an error.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,18 @@ REASONING = re.compile(r"(ft:)?(o\d|gpt-[5-9])")
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """One model: methods by which it can be tuned, and most tokens of a row (None: not said)."""
+    """One model: methods by which it can be tuned, most tokens of a row (None: not known), and who says so."""
 
     methods: tuple[str, ...]
+    source: str
     longest: int | None = None
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """`see` is the page that says what holds today."""
+
     as_of: str
-    source: str
+    see: str
     models: dict[str, Known]
 
 
@@ -42,21 +48,22 @@ def known(model: str) -> Known | None:
 
 
 def problems(request: api.Request) -> Iterator[api.Problem]:
-    """A model that cannot be tuned by this method, as far as the table knows."""
+    """A warning for a model that the table does not have, or not with this method."""
     found = known(request.model.id)
     if found is None:
         names = ", ".join(name for name, model in table().models.items() if request.method in model.methods)
         yield api.Problem(
-            message=f"'{request.model.id}' is none of OpenAI's models that can be tuned, as of {table().as_of}",
-            hint=f"by {request.method}: {names} ({table().source})",
+            message=f"'{request.model.id}' is none of the models that we know to be tuned at OpenAI",
+            hint=f"by {request.method} we know of {names}; see {table().see}",
             path=("model",),
             severity="warning",
         )
     elif request.method not in found.methods:
         yield api.Problem(
-            message=f"OpenAI does not tune '{request.model.id}' by {request.method}, as of {table().as_of}",
-            hint=f"it takes {' and '.join(found.methods)} ({table().source})",
+            message=f"as far as we know OpenAI does not tune '{request.model.id}' by {request.method}",
+            hint=f"we know of {' and '.join(found.methods)} ({found.source}); see {table().see}",
             path=("model",),
+            severity="warning",
         )
 
 

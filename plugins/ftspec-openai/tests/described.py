@@ -40,12 +40,14 @@ class Described:
         tells: where metrics are: "events", "results" (a file), "base64" (the same, encoded), or "nowhere".
         unnamed: how often a job that has succeeded is looked at before it names its model.
         page: most entries of a page.
+        paged: whether custom models come in pages too, and not as one array.
         says: what chat answers: a message, or an error as (status, code, message).
     """
 
     def __init__(self) -> None:
         self.ending, self.error = "succeeded", ("", "")
         self.order, self.tells, self.waits, self.unnamed, self.page = "newest", "events", 0, 0, 100
+        self.paged = False
         self.says: Any = {"role": "assistant", "content": "red", "refusal": None}
         self.finish = "stop"
         self.files: dict[str, dict[str, Any]] = {}
@@ -351,6 +353,7 @@ class Described:
 
     def add_custom(self, query: Any, body: Body) -> Any:
         asked = body.json()
+        self.checkpoint(asked["source"])
         name = f"{asked['base_model']}-LoRa:{asked['name']}-xyz"
         self.models[name] = asked | {"name": name, "created_at": MOMENT, "status": "validating"}
         return self.models[name]
@@ -359,7 +362,27 @@ class Described:
         for name, held in self.models.items():
             if self._looked(name) > 1:
                 held["status"] = "active"
-        return {"data": list(self.models.values())}
+        listed = [self._custom(held) for held in self.models.values()]
+        if not self.paged:
+            return listed
+        return self._page([entry | {"id": entry["name"]} for entry in listed], query)
+
+    def _custom(self, held: dict[str, Any]) -> dict[str, Any]:
+        """As the list shows it: the source in two fields, the time in words."""
+        job, _, checkpoint = held["source"].partition(":")
+        shown = {name: value for name, value in held.items() if name != "source"}
+        return shown | {"job_id": job, "checkpoint_id": checkpoint, "created_at": "2026-11-28T01:02:03Z"}
+
+    def checkpoint(self, source: str) -> dict[str, Any]:
+        """The checkpoint that is deployed as `job:checkpoint`; by any other name it is refused."""
+        job, _, name = source.partition(":")
+        kept = (
+            [self._checkpoint(job, self.jobs[job], step) for step in range(2, STEPS + 1, 2)] if job in self.jobs else []
+        )
+        for one in kept:
+            if one["id"] == name:
+                return one
+        raise Refusal(400, "invalid_source", f"no such checkpoint: {source}")
 
     def delete_custom(self, query: Any, body: Body, name: str) -> Any:
         self._held(self.models, name)

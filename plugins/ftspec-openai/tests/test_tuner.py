@@ -227,7 +227,29 @@ def test_nebius_takes_the_rate_itself_and_its_own_words(server: Described, tmp_p
     assert [found.id for found in tuner.find(request, key=KEYS[0])] == [job.id]
     assert tuner.find(request, key=KEYS[1]) == []
     model = to_the_end(tuner, job)[0].model
-    assert (model and model.id == f"{job.id}:ftckpt-{job.id}-{STEPS}") or model.id.endswith(f"ckpt-step-{STEPS}")
+    assert model
+    assert model.id == f"{job.id}:ftckpt-{job.id}-{STEPS}"
+
+
+def test_nebius_deploys_a_checkpoint_by_its_id_and_no_other_name(server: Described, tmp_path: Path) -> None:
+    server.page = 1
+    tuner = ftspec_openai.nebius.build({"base_url": server.url})
+    request = a_request(tuner, tmp_path, hyperparameters={"epochs": 2})
+    models = []
+    for key in KEYS:
+        update, _ = to_the_end(tuner, tuner.submit(request, key=key))
+        models.append(update.checkpoints[0].model)
+        tuner.deploy(models[-1], key=key)
+    assert [held["source"] for held in server.models.values()] == [model.id for model in models]
+    server.paged = True
+    for key, model in zip(KEYS, models, strict=True):
+        found = tuner.find_deployment(key=key)
+        assert found
+        assert found.model.id == model.id
+        assert found.created_at > 0
+    named = msgspec.structs.replace(models[0], id=server.checkpoint(models[0].id)["fine_tuned_model_checkpoint"])
+    with pytest.raises(api.Rejected, match="no such checkpoint"):
+        tuner.deploy(named, key="c" * 64)
 
 
 def test_azure_says_how_it_trains_and_that_nobody_can_ask(server: Described, tmp_path: Path) -> None:
@@ -406,17 +428,18 @@ def test_a_row_that_would_be_cut_off_is_named() -> None:
     [
         ("gpt-4.1-mini-2025-04-14", "sft", None),
         ("ft:gpt-4o-mini-2024-07-18:org:name:id", "sft", None),
-        ("o4-mini-2025-04-16", "sft", "error"),
-        ("gpt-4.1", "reinforcement", "error"),
+        ("o4-mini-2025-04-16", "sft", "warning"),
+        ("gpt-4.1", "reinforcement", "warning"),
         ("gpt-9", "sft", "warning"),
     ],
 )
-def test_models_that_cannot_be_tuned(model: str, method: str, severity: str | None) -> None:
+def test_a_model_that_is_not_known_to_be_tuned_so_is_a_warning(model: str, method: str, severity: str | None) -> None:
     request = api.Request(model=api.ModelRef(id=model), method=method)
     problems = list(ftspec_openai.openai.build({}).problems(request))
     assert [problem.severity for problem in problems] == ([severity] if severity else [])
     assert list(ftspec_openai.openai.build({"base_url": "http://x/v1"}).problems(request)) == []
     assert models.table().as_of
+    assert all(known.source for known in models.table().models.values())
 
 
 def test_an_event_of_the_old_kind_tells_its_loss_in_words() -> None:
