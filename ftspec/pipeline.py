@@ -31,7 +31,7 @@ from ftspec.ledger import Ledger
 from ftspec.origins import Origins
 from ftspec.progress import Progress
 from ftspec.prompts import load_prompts, write_prompts
-from ftspec.provider import DataFile, Prompt, Provider, Request, Shape, Size, Written
+from ftspec.provider import DataFile, Prompt, Provider, Request, Shape, Size, SupportsLeastRows, Written
 from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
 from ftspec.segments import Outcome, Segment
@@ -154,7 +154,15 @@ class Preparation:
         self.findings.raise_errors()
 
     def write_files(self, provider: Provider, request: Request) -> dict[Purpose, tuple[DataFile, Written]]:
-        """Training and validation rows in the provider's own format."""
+        """Training and validation rows in the provider's own format. Raises DataError for fewer than it takes."""
+        least = provider.least_rows if isinstance(provider, SupportsLeastRows) else 0
+        rows_there = self.sides["train"]
+        if rows_there < least:
+            message = f"{self.spec.provider.name} wants at least {least} training examples, and there are {rows_there}"
+            self.findings.add(
+                Finding(message=message, hint="add rows, or keep more of them: see the cleaning's counts")
+            )
+            self.findings.raise_errors()
         self.progress.phase("writing files")
         return {
             purpose: self._write_file(provider, request, purpose)

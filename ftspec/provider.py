@@ -463,6 +463,14 @@ class SupportsCheckpoints(Protocol):
 
 
 @runtime_checkable
+class SupportsLeastRows(Protocol):
+    """A provider that takes no fewer training rows than so many: the data step says so, before anything is sent."""
+
+    @property
+    def least_rows(self) -> int: ...
+
+
+@runtime_checkable
 class SupportsStop(Protocol):
     """A provider that can end a job early and keep what it has learned until then."""
 

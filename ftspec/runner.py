@@ -160,12 +160,13 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
     Raises SpecError (a plugin's veto), DataError, ProviderError, StillRunning; a gate that says no is in the Outcome.
     """
     site = stages.survey(loaded.spec, registry, options, progress)
-    planned = stages.plan_of(site, stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA)))
+    dataset = stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA))
+    planned = stages.plan_of(site, dataset)
     if done := _done(site, planned):
         return done
     if errors := [problem for problem in _objections(registry, planned) if problem.severity == "error"]:
         raise SpecError(errors, loaded.document)
-    stages.rehearse(site)
+    stages.rehearse(site, from_data=dataset is None)
     if "tuning" in options.again:
         stages.record_attempt(site)
     walk = _Walk(site, loaded, planned)

@@ -33,6 +33,7 @@ from ftspec.provider import (
     TunedModel,
 )
 from ftspec.records import Plan, Record, Step
+from ftspec.references import resolve
 from ftspec.registry import Registry
 from ftspec.spec import Eval, Item, Spec
 from ftspec.spending import Meter, Purse
@@ -142,8 +143,14 @@ def _attempts(spec: Spec, registry: Registry, found: Inventory, target: Target) 
     return f"attempts/{plans.attempts_key(spec, registry, found, target)}"
 
 
-def rehearse(site: Site) -> None:
-    """Build what judges, so that a fault in it is found before anything is paid for."""
+def rehearse(site: Site, *, from_data: bool = False) -> None:
+    """Build what judges, so that a fault in it is found before anything is paid for.
+
+    A run that starts `from_data` will need its provider: a secret that is not set is found before that work too.
+    """
+    if from_data:
+        named = site.registry.get("provider", site.spec.provider.name).convert(site.spec.provider.options)
+        resolve(msgspec.to_builtins(named))
     for _, item in site.spec.items():
         if item.kind in {"grader", "gate"}:
             built = items.build(item, site.registry, site.spec.folder)

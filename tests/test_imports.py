@@ -97,6 +97,7 @@ API = {
     "SupportsCleanup",
     "SupportsDeployment",
     "SupportsExport",
+    "SupportsLeastRows",
     "SupportsPause",
     "SupportsRender",
     "SupportsStop",

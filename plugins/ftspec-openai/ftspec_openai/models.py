@@ -1,6 +1,6 @@
 """What is said of OpenAI's models: which can be tuned how, and how long a row may be. Dated data, in models.json.
 
-Every entry names its source, and none has been looked up: so what follows from the table is a warning, never an error.
+Every entry names its sources. The methods have not been looked up, so a model that they contradict is a warning only.
 """
 
 from __future__ import annotations

@@ -66,6 +66,11 @@ class Tuner:
     def submission(self) -> Literal["idempotent", "findable", "blind"]:
         return "blind" if self.preset.key == "nowhere" else "findable"
 
+    @property
+    def least_rows(self) -> int:
+        """Fewest training rows that the service takes."""
+        return self.preset.rows
+
     def attach(self, home: Path) -> None:
         """Nothing is kept on this machine."""
 

@@ -21,11 +21,12 @@ EMPTY_LIST = "first_id: None is not of type 'string'"
 """aimock's own fault: an empty list has no first id, and the description wants one."""
 
 
-def ftspec(store: Path, *arguments: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
+def ftspec(store: Path, *arguments: str, key: str | None = KEY) -> subprocess.CompletedProcess[str]:
+    without = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
     return subprocess.run(
         [sys.executable, "-m", "ftspec", *arguments],
         cwd=ROOT,
-        env=os.environ | {"OPENAI_API_KEY": key, "FTSPEC_STORE": str(store)},
+        env=without | ({"OPENAI_API_KEY": key} if key else {}) | {"FTSPEC_STORE": str(store)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -112,3 +113,18 @@ def test_a_wrong_key_makes_nothing(aimock: Any, tmp_path: Path) -> None:
     assert "the API key was refused" in done.stderr
     assert wrong[:12] not in done.stdout + done.stderr
     assert aimock.jobs() == []
+
+
+def test_too_few_rows_are_an_error_of_the_plan(tmp_path: Path) -> None:
+    changes = ("split.test=0.98", "split.validation=0", "checks=[]")
+    planned = ftspec(tmp_path, "plan", "specs/openai-sft.yaml", *(part for one in changes for part in ("--set", one)))
+    assert planned.returncode != 0
+    assert "openai wants at least 10 training examples, and there are" in planned.stdout + planned.stderr
+
+
+def test_a_missing_key_is_told_before_the_data_step(aimock: Any, tmp_path: Path) -> None:
+    done = ftspec(tmp_path, "run", "specs/openai-sft.yaml", "--set", f"provider.openai.base_url={aimock.url}", key=None)
+    assert done.returncode != 0
+    assert "secret not set: OPENAI_API_KEY" in done.stderr
+    assert list(tmp_path.rglob("*.jsonl")) == []
+    assert not (tmp_path / "steps").exists()
