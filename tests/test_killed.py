@@ -36,7 +36,7 @@ eval:
   graders: [exact]
   generation: {{max_tokens: 4}}
 gates:
-  - accuracy: {{min: 0.4}}
+  - accuracy: {{min: 0.4, evidence: estimate}}
 """
 ASKS = "may or may not have been made"
 
