@@ -68,8 +68,7 @@ def serving(site: Site, answered: Mapping[str, Answered]) -> tuple[Serving, ...]
     for label in (label for label in ("base", "tuned") if label in answered):
         price, rate = rate_of(site.tables, endpoint, base, tuned=label == "tuned")
         hosted = site.tables.price("hosting_hour", endpoint, base) if label == "tuned" and _deploys(site) else None
-        hourly = hosted.hosting_hour if hosted else None
-        found.append(costs.serving(label, base, price, rate, answered[label].answers, hourly))
+        found.append(costs.serving(label, base, price, rate, answered[label].answers, hosted))
     for one in (one for one in site.further if one.model and one.label in answered):
         at, model, tuned = _asked(site, one)
         found.append(
@@ -109,7 +108,8 @@ def charged(site: Site, plan: Plan, forecast: Costs) -> Iterator[None]:
     """Count the job as paid for, before it can be made, and no more once it is certain that it was not."""
     purse, key = purse_of(site, plan.run), _step(plan, TUNING).digest
     if not _has_job(site, key) and following.ended(site.store, key) is None:
-        purse.commit(TUNING, key, next(part.amount for part in forecast.parts if part.name == TUNING))
+        part = next(part for part in forecast.parts if part.name == TUNING)
+        purse.commit(TUNING, key, part.amount, verified=part.verified)
     try:
         yield
         _settle(site, purse, key)
@@ -125,7 +125,8 @@ def _settle(site: Site, purse: Purse, key: str) -> None:
     result, request = following.ended(site.store, key), site.target.request
     price = site.tables.price("tuning", site.target.endpoint, request.model.id, request.method)
     if result and result.trained_tokens is not None and price and purse.has(TUNING, key):
-        purse.commit(TUNING, key, costs.training(price, result.trained_tokens, 1, None))
+        cost = costs.training(price, result.trained_tokens, 1, None)
+        purse.commit(TUNING, key, cost, verified=price.verified)
 
 
 def _step(plan: Plan, name: str) -> Step:

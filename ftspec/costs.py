@@ -29,7 +29,10 @@ STANDS = HOUR
 
 
 class Part(Record):
-    """What one part of a run costs. `amount` None: it cannot be told, and `basis` says why; `bound`: at the most."""
+    """What one part of a run costs. `amount` None: it cannot be told, and `basis` says why; `bound`: at the most.
+
+    `verified`: False where the amount rests on a price that nobody has read in the vendor's own list.
+    """
 
     name: str
     amount: float | None = None
@@ -38,6 +41,7 @@ class Part(Record):
     basis: str = ""
     source: str = ""
     as_of: str = ""
+    verified: bool = True
 
 
 class Costs(Record):
@@ -64,6 +68,11 @@ class Costs(Record):
     def unknown(self) -> tuple[Part, ...]:
         return tuple(part for part in self.parts if part.amount is None)
 
+    @property
+    def unverified(self) -> tuple[Part, ...]:
+        """Parts that cost something by a price that nobody has verified."""
+        return tuple(part for part in self.parts if part.amount and not part.verified)
+
 
 class Serving(Record):
     """What 1,000 answers like those of the evaluation cost with a model, and what it costs per hour that it stands."""
@@ -78,6 +87,7 @@ class Serving(Record):
     basis: str = ""
     source: str = ""
     as_of: str = ""
+    verified: bool = True
 
 
 def training(price: Price | None, tokens: int | None, epochs: float | None, seconds: float | None) -> float | None:
@@ -173,7 +183,13 @@ def hosting_part(name: str, price: Price | None, seconds: float, basis: str) -> 
 
 
 def _priced(part: Part, price: Price) -> Part:
-    return msgspec.structs.replace(part, currency=price.currency, source=price.source, as_of=price.as_of.isoformat())
+    return msgspec.structs.replace(
+        part,
+        currency=price.currency,
+        source=price.source,
+        as_of=price.as_of.isoformat(),
+        verified=price.verified,
+    )
 
 
 def rate_of(tables: Tables, endpoint: str, model: str, *, tuned: bool) -> tuple[Price | None, Rate | None]:
@@ -183,14 +199,16 @@ def rate_of(tables: Tables, endpoint: str, model: str, *, tuned: bool) -> tuple[
 
 
 def serving(
-    label: str, model: str, price: Price | None, rate: Rate | None, answers: Sequence[Answer], hosting: float | None
+    label: str, model: str, price: Price | None, rate: Rate | None, answers: Sequence[Answer], hosted: Price | None
 ) -> Serving:
     """What serving costs, by the tokens of answers that were given; None where either is not known."""
     counted = [answer for answer in answers if not answer.error]
     prompt = _mean(answer.prompt_tokens for answer in counted)
     completion = _mean(answer.completion_tokens for answer in counted)
     known = Serving(
-        label=label, model=model, prompt_tokens=prompt, completion_tokens=completion, hosting_hour=hosting,
+        label=label, model=model, prompt_tokens=prompt, completion_tokens=completion,
+        hosting_hour=hosted.hosting_hour if hosted else None,
+        verified=all(one.verified for one in (price, hosted) if one),
         currency=price.currency if price else "", source=price.source if price else "",
         as_of=price.as_of.isoformat() if price else "",
     )  # fmt: skip

@@ -188,8 +188,8 @@ def _replies(bench: Bench, wanted: Sequence[Prompt], court: Court) -> Replies:
 def _metered(bench: Bench, court: Court) -> AbstractContextManager[Meter]:
     if court.purse is None:
         return nullcontext(Unlimited())
-    rate = rate_of(court.tables, bench.provider.endpoint, bench.model.id, tuned=False)[1]
-    return court.purse.meter("judging", rate, bench.generation)
+    price, rate = rate_of(court.tables, bench.provider.endpoint, bench.model.id, tuned=False)
+    return court.purse.meter("judging", rate, bench.generation, verified=price is None or price.verified)
 
 
 def _settled(judge: Judge, replies: Replies, others: Mapping[Key, Answer]) -> Grader:

@@ -18,7 +18,8 @@ class Nearest(Record):
     """What a model may be at another tuner.
 
     `model` is "" where nothing corresponds. `same`: it is the same model, by another name or by the same one; else it
-    is a suggestion, `others` are more of them, and `why` says what they have in common.
+    is one of the same class, `others` are more of them, and `why` says what they have in common. `looked_up`: whether
+    somebody has read so on the page that `source` names.
     """
 
     model: str
@@ -27,18 +28,21 @@ class Nearest(Record):
     why: str = ""
     source: str = ""
     as_of: str = ""
+    looked_up: bool = True
 
 
 class _Same(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     names: dict[str, str]
     source: str
+    looked_up: bool
 
 
 class _Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     size: str
     source: str
+    looked_up: bool
     models: dict[str, list[str]]
 
 
@@ -56,7 +60,7 @@ class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return Nearest(model=model, same=True)
         for entry in self.same:
             if entry.names.get(source) == model and target in entry.names:
-                return self._said(entry.names[target], same=True, why=entry.name, source=entry.source)
+                return self._said(entry.names[target], entry=entry, same=True, why=entry.name)
         at = next((at for at, tier in enumerate(self.tiers) if self._holds(tier.models, model, source)), None)
         if at is None:
             return Nearest(model="")
@@ -71,7 +75,7 @@ class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if near == at
             else f"{self.tiers[at].name} there, {tier.name} here: the nearest class"
         )
-        return self._said(first, others=tuple(others), why=f"{said} ({tier.size})", source=tier.source)
+        return self._said(first, others=tuple(others), entry=tier, why=f"{said} ({tier.size})")
 
     def _knows(self, tuner: str, model: str) -> bool:
         """Whether the tuner has a model of this name."""
@@ -84,8 +88,13 @@ class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         listed = models.values() if source in self.any else [models.get(source, [])]
         return any(model in names for names in listed)
 
-    def _said(self, model: str, *, same: bool = False, others: tuple[str, ...] = (), why: str, source: str) -> Nearest:
-        return Nearest(model=model, same=same, others=others, why=why, source=source, as_of=self.as_of.isoformat())
+    def _said(
+        self, model: str, *, entry: _Same | _Tier, same: bool = False, others: tuple[str, ...] = (), why: str
+    ) -> Nearest:
+        return Nearest(
+            model=model, same=same, others=others, why=why, source=entry.source, as_of=self.as_of.isoformat(),
+            looked_up=entry.looked_up,
+        )  # fmt: skip
 
 
 def read() -> Models:

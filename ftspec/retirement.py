@@ -26,10 +26,14 @@ def problems(tables: Tables, endpoint: str, model: str, within: float | None = N
         fails = within is not None and days <= within and not end.partial
         yield Problem(
             message=_message(end, model, days),
-            hint=f"plan to move to another model or tuner ({end.source}, as of {end.as_of})",
+            hint=f"plan to move to another model or tuner ({_known(end)}{end.source}, as of {end.as_of})",
             path=("model",) if end.what == "model" else ("provider",),
             severity="error" if fails else "warning",
         )
+
+
+def _known(end: Retirement) -> str:
+    return "" if end.verified else "unverified: "
 
 
 def _message(end: Retirement, model: str, days: int) -> str:

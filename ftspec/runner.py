@@ -282,6 +282,9 @@ class _Walk:
         costs = budgeting.costs_of(site, found, dataset.result, estimate)
         if refused := budgeting.refusals(site, found, costs):
             raise SpecError(refused, self.loaded.document)
+        if site.spec.budget and costs.unverified:
+            names = ", ".join(part.name for part in costs.unverified)
+            site.progress.note(f"the budget rests on unverified prices: {names}")
         return costs
 
     def _judge(self, dataset: Dataset, model: TunedModel | None) -> Judged:

@@ -80,7 +80,8 @@ class Entry(Record):
     """What one process, job or deployment has cost, in the run's currency.
 
     `granted` is what counts against the budget, `spent` what is known. `uncounted` are answers whose price is not
-    known. Of a deployment `since` is when it was put up and `hourly` its price: it costs more until it has `ended`.
+    known; `verified`: whether somebody has read the price in the vendor's own list. Of a deployment `since` is when it
+    was put up and `hourly` its price: it costs more until it has `ended`.
     """
 
     what: str
@@ -88,6 +89,7 @@ class Entry(Record):
     spent: float = 0.0
     uncounted: int = 0
     known: bool = True
+    verified: bool = True
     since: float = 0.0
     hourly: float = 0.0
     ended: float = 0.0
@@ -103,13 +105,15 @@ class Entry(Record):
 class Spent(Record):
     """What a run has spent, by part. `unsettled` is what counts as spent though nobody knows whether it was.
 
-    `uncounted` are answers that cost nobody knows what; `unknown` parts without a price.
+    `uncounted` are answers that cost nobody knows what; `unknown` parts without a price, `unverified`
+    parts that rest on a price that nobody has read in the vendor's own list.
     """
 
     parts: dict[str, float] = {}
     unsettled: float = 0.0
     uncounted: int = 0
     unknown: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
     currency: str = ""
     cap: float | None = None
 
@@ -136,7 +140,8 @@ class Purse:
         parts: dict[str, float] = {}
         unsettled, uncounted, unknown = 0.0, 0, []
         now = time.time()
-        for entry in self._entries().values():
+        entries = self._entries()
+        for entry in entries.values():
             settled = entry.spent if not entry.hourly else entry.counts(now)
             parts[entry.what] = parts.get(entry.what, 0.0) + settled
             unsettled += max(0.0, entry.counts(now) - settled)
@@ -148,22 +153,26 @@ class Purse:
             unsettled=unsettled,
             uncounted=uncounted,
             unknown=tuple(unknown),
+            unverified=tuple(dict.fromkeys(one.what for one in entries.values() if not one.verified)),
             currency=self.currency,
             cap=self.cap,
         )
 
     @contextmanager
-    def meter(self, what: str, rate: Rate | None, generation: Generation) -> Iterator[Questions]:
+    def meter(
+        self, what: str, rate: Rate | None, generation: Generation, *, verified: bool = True
+    ) -> Iterator[Questions]:
         """Leave to ask one model; what is still in flight when the context is left counts as spent."""
-        account = _Account(self, what)
+        account = _Account(self, what, verified)
         try:
             yield Questions(account, rate, generation)
         finally:
             account.close()
 
-    def commit(self, what: str, key: str, amount: float | None) -> None:
+    def commit(self, what: str, key: str, amount: float | None, *, verified: bool = True) -> None:
         """A job is about to be made that costs so much (None: nobody knows)."""
-        entry = Entry(what=what, granted=amount or 0.0, spent=amount or 0.0, known=amount is not None)
+        cost, known = amount or 0.0, amount is not None
+        entry = Entry(what=what, granted=cost, spent=cost, known=known, verified=verified)
         self._put(f"{what}-{key}", entry)
 
     def has(self, what: str, key: str) -> bool:
@@ -202,8 +211,8 @@ class Purse:
 class _Account:
     """What one process spends on one thing: known, in flight, and granted, which is never less than both together."""
 
-    def __init__(self, purse: Purse, what: str) -> None:
-        self.purse, self.what = purse, what
+    def __init__(self, purse: Purse, what: str, verified: bool) -> None:
+        self.purse, self.what, self.verified = purse, what, verified
         self.name = secrets.token_hex(8)
         self.spent = self.flying = self.granted = 0.0
         self.uncounted = 0
@@ -243,7 +252,9 @@ class _Account:
 
     def _grant(self, amount: float) -> None:
         self.granted = amount
-        entry = Entry(what=self.what, granted=amount, spent=self.spent, uncounted=self.uncounted)
+        entry = Entry(
+            what=self.what, granted=amount, spent=self.spent, uncounted=self.uncounted, verified=self.verified
+        )
         self.purse._put(self.name, entry)
 
 

@@ -40,7 +40,7 @@ from ftspec.spending import Meter, Purse
 from ftspec.spill import Spill
 from ftspec.store import Store
 from ftspec.subjects import Subject
-from ftspec.tables import Rate, Tables
+from ftspec.tables import Price, Rate, Tables
 from ftspec.workspace import Workspace
 
 
@@ -301,7 +301,9 @@ def answers(
         seconds = decode(site.store, _step_key(step), Timing).seconds
     else:
         started = time.monotonic()
-        with purse.meter(step.name, _rate(site, subject), what.generation) as meter:
+        price, rate = _priced(site, subject)
+        verified = price is None or price.verified
+        with purse.meter(step.name, rate, what.generation, verified=verified) as meter:
             _ask(site, subject, wanted, spill, meter, deployer(site, purse, subject))
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
@@ -381,10 +383,10 @@ def deployer(site: Site, purse: Purse, subject: Subject) -> Deployer:
     return Deployer(provider, site.workspace, purse.run, purse=purse, hourly=hourly, progress=site.progress)
 
 
-def _rate(site: Site, subject: Subject) -> Rate | None:
-    """What a question to the model costs, as far as the tables know."""
+def _priced(site: Site, subject: Subject) -> tuple[Price | None, Rate | None]:
+    """What a question to the model costs, and the entry that says so, as far as the tables know."""
     tuned = isinstance(subject.model, TunedModel)
-    return rate_of(site.tables, subject.provider.endpoint, _base(subject), tuned=tuned)[1]
+    return rate_of(site.tables, subject.provider.endpoint, _base(subject), tuned=tuned)
 
 
 def _base(subject: Subject) -> str:

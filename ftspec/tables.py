@@ -42,7 +42,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tuning: per million tokens of the training file, times epochs; `tuning_hour` where hours are billed instead.
         base, tuned: answers of the model itself, and of what was tuned from it.
         hosting_hour: a deployment, per hour that it stands.
-        as_of: the day on which `source` said so.
+        as_of: the day on which `source` said so, or on which it was written down where nothing was looked up.
+        verified: whether somebody read the price on that day in the vendor's own list (or bill, or contract).
     """
 
     models: Patterns
@@ -50,6 +51,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
     source: Annotated[str, Meta(min_length=1)]
     as_of: datetime.date
+    verified: bool = True
     methods: Patterns = ("*",)
     tuning: Amount | None = None
     tuning_hour: Amount | None = None
@@ -59,13 +61,14 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Retirement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The day on which a model, or an endpoint's tuning, ends; `partial`: for some users only."""
+    """The day on which a model, or an endpoint's tuning, ends; `partial`: for some only. `verified` as of prices."""
 
     what: Literal["model", "tuning"]
     endpoints: Patterns
     day: datetime.date
     source: Annotated[str, Meta(min_length=1)]
     as_of: datetime.date
+    verified: bool = True
     models: Patterns = ("*",)
     note: str = ""
     partial: bool = False
@@ -143,7 +146,8 @@ def _table(file: Path) -> Tables:
 class _Reader:
     """Entries out of a document, and everything that is wrong with it."""
 
-    KEYS = ("endpoints", "currency", "source", "as_of", "prices", "retirements")
+    COMMON = ("endpoints", "currency", "source", "as_of", "verified")
+    KEYS = (*COMMON, "prices", "retirements")
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -157,7 +161,7 @@ class _Reader:
         for key in data:
             if key not in self.KEYS:
                 self._say(f"unknown key '{key}'", f"known are {', '.join(self.KEYS)}", (key,), on="key")
-        common = {key: data[key] for key in self.KEYS[:4] if key in data}
+        common = {key: data[key] for key in self.COMMON if key in data}
         prices = tuple(self._entries("prices", common, Price))
         ends = {key: value for key, value in common.items() if key != "currency"}
         return Tables(prices, tuple(self._entries("retirements", ends, Retirement)))

@@ -106,6 +106,19 @@ def test_the_plan_says_it_to_people(spec: Path, capsys: pytest.CaptureFixture[st
     assert "budget         1.00 USD" in out
 
 
+def test_unverified_prices_are_named_wherever_they_are_used(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.with_name("house.yaml").write_text(TABLE.replace("prices:", "verified: false\nprices:"))
+    assert guard.run(["plan", str(spec)]) == 0
+    out = capsys.readouterr().out
+    assert "10000 a million; unverified price)" in out
+    assert "budget         1.00 USD; rests on unverified prices" in out
+    outcome = run(spec)
+    for name in ("report.md", "report.html"):
+        text = outcome.report.with_name(name).read_text()
+        assert "unverified prices of 2026-11-01" in text
+        assert "1.00 USD, unverified prices" in text
+
+
 def test_what_is_cached_costs_nothing(spec: Path) -> None:
     run(spec)
     costs = plan(spec).costs

@@ -58,6 +58,16 @@ def test_every_entry_of_ours_has_a_source_and_a_day_that_has_been() -> None:
         assert entry.as_of <= datetime.datetime.now(datetime.UTC).date()
 
 
+def test_what_nobody_has_looked_up_is_unverified() -> None:
+    known = tables.read()
+    assert {price.source for price in known.prices if price.verified} == {"nothing is billed by anyone"}
+    assert not any(end.verified for end in known.retirements)
+    request = Request(model=ModelRef(id="gpt-4.1-mini"), hyperparameters={"epochs": 2})
+    part = costs.tuning_part(known, OPENAI, request, Size(tokens=1000), Estimate(), name="tuning")
+    assert (part.verified, part.source) == (False, "from memory; not looked up")
+    assert costs.Costs(parts=(part,)).unverified == (part,)
+
+
 def test_an_openai_spec_is_warned_of_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retirement, "today", lambda: datetime.date(2026, 11, 28))
     found = list(retirement.problems(tables.read(), OPENAI, "gpt-4.1-mini-2025-04-14"))

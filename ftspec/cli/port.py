@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ftspec.costs import Costs
     from ftspec.document import Document
     from ftspec.errors import Problem
+    from ftspec.nearest import Nearest
     from ftspec.porting import Ported
     from ftspec.registry import Registry
     from ftspec.validate import Loaded
@@ -98,7 +99,13 @@ def _costs(made: Loaded | None, registry: Registry, no_measure: bool, quiet: boo
         endpoint = items.provider_of(spec, registry).endpoint
         price = tables.read().price("tuning", endpoint, spec.model.id, spec.method)
         if price is not None and price.tuning == 0:
-            return Costs(parts=(Part(name="tuning", amount=0.0, currency=price.currency, basis=price.source),)), ""
+            return Costs(
+                parts=(
+                    Part(
+                        name="tuning", amount=0.0, currency=price.currency, basis=price.source, verified=price.verified
+                    ),
+                )
+            ), ""
         if no_measure:
             return None, "the data were not read (--no-measure)"
         with progress(quiet) as drawing:
@@ -139,13 +146,17 @@ def _lines(ported: Ported, costs: Costs | None, why_not: str) -> Iterator[str]:
     nearest = ported.model
     if nearest.model and not nearest.same:
         others = f"; or {', '.join(nearest.others[:3])}" if nearest.others else ""
-        yield f"  model    {nearest.model}, a suggestion: {nearest.why}{others} (as of {nearest.as_of})"
+        yield f"  model    {nearest.model}, a suggestion: {nearest.why}{others} ({_known(nearest)})"
     elif nearest.why:
-        yield f"  model    {nearest.model}: the same model, {nearest.why} (as of {nearest.as_of})"
+        yield f"  model    {nearest.model}, a suggestion: the same weights, {nearest.why} ({_known(nearest)})"
     for each in ported.defaults:
         said = f"{_shown(each.before)} at {ported.source}, {_shown(each.after)} at {ported.target}"
         yield f"  default  hyperparameters.{each.name} is not in the spec: {said}"
     yield f"  cost     {_cost(costs, why_not)}"
+
+
+def _known(nearest: Nearest) -> str:
+    return f"as of {nearest.as_of}{'' if nearest.looked_up else ', not looked up'}"
 
 
 def _cost(costs: Costs | None, why_not: str) -> str:
@@ -156,7 +167,10 @@ def _cost(costs: Costs | None, why_not: str) -> str:
     if costs.unknown:
         return "cannot be told: " + "; ".join(f"{part.name}, {part.basis}" for part in costs.unknown)
     bound = "at most " if any(part.bound for part in costs.parts) else ""
-    parts = "; ".join(f"{part.name}: {part.basis}" for part in costs.parts)
+    parts = "; ".join(
+        f"{part.name}: {part.basis}{'' if part not in costs.unverified else ', unverified price'}"
+        for part in costs.parts
+    )
     return f"{bound}{money(costs.total or 0.0, costs.currency or 'USD')} ({parts})"
 
 

@@ -124,11 +124,13 @@ def _costs(spec: Spec, planned: Planned) -> Iterator[str]:
     if budget:
         spent = planned.spent.total if planned.spent else 0.0
         before = f", {money(spent, budget.currency)} spent already" if spent else ""
-        yield _fact("budget", f"{money(budget.max, budget.currency)}{before}")
+        rests = "; rests on unverified prices" if costs.unverified else ""
+        yield _fact("budget", f"{money(budget.max, budget.currency)}{before}{rests}")
 
 
 def _amount(part: Part) -> str:
-    basis = f" ({one_line(part.basis)})" if part.basis else ""
+    said = filter(None, [one_line(part.basis), "unverified price" if part.amount and not part.verified else ""])
+    basis = f" ({'; '.join(told)})" if (told := list(said)) else ""
     if part.amount is None:
         return f"cannot tell{basis}"
     return f"{'at most ' if part.bound else ''}{money(part.amount, part.currency)}{basis}"

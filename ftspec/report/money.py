@@ -15,11 +15,13 @@ def spent(data: ReportData) -> dict[str, str]:
     table = {part: money(amount, found.currency) for part, amount in found.parts.items() if amount}
     if found.unsettled:
         table["perhaps"] = f"{money(found.unsettled, found.currency)}, of which nobody knows whether it was billed"
+    table |= {part: f"{table[part]}, unverified price" for part in found.unverified if part in table}
     table |= dict.fromkeys(found.unknown, "cannot tell")
     if found.uncounted:
         table["not counted"] = f"{found.uncounted:,} answers without a known price"
     of = f" of {money(found.cap, found.currency)}" if found.cap else ""
-    return table | {"together": money(found.total, found.currency) + of}
+    rests = ", unverified prices" if found.total and found.unverified else ""
+    return table | {"together": money(found.total, found.currency) + of + rests}
 
 
 def serving(data: ReportData) -> dict[str, str]:
@@ -29,9 +31,11 @@ def serving(data: ReportData) -> dict[str, str]:
 
 def _served(one: Serving) -> str:
     hosting = ""
+    unverified = "" if one.verified else ", unverified"
     if one.hosting_hour:
-        hosting = f", and {money(one.hosting_hour, one.currency)} for each hour that it is deployed"
+        hosting = f", and {money(one.hosting_hour, one.currency)} for each hour that it is deployed{unverified}"
     if one.thousand is None:
         return f"cannot tell: {one.basis}{hosting}"
     tokens = f"{one.prompt_tokens or 0:,.0f} + {one.completion_tokens or 0:,.0f} tokens each"
-    return f"{money(one.thousand, one.currency)} ({tokens}, prices of {one.as_of}){hosting}"
+    prices = f"{'' if one.verified else 'unverified '}prices"
+    return f"{money(one.thousand, one.currency)} ({tokens}, {prices} of {one.as_of}){hosting}"
