@@ -416,7 +416,7 @@ def _rate_hint(key: str, known: Sequence[str]) -> str:
 def _sentence(described: str) -> str:
     """A description's first sentence as part of a longer one."""
     first = described.partition(". ")[0].rstrip(".")
-    return first[:1].lower() + first[1:]
+    return first if first[1:2].isupper() else first[:1].lower() + first[1:]  # an abbreviation stays one
 
 
 def _range(schema: Mapping[str, Any]) -> str:
