@@ -20,7 +20,18 @@ from ftspec.registry import Registry
 from ftspec.shape import OR_TYPES, SIBLINGS, SPLIT_PROMPTS, STAGES, TITLES, place_of
 from ftspec.wording import SHOWN, did_you_mean, dotted, either, every, nearest, plain, quoted, suggestion
 
-FIRST_PARTY = {("provider", "local"): "ftspec-local"}
+FIRST_PARTY: dict[tuple[Kind, str], str] = {
+    ("provider", "azure"): "ftspec-openai",
+    ("provider", "bedrock"): "ftspec-bedrock",
+    ("provider", "bedrock-mantle"): "ftspec-openai",
+    ("provider", "fireworks"): "ftspec-fireworks",
+    ("provider", "local"): "ftspec-local",
+    ("provider", "nebius"): "ftspec-openai",
+    ("provider", "openai"): "ftspec-openai",
+    ("provider", "openai-compatible"): "ftspec-openai",
+    ("provider", "together"): "ftspec-together",
+    ("provider", "vertex"): "ftspec-vertex",
+}
 """Components that a first-party plugin offers, so that a spec can name them before it is installed."""
 
 TYPES = {
