@@ -52,7 +52,7 @@ def collect(
         verdicts=judged.verdicts,
         evaluation=judged.evaluation,
         generation=spec.eval.generation if spec.eval else None,
-        cases=judged.cases.kept,
+        cases=stages.nearest_rows(site, dataset, judged.cases.kept),
         cases_total=judged.cases.total,
         cases_failed=judged.cases.failed,
         serving=judged.serving,

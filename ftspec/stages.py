@@ -10,7 +10,21 @@ from typing import NamedTuple
 
 import msgspec
 
-from ftspec import ask, cases, grade, history, inventory, items, judging, pipeline, remote, subjects, suites, tables
+from ftspec import (
+    ask,
+    cases,
+    grade,
+    history,
+    inventory,
+    items,
+    judging,
+    likeness,
+    pipeline,
+    remote,
+    subjects,
+    suites,
+    tables,
+)
 from ftspec import plan as plans
 from ftspec.components import Judge
 from ftspec.costs import rate_of
@@ -35,6 +49,7 @@ from ftspec.provider import (
 from ftspec.records import Plan, Record, Step
 from ftspec.references import resolve
 from ftspec.registry import Registry
+from ftspec.report import Case
 from ftspec.spec import Eval, Item, Spec
 from ftspec.spending import Meter, Purse
 from ftspec.spill import Spill
@@ -99,7 +114,7 @@ class Dataset(Record):
         return Made(training=of["training"], validation=of.get("validation", ""), prompts=self.files.get(PROMPTS, ""))
 
 
-PROMPTS = "prompts.jsonl"
+PROMPTS, ROWS, ORIGINS = "prompts.jsonl", "rows.arrow", "origins.arrow"
 
 
 def survey(spec: Spec, registry: Registry, options: Options, progress: Progress) -> Site:
@@ -233,6 +248,12 @@ def prompts_of(site: Site, dataset: Dataset) -> Sequence[Prompt]:
         return []
     found = pipeline.load_prompts(site.store.local(dataset.files[PROMPTS], PROMPTS).parent)
     return cases.marked(found, site.spec.eval)
+
+
+def nearest_rows(site: Site, dataset: Dataset, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """The cases, failed ones with the training rows that are most like them."""
+    rows_at, origins_at = (site.store.local(dataset.files[name], name).parent for name in (ROWS, ORIGINS))
+    return likeness.with_nearest(cases, rows_at, origins_at)
 
 
 # ---- evaluation

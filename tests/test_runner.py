@@ -84,6 +84,7 @@ def test_a_run_ends_with_a_report_and_a_verdict(spec: Path, installed: Registry)
     assert outcome.run.state == "done"
     assert outcome.evaluation.tuned.accuracy == 1.0
     assert {path.name for path in outcome.report.parent.iterdir()} == {
+        "answers.parquet",
         "report.html",
         "report.json",
         "report.md",
