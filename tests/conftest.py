@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from servers.fixtures import _aimock, aimock, proxied
+
+__all__ = ["_aimock", "aimock", "proxied"]
 
 SHELL = ("FTSPEC_STORE", "FTSPEC_DISABLE_PLUGINS", "FTSPEC_TRACE_PLUGINS", "NO_COLOR", "FORCE_COLOR")
 

