@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ftspec import api, rows
-from ftspec.builtin import cleaners
+from ftspec import api, builtin, rows
+from ftspec.builtin import chance, columns, dedupe, filters, redact, sizes, text
 from ftspec.builtin.redact import luhn
 
 
@@ -47,7 +47,7 @@ def texts(component: api.Component, values: list[dict[str, Any]], **options: Any
 
 
 def test_every_level_of_step_is_used() -> None:
-    assert {component.level for component in cleaners.COMPONENTS.values()} == {"text", "batch", "row", "global"}
+    assert {component.level for component in builtin.ftspec_cleaners().values()} == {"text", "batch", "row", "global"}
 
 
 @pytest.mark.parametrize("space", [" ", "\n", "\t", "\x0b", "\x1c", "\x85", "\u00a0", "\u2003", "\u2028", "\u3000"])
@@ -55,7 +55,7 @@ def test_strip(space: str) -> None:
     call = {"id": "1", "function": {"name": "f", "arguments": '{"by": " "}'}}
     value = {"a": f"{space}x y{space}", "n": 1, **chat(f"q{space}", f"{space}a")}
     value["messages"].append({"role": "assistant", "tool_calls": [call]})
-    (after,) = texts(cleaners.strip, [value])
+    (after,) = texts(text.strip, [value])
     assert after["a"] == "x y"
     assert [message.get("content") for message in after["messages"]] == ["q", "a", None]
     assert after["messages"][2]["tool_calls"] == [call]
@@ -63,27 +63,27 @@ def test_strip(space: str) -> None:
 
 def test_drop_empty() -> None:
     values = [{"a": "x", "b": "y"}, {"a": " \n", "b": "y"}, {"b": "y"}, {"a": 0, "b": None}, {"a": "", "b": ""}]
-    assert kept(cleaners.drop_empty, values, columns=["a"]) == [1, 4]
-    assert kept(cleaners.drop_empty, values, columns=["a", "b"]) == [1]
-    assert kept(cleaners.drop_empty, values) == [1, 2, 3, 4]
+    assert kept(filters.drop_empty, values, columns=["a"]) == [1, 4]
+    assert kept(filters.drop_empty, values, columns=["a", "b"]) == [1]
+    assert kept(filters.drop_empty, values) == [1, 2, 3, 4]
 
 
 def test_drop_empty_messages() -> None:
     calls = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [{"id": "1"}]}]}
     values = [chat("q", "a"), chat("q", " "), {"messages": []}, {"messages": None}, calls, chat("q", None)]
-    assert kept(cleaners.drop_empty, values, columns=["messages"]) == [1, 5]
+    assert kept(filters.drop_empty, values, columns=["messages"]) == [1, 5]
 
 
 def test_length() -> None:
     values: list[dict[str, Any]] = [{"a": "ab", "b": "x"}, {"a": "äöü", "b": "x"}, {"a": "abcd", "n": 12345}, {}]
-    assert kept(cleaners.length, values, columns=["a"], min=3) == [2, 3]
-    assert kept(cleaners.length, values, columns=["a"], max=3) == [1, 2, 4]
-    assert kept(cleaners.length, values, min=4) == [2, 3]
-    assert kept(cleaners.length, [chat("ab", "cd"), chat("ab", "cde"), chat()], min=1, max=4) == [1]
+    assert kept(sizes.length, values, columns=["a"], min=3) == [2, 3]
+    assert kept(sizes.length, values, columns=["a"], max=3) == [1, 2, 4]
+    assert kept(sizes.length, values, min=4) == [2, 3]
+    assert kept(sizes.length, [chat("ab", "cd"), chat("ab", "cde"), chat()], min=1, max=4) == [1]
 
 
 def test_length_says_why() -> None:
-    batch = cleaners.length.build({"columns": ["a"], "min": 2, "max": 3})(
+    batch = sizes.length.build({"columns": ["a"], "min": 2, "max": 3})(
         batch_of([{"a": "x"}, {"a": "xx"}, {"a": "xxxx"}])
     )
     assert batch.column("_reason").to_pylist() == ["under 2 characters", None, "over 3 characters"]
@@ -93,51 +93,51 @@ def test_rules_see_options_together() -> None:
     def problems(component: api.Component, **options: Any) -> list[Any]:
         return [path for rule in component.rules for path, _ in rule(component.convert(options))]
 
-    assert problems(cleaners.length, min=9, max=3) == [("min",)]
-    assert problems(cleaners.length, min=3, max=3) == []
-    assert problems(cleaners.sample) == problems(cleaners.sample, fraction=0.5, count=3) == [()]
-    assert problems(cleaners.sample, count=3) == []
+    assert problems(sizes.length, min=9, max=3) == [("min",)]
+    assert problems(sizes.length, min=3, max=3) == []
+    assert problems(chance.sample) == problems(chance.sample, fraction=0.5, count=3) == [()]
+    assert problems(chance.sample, count=3) == []
 
 
 def test_rename_select_flatten() -> None:
     batch = batch_of([{"a": 1, "b": {"c": {"d": "x"}, "e": 2}}])
-    renamed = cleaners.rename.build({"columns": {"a": "b"}})(batch)
+    renamed = columns.rename.build({"columns": {"a": "b"}})(batch)
     assert rows.to_dicts(renamed) == [{"b": 1}]
     assert set(rows.hidden(renamed)) == {rows.ROW, rows.SIDE}
-    assert rows.to_dicts(cleaners.select.build({"columns": ["a", "gone"]})(batch)) == [{"a": 1}]
-    flatten = cleaners.flatten.build({"columns": ["b"]})
+    assert rows.to_dicts(columns.select.build({"columns": ["a", "gone"]})(batch)) == [{"a": 1}]
+    flatten = columns.flatten.build({"columns": ["b"]})
     assert [flatten(row) for row in rows.to_dicts(batch)] == [{"a": 1, "b_c_d": "x", "b_e": 2}]
 
 
 def test_swapping_names() -> None:
     batch = batch_of([{"a": 1, "b": 2}])
-    assert rows.to_dicts(cleaners.rename.build({"columns": {"a": "b", "b": "a"}})(batch)) == [{"b": 1, "a": 2}]
+    assert rows.to_dicts(columns.rename.build({"columns": {"a": "b", "b": "a"}})(batch)) == [{"b": 1, "a": 2}]
 
 
 def test_dedupe_keeps_the_first() -> None:
     values = [{"a": "x", "b": 1}, {"a": "y"}, {"b": 1, "a": "x"}, {"a": "x"}, {"a": "y", "b": None}, {"c": 1}, {"c": 2}]
-    assert kept(cleaners.dedupe, values) == [1, 2, 4, 6, 7]
-    assert kept(cleaners.dedupe, values, columns=["a"]) == [1, 2, 6, 7]
-    assert kept(cleaners.dedupe, [chat("q", "a"), chat("q", "b"), chat("q", "a")]) == [1, 2]
-    assert kept(cleaners.dedupe, [{"c": 1}], columns=["gone"]) == [1]
+    assert kept(dedupe.dedupe, values) == [1, 2, 4, 6, 7]
+    assert kept(dedupe.dedupe, values, columns=["a"]) == [1, 2, 6, 7]
+    assert kept(dedupe.dedupe, [chat("q", "a"), chat("q", "b"), chat("q", "a")]) == [1, 2]
+    assert kept(dedupe.dedupe, [{"c": 1}], columns=["gone"]) == [1]
 
 
 def test_dedupe_says_because_of_which_row() -> None:
-    batch, step = batch_of([{"a": "x"}, {"a": "y"}, {"a": "x"}, {"a": "y"}, {"a": "x"}]), cleaners.dedupe.build({})
+    batch, step = batch_of([{"a": "x"}, {"a": "y"}, {"a": "x"}, {"a": "y"}, {"a": "x"}]), dedupe.dedupe.build({})
     dropped = step.reduce(step.keys(batch), batch.column(rows.ROW))
     assert (dropped.rows.to_pylist(), dropped.because.to_pylist()) == ([3, 4, 5], [1, 2, 1])
 
 
 def test_sample() -> None:
     values = [{"a": i} for i in range(1000)]
-    half = kept(cleaners.sample, values, fraction=0.5)
+    half = kept(chance.sample, values, fraction=0.5)
     assert len(half) == pytest.approx(500, abs=60)
-    assert half == kept(cleaners.sample, values, fraction=0.5) != kept(cleaners.sample, values, fraction=0.5, seed=1)
-    assert [n for n in half if n <= 300] == kept(cleaners.sample, values[:300], fraction=0.5)
-    assert set(kept(cleaners.sample, values, fraction=0.2)) < set(half)
-    assert kept(cleaners.sample, values, fraction=1.0) == list(range(1, 1001))
-    assert len(kept(cleaners.sample, values, count=10)) == 10
-    assert kept(cleaners.sample, values[:5], count=10) == [1, 2, 3, 4, 5]
+    assert half == kept(chance.sample, values, fraction=0.5) != kept(chance.sample, values, fraction=0.5, seed=1)
+    assert [n for n in half if n <= 300] == kept(chance.sample, values[:300], fraction=0.5)
+    assert set(kept(chance.sample, values, fraction=0.2)) < set(half)
+    assert kept(chance.sample, values, fraction=1.0) == list(range(1, 1001))
+    assert len(kept(chance.sample, values, count=10)) == 10
+    assert kept(chance.sample, values[:5], count=10) == [1, 2, 3, 4, 5]
 
 
 FOUND = [
@@ -169,31 +169,31 @@ LEFT = [
 
 @pytest.mark.parametrize(("before", "after"), FOUND)
 def test_redact_finds(before: str, after: str) -> None:
-    assert texts(cleaners.redact, [{"a": before}]) == [{"a": after}]
+    assert texts(redact.redact, [{"a": before}]) == [{"a": after}]
 
 
-@pytest.mark.parametrize("text", LEFT)
-def test_redact_leaves_alone(text: str) -> None:
-    assert texts(cleaners.redact, [{"a": text}]) == [{"a": text}]
+@pytest.mark.parametrize("said", LEFT)
+def test_redact_leaves_alone(said: str) -> None:
+    assert texts(redact.redact, [{"a": said}]) == [{"a": said}]
 
 
 def test_redact_looks_everywhere() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"to": "a@b.example"}'}}
     value = {"a": "x", "deep": {"list": ["a@b.example"]}, **chat("a@b.example")}
     value["messages"].append({"role": "assistant", "tool_calls": [call]})
-    (after,) = texts(cleaners.redact, [value])
+    (after,) = texts(redact.redact, [value])
     assert "a@b" not in str(after)
     assert str(after).count("[EMAIL]") == 3
 
 
 def test_redact_only_what_is_named() -> None:
-    assert texts(cleaners.redact, [{"a": "a@b.example 10.0.0.1"}], entities=["ip"]) == [{"a": "a@b.example [IP]"}]
+    assert texts(redact.redact, [{"a": "a@b.example 10.0.0.1"}], entities=["ip"]) == [{"a": "a@b.example [IP]"}]
 
 
 def test_redact_takes_linear_time() -> None:
-    step = cleaners.redact.build({})
-    for text in ("1 " * 5_000, "a." * 20_000 + "@", "1:" * 20_000, "+(" * 20_000, "1-" * 20_000):
-        step.function(text)
+    step = redact.redact.build({})
+    for said in ("1 " * 5_000, "a." * 20_000 + "@", "1:" * 20_000, "+(" * 20_000, "1-" * 20_000):
+        step.function(said)
 
 
 @pytest.mark.parametrize("digits", ["4111111111111111", "5500000000000004", "79927398713"])

@@ -6,32 +6,32 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ftspec.builtin import cleaners, graders
+from ftspec.builtin import columns, dedupe, graders, sizes, text
 from ftspec.testing import CleanerSuite, GraderSuite
 
 
 class TestStrip(CleanerSuite):
-    component = cleaners.COMPONENTS["strip"]
+    component = text.strip
     given = [{"text": "  a "}, {"text": ""}]
     expected = [{"text": "a"}, {"text": ""}]
 
 
 class TestLength(CleanerSuite):
-    component = cleaners.COMPONENTS["length"]
+    component = sizes.length
     options = {"min": 2}
     given = [{"text": "a"}, {"text": "ab"}]
     expected = [{"text": "ab"}]
 
 
 class TestRename(CleanerSuite):
-    component = cleaners.COMPONENTS["rename"]
+    component = columns.rename
     options = {"columns": {"a": "b"}}
     given = [{"a": "1", "c": 2}]
     expected = [{"b": "1", "c": 2}]
 
 
 class TestDedupe(CleanerSuite):
-    component = cleaners.COMPONENTS["dedupe"]
+    component = dedupe.dedupe
     given = [{"text": "a"}, {"text": "b"}, {"text": "a"}]
     expected = [{"text": "a"}, {"text": "b"}]
 

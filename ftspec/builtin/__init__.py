@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 from ftspec import api
 from ftspec.builtin import (
+    chance,
     checks,
-    cleaners,
+    columns,
+    dedupe,
     engines,
+    filters,
     formats,
     gates,
     graders,
@@ -17,10 +20,13 @@ from ftspec.builtin import (
     pairs,
     preference,
     promptfoo,
+    redact,
     scripts,
     similarity,
     simulated,
+    sizes,
     sources,
+    text,
     values,
 )
 
@@ -32,7 +38,8 @@ def ftspec_sources() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_cleaners() -> Mapping[str, api.Component]:
-    return cleaners.COMPONENTS
+    rooms = (columns, text, filters, sizes, dedupe, redact, chance)
+    return {name: component for room in rooms for name, component in room.COMPONENTS.items()}
 
 
 @api.hookimpl

@@ -157,3 +157,6 @@ ENTITIES: dict[str, Entity] = {
     ),
 }
 """In the order in which they are replaced: what has the clearer shape first."""
+
+
+COMPONENTS: dict[str, api.Component] = {"redact": redact}
