@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from ftspec import formatted, rows
+from ftspec.components import Text
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
 from ftspec.registry import Registry
+from ftspec.rowtexts import map_text_by_row
 from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
 from ftspec.texts import canonical
@@ -64,14 +66,18 @@ def runner(item: Item, registry: Registry, folder: Path) -> Runner:
     component = registry.get(item.kind, item.name)
     step = build(item, registry, folder)
     if component.level == "text":
-        columns = component.convert(item.options)["columns"]
-        return lambda batch: (
-            rows.map_text(batch, step.function, prefilter=step.prefilter, columns=columns, nested=step.nested),
-            [],
-        )
+        return _over_texts(step, component.convert(item.options)["columns"])
     if component.level == "row":
         return lambda batch: _run_rows(item, step, batch)
     return lambda batch: (step(batch), [])
+
+
+def _over_texts(step: Text, columns: list[str]) -> Runner:
+    where: dict[str, Any] = {"prefilter": step.prefilter, "columns": columns, "nested": step.nested}
+    of_row = step.of_row
+    if of_row is not None:
+        return lambda batch: (map_text_by_row(batch, of_row, **where), [])
+    return lambda batch: (rows.map_text(batch, step.function, **where), [])
 
 
 def _run_rows(item: Item, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Finding]]:

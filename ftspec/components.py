@@ -74,11 +74,14 @@ class Text(NamedTuple):
     """What a text step returns: text to text, on every text of a row that `prefilter` (an RE2 pattern) finds.
 
     `nested` says whether it also works on texts inside JSON values: the arguments of tool calls, lists and objects.
+    `of_row`, where a text's fate depends on the row's other texts, is called once per row that has a text worth a call,
+    and its result takes the place of `function` for that row's texts, in one order however rows are cut into batches.
     """
 
     function: Callable[[str], str]
     prefilter: str | None = None
     nested: bool = True
+    of_row: Callable[[], Callable[[str], str]] | None = None
 
 
 class Dropped(NamedTuple):
@@ -182,6 +185,7 @@ class Component:
         install: the line that installs missing dependencies.
         private: a cleaner that removes what must not be kept: of rows before it, no text enters the ledger.
         data: of a format, the shape of the rows that it makes; of a check, the one that it is for (None: any).
+        code: further modules, by name, whose code is part of what the component does: see `code_digest`.
         needs: of a gate: what it needs measured, by its options (defaults filled in).
         experimental: why it is to be taken as untried, for whoever names it in a spec; empty where it is not.
     """
@@ -199,6 +203,7 @@ class Component:
         install: str = "",
         private: bool = False,
         data: Shape | None = None,
+        code: Sequence[str] = (),
         needs: Callable[[Mapping[str, Any]], Needs] | None = None,
         experimental: str = "",
     ) -> None:
@@ -212,6 +217,7 @@ class Component:
         self.install = install
         self.experimental = experimental
         self.private = private
+        self.code = tuple(code)
         self.needs = needs or _nothing
         self.data: Shape | None = data or ("chat" if kind == "format" else None)
 
@@ -249,9 +255,11 @@ class Component:
 
     @cached_property
     def code_digest(self) -> str:
-        """sha256 of the module that defines the factory, so that changed code is a changed step."""
-        source = getattr(sys.modules.get(self.factory.__module__), "__file__", None)
-        return hashlib.sha256(FilePath(source).read_bytes()).hexdigest()[:16] if source else ""
+        """sha256 of the modules that define the factory and what it is made of: changed code is a changed step."""
+        names = (self.factory.__module__, *self.code)
+        sources = [getattr(sys.modules.get(name), "__file__", None) for name in names]
+        texts = [FilePath(source).read_bytes() for source in sources if source]
+        return hashlib.sha256(b"".join(texts)).hexdigest()[:16] if texts else ""
 
     def convert(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Validated options with defaults filled in. Raises msgspec.ValidationError."""
@@ -318,6 +326,7 @@ class Decorator(Protocol):
         install: str = "",
         private: bool = False,
         data: Shape | None = None,
+        code: Sequence[str] = (),
         needs: Callable[[Mapping[str, Any]], Needs] | None = None,
         experimental: str = "",
     ) -> Callable[[Callable[..., Any]], Component]: ...

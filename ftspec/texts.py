@@ -169,11 +169,11 @@ def _map_messages(column: pa.Array, function: Callable[[str], str], prefilter: s
     before = chat.children(column)
     after = {
         "content": _map_strings(before["content"], function, prefilter),
-        "parts": _change_json(before["parts"], lambda parts: [_map_part(part, function) for part in parts]),
+        "parts": _change_json(before["parts"], lambda parts: [map_part(part, function) for part in parts]),
     }
     if nested:
         after["tool_calls"] = _change_json(
-            before["tool_calls"], lambda calls: [_map_call(call, function) for call in calls]
+            before["tool_calls"], lambda calls: [map_call(call, function) for call in calls]
         )
     return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
 
@@ -182,23 +182,25 @@ def _change_json(texts: pa.Array, change: Callable[[Any], Any]) -> pa.Array:
     """Each JSON text decoded, changed and encoded; the same array when that changes nothing."""
     if texts.null_count == len(texts):
         return texts
-    after = strings([None if text is None else _changed(text, change) for text in texts.to_pylist()])
+    after = strings([None if text is None else changed(text, change) for text in texts.to_pylist()])
     return texts if after.equals(texts) else after
 
 
-def _changed(text: str, change: Callable[[Any], Any]) -> str:
+def changed(text: str, change: Callable[[Any], Any]) -> str:
+    """A JSON text with its value changed; as it was, white space and all, where that changes nothing."""
     before = decode(text)
     after = change(before)
     return text if after == before else to_json(after)
 
 
-def _map_part(part: Any, function: Callable[[str], str]) -> Any:
+def map_part(part: Any, function: Callable[[str], str]) -> Any:
+    """One part of a message's content, its text changed."""
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):
         return {**part, "text": function(part["text"])}
     return part
 
 
-def _map_call(call: Any, function: Callable[[str], str]) -> Any:
+def map_call(call: Any, function: Callable[[str], str]) -> Any:
     """A tool call with the texts of its arguments changed, be they an object or the JSON text of one."""
     inner = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(inner, Mapping) or "arguments" not in inner:

@@ -1,0 +1,108 @@
+"""The texts of a row where what becomes of one depends on the others: a function per row, in place of one for all.
+
+The order of a row's texts does not depend on how rows were cut into batches: `messages` first, then columns by name;
+in messages all contents, then all parts of contents, then all tool calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ftspec import chat
+from ftspec.arrays import is_json, json_texts, scalar, strings
+from ftspec.texts import changed, map_call, map_nested, map_part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Function = Callable[[str], str]
+
+
+def map_text_by_row(
+    batch: pa.RecordBatch,
+    of_row: Callable[[], Function],
+    *,
+    prefilter: str | None = None,
+    columns: Iterable[str] = (),
+    nested: bool = True,
+) -> pa.RecordBatch:
+    """`map_text` with a function of its own for every row that has a text worth a call; `of_row` makes it."""
+    functions: dict[int, Function] = {}
+
+    def at(row: int) -> Function:
+        if row not in functions:
+            functions[row] = of_row()
+        return functions[row]
+
+    named = set(columns)
+    chosen = named or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
+    for name in sorted(chosen & set(batch.schema.names), key=lambda name: (name != "messages", name)):
+        column = batch.column(name)
+        after = _map_column(column, at, prefilter, nested or name in named)
+        if after is not column:
+            batch = batch.set_column(batch.schema.get_field_index(name), name, after)
+    return batch
+
+
+def _map_column(column: pa.Array, at: Callable[[int], Function], prefilter: str | None, nested: bool) -> pa.Array:
+    import pyarrow as pa
+
+    own = range(len(column))
+    if column.type == pa.string():
+        return _map_strings(column, at, prefilter, own)
+    if is_json(column.type):
+        after = _map_json(column.storage, lambda value, function: _plain(value, function, nested), at, own)
+        return column if after is column.storage else json_texts(after.to_pylist())
+    if column.type == chat.messages_type():
+        return _map_messages(column, at, prefilter, nested)
+    return column
+
+
+def _plain(value: Any, function: Function, nested: bool) -> Any:
+    return map_nested(value, function) if nested or isinstance(value, str) else value
+
+
+def _map_messages(column: pa.Array, at: Callable[[int], Function], prefilter: str | None, nested: bool) -> pa.Array:
+    before = chat.children(column)
+    owners = chat.parents(column).to_pylist()
+    after = {
+        "content": _map_strings(before["content"], at, prefilter, owners),
+        "parts": _map_json(before["parts"], lambda parts, f: [map_part(part, f) for part in parts], at, owners),
+    }
+    if nested:
+        after["tool_calls"] = _map_json(
+            before["tool_calls"], lambda calls, f: [map_call(call, f) for call in calls], at, owners
+        )
+    return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
+
+
+def _map_strings(
+    texts: pa.Array, at: Callable[[int], Function], prefilter: str | None, owners: range | list[int]
+) -> pa.Array:
+    """`owners` are the rows that the texts belong to."""
+    import pyarrow.compute as pc
+
+    found = texts.is_valid() if prefilter is None else pc.match_substring_regex(texts, prefilter)
+    mask = pc.coalesce(found, scalar(False))
+    hits = texts.filter(mask)
+    where = pc.indices_nonzero(mask).to_pylist()
+    after = strings([at(owners[index])(text) for index, text in zip(where, hits.to_pylist(), strict=True)])
+    return texts if after.equals(hits) else pc.replace_with_mask(texts, mask, after)
+
+
+def _map_json(
+    texts: pa.Array,
+    change: Callable[[Any, Function], Any],
+    at: Callable[[int], Function],
+    owners: range | list[int],
+) -> pa.Array:
+    if texts.null_count == len(texts):
+        return texts
+
+    def after(row: int, text: str) -> str:
+        return changed(text, lambda value: change(value, at(row)))
+
+    pairs = zip(owners, texts.to_pylist(), strict=True)
+    made = strings([None if text is None else after(row, text) for row, text in pairs])
+    return texts if made.equals(texts) else made
