@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +11,21 @@ from ftspec import api
 BLOCK = 1 << 20
 """Bytes per block of lines, and so about a batch: small enough for memory and order, large enough for Arrow."""
 
+BATCH_ROWS = 4096
+"""Rows per batch where rows are counted one by one."""
+
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+Read = Iterator[api.Chunk | api.Finding]
+
+
+class File(NamedTuple):
+    """One file of a source: `name` is its origin in chunks and findings, `path` where it lies on this machine."""
+
+    name: str
+    path: str
 
 
 class Lines(NamedTuple):
@@ -20,6 +33,12 @@ class Lines(NamedTuple):
 
     first: int
     lines: list[bytes]
+
+
+def each(path: str, endings: tuple[str, ...], read: Callable[[File], Read]) -> Read:
+    """What `read` makes of every file that `path` names, one after the other."""
+    for name in expand(path, endings):
+        yield from read(File(name, name))
 
 
 def expand(path: str, endings: tuple[str, ...]) -> list[str]:
@@ -41,16 +60,16 @@ def _glob(path: str) -> Iterator[Path]:
     return anchor.glob(str(Path(path).relative_to(anchor)))
 
 
-def read_lines(path: str) -> Iterator[Lines | api.Finding]:
+def read_lines(file: File) -> Iterator[Lines | api.Finding]:
     """The lines of a file, decompressed by its ending (.gz, .zst, .bz2, .lz4), a leading byte order mark left out.
 
     Damage (a truncated or corrupt archive) is the last thing yielded, after every whole line before it.
     """
     number = 1
     try:
-        for lines in _split(path):
+        for lines in _split(file.path):
             if number == 1 and lines and lines[0].startswith(UTF16_BOMS):
-                yield api.Finding(message="the file is UTF-16", hint="save it as UTF-8", file=path, line=1)
+                yield api.Finding(message="the file is UTF-16", hint="save it as UTF-8", file=file.name, line=1)
                 return
             if number == 1 and lines:
                 lines[0] = lines[0].removeprefix(UTF8_BOM)
@@ -58,7 +77,7 @@ def read_lines(path: str) -> Iterator[Lines | api.Finding]:
             number += len(lines)
     except (OSError, EOFError) as error:
         message = f"the file breaks off after line {number - 1}: {error}"
-        yield api.Finding(message=message, hint="fetch or compress it again", file=path, line=number)
+        yield api.Finding(message=message, hint="fetch or compress it again", file=file.name, line=number)
 
 
 def _split(path: str) -> Iterator[list[bytes]]:

@@ -1,4 +1,4 @@
-"""Sources in files and in the spec itself. A line that is not a row is a Finding; the lines around it are kept."""
+"""Tables of cells with a header line. A record that is not a row is a Finding; the records around it are kept."""
 
 from __future__ import annotations
 
@@ -9,21 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from ftspec import api, rows
-from ftspec.builtin.files import Lines, expand, read_lines
+from ftspec.builtin.files import BATCH_ROWS, File, Lines, Read, each, read_lines
 
-BATCH_ROWS = 4096
 Parser = Callable[[str], Any]
-
-
-@api.source
-def jsonl(*, path: api.Path) -> api.Source:
-    """Read rows from JSON lines: one object per line.
-
-    `path` is a file, a folder or a glob; .gz, .zst and .bz2 files are unpacked. Blank lines are skipped.
-    """
-    return api.Source(lambda: _each(expand(path, (".jsonl", ".ndjson")), _read_jsonl))
-
-
 ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 
 
@@ -34,100 +22,19 @@ def csv(*, path: api.Path, delimiter: str = ",", types: dict[str, ColumnType] = 
     Every cell is text, so that "007" and "1.50" stay what they are, unless `types` says otherwise for its column; an
     empty cell of such a column is missing. Quoted cells may hold line breaks. `path` may be a glob or a folder.
     """
-    return api.Source(lambda: _each(expand(path, (".csv", ".tsv")), lambda file: _read_csv(file, delimiter, types)))
-
-
-@api.source
-def parquet(*, path: api.Path) -> api.Source:
-    """Read rows from Parquet files. Dates, times and decimals become text, lists and structs JSON."""
-    return api.Source(lambda: _each(expand(path, (".parquet",)), _read_parquet))
-
-
-@api.source
-def examples(*, rows: list[dict[str, Any]]) -> api.Source:
-    """Rows written in the spec itself."""
-    return api.Source(lambda: _read_values(rows))
-
-
-Read = Iterator[api.Chunk | api.Finding]
-
-
-def _each(files: list[str], read: Callable[[str], Read]) -> Read:
-    for file in files:
-        yield from read(file)
-
-
-def _read_jsonl(path: str) -> Read:
-    for block in read_lines(path):
-        if isinstance(block, api.Finding):
-            yield block
-            continue
-        values: list[dict[str, Any]] = []
-        numbers: list[int] = []
-        for number, line in enumerate(block.lines, block.first):
-            if not line or line.isspace():
-                continue
-            value, problem = _decode(line)
-            if problem:
-                yield api.Finding(message=problem, file=path, line=number)
-            else:
-                values.append(value)
-                numbers.append(number)
-        if values:
-            yield api.Chunk(rows.from_dicts(values), path, numbers)
-
-
-def _decode(line: bytes) -> tuple[Any, str]:
-    """The row on a line, or what is wrong with it: never the line's own text, which may be private."""
-    try:
-        value = msgspec.json.decode(line)
-    except UnicodeDecodeError as error:
-        return None, f"not UTF-8 (byte {error.start + 1} of the line)"
-    except RecursionError:
-        return None, "not JSON that can be read: nested too deeply"
-    except msgspec.MsgspecError as error:
-        return None, f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
-    return value, rows.fault(value)
-
-
-def _read_values(values: list[dict[str, Any]]) -> Read:
-    good: list[dict[str, Any]] = []
-    numbers: list[int] = []
-    for number, value in enumerate(values, 1):
-        problem = rows.fault(value)
-        if problem:
-            yield api.Finding(message=problem, line=number)
-        else:
-            good.append(value)
-            numbers.append(number)
-    if good:
-        yield api.Chunk(rows.from_dicts(good), "", numbers)
-
-
-def _read_parquet(path: str) -> Read:
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    number = 1
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                yield api.Chunk(batch, path, range(number, number + batch.num_rows))
-                number += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        yield api.Finding(message=f"not a Parquet file that can be read: {error}", file=path, line=number)
+    return api.Source(lambda: each(path, (".csv", ".tsv"), lambda file: _read_csv(file, delimiter, types)))
 
 
 class Table:
     """A CSV file as it is read: `numbers` of the file's lines that are not UTF-8, records with their first line."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, file: File) -> None:
+        self.file = file
         self.not_utf8: list[int] = []
         self.damage: api.Finding | None = None
 
     def texts(self) -> Iterator[str]:
-        for block in read_lines(self.path):
+        for block in read_lines(self.file):
             if isinstance(block, api.Finding):
                 self.damage = block
                 return
@@ -161,13 +68,13 @@ class Table:
                 yield first, cells, problem
 
 
-def _read_csv(path: str, delimiter: str, types: Mapping[str, ColumnType]) -> Read:
-    table = Table(path)
+def _read_csv(file: File, delimiter: str, types: Mapping[str, ColumnType]) -> Read:
+    table = Table(file)
     records = table.records(delimiter)
     line, header, problem = next(records, (1, [], "the table is empty"))
     problem = problem or _header_problem(header, types)
     if problem:
-        yield table.damage or api.Finding(message=problem, file=path, line=line)
+        yield table.damage or api.Finding(message=problem, file=file.name, line=line)
         return
     parsers = [PARSERS.get(types.get(name, "text")) for name in header]
     columns: list[list[Any]] = []
@@ -175,14 +82,14 @@ def _read_csv(path: str, delimiter: str, types: Mapping[str, ColumnType]) -> Rea
     for line, cells, problem in records:
         values, problem = (cells, problem) if problem else _parse(cells, header, parsers)
         if problem:
-            yield api.Finding(message=problem, file=path, line=line)
+            yield api.Finding(message=problem, file=file.name, line=line)
             continue
         columns.append(values)
         numbers.append(line)
         if len(columns) == BATCH_ROWS:
-            yield from _table_chunk(path, header, columns, numbers)
+            yield from _table_chunk(file.name, header, columns, numbers)
             columns, numbers = [], []
-    yield from _table_chunk(path, header, columns, numbers)
+    yield from _table_chunk(file.name, header, columns, numbers)
     if table.damage:
         yield table.damage
 
@@ -213,10 +120,10 @@ def _parse(cells: list[str], header: list[str], parsers: list[Parser | None]) ->
     return values, ""
 
 
-def _table_chunk(path: str, header: list[str], values: list[list[Any]], numbers: list[int]) -> Read:
+def _table_chunk(origin: str, header: list[str], values: list[list[Any]], numbers: list[int]) -> Read:
     if values:
         named = [dict(zip(header, row, strict=True)) for row in values]
-        yield api.Chunk(rows.from_dicts(named), path, numbers)
+        yield api.Chunk(rows.from_dicts(named), origin, numbers)
 
 
 def _integer(text: str) -> int:
@@ -245,5 +152,3 @@ PARSERS: dict[str, Parser] = {
     ],
     "json": msgspec.json.decode,
 }
-
-COMPONENTS: dict[str, api.Component] = {each.name: each for each in (jsonl, csv, parquet, examples)}
