@@ -180,28 +180,34 @@ def settle(
     if not {rows.ROW, rows.SIDE} <= set(after.schema.names):
         raise PluginError(f"{who} lost the hidden columns: keep every column whose name starts with '_'")
     _verify_order(who, before.column(rows.ROW), after.column(rows.ROW), same)
+    reasons = rows.column(after, rows.REASON)
     dropped = _dropped([])
-    if after.num_rows < before.num_rows:
-        gone = keep(before, after.column(rows.ROW), invert=True).column(rows.ROW)
-        dropped = _dropped([(row, DROPPED) for row in gone.to_pylist()])
+    if after.num_rows < before.num_rows or reasons.null_count < len(reasons):
+        dropped = _gone(before.column(rows.ROW), after.column(rows.ROW), reasons)
     if rows.REASON in after.schema.names:
-        reasons = after.column(rows.REASON)
-        marked = reasons.is_valid()
-        named = zip(after.column(rows.ROW).filter(marked).to_pylist(), reasons.filter(marked).to_pylist(), strict=True)
-        listed = sorted([*named, *zip(*dropped.to_pydict().values(), strict=True)])
-        dropped = _dropped(listed) if listed else dropped
         after = after.drop_columns([rows.REASON]).filter(pc.is_null(reasons))
     return after, dropped
 
 
+def _gone(before: pa.Array, after: pa.Array, reasons: pa.Array) -> pa.RecordBatch:
+    """Rows that are missing or have a reason to go, in the order of the batch."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = pc.index_in(before, value_set=after)
+    why = pc.coalesce(reasons.take(places), pc.if_else(places.is_null(), rows.scalar(DROPPED), rows.strings([None])[0]))
+    return pa.RecordBatch.from_arrays([before, why], names=["row", "reason"]).filter(why.is_valid())
+
+
 def _verify_order(who: str, before: pa.Array, after: pa.Array, same: bool) -> None:
+    """Positions must rise: numbers do not, once rows were sorted."""
     import pyarrow.compute as pc
 
     if after.equals(before):
         return
-    rising = pc.all(pc.less(after.slice(0, max(0, len(after) - 1)), after.slice(1))).as_py()
-    known = pc.all(pc.is_in(after, value_set=before)).as_py()
-    if same or rising is False or known is False:
+    places = pc.index_in(after, value_set=before)
+    rising = pc.all(pc.less(places.slice(0, max(0, len(places) - 1)), places.slice(1))).as_py()
+    if same or rising is False or places.null_count:
         raise PluginError(f"{who} must return {'every row' if same else 'some of the rows'} it gets, in their order")
 
 

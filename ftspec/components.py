@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 import msgspec
 from msgspec import Meta
@@ -91,18 +91,43 @@ class Dropped(NamedTuple):
     because: pa.Array
 
 
+class Closer(NamedTuple):
+    """A second look of a global step: at some rows, whole again, once all keys are known.
+
+    Args:
+        wanted: (all keys, their rows) → the rows worth a closer look, by number, in any order.
+        details: a batch of such rows → one value per row. Called in parallel, on batches cut anyhow.
+        reduce: (all keys, their rows, the rows looked at, their details) → what to drop. The rows looked at are in the
+            order in which the step gets its rows.
+    """
+
+    wanted: Callable[[pa.Array, pa.Array], pa.Array]
+    details: Callable[[pa.RecordBatch], pa.Array]
+    reduce: Callable[[pa.Array, pa.Array, pa.Array, pa.Array], Dropped]
+
+
 class GlobalStep(NamedTuple):
     """A step that must see every row: keys per batch (in parallel), then one reduction.
 
-    `keys(batch)` returns one key per row (or a list of keys per row). `reduce(keys, rows)` gets all keys with their
-    row numbers, in source order, and says what to drop. With `scope="key"` a reduction only ever compares equal keys,
-    so a distributed engine may partition by key. `reason` is what the ledger says of a dropped row.
+    Args:
+        keys: a batch → one key per row (or a list of keys per row).
+        reduce: (all keys, their rows) → what to drop; None drops nothing. Rows come in the order in which the step gets
+            them, which after a step that sorts is not that of their numbers; and only those that earlier steps kept.
+            Arrays may lie on disk (memory-mapped), and be of the large variant of their type: use Arrow's kernels.
+        scope: "key" promises that a reduction compares equal keys only, so that it may be run on parts of the rows:
+            all rows of a key are in one part, in their order. Keys that are lists are never parted.
+        reason: what the ledger says of a dropped row.
+        closer: a second look, in `reduce`'s place.
+        sort: rows leave in ascending order of their keys (no lists); those of equal keys, and of none at the end, as
+            they came.
     """
 
     keys: Callable[[pa.RecordBatch], pa.Array]
-    reduce: Callable[[pa.Array, pa.Array], Dropped]
+    reduce: Callable[[pa.Array, pa.Array], Dropped] | None = None
     scope: Literal["key", "all"] = "key"
     reason: str = "dropped"
+    closer: Closer | None = None
+    sort: bool = False
 
 
 class Check(NamedTuple):
@@ -161,6 +186,19 @@ class Engine(Protocol):
 
     def map(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
         """Apply `work` to each item; yield results in the items' order, holding a bounded number of them."""
+        ...
+
+
+@runtime_checkable
+class SupportsReduce(Protocol):
+    """An engine that shuffles: it runs reductions of `scope: key` itself, on parts of the rows."""
+
+    def reduce(self, work: Work, items: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Bring rows of equal `key` together, in the order of `items`, and apply `work` to each part.
+
+        Items have the columns key, row and place (rising over all items); a part is such a batch, sorted by place.
+        `work` returns what to drop: columns row and because. Parts may be yielded in any order.
+        """
         ...
 
 

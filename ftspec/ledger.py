@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,13 +91,13 @@ class Ledger:
             tally.reasons.update(reasons.to_pylist())
             self._enter(done.step, numbers, reasons, numbers)
 
-    def saw(self, index: int, batch: pa.RecordBatch, seconds: float) -> None:
-        """A global step has seen a batch; what it drops is known when it has seen all."""
+    def saw(self, index: int, count: int, seconds: float, columns: Iterable[str]) -> None:
+        """A global step has seen so many rows, with these columns; what it drops is told by `drop`."""
         tally = self.tallies[index]
-        tally.rows_in += batch.num_rows
-        tally.rows_out += batch.num_rows
+        tally.rows_in += count
+        tally.rows_out += count
         tally.seconds += seconds
-        tally.columns.update(rows.visible(batch))
+        tally.columns.update(columns)
 
     def sample(self, stage: Stage, dropped: pa.RecordBatch, reason: str) -> None:
         """Rows that a global step dropped, for people to see."""

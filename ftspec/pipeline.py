@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,8 @@ import msgspec
 from msgspec.structs import replace
 
 from ftspec import cases, rows
-from ftspec.cleaning import SAMPLES, Stage, keep
+from ftspec.cleaning import Stage
+from ftspec.columns import Memory
 from ftspec.components import Engine
 from ftspec.costs import most_tokens
 from ftspec.errors import DataError, Finding
@@ -29,6 +30,7 @@ from ftspec.intake import Intake
 from ftspec.items import build, columns, guarded, shape_of
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
+from ftspec.passes import Pass
 from ftspec.progress import Progress
 from ftspec.prompts import load_prompts, write_prompts
 from ftspec.provider import DataFile, Prompt, Provider, Request, Shape, Size, SupportsLeastRows, Written
@@ -36,7 +38,7 @@ from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
 from ftspec.segments import Outcome, Segment
 from ftspec.spec import Item, Spec, Split
-from ftspec.spool import RowsFile, Spool, read_rows
+from ftspec.spool import RowsFile, read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,15 +72,34 @@ class DataResult(Record):
     findings_total: int = 0
 
 
+class How(Record):
+    """How the data step is run. Nothing here changes what it makes.
+
+    Args:
+        memory: bytes that keys of global steps may hold in memory; what is beyond goes to disk.
+    """
+
+    memory: int = 1 << 30
+
+
+USUAL = How()
+
+
 def prepare(
-    spec: Spec, registry: Registry, provider: Provider, request: Request, out: Path, progress: Progress
+    spec: Spec,
+    registry: Registry,
+    provider: Provider,
+    request: Request,
+    out: Path,
+    progress: Progress,
+    how: How = USUAL,
 ) -> DataResult:
     """Fill the empty folder `out` with the provider's files, prompts, finished rows, ledger and origins.
 
     The same spec and inputs make the same bytes, with any engine and however sources cut their batches (`result.json`,
     written last, also holds seconds). Raises DataError with everything that is wrong with the data.
     """
-    work = Preparation(spec, registry, out, progress)
+    work = Preparation(spec, registry, out, progress, how)
     work.clean()
     work.ask()
     work.judge()
@@ -94,7 +115,7 @@ def load_result(folder: Path) -> DataResult:
 class Preparation:
     """One run of the data step, and what it has gathered so far."""
 
-    def __init__(self, spec: Spec, registry: Registry, out: Path, progress: Progress) -> None:
+    def __init__(self, spec: Spec, registry: Registry, out: Path, progress: Progress, how: How) -> None:
         self.spec, self.registry, self.out, self.progress = spec, registry, out, progress
         self.origins = Origins()
         self.ledger = Ledger(self.origins)
@@ -105,6 +126,7 @@ class Preparation:
         self.engine: Engine = build(spec.engine or THREADS, registry, spec.folder)
         self.checks = _checks(spec, self.shape)
         self.rows_file = RowsFile(out, self.shape)
+        self.memory = Memory(how.memory)
         self.measures: list[tuple[Any, ...]] = []
         self.sides = Counter({"train": 0, "validation": 0, "test": 0, "prompt": 0})
         self.prompts: dict[str, Prompt] = {}
@@ -203,18 +225,18 @@ class Preparation:
         return stages, Stage(item=form, index=self.ledger.step(f"{prefix}{form.name}")) if form else None
 
     def _segments(self, stages: list[Stage], form: Stage | None) -> list[Segment]:
-        """The passes: each but the last ends with a global step's keys; the first one splits."""
+        """The passes: each but the last ends with the keys of global steps; the first one splits."""
         made: list[Segment] = []
-        waiting: list[Stage] = []
-        for stage in stages:
-            if self._is_local(stage.item):
-                waiting.append(stage)
+        waiting: tuple[Stage, ...] = ()
+        for local, group in groupby(stages, key=lambda stage: self._is_local(stage.item)):
+            if local:
+                waiting = tuple(group)
                 continue
             split = None if made else self.spec.split
-            made.append(Segment(self.spec.folder, self.registry, tuple(waiting), split=split, keys=stage))
-            waiting = []
+            made.append(Segment(self.spec.folder, self.registry, waiting, split=split, keys=tuple(group)))
+            waiting = ()
         prompts = tuple(name for name in self.spec.eval.prompts if isinstance(name, str)) if self.spec.eval else ()
-        return [*made, self._last(tuple(waiting), form, prompts, None if made else self.spec.split)]
+        return [*made, self._last(waiting, form, prompts, None if made else self.spec.split)]
 
     def _last(
         self, stages: tuple[Stage, ...], form: Stage | None, prompts: tuple[str, ...], split: Split | None = None
@@ -228,35 +250,13 @@ class Preparation:
         return self.registry.get(item.kind, item.name).level != "global"
 
     def _pass(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Run a segment that ends with a global step: the rows that the step keeps, once it has seen all."""
-        assert segment.keys is not None
-        spool = Spool(self.out)
-        keys: list[pa.Array] = []
-        numbers: list[pa.Array] = []
+        """Run a segment that ends with global steps: the rows that they leave, once they have seen all."""
+        made = Pass(segment, self.engine, self.ledger, self.out, self.memory)
         for outcome in self.engine.map(segment, stream):
             self._take(outcome)
-            if outcome.batch.num_rows:
-                spool.write(outcome.batch)
-                keys.append(outcome.keys)
-                numbers.append(outcome.batch.column(rows.ROW))
-                self.ledger.saw(segment.keys.index, outcome.batch, outcome.key_seconds)
-        dropped = reduce_keys(segment, keys, numbers)
-        self.ledger.drop(segment.keys.index, dropped, segment.key_step.reason)
-        return self._counted(self._kept(segment, spool, dropped), f"after {segment.keys.item.name}")
-
-    def _kept(self, segment: Segment, spool: Spool, dropped: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """The spooled rows without the dropped ones; both are in order, so each batch looks at its part only."""
-        for batch in spool.read():
-            gone = within(dropped.column(0), batch.column(rows.ROW))
-            if len(gone):
-                self._sample(segment, keep(batch, gone.slice(0, SAMPLES)))
-                batch = keep(batch, gone, invert=True)
-            if batch.num_rows:
-                yield batch
-
-    def _sample(self, segment: Segment, dropped: pa.RecordBatch) -> None:
-        if segment.keys is not None:
-            self.ledger.sample(segment.keys, dropped, segment.key_step.reason)
+            made.take(outcome)
+        names = ", ".join(stage.item.name for stage in segment.keys)
+        return self._counted(made.read(), f"after {names}")
 
     def _finish_rows(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> None:
         for outcome in self.engine.map(segment, stream):
@@ -363,21 +363,3 @@ class HashedFile(io.RawIOBase):
     @property
     def digest(self) -> str:
         return self.state.hexdigest()
-
-
-def reduce_keys(segment: Segment, keys: list[pa.Array], numbers: list[pa.Array]) -> pa.RecordBatch:
-    """What a global step drops, by row number: columns row and because."""
-    import pyarrow as pa
-
-    dropped = (rows.integers([]), rows.integers([]))
-    if keys and segment.keys is not None:
-        with guarded(segment.keys.item, segment.registry):
-            dropped = segment.key_step.reduce(pa.concat_arrays(keys), pa.concat_arrays(numbers))
-    return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"]).sort_by("row")
-
-
-def within(numbers: pa.Array, batch: pa.Array) -> pa.Array:
-    """Those of the sorted `numbers` that lie between the batch's first and last."""
-    start = bisect_left(numbers, batch[0].as_py(), key=lambda number: number.as_py())
-    end = bisect_right(numbers, batch[len(batch) - 1].as_py(), key=lambda number: number.as_py())
-    return numbers.slice(start, end - start)

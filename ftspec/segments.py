@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import formatted, prompts, rows, split
 from ftspec.cleaning import Done, Runner, Stage, run_format, run_step, runner
+from ftspec.components import GlobalStep
 from ftspec.errors import Finding, PluginError
 from ftspec.items import build, culprit, guarded
 from ftspec.provider import Prompt, Shape
@@ -24,15 +25,64 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """What a segment made of one batch. `keys` are the next global step's, `measures` the checks', by their order."""
+    """What a segment made of one batch. `keys` are the next global steps', `measures` the checks', by their order."""
 
     batch: pa.RecordBatch
     done: list[Done]
     findings: list[Finding]
-    keys: pa.Array | None = None
-    key_seconds: float = 0.0
+    keys: tuple[pa.Array, ...] = ()
+    key_seconds: tuple[float, ...] = ()
     measures: tuple[Any, ...] = ()
     prompts: list[tuple[int, Prompt]] = []
+
+
+def verify_count(who: str, what: str, values: pa.Array, batch: pa.RecordBatch) -> None:
+    """Raise PluginError unless there is one value per row."""
+    if len(values) != batch.num_rows:
+        raise PluginError(f"{who} made {len(values)} {what} of {batch.num_rows} rows")
+
+
+class OfStep:
+    """Work of one global step: sent as names and options, built where it is."""
+
+    def __init__(self, folder: Path, registry: Registry, stage: Stage) -> None:
+        self.folder, self.stage = folder, stage
+        self._registry: Registry | None = registry
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "stage": self.stage, "_registry": None}
+
+    @cached_property
+    def registry(self) -> Registry:
+        return self._registry or load()
+
+    @cached_property
+    def step(self) -> GlobalStep:
+        made: GlobalStep = build(self.stage.item, self.registry, self.folder)
+        return made
+
+
+class Details(OfStep):
+    """The details of rows that a global step looks at twice, beside their numbers."""
+
+    def __call__(self, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+        assert self.step.closer is not None
+        with guarded(self.stage.item, self.registry):
+            details = self.step.closer.details(batch)
+        verify_count(culprit(self.stage.item, self.registry), "details", details, batch)
+        return batch.column(rows.ROW), details
+
+
+class Reduction(OfStep):
+    """What a global step drops of the rows of some keys, columns row and because."""
+
+    def __call__(self, part: pa.RecordBatch) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        assert self.step.reduce is not None
+        with guarded(self.stage.item, self.registry):
+            dropped = self.step.reduce(part.column("key"), part.column("row"))
+        return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"])
 
 
 class Segment:
@@ -41,7 +91,7 @@ class Segment:
     Args:
         stages: cleaning steps, in order; none of them global.
         split: how to fill in `_side`, for the first segment.
-        keys: the global step that follows.
+        keys: the global steps that follow: those that stand next to each other share this pass.
         form: for the last segment: the format (None in it: rows are in their shape already, or in one that is read).
         shape: what rows are when they are formatted.
         checks: measured after the format.
@@ -56,7 +106,7 @@ class Segment:
         stages: tuple[Stage, ...],
         *,
         split: Split | None = None,
-        keys: Stage | None = None,
+        keys: tuple[Stage, ...] = (),
         form: Stage | None = None,
         shape: Shape = "chat",
         checks: tuple[Item, ...] = (),
@@ -68,7 +118,7 @@ class Segment:
         self._registry: Registry | None = registry  # stays here: a worker loads its own
 
     def __getstate__(self) -> dict[str, Any]:
-        built = {"steps", "key_step", "formatter", "built_checks", "registry"}
+        built = {"steps", "key_steps", "formatter", "built_checks", "registry"}
         return {name: value for name, value in vars(self).items() if name not in built} | {"_registry": None}
 
     @cached_property
@@ -80,8 +130,8 @@ class Segment:
         return [runner(stage.item, self.registry, self.folder) for stage in self.stages]
 
     @cached_property
-    def key_step(self) -> Any:
-        return build(self.keys.item, self.registry, self.folder) if self.keys else None
+    def key_steps(self) -> list[GlobalStep]:
+        return [build(stage.item, self.registry, self.folder) for stage in self.keys]
 
     @cached_property
     def formatter(self) -> Any:
@@ -106,16 +156,15 @@ class Segment:
         return self._finished(outcome) if self.last else self._keyed(outcome)
 
     def _keyed(self, outcome: Outcome) -> Outcome:
-        if self.keys is None:
-            return outcome
+        made = [self._keys(stage, step, outcome.batch) for stage, step in zip(self.keys, self.key_steps, strict=True)]
+        return outcome._replace(keys=tuple(keys for keys, _ in made), key_seconds=tuple(took for _, took in made))
+
+    def _keys(self, stage: Stage, step: GlobalStep, batch: pa.RecordBatch) -> tuple[pa.Array, float]:
         started = time.perf_counter()
-        with guarded(self.keys.item, self.registry):
-            keys = self.key_step.keys(outcome.batch)
-        if len(keys) != outcome.batch.num_rows:
-            raise PluginError(
-                f"{culprit(self.keys.item, self.registry)} made {len(keys)} keys of {outcome.batch.num_rows} rows"
-            )
-        return outcome._replace(keys=keys, key_seconds=time.perf_counter() - started)
+        with guarded(stage.item, self.registry):
+            keys = step.keys(batch)
+        verify_count(culprit(stage.item, self.registry), "keys", keys, batch)
+        return keys, time.perf_counter() - started
 
     def _finished(self, outcome: Outcome) -> Outcome:
         if self.form is not None:

@@ -23,26 +23,41 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `read`
-        self.batches = 0
+        self.file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `close`
+        self.starts: list[int] = []
+        self.sizes: list[int] = []
+        self.bytes = 0
 
-    def write(self, batch: pa.RecordBatch) -> None:
+    @property
+    def rows(self) -> int:
+        return sum(self.sizes)
+
+    def write(self, batch: pa.RecordBatch) -> int:
+        """Append a batch; returns its index."""
         import pyarrow as pa
 
         options = pa.ipc.IpcWriteOptions(compression="lz4")
+        self.starts.append(self.file.tell())
         with pa.ipc.new_stream(self.file, batch.schema, options=options) as stream:
             stream.write_batch(batch)
-        self.batches += 1
+        self.sizes.append(batch.num_rows)
+        self.bytes += batch.nbytes
+        return len(self.sizes) - 1
 
     def read(self) -> Iterator[pa.RecordBatch]:
-        """Every batch in order, once; the space is given back at the end."""
+        """Every batch, in order."""
+        return (self.batch(index) for index in range(len(self.sizes)))
+
+    def batch(self, index: int) -> pa.RecordBatch:
+        """One batch by its index. Not while another thread reads: the file has one position."""
         import pyarrow as pa
 
-        self.file.seek(0)
-        with self.file:
-            source = pa.PythonFile(self.file, "r")
-            for _ in range(self.batches):
-                yield from pa.ipc.open_stream(source)
+        self.file.seek(self.starts[index])
+        return pa.ipc.open_stream(pa.PythonFile(self.file, "r")).read_next_batch()
+
+    def close(self) -> None:
+        """Give the space back."""
+        self.file.close()
 
 
 class RowsFile:

@@ -27,7 +27,7 @@ from ftspec.builtin import files
 from ftspec.cleaning import Stage
 from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.findings import waived
-from ftspec.pipeline import DataResult
+from ftspec.pipeline import DataResult, How
 from ftspec.progress import Quiet
 from ftspec.provider import Generation, ModelRef, Prompt, Request, Written
 from ftspec.registry import Found, Registry
@@ -68,11 +68,11 @@ def spec_of(folder: Path, *, data: str = "data.jsonl", **parts: Any) -> Spec:
     return Spec(**{**fixed, "provider": item("provider", "simulated"), "cleaning": cleaning, **given, **parts})
 
 
-def prepare(spec: Spec, out: Path | None = None, known: Registry = LOADED) -> DataResult:
+def prepare(spec: Spec, out: Path | None = None, known: Registry = LOADED, **how: Any) -> DataResult:
     out = out or spec.folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    return pipeline.prepare(spec, known, Lines(), REQUEST, out, Quiet())  # type: ignore[arg-type]
+    return pipeline.prepare(spec, known, Lines(), REQUEST, out, Quiet(), How(**how))  # type: ignore[arg-type]
 
 
 def write(folder: Path, values: Iterable[Any], name: str = "data.jsonl") -> None:
@@ -136,10 +136,10 @@ def test_threads_and_batch_sizes_make_no_difference(
         assert made[0] == made[1] == made[2]
 
 
-def everything(spec: Spec, out: Path) -> Any:
+def everything(spec: Spec, out: Path, known: Registry = LOADED, **how: Any) -> Any:
     """Every byte of every file, and the result without seconds; or what was found."""
     try:
-        result = prepare(spec, out)
+        result = prepare(spec, out, known, **how)
     except DataError as error:
         return error.findings, error.total
     counts = [msgspec.structs.replace(count, seconds=0.0) for count in result.counts]
@@ -524,14 +524,14 @@ def test_a_row_on_which_a_row_step_fails_is_found_or_skipped(tmp_path: Path, wit
 def test_work_is_sent_as_names_and_options(tmp_path: Path) -> None:
     steps = tuple(Stage(item=item("cleaner", name), index=at) for at, name in enumerate(["strip", "redact"]))
     dedupe = Stage(item=item("cleaner", "dedupe"), index=2)
-    work = Segment(tmp_path, LOADED, steps, split=Split(test=0.5), keys=dedupe)
+    work = Segment(tmp_path, LOADED, steps, split=Split(test=0.5), keys=(dedupe,))
     batch = rows.from_dicts([{"text": " a@b.example "}])
     batch = batch.append_column(rows.ROW, rows.integers([1])).append_column(rows.SIDE, rows.repeated(None, 1))
     here = work(batch)
     there = pickle.loads(pickle.dumps(work))(batch)
     assert rows.to_dicts(there.batch) == [{"text": "[EMAIL]"}]
     assert there.batch.equals(here.batch)
-    assert there.keys.equals(here.keys)
+    assert there.keys[0].equals(here.keys[0])
 
 
 # ---- preview

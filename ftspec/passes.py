@@ -1,0 +1,224 @@
+"""A pass over the rows that ends with global steps: their rows wait in a Spool until every row's key is known.
+
+Steps that stand next to each other share one pass. Their reductions run one after the other, each on the rows that
+those before it kept. A row is known by its position in the spool: numbers do not rise any more once rows were sorted.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftspec import rows
+from ftspec.cleaning import SAMPLES, Stage
+from ftspec.columns import Column, Memory
+from ftspec.components import Engine, GlobalStep
+from ftspec.items import guarded
+from ftspec.ledger import Ledger
+from ftspec.ordering import Sorter, inverse
+from ftspec.reducing import reduced
+from ftspec.segments import Details, Outcome, Segment
+from ftspec.spool import Spool
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Pass:
+    """One pass: `take` every outcome of the segment, then read the rows that its global steps leave, in their order.
+
+    Args:
+        folder: where rows and keys may lie meanwhile.
+        memory: what keys may hold in memory.
+    """
+
+    def __init__(self, segment: Segment, engine: Engine, ledger: Ledger, folder: Path, memory: Memory) -> None:
+        self.segment, self.engine, self.ledger, self.folder = segment, engine, ledger, folder
+        self.memory = memory
+        self.spool = Spool(folder)
+        self.numbers = Column(folder, memory)
+        self.keys = [Column(folder, memory) for _ in segment.keys]
+        self.seconds = [0.0] * len(segment.keys)
+        self.columns: set[str] = set()
+        self.left: pa.Array | None = None
+        """Positions of the rows that are left, in their order; None while that is all of them, as they came."""
+        self.sorted = False
+        self.samples: dict[int, int] = {}
+        """Position of a dropped row that is shown → index of the step that dropped it."""
+
+    def take(self, outcome: Outcome) -> None:
+        if outcome.batch.num_rows == 0:
+            return
+        self.spool.write(outcome.batch)
+        self.numbers.append(outcome.batch.column(rows.ROW))
+        self.columns.update(rows.visible(outcome.batch))
+        for index, (keys, seconds) in enumerate(zip(outcome.keys, outcome.key_seconds, strict=True)):
+            self.keys[index].append(keys)
+            self.seconds[index] += seconds
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """The rows that are left, once."""
+        for index in range(len(self.keys)):
+            self._reduce(index)
+        for column in (self.numbers, *self.keys):
+            column.close()
+        yield from self._in_new_order() if self.sorted else self._kept()
+        self.spool.close()
+
+    def _reduce(self, index: int) -> None:
+        """One step's reduction, on the rows that are left."""
+        stage, step = self.segment.keys[index], self.segment.key_steps[index]
+        started = time.perf_counter()
+        with self._left(self.keys[index]) as keys, self._left(self.numbers) as numbers:
+            dropped = self._dropped(stage, step, keys, numbers)
+            seconds = self.seconds[index] + time.perf_counter() - started
+            self.ledger.saw(stage.index, len(numbers), seconds, self.columns)
+            self.ledger.drop(stage.index, dropped, step.reason)
+            if dropped.num_rows:
+                self._drop(index, dropped.column(0), numbers)
+        if step.sort:
+            with self._left(self.keys[index]) as keys:
+                self._sort(keys)
+
+    def _dropped(self, stage: Stage, step: GlobalStep, keys: Column, numbers: Column) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        if not len(numbers) or (step.reduce is None and step.closer is None):
+            return pa.RecordBatch.from_arrays([rows.integers([]), rows.integers([])], names=["row", "because"])
+        if step.closer is None:
+            made = reduced(self.segment, self.engine, stage, step, keys, numbers)
+        else:
+            made = self._closer(stage, step, keys, numbers)
+        return made.sort_by("row")
+
+    def _closer(self, stage: Stage, step: GlobalStep, keys: Column, numbers: Column) -> pa.RecordBatch:
+        """The rows that the step wants to see again are read from the spool once more."""
+        import pyarrow as pa
+
+        assert step.closer is not None
+        with guarded(stage.item, self.segment.registry):
+            wanted = step.closer.wanted(keys.whole(), numbers.whole())
+        looked, details = Column(self.folder, self.memory), Column(self.folder, self.memory)
+        work = Details(self.segment.folder, self.segment.registry, stage)
+        for found, values in self.engine.map(work, self._again(wanted)):
+            looked.append(found)
+            details.append(values)
+        if self.sorted:
+            order = _in_order_of(looked.whole(), numbers.whole())
+            looked, details = looked.take(order), details.take(order)
+        arrays = [column.whole() for column in (keys, numbers, looked, details)]
+        if not len(looked):
+            arrays[2:] = [rows.integers([]), details.whole()]
+        with guarded(stage.item, self.segment.registry):
+            dropped = step.closer.reduce(*arrays)
+        looked.close()
+        details.close()
+        return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"])
+
+    def _again(self, wanted: pa.Array) -> Iterator[pa.RecordBatch]:
+        """The spooled rows with these numbers, as they came."""
+        positions = _positions(self.numbers.whole(), wanted)
+        for batch, start, _ in self._batches():
+            here = _between(positions, start, start + batch.num_rows)
+            if len(here):
+                yield batch.take(_minus(here, start))
+
+    def _drop(self, index: int, dropped: pa.Array, numbers: Column) -> None:
+        """Take rows away by their numbers; the first few are kept as samples."""
+        import pyarrow.compute as pc
+
+        gone = pc.is_in(numbers.whole(), value_set=dropped)
+        positions = self.left if self.left is not None else rows.integers(range(len(numbers)))
+        first = positions.filter(gone)
+        for position in first.take(pc.sort_indices(first).slice(0, SAMPLES)).to_pylist():
+            self.samples[position] = index
+        self.left = positions.filter(pc.invert(gone))
+
+    def _sort(self, keys: Column) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        here = self.left if self.left is not None else rows.integers(range(len(keys)))
+        places = rows.integers(range(len(keys)))
+        table = pa.Table.from_arrays([keys.whole(), places], names=["key", "place"])
+        order = pc.sort_indices(table, sort_keys=[("key", "ascending"), ("place", "ascending")])
+        self.left, self.sorted = here.take(order), True
+
+    @contextmanager
+    def _left(self, column: Column) -> Iterator[Column]:
+        """The values of the rows that are left."""
+        if self.left is None:
+            yield column
+            return
+        made = column.take(self.left)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    def _kept(self) -> Iterator[pa.RecordBatch]:
+        for batch, start, shown in self._batches(samples=True):
+            self._sample(shown)
+            if self.left is not None:
+                here = _between(self.left, start, start + batch.num_rows)
+                if len(here) == 0:
+                    continue
+                batch = batch if len(here) == batch.num_rows else batch.take(_minus(here, start))
+            yield batch
+
+    def _in_new_order(self) -> Iterator[pa.RecordBatch]:
+        assert self.left is not None
+        positions, places = inverse(self.left)
+        sorter = Sorter(self.folder, len(positions), self.spool.bytes)
+        for batch, start, shown in self._batches(samples=True):
+            self._sample(shown)
+            first = bisect_left(positions, start, key=lambda number: number.as_py())
+            here = _between(positions, start, start + batch.num_rows)
+            if len(here):
+                sorter.add(batch.take(_minus(here, start)), places.slice(first, len(here)))
+        self.left = None
+        yield from sorter.read()
+
+    def _batches(self, *, samples: bool = False) -> Iterator[tuple[pa.RecordBatch, int, list[tuple[int, Any]]]]:
+        """(batch, position of its first row, (step, row) of the samples in it)."""
+        start = 0
+        shown = sorted(self.samples.items()) if samples else []
+        for batch in self.spool.read():
+            end = start + batch.num_rows
+            here = [(step, batch.slice(at - start, 1)) for at, step in shown if start <= at < end]
+            yield batch, start, here
+            start = end
+
+    def _sample(self, shown: list[tuple[int, Any]]) -> None:
+        for index, row in shown:
+            self.ledger.sample(self.segment.keys[index], row, self.segment.key_steps[index].reason)
+
+
+def _positions(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
+    """Where in `numbers` the wanted ones stand, rising."""
+    import pyarrow.compute as pc
+
+    return pc.indices_nonzero(pc.is_in(numbers, value_set=wanted)).cast(numbers.type)
+
+
+def _between(rising: pa.Array, start: int, end: int) -> pa.Array:
+    """Those of the rising numbers that are at least `start` and below `end`."""
+    first = bisect_left(rising, start, key=lambda number: number.as_py())
+    return rising.slice(first, bisect_left(rising, end, key=lambda number: number.as_py()) - first)
+
+
+def _minus(numbers: pa.Array, start: int) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.subtract(numbers, rows.scalar(start))
+
+
+def _in_order_of(some: pa.Array, order: pa.Array) -> pa.Array:
+    """The places of `some` in the order in which they stand in `order`."""
+    import pyarrow.compute as pc
+
+    return pc.sort_indices(pc.index_in(some, value_set=order))

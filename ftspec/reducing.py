@@ -1,0 +1,93 @@
+"""A global step's reduction: on all keys at once, on parts of them where they are many, or by the engine."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ftspec import rows
+from ftspec.cleaning import Stage
+from ftspec.columns import PIECE, Column
+from ftspec.components import Engine, GlobalStep, SupportsReduce
+from ftspec.items import guarded
+from ftspec.segments import Reduction, Segment
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARTS = 16
+"""Parts in which keys are reduced that do not fit the budget: the tables of a reduction are larger than its keys."""
+
+
+def reduced(
+    segment: Segment, engine: Engine, stage: Stage, step: GlobalStep, keys: Column, numbers: Column
+) -> pa.RecordBatch:
+    """What the step drops: columns row and because, in any order."""
+    import pyarrow as pa
+
+    assert step.reduce is not None
+    partible = step.scope == "key" and not pa.types.is_nested(keys.whole().type)
+    if partible and isinstance(engine, SupportsReduce):
+        work = Reduction(segment.folder, segment.registry, stage)
+        return _together(list(engine.reduce(work, _pieces(keys, numbers))))
+    if partible and keys.spilled:
+        return _together(list(_by_parts(segment, stage, step, keys, numbers)))
+    with guarded(stage.item, segment.registry):
+        return _batch(step.reduce(keys.whole(), numbers.whole()))
+
+
+def _pieces(keys: Column, numbers: Column) -> Iterator[pa.RecordBatch]:
+    """Columns key, row and place, in order."""
+    import pyarrow as pa
+
+    all_keys, all_numbers = keys.whole(), numbers.whole()
+    for start in range(0, len(all_keys), PIECE):
+        key, row = all_keys.slice(start, PIECE), all_numbers.slice(start, PIECE)
+        place = rows.integers(range(start, start + len(key)))
+        yield pa.RecordBatch.from_arrays([key, row, place], names=["key", "row", "place"])
+
+
+def _by_parts(
+    segment: Segment, stage: Stage, step: GlobalStep, keys: Column, numbers: Column
+) -> Iterator[pa.RecordBatch]:
+    """The rows in PARTS by a hash of their key, each part with all rows of its keys in their order."""
+    import pyarrow.compute as pc
+
+    assert step.reduce is not None
+    parts = [(Column(keys.folder, keys.memory), Column(keys.folder, keys.memory)) for _ in range(PARTS)]
+    for piece in _pieces(keys, numbers):
+        which = part_of(piece.column("key"))
+        for index, (some_keys, some_numbers) in enumerate(parts):
+            here = piece.filter(pc.equal(which, rows.scalar(index)))
+            some_keys.append(here.column("key"))
+            some_numbers.append(here.column("row"))
+    for some_keys, some_numbers in parts:
+        if len(some_keys):
+            with guarded(stage.item, segment.registry):
+                yield _batch(step.reduce(some_keys.whole(), some_numbers.whole()))
+        some_keys.close()
+        some_numbers.close()
+
+
+def part_of(keys: pa.Array) -> pa.Array:
+    """The number of the part of each key."""
+    encoded = keys.dictionary_encode()
+    hashed = rows.integers([_hash(value) % PARTS for value in encoded.dictionary.to_pylist()])
+    return hashed.take(encoded.indices).fill_null(0)
+
+
+def _hash(value: Any) -> int:
+    return zlib.crc32(value if isinstance(value, bytes) else str(value).encode())
+
+
+def _batch(dropped: Any) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"])
+
+
+def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.concat_batches(batches) if batches else _batch([rows.integers([]), rows.integers([])])
