@@ -101,12 +101,8 @@ def read(folder: Path) -> Iterator[Row]:
 
 def rows(label: str, prompts: Iterable[Prompt], answered: Answered) -> Iterator[Row]:
     """One model's rows, in the prompts' order and then by repeat."""
-    by_prompt: dict[str, list[tuple[Answer, Graded]]] = {}
-    for answer, graded in zip(answered.answers, answered.graded, strict=True):
-        by_prompt.setdefault(answer.prompt, []).append((answer, graded))
-    for prompt in prompts:
-        for answer, graded in sorted(by_prompt.pop(prompt.id, []), key=lambda pair: pair[0].repeat):
-            yield row(label, prompt, answer, graded)
+    for prompt, given in answered.by_prompt(prompts):
+        yield from (row(label, prompt, answer, graded) for answer, graded in given)
 
 
 def row(label: str, prompt: Prompt, answer: Answer, graded: Graded) -> Row:

@@ -48,10 +48,12 @@ class Round:
 
     def place(self, answer: Answer) -> int | None:
         """The number of the answer's question, None where it is not one of these."""
-        number = self.numbers.get(answer.prompt)
-        return (
-            None if number is None or not 0 <= answer.repeat < self.repeats else number * self.repeats + answer.repeat
-        )
+        known = answer.prompt in self.numbers and 0 <= answer.repeat < self.repeats
+        return self.order(answer) if known else None
+
+    def order(self, answer: Answer) -> int:
+        """Where the answer stands among all: in prompt order and then by repeat."""
+        return self.numbers[answer.prompt] * self.repeats + answer.repeat
 
     def note(self, answer: Answer) -> None:
         """Mark an answer's question; one of another evaluation is passed over."""

@@ -7,16 +7,23 @@ tests hold them to scikit-learn's.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ftspec.grade import Graded
 from ftspec.records import Classes, ClassScore, Label, Measured
 
+Pairs = Counter[tuple[str, str]]
+"""How often (expected, given) came."""
+
 
 def count(labels: Iterable[Label]) -> Classes:
     """Count labels; classes come in the order of their names."""
-    pairs = Counter((label.expected, label.given) for label in labels)
+    return _counted(Counter((label.expected, label.given) for label in labels))
+
+
+def _counted(pairs: Pairs) -> Classes:
     names = sorted({name for pair in pairs for name in pair})
     scores = tuple(_score(name, pairs) for name in names)
     expected = [score.f1 for score in scores if score.support]
@@ -28,7 +35,7 @@ def count(labels: Iterable[Label]) -> Classes:
     )
 
 
-def _score(name: str, pairs: Counter[tuple[str, str]]) -> ClassScore:
+def _score(name: str, pairs: Pairs) -> ClassScore:
     right = pairs[name, name]
     support = sum(number for (expected, _), number in pairs.items() if expected == name)
     given = sum(number for (_, said), number in pairs.items() if said == name)
@@ -43,12 +50,12 @@ def _score(name: str, pairs: Counter[tuple[str, str]]) -> ClassScore:
 
 def by_grader(graded: Iterable[Graded]) -> dict[str, Classes]:
     """Of each grader that says labels, what they come to over all answers."""
-    found: dict[str, list[Label]] = {}
+    found: dict[str, Pairs] = {}
     for one in graded:
         for name, said in one.grades.items():
             if said.label:
-                found.setdefault(name, []).append(said.label)
-    return {name: count(labels) for name, labels in found.items()}
+                found.setdefault(name, Counter())[said.label.expected, said.label.given] += 1
+    return {name: _counted(pairs) for name, pairs in found.items()}
 
 
 def metrics(graded: Iterable[Graded], counted: Mapping[str, Classes]) -> dict[str, Measured]:
@@ -56,18 +63,15 @@ def metrics(graded: Iterable[Graded], counted: Mapping[str, Classes]) -> dict[st
 
     No interval: none of them is a proportion.
     """
-    scores: dict[str, dict[str, list[float]]] = {}
+    scores: dict[str, array[float]] = {}
+    prompts: dict[str, set[str]] = {}
     for one in graded:
         for name, said in one.grades.items():
             if said.score is not None:
-                scores.setdefault(name, {}).setdefault(one.prompt, []).append(said.score)
-    found = {f"{name}.score": _mean(by_prompt) for name, by_prompt in scores.items()}
+                scores.setdefault(name, array("d")).append(said.score)
+                prompts.setdefault(name, set()).add(one.prompt)
+    found = {f"{name}.score": Measured(value=sum(got) / len(got), n=len(prompts[name])) for name, got in scores.items()}
     for name, sums in counted.items():
         answers = sum(score.support for score in sums.scores)
         found[f"{name}.macro_f1"] = Measured(value=sums.macro_f1, n=answers)
     return found
-
-
-def _mean(by_prompt: Mapping[str, list[float]]) -> Measured:
-    values = [value for one in by_prompt.values() for value in one]
-    return Measured(value=sum(values) / len(values), n=len(by_prompt))

@@ -102,7 +102,7 @@ def _tally(rows: Sequence[Row]) -> Tally:
         tags=tuple(one.tags),
         weight=one.weight,
     )
-    return scoring.tally(prompt, [(row.answer, row.graded) for row in rows])
+    return scoring.tally(scoring.brief(prompt), [(row.answer, row.graded) for row in rows])
 
 
 def _notes(found: dict[str, tuple[Side, list[Tally]]], first: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ are allowed for with OVERHEAD a message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -199,12 +199,11 @@ def rate_of(tables: Tables, endpoint: str, model: str, *, tuned: bool) -> tuple[
 
 
 def serving(
-    label: str, model: str, price: Price | None, rate: Rate | None, answers: Sequence[Answer], hosted: Price | None
+    label: str, model: str, price: Price | None, rate: Rate | None, answers: Iterable[Answer], hosted: Price | None
 ) -> Serving:
     """What serving costs, by the tokens of answers that were given; None where either is not known."""
-    counted = [answer for answer in answers if not answer.error]
-    prompt = _mean(answer.prompt_tokens for answer in counted)
-    completion = _mean(answer.completion_tokens for answer in counted)
+    counted = [(answer.prompt_tokens, answer.completion_tokens) for answer in answers if not answer.error]
+    prompt, completion = _mean(asked for asked, _ in counted), _mean(said for _, said in counted)
     known = Serving(
         label=label, model=model, prompt_tokens=prompt, completion_tokens=completion,
         hosting_hour=hosted.hosting_hour if hosted else None,

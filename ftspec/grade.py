@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ftspec.components import Grader
+from ftspec.kept import Keyed
 from ftspec.provider import Answer, Prompt
 from ftspec.records import Grade, JudgeUse, Record
 from ftspec.spec import Item
@@ -24,13 +25,26 @@ class Graded(Record):
 
 
 class Answered(Record):
-    """One model's part of an evaluation: answers[i] was graded as graded[i]. `seconds` is wall time."""
+    """One model's part of an evaluation: answers[i] was graded as graded[i]. `seconds` is wall time.
+
+    Both may be on disk (kept.Kept): they are read in passes, and never held.
+    """
 
     model: str
-    answers: tuple[Answer, ...]
-    graded: tuple[Graded, ...]
+    answers: Sequence[Answer]
+    graded: Sequence[Graded]
     seconds: float = 0.0
     judges: tuple[JudgeUse, ...] = ()
+
+    def by_prompt(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, list[tuple[Answer, Graded]]]]:
+        """Each prompt that was asked, in the prompts' order and each id once, with its answers by repeat."""
+        places: dict[str, list[int]] = {}
+        for place, graded in enumerate(self.graded):
+            places.setdefault(graded.prompt, []).append(place)
+        for prompt in prompts:
+            given = [(self.answers[place], self.graded[place]) for place in places.pop(prompt.id, ())]
+            if given:
+                yield prompt, sorted(given, key=lambda pair: pair[0].repeat)
 
 
 class Unjudged(Exception):
@@ -41,20 +55,21 @@ Pair = tuple[Item, Grader]
 
 
 def grade(
-    prompts: Iterable[Prompt],
+    prompts: Sequence[Prompt],
     answers: Iterable[Answer],
     graders: Sequence[Pair],
     own: Mapping[str, Sequence[Pair]] | None = None,
-) -> list[Graded]:
+) -> Iterator[Graded]:
     """Grade every answer. It passes when all graders of weight above 0 pass; `negate` turns a grader around.
 
     `own` holds further graders by prompt id. A grader that raises has not passed, negated or not, and its reason says
     so.
     """
-    by_id = {prompt.id: prompt for prompt in prompts}
+    by_id = Keyed(prompts, lambda prompt: prompt.id)
     everywhere = _named(graders)
     only = {prompt: _named([*graders, *pairs]) for prompt, pairs in (own or {}).items()}
-    return [_graded(by_id[answer.prompt], answer, only.get(answer.prompt, everywhere)) for answer in answers]
+    for answer in answers:
+        yield _graded(by_id[answer.prompt], answer, only.get(answer.prompt, everywhere))
 
 
 def _named(graders: Sequence[Pair]) -> list[tuple[str, Pair]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from ftspec import ask, items, remote
 from ftspec.components import Grader, Judge, Labelled
 from ftspec.costs import rate_of
 from ftspec.grade import Unjudged, names
+from ftspec.kept import Keyed, keep
 from ftspec.progress import Progress
 from ftspec.provider import Answer, Generation, ModelRef, Prompt, Provider, RemoteModel
 from ftspec.records import Grade, JudgeUse
@@ -89,7 +91,7 @@ def bench(judge: Judge, court: Court) -> Bench:
 def settle(
     graders: Sequence[tuple[Item, Built]],
     own: Mapping[str, Sequence[tuple[Item, Built]]],
-    prompts: Iterable[Prompt],
+    prompts: Sequence[Prompt],
     answers: Sequence[Answer],
     base: Sequence[Answer],
     court: Court,
@@ -100,35 +102,28 @@ def settle(
         own: by prompt id, the graders of that prompt alone.
         base: the base model's answers, for judges that compare; of the base model itself the same as `answers`.
     """
-    others = {(answer.prompt, answer.repeat): answer for answer in base if not answer.error}
-    cases = list(_cases(graders, own, prompts, answers))
-    benches: dict[str, tuple[Bench, dict[str, Prompt]]] = {}
-    at: dict[int, str] = {}
-    for judge in {id(case.judge): case.judge for case in cases}.values():
-        made = bench(judge, court)
-        at[id(judge)] = made.digest
-        wanted = benches.setdefault(made.digest, (made, {}))[1]
-        wanted |= {one.id: one for known in judge.labelled for one in questions(judge, known.prompt, known.answer)}
-    for case in cases:
-        asked = questions(case.judge, case.prompt, case.answer, others)
-        benches[at[id(case.judge)]][1].update((one.id, one) for one in asked)
-    replies = {digest: _replies(made, list(wanted.values()), court) for digest, (made, wanted) in benches.items()}
+    cases = _Cases(graders, own, prompts, answers, base)
+    made = {key: bench(judge, court) for key, judge in {id(case.judge): case.judge for case in cases}.items()}
+    at = {key: one.digest for key, one in made.items()}
+    benches = {one.digest: one for one in made.values()}
+    replies = {digest: _replies(one, cases.asked(digest, at), court) for digest, one in benches.items()}
 
     def plain(item: Item, grader: Built) -> tuple[Item, Grader]:
         if not isinstance(grader, Judge):
             return item, grader
-        return item, _settled(grader, replies.get(at.get(id(grader), ""), {}), others)
+        return item, _settled(grader, replies.get(at.get(id(grader), ""), {}), cases.others)
 
     return Settled(
         graders=[plain(*pair) for pair in graders],
         own={prompt: [plain(*pair) for pair in pairs] for prompt, pairs in own.items()},
-        uses=tuple(_uses(cases, others, {key: benches[digest][0] for key, digest in at.items()}, at, replies)),
+        uses=tuple(_uses(cases, benches, at, replies)),
     )
 
 
 def questions(judge: Judge, prompt: Prompt, answer: Answer, others: Mapping[Key, Answer] | None = None) -> list[Prompt]:
     """What the judge wants to know, each under an id that follows from its messages and tools."""
-    asked = judge.questions(prompt, answer, (others or {}).get((answer.prompt, answer.repeat)))
+    other = (others or {}).get((answer.prompt, answer.repeat))
+    asked = judge.questions(prompt, answer, None if other is None or other.error else other)
     return [msgspec.structs.replace(one, id=_content(one)) for one in asked]
 
 
@@ -151,25 +146,55 @@ def _content(question: Prompt) -> str:
     return hashlib.sha256(said).hexdigest()[:32]
 
 
-def _cases(
-    graders: Sequence[tuple[Item, Built]],
-    own: Mapping[str, Sequence[tuple[Item, Built]]],
-    prompts: Iterable[Prompt],
-    answers: Sequence[Answer],
-) -> Iterator[_Case]:
-    by_id = {prompt.id: prompt for prompt in prompts}
-    for answer in answers:
-        pairs = [*graders, *own.get(answer.prompt, ())]
-        if answer.error or not any(isinstance(grader, Judge) for _, grader in pairs):
-            continue
-        for name, (_, grader) in zip(names([item for item, _ in pairs]), pairs, strict=True):
-            if isinstance(grader, Judge):
-                yield _Case(name, grader, by_id[answer.prompt], answer)
+class _Cases:
+    """Every judge's every case, found anew in each pass: neither cases nor questions are held."""
+
+    def __init__(
+        self,
+        graders: Sequence[tuple[Item, Built]],
+        own: Mapping[str, Sequence[tuple[Item, Built]]],
+        prompts: Sequence[Prompt],
+        answers: Sequence[Answer],
+        base: Sequence[Answer],
+    ) -> None:
+        self._graders, self._own, self._answers = graders, own, answers
+        self._some = any(isinstance(grader, Judge) for pairs in (graders, *own.values()) for _, grader in pairs)
+        self._prompts = Keyed(prompts if self._some else (), lambda prompt: prompt.id)
+        self.others = Keyed(base if self._some else (), lambda answer: (answer.prompt, answer.repeat))
+
+    def __iter__(self) -> Iterator[_Case]:
+        for answer in self._answers if self._some else ():
+            pairs = [*self._graders, *self._own.get(answer.prompt, ())]
+            if answer.error or not any(isinstance(grader, Judge) for _, grader in pairs):
+                continue
+            for name, (_, grader) in zip(names([item for item, _ in pairs]), pairs, strict=True):
+                if isinstance(grader, Judge):
+                    yield _Case(name, grader, self._prompts[answer.prompt], answer)
+
+    def questions(self, case: _Case) -> list[Prompt]:
+        return questions(case.judge, case.prompt, case.answer, self.others)
+
+    def asked(self, digest: str, at: Mapping[int, str]) -> Iterator[Prompt]:
+        """What a bench is asked, each question once: about labelled answers first, then about the cases."""
+        here = [case for case in {id(case.judge): case for case in self}.values() if at[id(case.judge)] == digest]
+        labelled = (
+            one
+            for case in here
+            for known in case.judge.labelled
+            for one in questions(case.judge, known.prompt, known.answer)
+        )
+        own = (one for case in self if at[id(case.judge)] == digest for one in self.questions(case))
+        seen: set[str] = set()
+        for one in chain(labelled, own):
+            if one.id not in seen:
+                seen.add(one.id)
+                yield one
 
 
-def _replies(bench: Bench, wanted: Sequence[Prompt], court: Court) -> Replies:
+def _replies(bench: Bench, asked: Iterable[Prompt], court: Court) -> Replies:
     """Replies to all questions; the model is only put up where the store lacks one."""
     spill = Spill(court.workspace.store, f"judgements/{bench.digest}")
+    wanted = keep(Prompt, asked, court.workspace.local)
     round_ = ask.Round(wanted, bench.generation, repeat=1, seed=0)
     for reply in spill.read(Answer):
         round_.note(reply)
@@ -182,7 +207,7 @@ def _replies(bench: Bench, wanted: Sequence[Prompt], court: Court) -> Replies:
         ):
             again = not isinstance(up, RemoteModel)
             ask.ask(answers, round_, label="judging", keep=writer.add, progress=court.progress, again=again)
-    return {reply.prompt: reply for reply in round_.answers(spill.read(Answer))}
+    return Keyed(keep(Answer, round_.answers(spill.read(Answer)), court.workspace.local), lambda reply: reply.prompt)
 
 
 def _metered(bench: Bench, court: Court) -> AbstractContextManager[Meter]:
@@ -206,38 +231,47 @@ def _judged(judge: Judge, replies: Replies, asked: Sequence[Prompt], prompt: Pro
     return judge.grade(prompt, answer, got)
 
 
+class _Use:
+    """What one grader has asked one bench so far."""
+
+    def __init__(self) -> None:
+        self.judges: dict[int, Judge] = {}
+        self.questions: set[str] = set()
+        self.failed = self.prompt_tokens = self.completion_tokens = 0
+
+    def add(self, judge: Judge, asked: Iterable[Prompt], replies: Replies) -> None:
+        self.judges[id(judge)] = judge
+        for one in asked:
+            if one.id not in self.questions:
+                self.questions.add(one.id)
+                reply = replies[one.id]
+                self.failed += bool(reply.error)
+                self.prompt_tokens += reply.prompt_tokens or 0
+                self.completion_tokens += reply.completion_tokens or 0
+
+
 def _uses(
-    cases: Sequence[_Case],
-    others: Mapping[Key, Answer],
-    benches: Mapping[int, Bench],
-    at: Mapping[int, str],
-    replies: Mapping[str, Replies],
+    cases: _Cases, benches: Mapping[str, Bench], at: Mapping[int, str], replies: Mapping[str, Replies]
 ) -> Iterator[JudgeUse]:
     """What each grader's judge was asked, in the order of their names' first use."""
-    asked: dict[tuple[str, str], dict[str, Answer]] = {}
-    judges: dict[tuple[str, str], dict[int, Judge]] = {}
+    uses: dict[tuple[str, str], _Use] = {}
     for case in cases:
-        key = (case.name, at[id(case.judge)])
-        found = replies[key[1]]
-        known = questions(case.judge, case.prompt, case.answer, others)
-        asked.setdefault(key, {}).update((one.id, found[one.id]) for one in known)
-        judges.setdefault(key, {})[id(case.judge)] = case.judge
-    for (name, digest), got in asked.items():
-        bench = next(made for made in benches.values() if made.digest == digest)
-        said: dict[int, list[tuple[bool, bool]]] = {}
-        for judge in judges[name, digest].values():
-            # One file of labels is one set of labels, however many prompts bring the same judge along.
-            said[id(judge.labelled)] = list(_both(judge, replies[digest], judge.labelled))
-        pairs = [pair for one in said.values() for pair in one]
+        digest = at[id(case.judge)]
+        use = uses.setdefault((case.name, digest), _Use())
+        use.add(case.judge, cases.questions(case), replies[digest])
+    for (name, digest), use in uses.items():
+        # One file of labels is one set of labels, however many prompts bring the same judge along.
+        labelled = {id(judge.labelled): judge for judge in use.judges.values()}
+        pairs = [pair for judge in labelled.values() for pair in _both(judge, replies[digest], judge.labelled)]
         share, kappa = agreement(pairs)
         yield JudgeUse(
             grader=name,
-            provider=bench.name,
-            model=bench.model.id,
-            questions=len(got),
-            failed=sum(bool(reply.error) for reply in got.values()),
-            prompt_tokens=sum(reply.prompt_tokens or 0 for reply in got.values()),
-            completion_tokens=sum(reply.completion_tokens or 0 for reply in got.values()),
+            provider=benches[digest].name,
+            model=benches[digest].model.id,
+            questions=len(use.questions),
+            failed=use.failed,
+            prompt_tokens=use.prompt_tokens,
+            completion_tokens=use.completion_tokens,
             labelled=len(pairs),
             agreement=share,
             kappa=kappa,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ftspec import rows, shapes
+from ftspec.kept import Kept
 from ftspec.provider import Example, Message, Prompt
 from ftspec.records import Record
 
@@ -77,39 +77,22 @@ def _kept(prompt: Prompt) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in OMITTED or value != OMITTED[name]}
 
 
-class Prompts(Sequence[Prompt]):
-    """The prompts of a file, each id once, in the rows' order. One is read when it is asked for, and none is held."""
+class Prompts(Kept[Prompt]):
+    """The prompts of a file, each id once, in the rows' order."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._ends = array("Q", [0])
-        self._lines = array("Q")
+        file = path.open("rb")
+        starts, ends = array("Q"), array("Q")
         seen: set[str] = set()
-        for number, line in enumerate(self._file):
-            self._ends.append(self._ends[-1] + len(line))
+        end = 0
+        for line in file:
+            start, end = end, end + len(line)
             identity = msgspec.json.decode(line, type=_Named).id
             if identity not in seen:
                 seen.add(identity)
-                self._lines.append(number)
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    @overload
-    def __getitem__(self, index: int) -> Prompt: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Prompt]: ...
-
-    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        line = self._lines[index]
-        start, end = self._ends[line], self._ends[line + 1]
-        return msgspec.json.decode(os.pread(self._file.fileno(), end - start, start), type=Prompt)
-
-    def __iter__(self) -> Iterator[Prompt]:
-        return (self[index] for index in range(len(self)))
+                starts.append(start)
+                ends.append(end)
+        super().__init__(Prompt, file, starts, ends)
 
 
 class _Named(Record):

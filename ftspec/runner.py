@@ -43,7 +43,7 @@ from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdi
 from ftspec.references import mask
 from ftspec.registry import Registry
 from ftspec.reporting import Judged
-from ftspec.scoring import evaluate, tallies
+from ftspec.scoring import brief, evaluate, tallies
 from ftspec.spending import Spent
 from ftspec.stages import Asking, Dataset, Options, Site
 from ftspec.statistics import rate
@@ -359,7 +359,8 @@ class _Walk:
         if subject.keys[CHECKPOINTS] == "all":
             return {answered.model: answered for answered in found.values()}
         passing = {
-            at: rate([tally.share for tally in tallies(asking.prompts, answered)]) for at, answered in found.items()
+            at: rate([tally.share for tally in tallies(map(brief, asking.prompts), answered)])
+            for at, answered in found.items()
         }
         best = max(passing, key=lambda at: (passing[at], at))
         self._decide("checkpoints_compared", best=best, accuracy={str(at): share for at, share in passing.items()})

@@ -10,7 +10,7 @@ import msgspec
 
 from ftspec import classes, paired, statistics
 from ftspec.grade import Answered, Graded
-from ftspec.provider import Answer, Prompt
+from ftspec.provider import Answer, Message, Prompt
 from ftspec.records import NOT_ASKED, Comparison, Evaluation, Interval, Measured, Score, Worst
 from ftspec.references import mask
 from ftspec.statistics import Share
@@ -23,7 +23,10 @@ EXCERPT = 240
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model made of one prompt, in numbers. `said` and `reason` are of one answer that did not pass."""
+    """What one model made of one prompt, in numbers. `said` and `reason` are of one answer that did not pass.
+
+    The prompt is better `brief`: there may be a hundred thousand of these.
+    """
 
     prompt: Prompt
     share: Share
@@ -39,11 +42,20 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tallies(prompts: Iterable[Prompt], answered: Answered) -> list[Tally]:
-    """One Tally per prompt that was asked, in the prompts' order, each id once."""
-    by_prompt: dict[str, tuple[Prompt, list[tuple[Answer, Graded]]]] = {p.id: (p, []) for p in prompts}
-    for answer, graded in zip(answered.answers, answered.graded, strict=True):
-        by_prompt[answer.prompt][1].append((answer, graded))
-    return [tally(prompt, given) for prompt, given in by_prompt.values() if given]
+    """One Tally per prompt that was asked, in the prompts' order, each id once. They hold the prompts as they are."""
+    return [tally(prompt, given) for prompt, given in answered.by_prompt(prompts)]
+
+
+def brief(prompt: Prompt) -> Prompt:
+    """What is told of a prompt as a case: what was last asked, what is expected (in excerpts), its tags and weight."""
+    asked = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
+    return msgspec.structs.replace(
+        prompt,
+        messages=[Message(role="user", content=_excerpt(asked))],
+        expected=None if prompt.expected is None else _excerpt(prompt.expected),
+        tools=None,
+        row={},
+    )
 
 
 def tally(prompt: Prompt, given: Sequence[tuple[Answer, Graded]]) -> Tally:
@@ -190,7 +202,8 @@ def evaluate(
     prompts: Sequence[Prompt], answered: Mapping[str, Answered], pairs: Sequence[Pair] | None = None
 ) -> Evaluation:
     """Any number of models on the same prompts, by label. `pairs` says which are compared; see `usual_pairs`."""
-    found = {label: tallies(prompts, given) for label, given in answered.items()}
+    shown = [brief(prompt) for prompt in prompts]
+    found = {label: tallies(shown, given) for label, given in answered.items()}
     evaluation = of_tallies(found, {label: given.seconds for label, given in answered.items()}, pairs)
     scores = {label: _summed(score, answered[label]) for label, score in evaluation.scores.items()}
     return msgspec.structs.replace(

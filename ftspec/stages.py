@@ -18,6 +18,7 @@ from ftspec import (
     inventory,
     items,
     judging,
+    kept,
     likeness,
     pipeline,
     remote,
@@ -329,7 +330,7 @@ def answers(
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(_step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
-    found = tuple(wanted.answers(spill.read(Answer)))
+    found = kept.keep(Answer, wanted.answers(spill.read(Answer)), site.workspace.local, wanted.order)
     answered = Answered(model=subject.label, answers=found, graded=(), seconds=seconds)
     return _graded(site, answered, what, base, purse)
 
@@ -344,9 +345,11 @@ def earlier_answers(site: Site, run: str, what: Asking, base: Answered | None, p
     if step is None or not step.digest:
         return None
     known = {prompt.id for prompt in what.prompts}
-    said = {(one.prompt, one.repeat): one for one in _spill(site, step).read(Answer) if one.prompt in known}
-    answered = Answered(model=ACCEPTED, answers=tuple(said.values()), graded=())
-    return _graded(site, answered, what, base, purse) if said else None
+    asked = (one for one in _spill(site, step).read(Answer) if one.prompt in known)
+    said = kept.keep(Answer, asked, site.workspace.local)
+    places = {(one.prompt, one.repeat): place for place, one in enumerate(said)}
+    answered = Answered(model=ACCEPTED, answers=said.chosen(places.values()), graded=())
+    return _graded(site, answered, what, base, purse) if places else None
 
 
 ACCEPTED = "accepted"
@@ -364,7 +367,8 @@ def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None,
     own = cases.graders(what.prompts, column, site.registry, site.spec.folder) if column else {}
     settled = judging.settle(what.graders, own, what.prompts, answered.answers, compared, _court(site, purse))
     graded = grade.grade(what.prompts, answered.answers, settled.graders, settled.own)
-    return msgspec.structs.replace(answered, graded=tuple(graded), judges=settled.uses)
+    at = site.workspace.local
+    return msgspec.structs.replace(answered, graded=kept.keep(grade.Graded, graded, at), judges=settled.uses)
 
 
 def _court(site: Site, purse: Purse | None = None) -> judging.Court:
@@ -379,10 +383,10 @@ def checkpoints_of(site: Site, plan: Plan) -> list[Checkpoint]:
 
 
 def of_checkpoints(
-    subject: Subject, step: Step, kept: Iterable[Checkpoint]
+    subject: Subject, step: Step, saved: Iterable[Checkpoint]
 ) -> Iterator[tuple[Checkpoint, Step, Subject]]:
     """Each checkpoint as a model under test, with its own part of the step."""
-    for one in kept:
+    for one in saved:
         label = f"{subject.label} {one.step}"
         part = plans.checkpoint_step(step, one.id)
         yield one, part, msgspec.structs.replace(subject, label=label, model=one.model)

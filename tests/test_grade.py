@@ -31,14 +31,14 @@ def answer(text: str = "", name: str = "p", repeat: int = 0, error: str = "") ->
 
 def test_an_answer_passes_when_all_deciding_graders_pass() -> None:
     graders = [(item(id="a"), says("a")), (item(id="b"), says("b")), (item(id="c", weight=0), says("c"))]
-    verdicts = grade.grade([prompt()], [answer("ab"), answer("a"), answer("bc"), answer("abc")], graders)
+    verdicts = list(grade.grade([prompt()], [answer("ab"), answer("a"), answer("bc"), answer("abc")], graders))
     assert [one.passed for one in verdicts] == [True, False, False, True]
     assert [one.grades["c"].passed for one in verdicts] == [False, False, True, True]
 
 
 def test_without_a_deciding_grader_nothing_passes() -> None:
-    assert not grade.grade([prompt()], [answer("a")], [])[0].passed
-    assert not grade.grade([prompt()], [answer("a")], [(item(weight=0), says("a"))])[0].passed
+    assert not next(grade.grade([prompt()], [answer("a")], [])).passed
+    assert not next(grade.grade([prompt()], [answer("a")], [(item(weight=0), says("a"))])).passed
 
 
 def test_a_grader_that_returns_something_else_failed() -> None:

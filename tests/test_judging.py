@@ -50,7 +50,7 @@ def settle(court: judging.Court, made: Judge, answers: list[Answer], base: list[
     item = Item(kind="grader", name="llm_judge")
     prompts = [prompt(one.prompt) for one in answers]
     settled = judging.settle([(item, made)], {}, prompts, answers, base or answers, court)
-    return settled, grade(prompts, answers, settled.graders)
+    return settled, list(grade(prompts, answers, settled.graders))
 
 
 def test_a_simulated_judge_lets_pass_what_is_expected(court: judging.Court) -> None:

@@ -1,0 +1,96 @@
+"""Records that are held on disk and read one by one when they are asked for: of a million of them, memory holds where
+each stands."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TypeVar, overload
+
+import msgspec
+
+R = TypeVar("R", bound=msgspec.Struct)
+K = TypeVar("K", bound=Hashable)
+
+BUFFER = 1 << 16
+
+
+class Kept(Sequence[R]):
+    """The records of a file, one per line of JSON: `starts[i]` to `ends[i]` are the bytes of record i."""
+
+    def __init__(self, type: type[R], file: IO[bytes], starts: Sequence[int], ends: Sequence[int]) -> None:
+        self._decoder = msgspec.json.Decoder(type)
+        self._file, self._starts, self._ends = file, starts, ends
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[R]: ...
+
+    def __getitem__(self, index: int | slice) -> R | list[R]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        start, end = self._starts[index], self._ends[index]
+        return self._decoder.decode(os.pread(self._file.fileno(), end - start, start))
+
+    def __iter__(self) -> Iterator[R]:
+        return (self[index] for index in range(len(self)))
+
+    def chosen(self, places: Iterable[int]) -> Kept[R]:
+        """The records at these places, in this order."""
+        listed = list(places)
+        starts, ends = array("Q", (self._starts[at] for at in listed)), array("Q", (self._ends[at] for at in listed))
+        return Kept(self._decoder.type, self._file, starts, ends)
+
+
+def keep(
+    type: type[R], records: Iterable[R], folder: Path | None = None, order: Callable[[R], int] | None = None
+) -> Kept[R]:
+    """Put records into a file without a name below `folder` (the system's own where None), which is gone with them.
+
+    They come back in the order in which they came, or by `order`.
+    """
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    file = tempfile.TemporaryFile(dir=folder, buffering=BUFFER)  # noqa: SIM115  # as long as the records
+    starts, ends, places = array("Q"), array("Q"), array("q")
+    end = 0
+    for record in records:
+        starts.append(end)
+        end += file.write(msgspec.json.encode(record))
+        ends.append(end)
+        if order is not None:
+            places.append(order(record))
+    file.flush()
+    made = Kept(type, file, starts, ends)
+    return made.chosen(sorted(range(len(places)), key=places.__getitem__)) if order is not None else made
+
+
+class Keyed(Mapping[K, R]):
+    """Records by a key; of two with the same key, the first. The one that was asked for last is held."""
+
+    def __init__(self, records: Sequence[R], key: Callable[[R], K]) -> None:
+        self._records = records
+        self._places: dict[K, int] = {}
+        for place, record in enumerate(records):
+            self._places.setdefault(key(record), place)
+        self._last: tuple[int, R] | None = None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._places)
+
+    def __getitem__(self, key: K) -> R:
+        place = self._places[key]
+        if self._last is None or self._last[0] != place:
+            self._last = place, self._records[place]
+        return self._last[1]
