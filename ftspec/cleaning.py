@@ -17,7 +17,6 @@ from ftspec.components import Text
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
 from ftspec.registry import Registry
-from ftspec.rowtexts import map_text_by_row
 from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
 from ftspec.texts import canonical
@@ -76,7 +75,7 @@ def _over_texts(step: Text, columns: list[str]) -> Runner:
     where: dict[str, Any] = {"prefilter": step.prefilter, "columns": columns, "nested": step.nested}
     of_row = step.of_row
     if of_row is not None:
-        return lambda batch: (map_text_by_row(batch, of_row, **where), [])
+        return lambda batch: (rows.map_text_by_row(batch, lambda row: of_row(), **where), [])
     return lambda batch: (rows.map_text(batch, step.function, **where), [])
 
 

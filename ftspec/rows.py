@@ -22,6 +22,7 @@ from ftspec import chat, shapes
 from ftspec.arrays import binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
 from ftspec.chat import calls_text, children, decode, interleave, messages_type, parents, to_json, with_children
 from ftspec.provider import Example, Message
+from ftspec.rowtexts import map_text_by_row
 from ftspec.shapes import Fault, apart, conversation
 from ftspec.texts import as_text, fingerprints, is_empty, lengths, map_nested, map_text
 
@@ -34,8 +35,9 @@ __all__ = [
     "HIDDEN", "MESSAGES", "ROW", "SIDE", "Fault", "apart", "as_text", "binaries", "booleans", "calls_text", "cell",
     "children", "column", "conform", "conversation",
     "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave",
-    "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "mention", "messages_type", "pair",
-    "parents", "repeated", "scalar", "strings", "to_dicts", "to_json", "values", "visible", "with_children",
+    "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "map_text_by_row", "mention",
+    "messages_type", "pair", "parents", "repeated", "scalar", "strings",
+    "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
 ROW = "_row"

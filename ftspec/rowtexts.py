@@ -21,18 +21,21 @@ Function = Callable[[str], str]
 
 def map_text_by_row(
     batch: pa.RecordBatch,
-    of_row: Callable[[], Function],
+    of_row: Callable[[int], Function],
     *,
     prefilter: str | None = None,
     columns: Iterable[str] = (),
     nested: bool = True,
 ) -> pa.RecordBatch:
-    """`map_text` with a function of its own for every row that has a text worth a call; `of_row` makes it."""
+    """`map_text` with a function of its own for every row that has a text worth a call.
+
+    `of_row` makes it of the row's place in the batch, from 0.
+    """
     functions: dict[int, Function] = {}
 
     def at(row: int) -> Function:
         if row not in functions:
-            functions[row] = of_row()
+            functions[row] = of_row(row)
         return functions[row]
 
     named = set(columns)

@@ -20,7 +20,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def counted() -> Callable[[str], str]:
+def counted(row: int) -> Callable[[str], str]:
     seen: list[str] = []
 
     def function(text: str) -> str:
@@ -51,4 +51,4 @@ def test_batches_do_not_matter() -> None:
 def test_only_chosen_columns_and_no_hidden_ones() -> None:
     batch = map_text_by_row(rows.from_dicts(ROWS[:1]), counted, columns=["a", "none"])
     assert rows.to_dicts(batch) == [{**ROWS[0], "a": "1 a"}]
-    assert map_text_by_row(batch, lambda: str, columns=["b"]).equals(batch)
+    assert map_text_by_row(batch, lambda row: str, columns=["b"]).equals(batch)

@@ -20,7 +20,6 @@ from ftspec.builtin import (
     pairs,
     preference,
     promptfoo,
-    redact,
     scripts,
     similarity,
     simulated,
@@ -29,6 +28,8 @@ from ftspec.builtin import (
     text,
     values,
 )
+from ftspec.builtin.redaction import checks as residue
+from ftspec.builtin.redaction import steps as redact
 
 
 @api.hookimpl
@@ -49,7 +50,7 @@ def ftspec_formats() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_checks() -> Mapping[str, api.Component]:
-    return {**checks.COMPONENTS, **pairs.COMPONENTS}
+    return {**checks.COMPONENTS, **pairs.COMPONENTS, **residue.COMPONENTS}
 
 
 @api.hookimpl

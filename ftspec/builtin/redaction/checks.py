@@ -1,0 +1,65 @@
+"""The checks `pii` and `secrets`: what is left of either in the finished rows, told by row, never by value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
+
+from ftspec import api, rows
+from ftspec.builtin.redaction import catalogue
+from ftspec.builtin.redaction.entities import Entity, find
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Residue = tuple[int, list[str]]
+"""Row number, and the entity of each value that is left."""
+PERSONAL: list[catalogue.Personal] = ["email", "phone", "card", "iban", "ip", "national_id"]
+SECRET: list[catalogue.Secret] = ["private_key", "jwt", "api_key", "password"]
+
+
+@api.check(code=catalogue.MODULES, dependencies=["python-stdnum"], install="pip install python-stdnum")
+def pii(*, entities: Annotated[list[catalogue.Personal], Meta(min_length=1)] = PERSONAL) -> api.Check:
+    """Find rows in which personal data is left: what `redact` would have replaced. No finding shows a value."""
+    return _residue("personal data", "redact: {entities: [pii]}", list(entities))
+
+
+@api.check(code=catalogue.MODULES, dependencies=["python-stdnum"], install="pip install python-stdnum")
+def secrets(*, entities: Annotated[list[catalogue.Secret], Meta(min_length=1)] = SECRET) -> api.Check:
+    """Find rows in which keys, tokens or passwords are left: what `redact` would have replaced. No finding shows it."""
+    return _residue("a secret", "redact: {entities: [secrets]}", list(entities))
+
+
+def _residue(what: str, step: str, names: list[str]) -> api.Check:
+    wanted = catalogue.chosen(names)
+    where = catalogue.prefilter(wanted)
+
+    def measure(batch: pa.RecordBatch) -> list[Residue]:
+        left: dict[int, list[str]] = {}
+        rows.map_text_by_row(batch, lambda row: _collector(wanted, left.setdefault(row, [])), prefilter=where)
+        numbers = batch.column(rows.ROW)
+        return [(numbers[row].as_py(), found) for row, found in sorted(left.items()) if found]
+
+    def judge(measured: list[list[Residue]]) -> Iterator[api.Finding]:
+        for row, found in (each for batch in measured for each in batch):
+            listed = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in Counter(found).items())
+            hint = f"clean with `{step}`, or give the check a waiver if it may stay"
+            yield api.Finding(message=f"{what} is left: {listed}", hint=hint, row=row)
+
+    return api.Check(measure, judge)
+
+
+def _collector(wanted: list[tuple[str, Entity]], left: list[str]) -> Callable[[str], str]:
+    """A function that changes nothing, and keeps what it finds."""
+
+    def look(text: str) -> str:
+        left.extend(found.name for found in find(text, wanted))
+        return text
+
+    return look
+
+
+COMPONENTS: dict[str, api.Component] = {"pii": pii, "secrets": secrets}

@@ -1,0 +1,185 @@
+"""Secrets: keys and tokens by the form that their vendor gives them, private keys, passwords where one is assigned."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from ftspec.builtin.redaction.entities import Entity, Span, matches
+
+TOKENS: dict[str, str] = {
+    "OpenAI": r"sk-(?:proj|svcacct|admin|None)-[\w-]{20,}|sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}",
+    "Anthropic": r"sk-ant-[a-z]{3,6}\d\d-[\w-]{20,}",
+    "OpenRouter": r"sk-or-v1-[0-9a-f]{64}",
+    "OpenAI's shape": r"sk-[A-Za-z0-9]{32,}",
+    "AWS": r"(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|A3T[A-Z0-9])[A-Z0-9]{16}|ABSK[A-Za-z0-9+/]{100,}={0,2}",
+    "GitHub": r"gh[opsur]_[A-Za-z0-9]{36,}|github_pat_\w{22,}",
+    "GitLab": r"gl(?:pat|dt|ft|rt|agent|cbt|ffct|imt|oas|ptt|soat|rtr)-[\w.-]{20,}|GR1348941[\w-]{20}",
+    "Google": r"AIza[\w-]{35}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{28}",
+    "Slack": r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9]+-\d+-[A-Za-z0-9]+"
+    r"|hooks\.slack\.com/(?:services|workflows|triggers)/[\w+/]{20,}",
+    "Stripe": r"[rs]k_(?:live|test|prod)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/]{24,}",
+    "Hugging Face": r"hf_[A-Za-z0-9]{34}|api_org_[A-Za-z0-9]{34}",
+    "npm": r"npm_[A-Za-z0-9]{36}",
+    "PyPI": r"pypi-Ag[\w-]{50,}",
+    "RubyGems": r"rubygems_[0-9a-f]{48}",
+    "SendGrid": r"SG\.[\w=-]{20,24}\.[\w=-]{39,50}",
+    "Twilio": r"SK[0-9a-f]{32}|AC[0-9a-f]{32}",
+    "Mailgun, Mailchimp": r"key-[0-9a-f]{32}|[0-9a-f]{32}-us\d{1,2}",
+    "Shopify": r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
+    "Square": r"sq0[a-z]{3}-[\w-]{22,}|EAAA[\w-]{56,}",
+    "DigitalOcean": r"do[opr]_v1_[0-9a-f]{64}",
+    "Databricks": r"dapi[0-9a-f]{32}(?:-\d)?",
+    "Doppler": r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{40,}",
+    "Grafana": r"gl(?:c_[A-Za-z0-9+/]{32,}={0,2}|sa_[A-Za-z0-9]{32}_[0-9A-Fa-f]{8})",
+    "HashiCorp": r"hv[bsr]\.[\w-]{24,}|[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,}",
+    "Linear, Notion": r"lin_api_[A-Za-z0-9]{40}|ntn_\d{11}[A-Za-z0-9]{35}|secret_[A-Za-z0-9]{43}",
+    "Atlassian": r"ATATT3[\w=-]{100,}",
+    "Postman": r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}",
+    "Perplexity, Groq, xAI, Tavily": r"pplx-[A-Za-z0-9]{40,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{70,}|tvly-[\w-]{20,}",
+    "Replicate, Fireworks, NVIDIA": r"r8_[A-Za-z0-9]{37}|fw_[A-Za-z0-9]{22,24}|nvapi-[\w-]{60,}",
+    "Azure": r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|AccountKey=[A-Za-z0-9+/]{86}==",
+    "Heroku": r"HRKU-AA[\w-]{58}",
+    "Sentry": r"sntry[su]_[\w+/=-]{40,}",
+    "Telegram": r"\d{8,10}:A[\w-]{34}",
+    "Discord": r"[MNO][A-Za-z\d]{23,25}\.[\w-]{6}\.[\w-]{27,38}",
+    "age": r"AGE-SECRET-KEY-1[0-9A-Z]{58}",
+}
+"""What a key looks like, as its vendor's documentation or secret scanning partner program says; checked against the
+rules of gitleaks 8 (MIT) and the plugins of detect-secrets 1.5 (Apache-2.0) by tests/benchmarks/bench_redact.py."""
+
+TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(TOKENS.values())})", re.ASCII)
+WORD = re.compile(r"(?<![\w+/.~=:-])[\w+/.~=:-]{20,}", re.ASCII)
+"""Where a token can be: TOKEN alone would be tried at every character."""
+
+
+def _tokens(text: str) -> Iterator[Span]:
+    for word in WORD.finditer(text):
+        for match in TOKEN.finditer(text, word.start(), word.end()):
+            if not _is_blank(match[0]):
+                yield match.start(), match.start() + len(match[0].rstrip("."))
+
+
+def _is_blank(value: str) -> bool:
+    """Whether it stands for a secret: `ghp_xxxxxxxx`, `sk-proj-...`."""
+    return len(set(value[-16:].lower())) < 5
+
+
+JWT = re.compile(r"(?<![\w.-])(ey[\w-]{8,}={0,2})\.(ey[\w-]{8,}={0,2})(?:\.[\w-]*){0,3}", re.ASCII)
+
+
+def _is_jwt(match: re.Match[str]) -> bool:
+    """Its header is an object in base64url (RFC 7519, RFC 7515)."""
+    header = match[1].rstrip("=")
+    try:
+        value = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict)
+
+
+PEM = re.compile(
+    r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:(?:(?!-----).){0,20000}?-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\\\s:,.-]{0,20000})",
+    re.DOTALL,
+)
+
+URL = re.compile(r"(?<=://)[^\s:/?#@\"'<>`]{0,100}:([^\s/@\"'<>`]{2,200})@(?=[\w\[-])")
+NAME = (
+    r"pass(?:word|wort|wd|phrase|code)?|pwd|contraseña|mot de passe|senha|passwort|secret|token"
+    r"|api[_ -]?key|access[_ -]?key(?:[_ -]?id)?|(?:account|auth|encryption|private)[_ -]?key|credentials?"
+)
+ASSIGNED = re.compile(
+    rf"(?<![A-Za-z])(?:[A-Za-z0-9]{{1,30}}[_.-]?){{0,3}}?({NAME})(?:[_-][A-Za-z0-9]{{1,20}}){{0,2}}[\"'`\])*]{{0,3}}"
+    r"(\s{0,3}(?::?={1,3}>?|:|=>|\bis\b:?|!={1,2})\s{0,3}@?)"
+    r"(?:\"([^\"\n]{4,200})\"|'([^'\n]{4,200})'|`([^`\n]{4,200})`|([^\s\"'`,;<>(){}\[\]]{4,200}))",
+    re.IGNORECASE,
+)
+HEADER = re.compile(r"\b(?:bearer|basic|apikey|token)\s{1,3}([A-Za-z0-9._~+/-]{16,}={0,2})", re.IGNORECASE)
+
+
+def _passwords(text: str) -> Iterator[Span]:
+    taken: list[Span] = []
+    for span in [*_urls(text), *_assigned(text), *_headers(text)]:
+        if all(span[1] <= start or end <= span[0] for start, end in taken):
+            taken.append(span)
+    yield from taken
+
+
+def _urls(text: str) -> Iterator[Span]:
+    return matches(URL, lambda match: not PLACEHOLDER.search(match[1]), 1)(text)
+
+
+def _headers(text: str) -> Iterator[Span]:
+    return matches(HEADER, lambda match: _is_random(match[1]), 1)(text)
+
+
+def _assigned(text: str) -> Iterator[Span]:
+    start = 0
+    while match := ASSIGNED.search(text, start):
+        group = match.lastindex or 6
+        if _is_secret(match[1].lower(), match[2], match[group], quoted=group < 6):
+            first, last = match.span(group)
+            yield first, last if group < 6 else first + len(match[group].rstrip(".!?:"))
+        start = match.start(2) + 1
+
+
+PLACEHOLDER = re.compile(
+    r"^\W*$|^\[[A-Z_]+(?:_\d+)?\]?|[$%]\{|\{\{|^\$[A-Z_]|^<|^%|^[xX*•._-]+$|\0"
+    r"|(?<![A-Za-z0-9])(?:your|my|example|placeholder|changeme|redacted|fake|dummy|xxx+)(?![A-Za-z0-9])"
+    r"|^(?:none|null|true|false|undefined|required|optional|string|str)$",
+    re.IGNORECASE,
+)
+CALL = re.compile(r"^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|^[A-Za-z_]+$|^[A-Z][A-Z0-9_]*$|^/|^https?:")
+"""What stands there in code and prose: an attribute, a variable, a constant, a word, a path, an address."""
+
+
+def _is_secret(name: str, sign: str, value: str, *, quoted: bool) -> bool:
+    """A value that was chosen to be hard to guess, and no word, variable or place where one goes.
+
+    After a password's name even one of letters counts if it stands in quotes behind a sign, and one of letters and
+    digits anywhere; after a key's or a token's name it must look random.
+    """
+    if PLACEHOLDER.search(value):
+        return False
+    if name.startswith(("pass", "pwd", "contra", "mot", "senha")):
+        if quoted and "is" not in sign:
+            return len(value) >= 4 and any(map(str.isalnum, value))
+        return _is_mixed(value) and not CALL.match(value) if len(value) >= 5 else False
+    if quoted and len(value) >= 8 and not CALL.match(value) and " " not in value:
+        return _is_mixed(value)
+    return _is_random(value)
+
+
+def _is_mixed(value: str) -> bool:
+    """Letters and at least one digit or sign that no word has."""
+    return any(map(str.isalpha, value)) and bool(re.search(r"\d|[!#$%^&*@+=~?|\\]", value.rstrip("!?")))
+
+
+def _is_random(value: str) -> bool:
+    """Long, of letters and digits, and with at least 3 bits of entropy a character (English words have about 2.5)."""
+    if len(value) < 16 or not (re.search(r"\d", value) and re.search(r"[A-Za-z]", value)) or "/" in value[:1]:
+        return False
+    return entropy(value) >= 3.0
+
+
+def entropy(text: str) -> float:
+    """Shannon's entropy of the characters, in bits per character."""
+    counts = Counter(text)
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values())
+
+
+ENTITIES: dict[str, Entity] = {
+    "private_key": Entity(r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY", matches(PEM, lambda match: True)),
+    "jwt": Entity(r"ey[A-Za-z0-9_-]{8,}={0,2}\.ey", matches(JWT, _is_jwt)),
+    "api_key": Entity("|".join(TOKENS.values()), _tokens),
+    "password": Entity(
+        rf"://[^\s:/?#@]*:[^\s/@]+@|(?i:(?:{NAME})[^\n]{{0,46}}?(?:[=:]|\bis\b)|(?:bearer|basic|apikey|token)\s)",
+        _passwords,
+    ),
+}

@@ -1,0 +1,119 @@
+"""What an entity is, and how a text is searched for several: shapes by patterns, then a function looks twice.
+
+Precision matters as much as recall: a date that becomes [PHONE] teaches a model nonsense. So a shape is only taken if
+its check digit is right, or, where a format has none or a weak one, if a word before it says what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+Span = tuple[int, int]
+
+
+class Entity(NamedTuple):
+    """`hint` is an RE2 pattern that every text with such an entity matches; `spans` finds where they are."""
+
+    hint: str
+    spans: Callable[[str], Iterable[Span]]
+
+
+class Found(NamedTuple):
+    """A value in a text, by where it begins and ends."""
+
+    start: int
+    end: int
+    name: str
+
+
+def find(text: str, entities: Iterable[tuple[str, Entity]]) -> list[Found]:
+    """All entities of a text by position. What one has found is blank for those after it, so none overlap."""
+    found: list[Found] = []
+    for name, entity in entities:
+        here = [Found(start, end, name) for start, end in entity.spans(text)]
+        for each in here:
+            text = text[: each.start] + "\0" * (each.end - each.start) + text[each.end :]
+        found += here
+    return sorted(found)
+
+
+def matches(
+    pattern: re.Pattern[str], accept: Callable[[re.Match[str]], bool], group: int = 0
+) -> Callable[[str], Iterator[Span]]:
+    """Spans of `group` in the accepted matches of a pattern."""
+
+    def spans(text: str) -> Iterator[Span]:
+        for match in pattern.finditer(text):
+            if accept(match):
+                yield match.span(group)
+
+    return spans
+
+
+def numbers(pattern: re.Pattern[str], accept: Callable[[re.Match[str]], bool]) -> Callable[[str], Iterator[Span]]:
+    """Spans of accepted matches, or of what is left of one without a word or two at its end or its beginning.
+
+    Numbers often follow numbers: `call 212 555 0123 24 hours a day`.
+    """
+
+    def spans(text: str) -> Iterator[Span]:
+        start = 0
+        while match := pattern.search(text, start):
+            if found := _accepted(text, pattern, accept, match):
+                yield found.span()
+                start = found.end()
+            else:
+                space = text.find(" ", match.start() + 1, match.end())
+                start = match.end() if space < 0 else space
+
+    return spans
+
+
+def _accepted(
+    text: str, pattern: re.Pattern[str], accept: Callable[[re.Match[str]], bool], match: re.Match[str]
+) -> re.Match[str] | None:
+    end = match.end()
+    for _ in range(3):
+        shorter = pattern.match(text, match.start(), end)
+        if shorter and accept(shorter):
+            return shorter
+        end = text.rfind(" ", match.start(), end)
+        if end < 0:
+            break
+    return None
+
+
+def digits(text: str) -> str:
+    """The ASCII digits of a text, and nothing else of it."""
+    return "".join(character for character in text if character in "0123456789")
+
+
+def free(match: re.Match[str]) -> bool:
+    """Whether a number or code stands alone: it is no part of a longer one, of a word, a path or an amount of money."""
+    text, start, end = match.string, match.start(), match.end()
+    before, after = text[start - 1 : start] if start else "", text[end : end + 2]
+    if before.isalnum() or before in ("_", "-", "/", "+", "$", "€", "£", "¥", "%", "@"):
+        return False
+    if before in (".", ",") and text[max(0, start - 2) : start - 1].isdigit():
+        return False
+    if after[:1].isalnum() or after[:1] in ("_", "%", "@"):
+        return False
+    return not (after[:1] in (".", ",", "-", "/") and after[1:].isalnum())
+
+
+def announced(words: str) -> Callable[[re.Match[str]], bool]:
+    """Whether one of `words` (a pattern) stands shortly before a match, or right after it: "BSN 123456782"."""
+    before = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W\d_])", re.IGNORECASE)
+    after = re.compile(rf"[ ,(]{{0,2}}(?:[^\W\d_]{{1,6}} ){{0,2}}(?:{words})(?![^\W\d_])", re.IGNORECASE)
+
+    def said(match: re.Match[str]) -> bool:
+        text = match.string
+        return bool(before.search(text, max(0, match.start() - REACH), match.start()) or after.match(text, match.end()))
+
+    return said
+
+
+REACH = 48
+"""Characters before a number in which a word announces it: "her citizen service number (BSN), as of May, is ..."."""

@@ -1,0 +1,123 @@
+"""National identity and tax numbers, by country. Their check digits are computed by python-stdnum.
+
+Where a format has no check digit, or one that every tenth number passes, its usual way of writing or a word before it
+has to say what it is: an order number of nine digits is no social security number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from ftspec.builtin.redaction.entities import Entity, announced, free, numbers
+
+
+class Format(NamedTuple):
+    """One country's number.
+
+    Args:
+        module: of python-stdnum, whose `is_valid` is asked; "" where `shape` and `plain` say all there is.
+        shape: how it is written, with and without separators.
+        plain: the way of writing that needs no word before it (a pattern, "" for none).
+        words: what announces it (a pattern).
+        hint: an RE2 pattern that every text with one matches, where `shape` would be slow.
+    """
+
+    module: str
+    shape: str
+    plain: str
+    words: str
+    hint: str = ""
+
+
+NINE = r"\d{3}([ .-]?)\d{3}\1\d{3}"
+FORMATS: dict[str, Format] = {
+    "us_ssn": Format(
+        "us.tin", r"\d{3}([ .-]?)\d\d\1\d{4}", r"\d{3}-\d\d-\d{4}",
+        r"ssns?|socials?|social security(?: (?:number|no\.?|card))?s?|itin|taxpayer (?:id|identification)[a-z ]*|tin",
+    ),
+    "uk_nino": Format(
+        "", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?:[ -]?\d\d){3}[ -]?[A-D]",
+        r"[A-Z]{2}(?:\d{6}| \d\d \d\d \d\d |-\d\d-\d\d-\d\d-| ?\d{6} ?)[A-D]",
+        r"ninos?|ni (?:number|no\.?)|national insurance(?: (?:number|no\.?))?",
+    ),
+    "de_tax_id": Format(
+        "de.idnr", r"\d\d[ /]?\d{3}[ /]?\d{3}[ /]?\d{3}", ".+",
+        r"steuer[- ]?id(?:nr|entifikationsnummer)?|idnr|steuerliche identifikationsnummer|tin|tax id",
+    ),
+    "fr_insee": Format(
+        "fr.nir", r"[1-478][ ]?\d\d[ ]?\d\d[ ]?(?:\d\d|2[AB])[ ]?\d{3}[ ]?\d{3}[ ]?\d\d", ".+",
+        r"nir|insee|s[ée]curit[ée] sociale|num[ée]ro de s[ée]cu",
+    ),
+    "es_dni": Format("es.dni", r"\d{8}[ -]?[A-Za-z]", r".+[A-Z]", r"dni|nif|documento nacional de identidad"),
+    "es_nie": Format("es.nie", r"[XYZxyz][ -]?\d{7}[ -]?[A-Za-z]", r".+[A-Z]", r"nie|extranjer[oa]"),
+    "it_fiscal_code": Format(
+        "it.codicefiscale",
+        r"[A-Z]{3} ?[A-Z]{3} ?[0-9LMNP-V]{2}[A-EHLMPRST][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]", ".+", "",
+    ),
+    "nl_bsn": Format(
+        "nl.bsn", rf"{NINE}|\d{{4}}([ .])\d{{2}}\2\d{{3}}", "",
+        r"bsn|burgerservice ?nummer|sofi(?: ?nummer)?|citizen service number|ssn",
+    ),
+    "br_cpf": Format("br.cpf", r"\d{3}\.?\d{3}\.?\d{3}-?\d\d", r"\d{3}\.\d{3}\.\d{3}-\d\d", r"cpf(?:/mf)?"),
+    "in_aadhaar": Format(
+        "in_.aadhaar", r"[2-9]\d{3}([ -]?)\d{4}\1\d{4}(?![ -]\d)", r"\d{4}[ -]\d{4}[ -]\d{4}",
+        r"aadh?aa?r|uidai|uid|आधार",
+    ),
+    "in_pan": Format("in_.pan", r"[A-Z]{3}[ABCFGHJKLPT][A-Z]\d{4}[A-Z]", ".+", ""),
+    "ca_sin": Format("ca.sin", NINE, "", r"sin|nas|social insurance(?: (?:number|no\.?))?|assurance sociale"),
+    "pl_pesel": Format("pl.pesel", r"\d{11}", "", r"pesel"),
+    "be_nn": Format(
+        "be.nn", r"\d\d[. ]?\d\d[. ]?\d\d[- ]?\d{3}[. ]?\d\d", r"\d\d\.\d\d\.\d\d-\d{3}\.\d\d",
+        r"rijksregister(?: ?nummer)?|registre national|insz|niss|national (?:register )?number",
+    ),
+    "ch_ahv": Format("ch.ssn", r"756\.?\d{4}\.?\d{4}\.?\d\d", ".+", r"ahv|avs"),
+    "se_personnummer": Format(
+        "se.personnummer", r"(?:19|20)?\d{6}[-+]?\d{4}", r".+[-+].+", r"personn(?:ummer|r)\.?|pnr"
+    ),
+    "fi_hetu": Format("fi.hetu", r"[0-3]\d[01]\d{3}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", ".+", r"hetu|henkilötunnus"),
+    "no_fnr": Format("no.fodselsnummer", r"\d{6} ?\d{5}", ".+", r"f[øo]dselsnummer|personnummer|fnr"),
+    "cn_ric": Format("cn.ric", r"[1-9]\d{16}[0-9Xx]", ".+", r"身份证"),
+    "kr_rrn": Format("kr.rrn", r"\d{6}-?[0-9]\d{6}", r".+-.+", r"rrn|주민등록번호"),
+    "mx_curp": Format("mx.curp", r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[0-9A-Z]\d", ".+", r"curp"),
+}  # fmt: skip
+
+
+@cache
+def _validator(module: str) -> Callable[[str], Any]:
+    is_valid: Callable[[str], Any] = import_module(f"stdnum.{module}").is_valid
+    return is_valid
+
+
+def _entity(form: Format) -> Entity:
+    plain = re.compile(form.plain or r"(?!)")
+    said = announced(form.words) if form.words else lambda match: False
+
+    def accept(match: re.Match[str]) -> bool:
+        if not free(match) or not (plain.fullmatch(match[0]) or said(match)):
+            return False
+        return not form.module or bool(_validator(form.module)(_compact(match[0], form.module)))
+
+    flags = re.ASCII | (re.IGNORECASE if not form.module else 0)
+    return Entity(form.hint or _hint(form.shape), numbers(re.compile(form.shape, flags), accept))
+
+
+SEPARATORS = str.maketrans("", "", " ./-")
+MARKED = {"se.personnummer", "fi.hetu"}
+"""Where the sign between date and number tells the century."""
+
+
+def _compact(text: str, module: str) -> str:
+    return text.upper() if module in MARKED else text.translate(SEPARATORS).upper()
+
+
+def _hint(shape: str) -> str:
+    """The shape as RE2 takes it: without look-ahead, and with what a back-reference may be in its place."""
+    groups = re.findall(r"\((\[[^]]*\]\??)\)", shape)
+    return re.sub(r"\\(\d)", lambda match: groups[int(match[1]) - 1], re.sub(r"\(\?![^)]*\)", "", shape))
+
+
+ENTITIES: dict[str, Entity] = {name: _entity(form) for name, form in FORMATS.items()}
