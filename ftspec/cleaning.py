@@ -16,6 +16,7 @@ from ftspec import formatted, rows
 from ftspec.components import Text
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
+from ftspec.provider import Tuner
 from ftspec.registry import Registry
 from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
@@ -60,10 +61,10 @@ class Done(NamedTuple):
     findings: list[Finding] = []
 
 
-def runner(item: Item, registry: Registry, folder: Path) -> Runner:
+def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None) -> Runner:
     """The item's step, built."""
     component = registry.get(item.kind, item.name)
-    step = build(item, registry, folder)
+    step = build(item, registry, folder, tuner)
     if component.level == "text":
         return _over_texts(step, component.convert(item.options)["columns"])
     if component.level == "row":

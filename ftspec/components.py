@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec.errors import Finding, PluginError
-from ftspec.provider import Answer, Generation, Method, Prompt, Shape
+from ftspec.provider import Answer, Generation, Method, Prompt, Shape, Tuner, Weighed
 from ftspec.records import Evaluation, Grade, Needs, Record, Verdict
 
 if TYPE_CHECKING:
@@ -131,10 +131,16 @@ class GlobalStep(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Measured per batch, in parallel; judged once. Batches hold the columns of their shape and the hidden ones."""
+    """Measured per batch, in parallel; judged once, over a sequence of what was measured.
+
+    Batches hold the columns of their shape and the hidden ones. With `before_format` they hold the columns that the
+    cleaning left, of every row that reaches the format. `weigh` judges what was written: size, tokens, cost.
+    """
 
     measure: Callable[[pa.RecordBatch], Any]
-    judge: Callable[[list[Any]], Iterable[Finding]]
+    judge: Callable[[Any], Iterable[Finding]]
+    before_format: bool = False
+    weigh: Callable[[Weighed], Iterable[Finding]] | None = None
 
 
 Format = Callable[["pa.RecordBatch"], "pa.RecordBatch"]
@@ -273,7 +279,7 @@ class Component:
     @cached_property
     def options(self) -> type[msgspec.Struct]:
         """The options as a msgspec Struct: one field per keyword-only parameter of the factory."""
-        fields: list[Any] = [self._field(parameter) for parameter in self._parameters()]
+        fields: list[Any] = [self._field(each) for each in self._parameters() if each.name != self.asks_tuner]
         if self.level == "text":
             fields.append(("columns", TextColumns, msgspec.field(default_factory=list)))
         return msgspec.defstruct(
@@ -292,6 +298,11 @@ class Component:
         return any(field.required for field in msgspec.structs.fields(self.options))
 
     @cached_property
+    def asks_tuner(self) -> str:
+        """The parameter that is no option but the `Tuner`, "" where there is none: then the model counts too."""
+        return next((each.name for each in self._parameters() if self._resolve(each) is Tuner), "")
+
+    @cached_property
     def code_digest(self) -> str:
         """sha256 of the modules that define the factory and what it is made of: changed code is a changed step."""
         names = (self.factory.__module__, *self.code)
@@ -304,9 +315,11 @@ class Component:
         struct = msgspec.convert(dict(options), self.options)
         return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
-    def build(self, options: Mapping[str, Any]) -> Any:
+    def build(self, options: Mapping[str, Any], tuner: Tuner | None = None) -> Any:
         """Call the factory. Text steps lose `columns`, which core applies (see ftspec.pipeline)."""
         arguments = self.convert(options)
+        if self.asks_tuner:
+            arguments[self.asks_tuner] = tuner or Tuner()
         if self.level == "text":
             arguments.pop("columns")
         return self.factory(**arguments)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ftspec.components import PATH_MARK, Component
 from ftspec.errors import FtspecError, PluginError, SpecPath
-from ftspec.provider import Provider, Request, Shape
+from ftspec.provider import Provider, Request, Shape, Tuner
 from ftspec.references import resolve
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
 
 
-def build(item: Item, registry: Registry, folder: Path) -> Any:
+def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None) -> Any:
     """Call the item's factory with its options, ready for use. Raises PluginError when the factory does not work.
 
-    A provider is given references to secrets as they are written."""
+    A provider is given references to secrets as they are written. `tuner` is for a factory that asks for it."""
     component = registry.get(item.kind, item.name)
     options = absolute(item.options, component, folder)
     if item.kind != "provider":  # which calls `api.resolve` itself when it needs one: a plan needs none
         options = resolve(options)
     with guarded(item, registry):
-        return component.build(options)
+        return component.build(options, tuner)
 
 
 @contextmanager
@@ -53,6 +53,17 @@ def provider_of(spec: Spec, registry: Registry) -> Provider:
     """The spec's provider, not yet attached to a folder."""
     provider: Provider = build(spec.provider, registry, spec.folder)
     return provider
+
+
+class Tuned(NamedTuple):
+    """What a spec tunes, by names: what can be sent to a worker."""
+
+    provider: Item
+    request: Request
+
+    def tuner(self, registry: Registry, folder: Path) -> Tuner:
+        """The same as steps and checks may ask it; the provider is attached to no folder."""
+        return Tuner(build(self.provider, registry, folder), self.request)
 
 
 def shape_of(spec: Spec, registry: Registry) -> Shape:

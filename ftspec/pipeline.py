@@ -22,12 +22,12 @@ from msgspec.structs import replace
 from ftspec import cases, rows
 from ftspec.cleaning import Stage
 from ftspec.columns import Memory
-from ftspec.components import Engine
+from ftspec.components import Check, Engine
 from ftspec.costs import most_tokens
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
-from ftspec.items import build, columns, guarded, shape_of
+from ftspec.items import Tuned, build, columns, guarded, shape_of
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
 from ftspec.passes import Pass
@@ -99,7 +99,7 @@ def prepare(
     The same spec and inputs make the same bytes, with any engine and however sources cut their batches (`result.json`,
     written last, also holds seconds). Raises DataError with everything that is wrong with the data.
     """
-    work = Preparation(spec, registry, out, progress, how)
+    work = Preparation(spec, registry, request, out, progress, how)
     work.clean()
     work.ask()
     work.judge()
@@ -115,8 +115,11 @@ def load_result(folder: Path) -> DataResult:
 class Preparation:
     """One run of the data step, and what it has gathered so far."""
 
-    def __init__(self, spec: Spec, registry: Registry, out: Path, progress: Progress, how: How) -> None:
+    def __init__(
+        self, spec: Spec, registry: Registry, request: Request, out: Path, progress: Progress, how: How
+    ) -> None:
         self.spec, self.registry, self.out, self.progress = spec, registry, out, progress
+        self.tuned = Tuned(spec.provider, request)
         self.origins = Origins()
         self.ledger = Ledger(self.origins)
         self.findings = Findings(self.origins.locate)
@@ -162,10 +165,12 @@ class Preparation:
 
     def judge(self) -> None:
         """Every check, over all rows. Raises DataError with everything found so far."""
+        tuner = self.tuned.tuner(self.registry, self.spec.folder)
         for index, item in enumerate(self.checks):
-            check = build(item, self.registry, self.spec.folder)
+            check: Check = build(item, self.registry, self.spec.folder, tuner)
             with guarded(item, self.registry):
-                found = list(check.judge([measured[index] for measured in self.measures]))
+                measured = (measures[index] for measures in self.measures)
+                found = list(check.judge([each for each in measured if each is not None]))
             self.findings.judge(item, found)
         if not self.sides["train"]:
             hint = "look at what the cleaning dropped and the split held out"
@@ -233,7 +238,9 @@ class Preparation:
                 waiting = tuple(group)
                 continue
             split = None if made else self.spec.split
-            made.append(Segment(self.spec.folder, self.registry, waiting, split=split, keys=tuple(group)))
+            made.append(
+                Segment(self.spec.folder, self.registry, waiting, split=split, keys=tuple(group), tuned=self.tuned)
+            )
             waiting = ()
         prompts = tuple(name for name in self.spec.eval.prompts if isinstance(name, str)) if self.spec.eval else ()
         return [*made, self._last(waiting, form, prompts, None if made else self.spec.split)]
@@ -244,6 +251,7 @@ class Preparation:
         return Segment(
             self.spec.folder, self.registry, stages,
             split=split, form=form, shape=self.shape, checks=self.checks, prompt_sides=prompts, last=True,
+            tuned=self.tuned,
         )  # fmt: skip
 
     def _is_local(self, item: Item) -> bool:
@@ -262,8 +270,9 @@ class Preparation:
         for outcome in self.engine.map(segment, stream):
             self._take(outcome)
             self.rows_file.write(outcome.batch)
-            if outcome.batch.num_rows:
+            if outcome.measures:
                 self.measures.append(outcome.measures)
+            if outcome.batch.num_rows:
                 self.sides.update(outcome.batch.column(rows.SIDE).to_pylist())
 
     def _take(self, outcome: Outcome) -> None:

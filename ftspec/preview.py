@@ -10,7 +10,7 @@ from ftspec.cleaning import Stage, keep
 from ftspec.errors import FtspecError
 from ftspec.findings import Findings
 from ftspec.intake import Intake
-from ftspec.items import shape_of
+from ftspec.items import Tuned, request_of, shape_of
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
 from ftspec.provider import Example
@@ -59,7 +59,8 @@ def _segment(spec: Spec, registry: Registry, ledger: Ledger) -> Segment:
     stages = tuple(Stage(item=item, index=ledger.step(item.name), shown="none") for item in local)
     form = Stage(item=spec.format, index=ledger.step(spec.format.name), shown="none") if spec.format else None
     shape = shape_of(spec, registry)
-    return Segment(spec.folder, registry, stages, split=spec.split, form=form, shape=shape, last=True)
+    tuned = Tuned(spec.provider, request_of(spec, registry))
+    return Segment(spec.folder, registry, stages, split=spec.split, form=form, shape=shape, last=True, tuned=tuned)
 
 
 def _matching(batch: pa.RecordBatch, origins: Origins, row: int | str | None) -> Iterator[pa.RecordBatch]:

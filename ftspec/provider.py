@@ -445,6 +445,96 @@ class SupportsAdoption(Protocol):
         ...
 
 
+class Tokenizer(Protocol):
+    """The model's own tokenizer, as steps and checks use it: from any thread."""
+
+    @property
+    def special(self) -> Sequence[str]:
+        """Control tokens, as text: one inside a row's text would end a turn or open another."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Tokens of a text alone, without what a chat template adds."""
+        ...
+
+    def cut(self, text: str, most: int) -> str:
+        """The longest beginning of the text that has at most so many tokens, and ends where a token ends."""
+        ...
+
+    def row(self, example: Example) -> tuple[int, int] | None:
+        """(tokens that training sees of a row, those of them that are trained on); None for one that the model cannot
+        take, which `write` refuses with a reason."""
+        ...
+
+
+@runtime_checkable
+class SupportsTokenizer(Protocol):
+    """A provider that has its models' tokenizers on this machine."""
+
+    def tokenizer(self, request: Request) -> Tokenizer | None:
+        """The tokenizer of the request's model; None where it cannot be had here. Offline."""
+        ...
+
+
+class Limits(Record):
+    """What a provider takes of training data. None where it is not known; `source` is who says so.
+
+    `row_tokens` is the most tokens of a row, `file_bytes` and `file_tokens` are those of one file.
+    """
+
+    max_examples: int | None = None
+    file_bytes: int | None = None
+    file_tokens: int | None = None
+    row_tokens: int | None = None
+    source: str = ""
+
+
+@runtime_checkable
+class SupportsLimits(Protocol):
+    """A provider that knows what it takes of training data; offline."""
+
+    def limits(self, request: Request) -> Limits: ...
+
+
+class Tuner:
+    """What the spec tunes, for a step or check that must know the model: a factory's parameter of this type is no
+    option, core fills it in. All is offline, and without a provider nothing is known."""
+
+    def __init__(self, provider: Provider | None = None, request: Request | None = None) -> None:
+        self.provider, self.request = provider, request
+
+    def tokenizer(self) -> Tokenizer | None:
+        """The model's tokenizer, None where it cannot be had on this machine."""
+        if self.request is None or not isinstance(self.provider, SupportsTokenizer):
+            return None
+        return self.provider.tokenizer(self.request)
+
+    def limits(self) -> Limits:
+        """What the provider takes of training data, as far as it says."""
+        if self.request is None or not isinstance(self.provider, SupportsLimits):
+            return Limits()
+        return self.provider.limits(self.request)
+
+
+class Weighed(Record):
+    """What was prepared, by size and price. None where it cannot be told; `basis` says how the cost was reckoned.
+
+    Tokens and bytes are those of the training file, once; `cost` is that of tuning with its `epochs`; `bound`: at most.
+    """
+
+    rows: int
+    validation_rows: int = 0
+    bytes: int | None = None
+    validation_bytes: int | None = None
+    tokens: int | None = None
+    trained_tokens: int | None = None
+    epochs: float | None = None
+    cost: float | None = None
+    currency: str = ""
+    bound: bool = False
+    basis: str = ""
+
+
 @runtime_checkable
 class SupportsPause(Protocol):
     """A provider whose jobs can be halted and taken up again. Both calls are idempotent."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import formatted, prompts, rows, split
 from ftspec.cleaning import Done, Runner, Stage, run_format, run_step, runner
-from ftspec.components import GlobalStep
+from ftspec.components import Check, GlobalStep
 from ftspec.errors import Finding, PluginError
-from ftspec.items import build, culprit, guarded
-from ftspec.provider import Prompt, Shape
+from ftspec.items import Tuned, build, culprit, guarded
+from ftspec.provider import Prompt, Shape, Tuner
 from ftspec.registry import Registry, load
 from ftspec.spec import Item, Split
 
@@ -97,6 +97,7 @@ class Segment:
         checks: measured after the format.
         prompt_sides: sides whose rows are evaluation prompts.
         last: no global step follows: format and measure.
+        tuned: what the spec tunes, for steps and checks that ask.
     """
 
     def __init__(
@@ -112,13 +113,15 @@ class Segment:
         checks: tuple[Item, ...] = (),
         prompt_sides: tuple[str, ...] = (),
         last: bool = False,
+        tuned: Tuned | None = None,
     ) -> None:
         self.folder, self.stages, self.split, self.keys, self.shape = folder, stages, split, keys, shape
         self.form, self.checks, self.prompt_sides, self.last = form, checks, prompt_sides, last
+        self.tuned = tuned
         self._registry: Registry | None = registry  # stays here: a worker loads its own
 
     def __getstate__(self) -> dict[str, Any]:
-        built = {"steps", "key_steps", "formatter", "built_checks", "registry"}
+        built = {"steps", "key_steps", "formatter", "built_checks", "registry", "tuner"}
         return {name: value for name, value in vars(self).items() if name not in built} | {"_registry": None}
 
     @cached_property
@@ -126,8 +129,12 @@ class Segment:
         return self._registry or load()
 
     @cached_property
+    def tuner(self) -> Tuner:
+        return self.tuned.tuner(self.registry, self.folder) if self.tuned else Tuner()
+
+    @cached_property
     def steps(self) -> list[Runner]:
-        return [runner(stage.item, self.registry, self.folder) for stage in self.stages]
+        return [runner(stage.item, self.registry, self.folder, self.tuner) for stage in self.stages]
 
     @cached_property
     def key_steps(self) -> list[GlobalStep]:
@@ -138,8 +145,8 @@ class Segment:
         return build(self.form.item, self.registry, self.folder) if self.form else None
 
     @cached_property
-    def built_checks(self) -> list[Any]:
-        return [build(item, self.registry, self.folder) for item in self.checks]
+    def built_checks(self) -> list[Check]:
+        return [build(item, self.registry, self.folder, self.tuner) for item in self.checks]
 
     def __call__(self, batch: pa.RecordBatch) -> Outcome:
         found: list[Finding] = []
@@ -167,16 +174,15 @@ class Segment:
         return keys, time.perf_counter() - started
 
     def _finished(self, outcome: Outcome) -> Outcome:
+        cleaned = outcome.batch
         if self.form is not None:
-            before, made, what = run_format(self.form, self.registry, self.formatter, outcome.batch)
+            before, made, what = run_format(self.form, self.registry, self.formatter, cleaned)
             outcome.done.append(what)
         else:
             before, made = self._as_shape(outcome)
-        if made.num_rows == 0:
-            return outcome._replace(batch=made)
-        asked = prompts.of_batch(before, made, self.prompt_sides) if self.prompt_sides else []
+        asked = prompts.of_batch(before, made, self.prompt_sides) if self.prompt_sides and made.num_rows else []
         checks = zip(self.checks, self.built_checks, strict=True)
-        measures = tuple(self._measured(item, check, made) for item, check in checks)
+        measures = tuple(self._measured(item, check, cleaned, made) for item, check in checks)
         return outcome._replace(batch=made, measures=measures, prompts=asked)
 
     def _as_shape(self, outcome: Outcome) -> tuple[pa.RecordBatch, pa.RecordBatch]:
@@ -186,6 +192,8 @@ class Segment:
         outcome.findings.extend(Finding(message=fault, row=numbers[index].as_py()) for index, fault in faults)
         return batch, formatted.as_shape(batch, self.shape)
 
-    def _measured(self, item: Item, check: Any, batch: pa.RecordBatch) -> Any:
+    def _measured(self, item: Item, check: Check, cleaned: pa.RecordBatch, made: pa.RecordBatch) -> Any:
+        """What the check measures; None where no row is left for it."""
+        batch = cleaned if check.before_format else made
         with guarded(item, self.registry):
-            return check.measure(batch)
+            return check.measure(batch) if batch.num_rows else None
