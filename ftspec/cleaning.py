@@ -69,7 +69,19 @@ def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = N
         return _over_texts(step, component.convert(item.options)["columns"])
     if component.level == "row":
         return lambda batch: _run_rows(item, step, batch)
-    return lambda batch: (step(batch), [])
+    return lambda batch: _run_batch(step, batch)
+
+
+def _run_batch(step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Finding]]:
+    """A step that raises DataError runs again on the rows that it said nothing of."""
+    try:
+        return step(batch), []
+    except DataError as error:
+        numbers = [finding.row for finding in error.findings if finding.row]
+        if not numbers:
+            raise
+        rest = keep(batch, rows.integers(numbers), invert=True)
+        return step(rest), list(error.findings)
 
 
 def _over_texts(step: Text, columns: list[str]) -> Runner:
@@ -77,6 +89,7 @@ def _over_texts(step: Text, columns: list[str]) -> Runner:
     of_row = step.of_row
     if of_row is not None:
         return lambda batch: (rows.map_text_by_row(batch, lambda row: of_row(), **where), [])
+    where |= {"beyond_ascii": step.beyond_ascii, "arrays": step.arrays}
     return lambda batch: (rows.map_text(batch, step.function, **where), [])
 
 

@@ -76,12 +76,16 @@ class Text(NamedTuple):
     `nested` says whether it also works on texts inside JSON values: the arguments of tool calls, lists and objects.
     `of_row`, where a text's fate depends on the row's other texts, is called once per row that has a text worth a call,
     and its result takes the place of `function` for that row's texts, in one order however rows are cut into batches.
+    With `beyond_ascii` texts of ASCII alone are passed by, which is seen much faster than a pattern is searched.
+    `arrays` does to an array of texts, with Arrow's kernels, what `function` does to one, and is used where it can be.
     """
 
     function: Callable[[str], str]
     prefilter: str | None = None
     nested: bool = True
     of_row: Callable[[], Callable[[str], str]] | None = None
+    beyond_ascii: bool = False
+    arrays: Callable[[pa.Array], pa.Array] | None = None
 
 
 class Dropped(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -107,21 +107,37 @@ def map_text(
     prefilter: str | None = None,
     columns: Iterable[str] = (),
     nested: bool = True,
+    beyond_ascii: bool = False,
+    arrays: Callable[[pa.Array], pa.Array] | None = None,
 ) -> pa.RecordBatch:
     """Apply `function` to every text of the chosen columns (all visible ones but `tools` when none are named).
 
     In messages these are contents and the text parts of contents. `prefilter`, an RE2 pattern, finds the texts worth
     a call. With `nested`, also texts inside JSON values: objects and lists in columns, the arguments of tool calls.
-    Columns in which nothing changed are the same objects as before.
+    With `beyond_ascii` no text of ASCII alone is worth one. `arrays` does to an array of texts what `function` does to
+    one, with Arrow's kernels. Columns in which nothing changed are the same objects as before.
     """
+    change = _Change(function, prefilter, beyond_ascii, arrays)
     chosen = set(columns) or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
     for index, name in enumerate(batch.schema.names):
         if name in chosen:
             column = batch.column(index)
-            changed = _map_column(column, function, prefilter, nested or name in columns)
+            changed = _map_column(column, change, nested or name in columns)
             if changed is not column:
                 batch = batch.set_column(index, name, changed)
     return batch
+
+
+def pattern_fault(pattern: str) -> str:
+    """Why this is no pattern of RE2, "" when it is one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        pc.match_substring_regex(strings([""]), pattern)
+    except pa.ArrowInvalid as error:
+        return str(error).removeprefix("Invalid regular expression: ")
+    return ""
 
 
 def map_nested(value: Any, function: Callable[[str], str]) -> Any:
@@ -135,25 +151,43 @@ def map_nested(value: Any, function: Callable[[str], str]) -> Any:
     return value
 
 
-def _map_column(column: pa.Array, function: Callable[[str], str], prefilter: str | None, nested: bool) -> pa.Array:
+class _Change(NamedTuple):
+    """What is done to texts, and to which."""
+
+    function: Callable[[str], str]
+    prefilter: str | None
+    beyond_ascii: bool
+    arrays: Callable[[pa.Array], pa.Array] | None
+
+
+def _map_column(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
     import pyarrow as pa
 
     if column.type == pa.string():
-        return _map_strings(column, function, prefilter)
+        return _map_strings(column, change)
     if is_json(column.type):
-        return _map_json(column, function, nested)
+        return _map_json(column, change.function, nested)
     if column.type == chat.messages_type():
-        return _map_messages(column, function, prefilter, nested)
+        return _map_messages(column, change, nested)
     return column
 
 
-def _map_strings(texts: pa.Array, function: Callable[[str], str], prefilter: str | None) -> pa.Array:
+def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
     import pyarrow.compute as pc
 
-    found = pc.is_valid(texts) if prefilter is None else pc.match_substring_regex(texts, prefilter)
+    if change.beyond_ascii:
+        beyond = pc.invert(pc.coalesce(pc.string_is_ascii(texts), scalar(True)))
+        if not pc.any(beyond).as_py():
+            return texts
+        worth = texts.filter(beyond)
+        after = _map_strings(worth, change._replace(beyond_ascii=False))
+        return texts if after is worth else pc.replace_with_mask(texts, beyond, after)
+    found = pc.is_valid(texts) if change.prefilter is None else pc.match_substring_regex(texts, change.prefilter)
     mask = pc.coalesce(found, scalar(False))
     hits = texts.filter(mask)
-    after = strings([function(text) for text in hits.to_pylist()])
+    if len(hits) == 0:
+        return texts
+    after = change.arrays(hits) if change.arrays else strings([change.function(text) for text in hits.to_pylist()])
     return texts if after.equals(hits) else pc.replace_with_mask(texts, mask, after)
 
 
@@ -165,15 +199,15 @@ def _map_json(column: pa.Array, function: Callable[[str], str], nested: bool) ->
     return column if after is column.storage else json_texts(after.to_pylist())
 
 
-def _map_messages(column: pa.Array, function: Callable[[str], str], prefilter: str | None, nested: bool) -> pa.Array:
+def _map_messages(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
     before = chat.children(column)
     after = {
-        "content": _map_strings(before["content"], function, prefilter),
-        "parts": _change_json(before["parts"], lambda parts: [map_part(part, function) for part in parts]),
+        "content": _map_strings(before["content"], change),
+        "parts": _change_json(before["parts"], lambda parts: [map_part(part, change.function) for part in parts]),
     }
     if nested:
         after["tool_calls"] = _change_json(
-            before["tool_calls"], lambda calls: [map_call(call, function) for call in calls]
+            before["tool_calls"], lambda calls: [map_call(call, change.function) for call in calls]
         )
     return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
 

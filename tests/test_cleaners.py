@@ -42,7 +42,8 @@ def kept(component: api.Component, values: list[dict[str, Any]], **options: Any)
 
 def texts(component: api.Component, values: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
     step = component.build(options)
-    return rows.to_dicts(rows.map_text(batch_of(values), step.function, prefilter=step.prefilter, nested=step.nested))
+    where = {name: getattr(step, name) for name in ("prefilter", "nested", "beyond_ascii", "arrays")}
+    return rows.to_dicts(rows.map_text(batch_of(values), step.function, **where))
 
 
 def test_every_level_of_step_is_used() -> None:
@@ -106,6 +107,97 @@ def test_rename_select_flatten() -> None:
     assert rows.to_dicts(columns.select.build({"columns": ["a", "gone"]})(batch)) == [{"a": 1}]
     flatten = columns.flatten.build({"columns": ["b"]})
     assert [flatten(row) for row in rows.to_dicts(batch)] == [{"a": 1, "b_c_d": "x", "b_e": 2}]
+
+
+def mapped(given: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
+    """What `map` leaves, row by row and all at once: it must be the same."""
+    step = columns.map_.build(options)
+    whole = step(batch_of(given))
+    kept = whole.filter(pc.is_null(whole.column("_reason"))) if "_reason" in whole.schema.names else whole
+    made = rows.to_dicts(kept)
+    for value in given:
+        one = step(batch_of([value]))
+        if "_reason" not in one.schema.names or one.column("_reason")[0].as_py() is None:
+            assert rows.to_dicts(one)[0] in made
+    return made
+
+
+LABELS: list[dict[str, Any]] = [{"a": "y"}, {"a": "n"}, {"a": "?"}, {"b": 1}]
+
+
+@pytest.mark.parametrize(
+    ("options", "after"),
+    [
+        ({}, [{"a": "yes"}, {"a": "no"}, {"a": "?"}, {"b": 1}]),
+        ({"unknown": "null"}, [{"a": "yes"}, {"a": "no"}, {}, {"b": 1}]),
+        ({"unknown": "drop"}, [{"a": "yes"}, {"a": "no"}]),
+        ({"default": "other"}, [{"a": "yes"}, {"a": "no"}, {"a": "other"}, {"a": "other", "b": 1}]),
+        (
+            {"into": "c"},
+            [{"a": "y", "c": "yes"}, {"a": "n", "c": "no"}, {"a": "?", "c": "?"}, {"b": 1}],
+        ),
+    ],
+)
+def test_map(options: dict[str, Any], after: list[dict[str, Any]]) -> None:
+    assert mapped(LABELS, column="a", values={"y": "yes", "n": "no"}, **options) == after
+
+
+def test_map_of_and_to_any_type() -> None:
+    values: list[dict[str, Any]] = [{"a": 1}, {"a": True}, {"a": "1"}, {"a": 2.5}, {"a": ["x"]}, {}]
+    table = {"1": "one", "true": 0, '["x"]': None}
+    assert mapped(values, column="a", values=table) == [{"a": "one"}, {"a": 0}, {"a": "one"}, {"a": 2.5}, {}, {}]
+    assert mapped([{"a": "y"}, {"a": "n"}], column="a", values={"y": 1, "n": 0}) == [{"a": 1}, {"a": 0}]
+    assert mapped([{"a": 1}, {"a": 2}], column="a", values={"1": "x"}) == [{"a": "x"}, {"a": 2}]
+
+
+def test_map_gives_messages_other_roles() -> None:
+    said = [{"role": "human", "content": "q"}, {"role": "gpt", "content": "a"}]
+    (after,) = mapped([{"messages": said}], column="messages", values={"human": "user", "gpt": "assistant"})
+    assert [message["role"] for message in after["messages"]] == ["user", "assistant"]
+    assert (
+        mapped([{"messages": said}, chat("q", "a")], column="messages", values={"human": "user"}, unknown="drop") == []
+    )
+
+
+def test_map_fails_and_says_which_row() -> None:
+    with pytest.raises(api.DataError) as raised:
+        columns.map_.build({"column": "a", "values": {"y": "1"}, "unknown": "fail"})(batch_of(LABELS))
+    assert [finding.row for finding in raised.value.findings] == [2, 3, 4]
+    assert "'n'" in raised.value.findings[0].message
+
+
+def test_constant() -> None:
+    def after(values: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
+        return rows.to_dicts(columns.constant.build(options)(batch_of(values)))
+
+    assert after([{"a": 1}, {}], columns={"b": "x", "c": [1, {"d": None}]}) == [
+        {"a": 1, "b": "x", "c": [1, {"d": None}]}, {"b": "x", "c": [1, {"d": None}]}
+    ]  # fmt: skip
+    assert after([{"a": 1}, {"b": 1}], columns={"a": 2}) == [{"a": 2}, {"a": 2, "b": 1}]
+    assert after([{"a": 1}, {"b": 1}, {"a": "x"}], columns={"a": 2}, keep=True) == [
+        {"a": 1},
+        {"b": 1, "a": 2},
+        {"a": "x"},
+    ]
+    assert after([{"a": "y"}, {"a": None}], columns={"a": "x"}, keep=True) == [{"a": "y"}, {"a": "x"}]
+    said = [{"role": "user", "content": "q"}]
+    assert after([{"a": 1}], columns={"messages": said}) == [{"a": 1, "messages": said}]
+    assert after([chat("q"), {"a": 1}], columns={"messages": said}, keep=True)[1] == {"a": 1, "messages": said}
+
+
+@pytest.mark.parametrize(
+    ("component", "options"),
+    [
+        (columns.constant, {"columns": {"_row": 1}}),
+        (columns.constant, {"columns": {"messages": "hello"}}),
+        (columns.rename, {"columns": {"a": "_side"}}),
+        (columns.rename, {"columns": {"a": "c", "b": "c"}}),
+        (columns.map_, {"column": "a", "values": {"x": 1}, "default": 2, "unknown": "drop"}),
+        (columns.map_, {"column": "a", "values": {"x": 1}, "into": "_row"}),
+    ],
+)
+def test_columns_that_cannot_be_made(component: api.Component, options: dict[str, Any]) -> None:
+    assert [clash for rule in component.rules for clash in rule(component.convert(options))]
 
 
 def test_swapping_names() -> None:

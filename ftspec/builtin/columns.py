@@ -1,21 +1,36 @@
-"""Cleaning steps that say which columns a row has, and what they are called."""
+"""Cleaning steps that say which columns a row has, what they are called, and what stands in them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from ftspec import api
+from ftspec import api, rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Columns = Annotated[list[api.Column], Meta(description="Columns to look at; all of them when empty.")]
+Scalar = str | int | float | bool | None
 
 
-@api.batch_step
+def _hidden(names: Iterable[str]) -> Iterator[api.Clash]:
+    for name in names:
+        if not name or name.startswith("_"):
+            yield ("columns",), f"a column cannot be called '{name}': columns that begin with '_' are ftspec's own"
+
+
+def rename_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    """New names are free ones, and differ."""
+    names = list(options["columns"].values())
+    yield from _hidden(names)
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield ("columns",), f"two columns would be called '{name}'"
+
+
+@api.batch_step(rules=[rename_rule])
 def rename(*, columns: Annotated[dict[api.Column, str], Meta(min_length=1)]) -> api.BatchStep:
     """Rename columns: `old: new`. A column that already has the new name is replaced."""
 
@@ -40,6 +55,147 @@ def select(*, columns: Annotated[list[api.Column], Meta(min_length=1)]) -> api.B
     return step
 
 
+def constant_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    """Names are free ones, and what is put into `messages` and `tools` is messages and tools."""
+    yield from _hidden(options["columns"])
+    if fault := rows.fault({name: value for name, value in options["columns"].items() if not name.startswith("_")}):
+        yield ("columns",), fault
+
+
+@api.batch_step(rules=[constant_rule])
+def constant(*, columns: Annotated[dict[str, Any], Meta(min_length=1)], keep: bool = False) -> api.BatchStep:
+    """Give every row the same value in a column: `name: value`. The value may be text, a number, a list or an object.
+
+    A column that is there already is replaced; with `keep`, only where a row has none or null.
+    """
+
+    def step(batch: pa.RecordBatch) -> pa.RecordBatch:
+        for name, value in columns.items():
+            batch = put(batch, name, _given(batch, name, value, keep))
+        return batch
+
+    return step
+
+
+def _given(batch: pa.RecordBatch, name: str, value: Any, keep: bool) -> pa.Array:
+    """The column's new values: one for all, or only where there is none."""
+    import pyarrow.compute as pc
+
+    same = rows.cell(name, [value]).take(rows.repeated(0, batch.num_rows))
+    if not keep or name not in batch.schema.names:
+        return same
+    there = batch.column(name)
+    if there.null_count in (0, len(there)):
+        return same if there.null_count else there
+    if there.type == same.type and not rows.is_json(there.type) and there.type != rows.MESSAGES:
+        return pc.coalesce(there, same)
+    return rows.cell(name, [value if each is None else each for each in rows.values(batch, name)])
+
+
+def map_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    """One thing is done with values that the table does not know."""
+    if options["default"] is not None and options["unknown"] != "keep":
+        yield ("default",), f"unknown values cannot get a default and be treated as `unknown: {options['unknown']}`"
+    yield from _hidden([options["into"]] if options["into"] else [])
+
+
+@api.batch_step(name="map", rules=[map_rule])
+def map_(
+    *,
+    column: api.Column,
+    values: Annotated[dict[str, Scalar], Meta(min_length=1, description="What stands there: what shall stand there.")],
+    default: Annotated[Scalar, Meta(description="For values that the table lacks, and for rows without one.")] = None,
+    unknown: Annotated[
+        Literal["keep", "null", "drop", "fail"],
+        Meta(description="What happens to values that the table lacks, where there is no default."),
+    ] = "keep",
+    into: Annotated[str, Meta(description="The column that gets the result; the same one when empty.")] = "",
+) -> api.BatchStep:
+    """Replace a column's values by a table. In a column of messages, the table is about their roles: `human: user`.
+
+    A value is looked up as text: 1 as `1`, true as `true`, exactly, upper and lower case apart. A row that has no value
+    gets the default, or is dropped or failed as unknown ones are; otherwise it stays without.
+    """
+
+    def step(batch: pa.RecordBatch) -> pa.RecordBatch:
+        there = rows.column(batch, column)
+        texts = rows.children(there)["role"] if there.type == rows.MESSAGES else rows.as_text(there)
+        if default is None and unknown in ("drop", "fail"):
+            lacking = _lacking(there, texts, values)
+            if unknown == "fail":
+                _fail(batch, lacking, column)
+            batch = rows.drop(batch, lacking, f"unknown {column}")
+        if there.type == rows.MESSAGES:
+            made = rows.with_children(there, {"role": _texts(texts, values, default, unknown == "keep")})
+        elif _all_texts(there, values, default):
+            made = _texts(texts, values, default, unknown == "keep")
+        else:
+            made = _values(batch, column, texts, values, default, unknown == "keep")
+        return put(batch, into or column, made)
+
+    return step
+
+
+def put(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
+    """The batch with a column set: in its place, or as a new one at the end."""
+    index = batch.schema.get_field_index(name)
+    return batch.append_column(name, values) if index < 0 else batch.set_column(index, name, values)
+
+
+def _lacking(there: pa.Array, texts: pa.Array, values: Mapping[str, Any]) -> pa.Array:
+    """Which rows have a value, or a role, that the table does not know; or none."""
+    import pyarrow.compute as pc
+
+    lacking = pc.invert(pc.is_in(texts, value_set=rows.strings(list(values))))
+    if there.type != rows.MESSAGES:
+        return lacking
+    of_rows = rows.parents(there).filter(lacking)
+    indices = rows.integers(range(len(there))).cast(of_rows.type)
+    return pc.or_(pc.is_in(indices, value_set=of_rows), pc.is_null(there))
+
+
+def _fail(batch: pa.RecordBatch, lacking: pa.Array, column: str) -> None:
+    bad = batch.filter(lacking)
+    if bad.num_rows:
+        shown = [each or "" for each in rows.as_text(rows.column(bad, column)).to_pylist()]
+        raise api.DataError(
+            [
+                api.Finding(
+                    message=f"the table does not know the value of '{column}': {text[:60]!r}",
+                    hint="add it to `values`, or say `default` or `unknown: drop`",
+                    row=number,
+                )
+                for number, text in zip(bad.column(rows.ROW).to_pylist(), shown, strict=True)
+            ]
+        )
+
+
+def _all_texts(there: pa.Array, values: Mapping[str, Scalar], default: Scalar) -> bool:
+    import pyarrow as pa
+
+    return there.type == pa.string() and all(
+        each is None or isinstance(each, str) for each in (*values.values(), default)
+    )
+
+
+def _texts(texts: pa.Array, values: Mapping[str, Any], default: Any, keep: bool) -> pa.Array:
+    """One look-up per different text: the table's own, or what there was, or the default."""
+    import pyarrow.compute as pc
+
+    coded = texts.dictionary_encode()
+    found = [values.get(text, text if keep and default is None else default) for text in coded.dictionary.to_pylist()]
+    made = rows.strings([None if each is None else str(each) for each in found]).take(coded.indices)
+    return made if default is None else pc.if_else(pc.is_null(texts), rows.scalar(str(default)), made)
+
+
+def _values(
+    batch: pa.RecordBatch, column: str, texts: pa.Array, values: Mapping[str, Any], default: Any, keep: bool
+) -> pa.Array:
+    """The same where values are of any type."""
+    there = rows.values(batch, column) if keep and default is None else [default] * batch.num_rows
+    return rows.cell(column, [values.get(text, old) for text, old in zip(texts.to_pylist(), there, strict=True)])
+
+
 @api.row_step
 def flatten(*, columns: Annotated[list[api.Column], Meta(min_length=1)], separator: str = "_") -> api.RowStep:
     """Turn objects into columns of their own: `address: {city: Rome}` becomes `address_city: Rome`."""
@@ -62,4 +218,4 @@ def _entries(name: str, value: Any, separator: str) -> dict[str, Any]:
     return flat
 
 
-COMPONENTS: dict[str, api.Component] = {each.name: each for each in (rename, select, flatten)}
+COMPONENTS: dict[str, api.Component] = {each.name: each for each in (rename, select, constant, map_, flatten)}

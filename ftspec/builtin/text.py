@@ -2,15 +2,218 @@
 
 from __future__ import annotations
 
-from ftspec import api
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta
+
+from ftspec import api, rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SPACE = r"[\s\x0b\x1c-\x1f\x85\pZ]"
 
 
 @api.text_step
 def strip() -> api.Text:
-    """Remove white space around every text. Texts inside tool calls and other JSON stay as they are."""
+    """Remove white space around every text. Texts inside tool calls and other JSON stay as they are.
+
+    White space is what Unicode and Python call so: blanks, tabs, line ends, no-break spaces, the ideographic space.
+    """
     return api.Text(str.strip, prefilter=rf"^{SPACE}|{SPACE}\z", nested=False)
 
 
-COMPONENTS: dict[str, api.Component] = {"strip": strip}
+LINE_END = r"\r\n?|[\x0b\x0c\x85\u2028\u2029]"
+INVISIBLE = (
+    r"\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters but tab and line ends
+    r"\u00ad\u200b\u2060-\u2064\ufeff"  # soft hyphen, zero-width space, word joiner and its kin, byte order mark
+    r"\u202a-\u202e\u2066-\u2069\ufff9-\ufffb"  # overrides of the writing direction, interlinear marks
+)
+BLANK = r" \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+NOT_NFC = (  # marks, Hangul letters, and the blocks of characters that have another canonical form
+    r"\pM\u1160-\u11ff\u0374\u037e\u0387\u0958-\u095f\u09dc-\u09df\u0a33-\u0a5e\u0b5c-\u0b5d\u0f43-\u0f69"
+    r"\u1f71-\u1fff\u2000-\u2001\u2126\u212a-\u212b\u2329\u232a\u2adc\uf900-\ufaff\ufb1d-\ufb4e"
+    r"\U0001d15e-\U0001d1c0\U0002f800-\U0002fa1d"
+)
+
+
+def normalise_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    """Something is left to do."""
+    wanted = any(options[name] for name in ("line_ends", "invisible", "blanks", "trailing"))
+    if options["unicode"] == "none" and options["empty_lines"] is None and not wanted:
+        yield (), "every part of it is switched off"
+
+
+@api.text_step(rules=[normalise_rule])
+def normalise(
+    *,
+    unicode: Annotated[Literal["NFC", "NFKC", "none"], Meta(description="The Unicode normalization form.")] = "NFC",
+    line_ends: bool = True,
+    invisible: bool = True,
+    trailing: bool = True,
+    blanks: Annotated[bool, Meta(description="Make one space of every run of blanks within a line.")] = False,
+    empty_lines: Annotated[int, Meta(ge=0, description="At most so many empty lines in a row.")] | None = None,
+) -> api.Text:
+    r"""Write texts in one way: the same characters for what looks the same. Texts inside JSON stay as they are.
+
+    In this order: `line_ends` become \n (from \r\n, \r, vertical tab, form feed, U+0085, U+2028, U+2029); `invisible`
+    characters go (control characters but tab, U+00AD, U+200B, U+2060-2064, U+FEFF, the overrides of the writing
+    direction U+202A-202E and U+2066-2069, U+FFF9-FFFB; the joiners U+200C and U+200D stay, for Persian, Indic scripts
+    and emoji need them); the `unicode` form; `blanks`, on demand: a run of two or more spaces, tabs and other Unicode
+    spaces within a line becomes one space, but the indentation at its beginning stays; `trailing` blanks of lines go;
+    and more than `empty_lines` empty lines in a row go.
+
+    NFKC also replaces ligatures, full-width and superscript characters: x² becomes x2. NFC changes nothing that one
+    sees.
+    """
+    steps = list(_normalising(unicode, line_ends, invisible, blanks, trailing, empty_lines))
+
+    def clean(text: str) -> str:
+        for _, function in steps:
+            text = function(text)
+        return text
+
+    return api.Text(clean, prefilter="|".join(_re2(pattern) for pattern, _ in steps), nested=False)
+
+
+def _normalising(
+    unicode: str, line_ends: bool, invisible: bool, blanks: bool, trailing: bool, empty_lines: int | None
+) -> Iterator[tuple[str, Callable[[str], str]]]:
+    """(a pattern that every text with something to do matches, what does it), in order."""
+    if line_ends:
+        yield LINE_END, _replacing(LINE_END, "\n")
+    if invisible:
+        yield f"[{INVISIBLE}]", _replacing(f"[{INVISIBLE}]", "")
+    if unicode != "none":
+        yield f"[{NOT_NFC}]" if unicode == "NFC" else r"[^\x00-\x7f]", _normal_form(unicode)
+    if blanks:
+        yield f"[{BLANK}][{BLANK}]", _replacing(rf"(?<=[^\s{BLANK}])[{BLANK}]{{2,}}", " ")
+    if trailing:
+        yield rf"[{BLANK}](?:\n|\z)", _replacing(rf"[{BLANK}]+(?=\n|\Z)", "")
+    if empty_lines is not None:
+        most = "\n" * (empty_lines + 1)
+        yield most + "\n", _replacing(rf"\n{{{empty_lines + 2},}}", most)
+
+
+def _replacing(pattern: str, by: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern)
+    return lambda text: compiled.sub(by, text)
+
+
+def _normal_form(form: Any) -> Callable[[str], str]:
+    return lambda text: unicodedata.normalize(form, text)
+
+
+def _re2(pattern: str) -> str:
+    r"""RE2 writes a character by its number as \x{...}."""
+    return re.sub(r"\\u([0-9a-f]{4})|\\U([0-9a-f]{8})", lambda match: rf"\x{{{match[1] or match[2]}}}", pattern)
+
+
+@api.text_step(dependencies=["ftfy>=6.3"])
+def fix_text(
+    *,
+    html: Annotated[bool, Meta(description="Also `&amp;` and its like, in texts without a `<`.")] = False,
+    quotes: Annotated[bool, Meta(description="Also curly quotes, into straight ones.")] = False,
+) -> api.Text:
+    """Repair text that was read in the wrong encoding: `schÃ¶n` becomes `schön`. Nothing else is changed.
+
+    What looks wrong is what the library ftfy finds: sequences of characters that come of UTF-8 read as Windows-1252,
+    Latin-1, Mac Roman, Windows-1250 to 1257 and others, several times over. Texts inside tool calls are repaired too.
+    """
+    import ftfy
+    from ftfy.badness import BADNESS_RE
+
+    config = ftfy.TextFixerConfig(
+        unescape_html="auto" if html else False,
+        uncurl_quotes=quotes,
+        remove_terminal_escapes=False,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        fix_line_breaks=False,
+        fix_surrogates=False,
+        remove_control_chars=False,
+        normalization=None,
+        explain=False,
+    )
+    hints = [_plain_pattern(BADNESS_RE.pattern), *(["&"] if html else []), *(["[‘’ʼ“”]"] if quotes else [])]
+    return api.Text(lambda text: str(ftfy.fix_text(text, config)), prefilter="|".join(hints), beyond_ascii=not html)
+
+
+def _plain_pattern(verbose: str) -> str:
+    r"""A verbose pattern of Python's in RE2's words: no comments, no white space, and \s and \w of all Unicode.
+
+    It finds all that Python finds, and perhaps a little more.
+    """
+    done: list[str] = []
+    inside = False
+    for part in re.findall(r"\\.|#[^\n]*|.", verbose, re.DOTALL):
+        if part in WIDER:
+            done.append(WIDER[part] if inside else f"[{WIDER[part]}]")
+        elif inside or not (part.isspace() or part.startswith("#")):
+            done.append(part)
+        inside = part != "]" if inside else part == "["
+    return "".join(done)
+
+
+WIDER = {r"\s": r"\s\pZ\x0b\x1c-\x1f\x85", r"\w": r"\pL\pN\pM_"}
+
+
+def replace_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    """A pattern must be one, and its replacement may only speak of groups that it has."""
+    if not options["regex"]:
+        return
+    if fault := rows.pattern_fault(options["find"]):
+        yield ("find",), f"not an RE2 pattern: {fault}"
+    elif fault := _group_fault(options["find"], options["to"]):
+        yield ("to",), fault
+
+
+def _group_fault(find: str, to: str) -> str:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        pc.replace_substring_regex(rows.strings([""]), find, to)
+    except pa.ArrowInvalid as error:
+        return str(error)
+    return ""
+
+
+@api.text_step(rules=[replace_rule])
+def replace(
+    *,
+    find: Annotated[str, Meta(min_length=1, description="What is replaced: a text, or an RE2 pattern with `regex`.")],
+    to: Annotated[str, Meta(description=r"What stands there afterwards; with `regex`, \1 is the first group.")] = "",
+    regex: bool = False,
+    count: Annotated[int, Meta(ge=1, description="At most so many replacements in each text.")] | None = None,
+) -> api.Text:
+    r"""Replace text: `find` by `to`, from left to right, in every text or in the first `count` places of each.
+
+    With `regex`, `find` is an RE2 pattern: `(?i)` ignores case, `(?s)` lets `.` match line ends; \d, \s, \w and \b are
+    about ASCII, \pL is any letter. Texts inside tool calls and other JSON values are covered; names of keys and of
+    tools are not.
+    """
+    if not regex:
+        most = -1 if count is None else count
+        return api.Text(lambda text: text.replace(find, to, most), prefilter=re2_literal(find))
+
+    def replaced(texts: pa.Array) -> pa.Array:
+        import pyarrow.compute as pc
+
+        return pc.replace_substring_regex(texts, find, to, max_replacements=count)
+
+    def one(text: str) -> str:
+        return str(replaced(rows.strings([text]))[0])
+
+    return api.Text(one, prefilter=find, arrays=replaced)
+
+
+def re2_literal(text: str) -> str:
+    """A pattern that finds exactly this text."""
+    return re.sub(r"([^0-9A-Za-z_\x80-\U0010ffff])", r"\\\1", text).replace("\\\0", r"\x00").replace("\\\n", r"\n")
+
+
+COMPONENTS: dict[str, api.Component] = {each.name: each for each in (strip, normalise, fix_text, replace)}

@@ -1,0 +1,162 @@
+"""Cleaning steps over texts: normalise, fix_text, replace. Each prefilter is held to what it lets through."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+from ftfy.badness import BADNESS_RE
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftspec import api, rows
+from ftspec.builtin import text
+
+
+def done(component: api.Component, *said: str, **options: Any) -> list[str]:
+    """What becomes of the texts, as core runs a text step."""
+    step = component.build(options)
+    where = {name: getattr(step, name) for name in ("prefilter", "nested", "beyond_ascii", "arrays")}
+    after = rows.map_text(rows.from_dicts([{"a": each} for each in said]), step.function, **where)
+    return [row["a"] for row in rows.to_dicts(after)]
+
+
+MESSY = st.text(
+    st.sampled_from("ab \t\r\n\v\f\x00\x1b\x85\u2028\u00a0\u3000\u00ad\u200b\u200d\ufeffe\u0301ｘﬁ\u1100\u1161Å\u0344²")
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "options"),
+    [
+        ("cafe\u0301", "café", {}),
+        ("\u212b ｘ²", "Å ｘ²", {}),
+        ("ｘ² ﬁ\u00a0", "x2 fi", {"unicode": "NFKC"}),
+        ("cafe\u0301", "cafe\u0301", {"unicode": "none"}),
+        ("a\r\nb\rc\u2028d\x0be\x85f", "a\nb\nc\nd\ne\nf", {}),
+        ("a\r\nb", "a\r\nb", {"line_ends": False, "trailing": False, "invisible": False}),
+        ("\ufeffa\u200bb\x00c\u00add\x1b[0m\u202ee", "abcd[0me", {}),
+        ("می\u200cخواهم \U0001f469\u200d\U0001f4bb\tx", "می\u200cخواهم \U0001f469\u200d\U0001f4bb\tx", {}),
+        ("a  \n b\t\u00a0", "a\n b", {}),
+        ("a  \n", "a  \n", {"trailing": False}),
+        ("    if x:  # note", "    if x:  # note", {}),
+        ("    if x:  # note\tb \u3000c", "    if x: # note\tb c", {"blanks": True}),
+        ("a\n\n\n\n\nb", "a\n\n\n\n\nb", {}),
+        ("a\n \n\n\n\nb\n\nc", "a\n\nb\n\nc", {"empty_lines": 1}),
+        ("a\n\n\nb", "a\nb", {"empty_lines": 0}),
+        ("e\u200b\u0301", "é", {}),
+    ],
+)
+def test_normalise(before: str, after: str, options: dict[str, Any]) -> None:
+    assert done(text.normalise, before, "plain", **options) == [after, "plain"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(MESSY, st.booleans(), st.sampled_from(["NFC", "NFKC", "none"]), st.sampled_from([None, 0, 1]))
+def test_normalise_finds_all_that_it_changes_and_leaves_nothing_to_do(
+    said: str, blanks: bool, unicode: str, empty_lines: int | None
+) -> None:
+    options = {"blanks": blanks, "unicode": unicode, "empty_lines": empty_lines}
+    step = text.normalise.build(options)
+    once = step.function(said)
+    assert done(text.normalise, said, **options) == [once]
+    assert step.function(once) == once
+
+
+def test_normalise_finds_every_character_that_has_another_form() -> None:
+    characters = [chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
+    wanted = [each for each in characters if unicodedata.combining(each) or unicodedata.normalize("NFC", each) != each]
+    jamo = [chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))]
+    pattern = text.normalise.build({"line_ends": False, "invisible": False, "trailing": False}).prefilter
+    found = pc.match_substring_regex(rows.strings([*wanted, *jamo]), pattern)
+    assert [each for each, hit in zip([*wanted, *jamo], found.to_pylist(), strict=True) if not hit] == []
+    plain = rows.strings(["naïve “quotes” – café", "Größe", "これはテスト", "Привет", "안녕"])
+    assert not pc.any(pc.match_substring_regex(plain, pattern)).as_py()
+
+
+def test_normalise_leaves_json_and_tool_calls_alone() -> None:
+    call = {"id": "1", "function": {"name": "f", "arguments": '{"by": ",  "}'}}
+    row = {"a": {"b": "x "}, "messages": [{"role": "assistant", "content": "x ", "tool_calls": [call]}]}
+    step = text.normalise.build({})
+    after = rows.to_dicts(rows.map_text(rows.from_dicts([row]), step.function, prefilter=step.prefilter, nested=False))
+    assert after == [{"a": {"b": "x "}, "messages": [{"role": "assistant", "content": "x", "tool_calls": [call]}]}]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("schÃ¶n", "schön"),
+        ("â€œquotedâ€\x9d", "“quoted”"),
+        ("l’humanitÃ©", "l’humanité"),
+        ("РџСЂРёРІРµС‚", "Привет"),
+        ("schÃƒÂ¶n", "schön"),
+        ("“Größe” – naïve, 10 €, ½ ™, これは", "“Größe” – naïve, 10 €, ½ ™, これは"),
+        ("a &amp; b \x1b[1m ﬁ\r\n", "a &amp; b \x1b[1m ﬁ\r\n"),
+    ],
+)
+def test_fix_text(before: str, after: str) -> None:
+    assert done(text.fix_text, before) == [after]
+
+
+def test_fix_text_on_demand() -> None:
+    assert done(text.fix_text, "a &amp; “b”", html=True) == ["a & “b”"]
+    assert done(text.fix_text, "a &amp; “b”", quotes=True) == ['a &amp; "b"']
+
+
+WORSE = st.text(st.sampled_from([*"abz AZ.-\n\u3000\x85\u0301_", *re.findall(r"[^\x00-\x7f]", BADNESS_RE.pattern)]))
+
+
+@settings(max_examples=500, deadline=None)
+@given(WORSE)
+def test_fix_text_looks_at_all_that_ftfy_would_mend(said: str) -> None:
+    step = text.fix_text.build({})
+    if BADNESS_RE.search(said):
+        assert pc.match_substring_regex(rows.strings([said]), step.prefilter)[0].as_py()
+    assert done(text.fix_text, said) == [step.function(said)]
+
+
+def test_fix_text_mends_the_arguments_of_tool_calls() -> None:
+    call = {"id": "1", "function": {"name": "f", "arguments": '{"by": "schÃ¶n"}'}}
+    batch = rows.from_dicts([{"messages": [{"role": "assistant", "tool_calls": [call]}]}])
+    step = text.fix_text.build({})
+    (after,) = rows.to_dicts(rows.map_text(batch, step.function, prefilter=step.prefilter))
+    assert after["messages"][0]["tool_calls"][0]["function"]["arguments"] == '{"by":"schön"}'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "options"),
+    [
+        ("a.b.c", "a-b-c", {"find": ".", "to": "-"}),
+        ("a.b.c", "a-b.c", {"find": ".", "to": "-", "count": 1}),
+        ("aaa", "ba", {"find": "aa", "to": "b"}),
+        ("tel: 12-34", "tel: N-N", {"find": r"\d+", "to": "N", "regex": True}),
+        ("tel: 12-34", "tel: N-34", {"find": r"\d+", "to": "N", "regex": True, "count": 1}),
+        ("Doe, Jane", "Jane Doe", {"find": r"(\w+), (\w+)", "to": r"\2 \1", "regex": True}),
+        ("ÄRGER", "x", {"find": "(?i)ärger", "to": "x", "regex": True}),
+        ("a(b", "a[b", {"find": "(", "to": "["}),
+        ("x\ny", "xy", {"find": "\n"}),
+    ],
+)
+def test_replace(before: str, after: str, options: dict[str, Any]) -> None:
+    assert done(text.replace, before, "nothing", **options) == [after, "nothing"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=4).filter(bool), st.text(st.sampled_from("ab.*\\x00\n(é"), max_size=8))
+def test_replace_finds_any_literal(find: str, said: str) -> None:
+    whole = said + find + said
+    assert done(text.replace, whole, find=find, to="é") == [whole.replace(find, "é")]
+
+
+def test_replace_refuses_what_is_no_pattern() -> None:
+    def faults(**options: Any) -> list[Any]:
+        return [clash for rule in text.replace.rules for clash in rule(text.replace.convert(options))]
+
+    assert faults(find="(") == []
+    assert [path for path, _ in faults(find="(", regex=True)] == [("find",)]
+    assert [path for path, _ in faults(find="a", to=r"\1", regex=True)] == [("to",)]
+    assert faults(find="(a)", to=r"\1", regex=True) == []
+    assert [path for path, _ in faults(find="(?=a)", regex=True)] == [("find",)]
