@@ -7,11 +7,11 @@ appended to, so that the whole is one contiguous array again, and costs pages th
 from __future__ import annotations
 
 import mmap
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec.arrays import integers
+from ftspec.spool import nameless
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +116,7 @@ class Disk:
 
         self.type = type_
         self.count = self.nulls = self.end = 0
-        self.valid, self.offsets, self.data = (_nameless(folder) for _ in range(3))
+        self.valid, self.offsets, self.data = (nameless(folder) for _ in range(3))
         self.child = Disk(folder, type_.value_type) if _is_list(type_) else None
         self.varies = self.child is not None or _is_text(type_)
         self.stored = pa.uint8() if pa.types.is_boolean(type_) else type_
@@ -175,11 +175,6 @@ def fits(type_: pa.DataType) -> bool:
     if _is_list(type_):
         return fits(type_.value_type)
     return _is_text(type_) or bool(pa.types.is_primitive(type_) or pa.types.is_fixed_size_binary(type_))
-
-
-def _nameless(folder: Path) -> Any:
-    """A file that is gone when it is closed, or when the process ends."""
-    return tempfile.TemporaryFile(dir=folder)  # closed by `Disk.close`
 
 
 def _mapped(file: Any) -> pa.Buffer:

@@ -137,6 +137,7 @@ class GlobalStep(NamedTuple):
 class Check(NamedTuple):
     """Measured per batch, in parallel; judged once, over a sequence of what was measured.
 
+    Measures (which must be picklable) wait on disk: the sequence reads one whenever it is looked at.
     Batches hold the columns of their shape and the hidden ones. With `before_format` they hold the columns that the
     cleaning left, of every row that reaches the format. `weigh` judges what was written: size, tokens, cost.
     """

@@ -37,6 +37,17 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+def size_of(text: str) -> int:
+    """What `size`'s readers write: 2GB, 1.5 GiB, 512MB → bytes. Raises ValueError for anything else."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)", text.strip())
+    if not found or found[2].upper() not in UNITS or not float(found[1]):
+        raise ValueError(f"'{text}' is not an amount of memory; write 2GB, 512MB or 4GiB")
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
 def number(value: float) -> str:
     """A count or a rate: 12,345 and 3.2."""
     if float(value).is_integer() or abs(value) >= 100:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import origins, rows
 from ftspec.cleaning import SAMPLES, Done, Stage, samples
+from ftspec.columns import Column, Memory
 from ftspec.origins import Origins
 from ftspec.records import Record, StepCount
 from ftspec.spool import read_rows
@@ -56,10 +58,15 @@ class Tally:
 class Ledger:
     """Collects what the steps did, in the order of the rows."""
 
-    def __init__(self, origins: Origins) -> None:
+    def __init__(self, origins: Origins, folder: Path | None = None, memory: Memory | None = None) -> None:
+        """`folder` is where entries may lie that do not fit the memory."""
         self.origins = origins
         self.tallies: list[Tally] = []
-        self.entries: list[pa.RecordBatch] = []
+        self.why: dict[tuple[str, str], int] = {}
+        """Each (step, reason) that there is, by number."""
+        where, budget = folder or Path(tempfile.gettempdir()), memory or Memory(1 << 30)
+        self.entries = tuple(Column(where, budget) for _ in range(3))
+        """Of each dropped row: its number, the number of the step and reason, the row because of which it went."""
 
     def step(self, name: str) -> int:
         """Open an account for a step; returns its index. A name that is taken gets a number."""
@@ -88,7 +95,8 @@ class Ledger:
             tally.keep_sample(each)
         if done.dropped.num_rows:
             numbers, reasons = done.dropped.columns
-            tally.reasons.update(reasons.to_pylist())
+            for each in reasons.value_counts().to_pylist():
+                tally.reasons[each["values"]] += each["counts"]
             self._enter(done.step, numbers, reasons, numbers)
 
     def saw(self, index: int, count: int, seconds: float, columns: Iterable[str]) -> None:
@@ -119,22 +127,27 @@ class Ledger:
     def write(self, folder: Path) -> None:
         """`ledger.arrow`, in blocks of one size, by row number: a row is dropped once, so the order is total."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         types = [pa.int64(), pa.string(), pa.string(), pa.int64()]
         schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.OSFile(str(folder / FILE), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
-            if self.entries:
-                whole = pa.concat_batches(self.entries)
-                whole = whole.sort_by("row")
-                for start in range(0, whole.num_rows, BLOCK_ROWS):
-                    writer.write_batch(whole.slice(start, BLOCK_ROWS))
+            numbers, codes, because = (column.whole() for column in self.entries)
+            order = pc.sort_indices(numbers)
+            steps, reasons = (rows.strings(column) for column in zip(*self.why, strict=True)) if self.why else ([], [])
+            for start in range(0, len(order), BLOCK_ROWS):
+                here = order.slice(start, BLOCK_ROWS)
+                which = codes.take(here)
+                arrays = [numbers.take(here), steps.take(which), reasons.take(which), because.take(here)]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
     def _enter(self, index: int, numbers: pa.Array, reasons: pa.Array, because: pa.Array) -> None:
-        import pyarrow as pa
-
-        steps = rows.repeated(self.tallies[index].name, len(numbers))
-        self.entries.append(pa.RecordBatch.from_arrays([numbers, steps, reasons, because], names=list(COLUMNS)))
+        encoded, name = reasons.dictionary_encode(), self.tallies[index].name
+        codes = [self.why.setdefault((name, reason), len(self.why)) for reason in encoded.dictionary.to_pylist()]
+        which = rows.integers(codes).take(encoded.indices)
+        for column, values in zip(self.entries, (numbers, which, because), strict=True):
+            column.append(values)
 
 
 def _located(sample: dict[str, Any], origins: Origins) -> dict[str, Any]:

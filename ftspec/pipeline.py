@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from ftspec import cases, rows
+from ftspec import cases, memory, rows
 from ftspec.cleaning import Stage
 from ftspec.columns import Memory
 from ftspec.components import Check, Engine
-from ftspec.costs import most_tokens
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
 from ftspec.items import Tuned, build, columns, guarded, shape_of
 from ftspec.ledger import Ledger
+from ftspec.measures import Measures
 from ftspec.origins import Origins
 from ftspec.passes import Pass
 from ftspec.progress import Progress
-from ftspec.prompts import load_prompts, write_prompts
+from ftspec.prompts import PromptsFile, load_prompts
 from ftspec.provider import DataFile, Prompt, Provider, Request, Shape, Size, SupportsLeastRows, Written
 from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
@@ -76,10 +76,11 @@ class How(Record):
     """How the data step is run. Nothing here changes what it makes.
 
     Args:
-        memory: bytes that keys of global steps may hold in memory; what is beyond goes to disk.
+        memory: bytes that the data step may hold, about; a share of the machine's where it is 0. What is kept of every
+            row and does not fit goes to disk.
     """
 
-    memory: int = 1 << 30
+    memory: int = 0
 
 
 USUAL = How()
@@ -121,7 +122,8 @@ class Preparation:
         self.spec, self.registry, self.out, self.progress = spec, registry, out, progress
         self.tuned = Tuned(spec.provider, request)
         self.origins = Origins()
-        self.ledger = Ledger(self.origins)
+        self.memory = Memory(memory.for_keys(how.memory or memory.usual()))
+        self.ledger = Ledger(self.origins, out, self.memory)
         self.findings = Findings(self.origins.locate)
         self.shape = shape_of(spec, registry)
         reads: Shape = "chat" if spec.format else self.shape
@@ -129,10 +131,9 @@ class Preparation:
         self.engine: Engine = build(spec.engine or THREADS, registry, spec.folder)
         self.checks = _checks(spec, self.shape)
         self.rows_file = RowsFile(out, self.shape)
-        self.memory = Memory(how.memory)
-        self.measures: list[tuple[Any, ...]] = []
+        self.measures = [Measures(out) for _ in self.checks]
         self.sides = Counter({"train": 0, "validation": 0, "test": 0, "prompt": 0})
-        self.prompts: dict[str, Prompt] = {}
+        self.prompts = PromptsFile(out)
 
     def clean(self) -> None:
         """All passes over the sources' rows, into the file of finished rows."""
@@ -169,9 +170,8 @@ class Preparation:
         for index, item in enumerate(self.checks):
             check: Check = build(item, self.registry, self.spec.folder, tuner)
             with guarded(item, self.registry):
-                measured = (measures[index] for measures in self.measures)
-                found = list(check.judge([each for each in measured if each is not None]))
-            self.findings.judge(item, found)
+                self.findings.judge(item, check.judge(self.measures[index]))
+            self.measures[index].close()
         if not self.sides["train"]:
             hint = "look at what the cleaning dropped and the split held out"
             self.findings.add(Finding(message="no row is left to train on", hint=hint))
@@ -199,7 +199,7 @@ class Preparation:
 
     def finish(self, files: dict[Purpose, tuple[DataFile, Written]]) -> DataResult:
         """Everything else in `out`, the result last."""
-        write_prompts(self.out, self.prompts.values())
+        self.prompts.close()
         self.origins.write(self.out)
         self.ledger.write(self.out)
         result = DataResult(
@@ -270,10 +270,12 @@ class Preparation:
         for outcome in self.engine.map(segment, stream):
             self._take(outcome)
             self.rows_file.write(outcome.batch)
-            if outcome.measures:
-                self.measures.append(outcome.measures)
+            for kept, measure in zip(self.measures, outcome.measures, strict=False):
+                if measure is not None:
+                    kept.append(measure)
             if outcome.batch.num_rows:
-                self.sides.update(outcome.batch.column(rows.SIDE).to_pylist())
+                for each in outcome.batch.column(rows.SIDE).value_counts().to_pylist():
+                    self.sides[each["values"]] += each["counts"]
 
     def _take(self, outcome: Outcome) -> None:
         for done in outcome.done:
@@ -288,9 +290,9 @@ class Preparation:
     def _ask(self, row: int, prompt: Prompt) -> None:
         for message, hint in cases.faults(prompt, self.spec.eval, self.registry):
             self.findings.add(Finding(message=message, hint=hint, row=row))
-        first = self.prompts.setdefault(prompt.id, prompt)
-        if first is not prompt:
-            message = f"the same prompt and answer as {first.origin}: asked once"
+        first = self.prompts.add(row, prompt)
+        if first != row:
+            message = f"the same prompt and answer as {self.origins.where(first)}: asked once"
             self.findings.add(Finding(message=message, severity="warning", row=row))
 
     def _find_missing_columns(self, stages: list[Stage]) -> None:
@@ -325,7 +327,7 @@ class Preparation:
             trained_tokens=training.trained_tokens,
             prompts=2 * asked.generation.repeats(asked.repeat) * len(self.prompts) if asked else 0,
             bytes=files["training"][0].bytes,
-            prompt_tokens=sum(map(most_tokens, self.prompts.values())) if asked else None,
+            prompt_tokens=self.prompts.tokens if asked else None,
         )
 
     def _counted(self, stream: Iterator[pa.RecordBatch], phase: str) -> Iterator[pa.RecordBatch]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ftspec import rows, shapes
+from ftspec.costs import most_tokens
 from ftspec.kept import Kept
 from ftspec.provider import Example, Message, Prompt
 from ftspec.records import Record
@@ -67,9 +68,27 @@ OMITTED = {"tags": (), "weight": 1.0}
 answers that are paid for, would change with an upgrade."""
 
 
-def write_prompts(folder: Path, prompts: Iterable[Prompt]) -> None:
-    with (folder / FILE).open("wb") as file:
-        file.writelines(msgspec.json.encode(_kept(prompt)) + b"\n" for prompt in prompts)
+class PromptsFile:
+    """`prompts.jsonl`, written as prompts come; memory holds 16 bytes and a row number of each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = (folder / FILE).open("wb")
+        self.rows: dict[bytes, int] = {}
+        self.tokens = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(self, row: int, prompt: Prompt) -> int:
+        """Write the prompt unless the same is there; the number of the row that it stands for."""
+        first = self.rows.setdefault(bytes.fromhex(prompt.id), row)
+        if first == row:
+            self.tokens += most_tokens(prompt)
+            self.file.write(msgspec.json.encode(_kept(prompt)) + b"\n")
+        return first
+
+    def close(self) -> None:
+        self.file.close()
 
 
 def _kept(prompt: Prompt) -> dict[str, Any]:

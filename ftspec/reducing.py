@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PARTS = 16
-"""Parts in which keys are reduced that do not fit the budget: the tables of a reduction are larger than its keys."""
+"""Parts in which many keys are reduced."""
+TABLES = 8
+"""Times its keys that a reduction may need: the hash table of 16-byte keys is up to five times as large as they are."""
 
 
 def reduced(
@@ -31,7 +33,7 @@ def reduced(
     if partible and isinstance(engine, SupportsReduce):
         work = Reduction(segment.folder, segment.registry, stage)
         return _together(list(engine.reduce(work, _pieces(keys, numbers))))
-    if partible and keys.spilled:
+    if partible and (keys.spilled or keys.held * TABLES > keys.memory.limit):
         return _together(list(_by_parts(segment, stage, step, keys, numbers)))
     with guarded(stage.item, segment.registry):
         return _batch(step.reduce(keys.whole(), numbers.whole()))

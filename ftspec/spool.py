@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ftspec import rows, shapes
 from ftspec.provider import Shape
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 8192
 
 
+def nameless(folder: Path | None = None) -> IO[bytes]:
+    """A file that is gone when it is closed, or when the process ends, however that comes."""
+    return tempfile.TemporaryFile(dir=folder)
+
+
 class Spool:
     """Rows between two passes, in a file without a name: whatever ends the process, nothing of it is left.
 
@@ -23,7 +28,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `close`
+        self.file: Any = nameless(folder)
         self.starts: list[int] = []
         self.sizes: list[int] = []
         self.bytes = 0

@@ -34,7 +34,7 @@ from ftspec.following import Follow, chosen, ended
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
 from ftspec.journal import Journal, decode
-from ftspec.pipeline import DataResult
+from ftspec.pipeline import DataResult, How
 from ftspec.plan import TUNING, Made, Target
 from ftspec.progress import Progress
 from ftspec.provider import (
@@ -71,6 +71,7 @@ class Options(Record):
         resubmit: give up on an attempt of unknown outcome and submit the next one.
         adopt: id of a job at the provider that is the one of unknown outcome.
         evaluation: train nothing: ask the base model, further models, and the tuned one where there is one already.
+        memory: bytes that the data step may hold, about; a share of the machine's where it is 0.
         measure: for a plan: prepare uncached data in a scratch folder, so that rows, tokens and digests are exact.
     """
 
@@ -82,6 +83,7 @@ class Options(Record):
     adopt: str = ""
     measure: bool = True
     evaluation: bool = False
+    memory: int = 0
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,7 +215,8 @@ def make_dataset(site: Site, step: Step) -> Dataset:
 def prepare(site: Site, folder: Path) -> DataResult:
     """Run the data pipeline into a folder."""
     request = site.target.request
-    return pipeline.prepare(site.spec, site.registry, site.provider, request, folder, site.progress)
+    how = How(memory=site.options.memory)
+    return pipeline.prepare(site.spec, site.registry, site.provider, request, folder, site.progress, how)
 
 
 def measured_dataset(site: Site) -> Dataset:

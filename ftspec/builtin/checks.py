@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from msgspec import Meta
@@ -22,7 +22,7 @@ def min_examples(*, count: Annotated[int, Meta(ge=1)] = 10) -> api.Check:
         sides: list[str] = batch.column(rows.SIDE).to_pylist()
         return sides.count("train")
 
-    def judge(counts: list[int]) -> Iterator[api.Finding]:
+    def judge(counts: Sequence[int]) -> Iterator[api.Finding]:
         if sum(counts) < count:
             message = f"{sum(counts)} rows to train on, at least {count} are wanted"
             yield api.Finding(message=message, hint="add rows, clean less, or hold out a smaller share")
@@ -52,7 +52,7 @@ def format_() -> api.Check:
             found += [(number, message) for message in row_problems(row, shape, answered=side != "prompt")]
         return found
 
-    def judge(measured: list[list[tuple[int, str]]]) -> Iterator[api.Finding]:
+    def judge(measured: Sequence[list[tuple[int, str]]]) -> Iterator[api.Finding]:
         for found in measured:
             yield from (api.Finding(message=message, row=number) for number, message in found)
 
@@ -141,7 +141,7 @@ def _question(example: api.Example) -> str:
     return rows.to_json(said)
 
 
-def _leaks(measured: list[Asked]) -> Iterator[api.Finding]:
+def _leaks(measured: Sequence[Asked]) -> Iterator[api.Finding]:
     """Only keys that stand on more than one side become Python objects: most rows stay in Arrow."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import api, rows
@@ -48,7 +48,7 @@ def _answers(batch: pa.RecordBatch, name: str) -> pa.Array:
     return rows.fingerprints(pa.RecordBatch.from_arrays([batch.column(name)], names=["answer"]))
 
 
-def _found(measured: list[Pairs | None]) -> Iterator[api.Finding]:
+def _found(measured: Sequence[Pairs | None]) -> Iterator[api.Finding]:
     """Only pairs of which the opposite occurs become Python objects."""
     import pyarrow as pa
     import pyarrow.compute as pc

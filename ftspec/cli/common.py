@@ -67,6 +67,20 @@ def days(context: click.Context, option: click.Parameter, value: str | None) -> 
     return None if found is None else found / 86400
 
 
+def size(context: click.Context, option: click.Parameter, value: str | None) -> int:
+    """Option callback: `2GB` → bytes; 0 where nothing is said."""
+    if value is None:
+        return 0
+    try:
+        return figures.size_of(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from error
+
+
+memory_option = click.option(
+    "--memory", envvar="FTSPEC_MEMORY", callback=size, metavar="SIZE",
+    help="What the data step may hold in memory, about, e.g. 2GB; a quarter of the machine's when left out.",
+)  # fmt: skip
 retires_option = click.option(
     "--fail-if-retires-within", "retires_within", callback=days, metavar="TIME",
     help="Fail when the model or its tuner is known to end so soon, e.g. 180d.",

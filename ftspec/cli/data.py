@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from ftspec.cli.common import Group, format_option, load, quiet_option, set_option, show, spec_argument, store_option
+from ftspec.cli.common import (
+    Group,
+    format_option,
+    load,
+    memory_option,
+    quiet_option,
+    set_option,
+    show,
+    spec_argument,
+    store_option,
+)
 from ftspec.cli.drawing import progress
 from ftspec.errors import FtspecError
 
@@ -18,9 +28,12 @@ def data_command() -> None:
 @spec_argument
 @set_option
 @store_option
+@memory_option
 @quiet_option
 @format_option()
-def show_command(spec: str, overrides: tuple[str, ...], store: str | None, quiet: bool, format_: str) -> None:
+def show_command(
+    spec: str, overrides: tuple[str, ...], store: str | None, memory: int, quiet: bool, format_: str
+) -> None:
     """Show what each step kept, dropped and changed, and where rows went.
 
     Shows the data of the last run when nothing has changed since, and else prepares it in a scratch folder.
@@ -31,7 +44,7 @@ def show_command(spec: str, overrides: tuple[str, ...], store: str | None, quiet
 
     loaded, registry = load(spec, overrides)
     with progress(quiet) as drawing:
-        data = runner.plan(loaded, registry, Options(store=store), drawing).data
+        data = runner.plan(loaded, registry, Options(store=store, memory=memory), drawing).data
     if data is None:
         raise FtspecError("the data cannot be prepared", "see `ftspec plan`")
     show(data, format_, views.waterfall)

@@ -12,6 +12,7 @@ from ftspec import terminal
 from ftspec.cli.common import (
     format_option,
     load,
+    memory_option,
     quiet_option,
     retires_option,
     seconds,
@@ -34,6 +35,7 @@ AGAIN = ("data", "tuning", "answers", "report")
 @set_option
 @store_option
 @retires_option
+@memory_option
 @quiet_option
 @format_option()
 @click.option("--no-measure", is_flag=True, help="Do not read uncached data: no counts of rows and tokens.")
@@ -42,6 +44,7 @@ def plan_command(
     overrides: tuple[str, ...],
     store: str | None,
     retires_within: float | None,
+    memory: int,
     quiet: bool,
     format_: str,
     no_measure: bool,
@@ -55,7 +58,7 @@ def plan_command(
     from ftspec.stages import Options
 
     loaded, registry = load(spec, overrides, retires_within)
-    options = Options(store=store, measure=not no_measure)
+    options = Options(store=store, measure=not no_measure, memory=memory)
     with progress(quiet) as drawing:
         planned = runner.plan(loaded, registry, options, drawing)
     show(planned, format_, lambda found: views.plan(loaded.spec, found))
@@ -78,6 +81,7 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
 @set_option
 @store_option
 @retires_option
+@memory_option
 @quiet_option
 @format_option()
 @click.option("--detach", is_flag=True, help="Stop once the job is submitted; `ftspec run` again follows it.")
@@ -95,6 +99,7 @@ def run_command(
     overrides: tuple[str, ...],
     store: str | None,
     retires_within: float | None,
+    memory: int,
     quiet: bool,
     format_: str,
     detach: bool,
@@ -116,7 +121,7 @@ def run_command(
     from ftspec.stages import Options
 
     loaded, registry = load(spec, overrides, retires_within)
-    options = Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit, adopt=adopt)
+    options = Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit, adopt=adopt, memory=memory)
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)
     show(outcome, format_, lambda found: views.outcome(loaded.spec, found))

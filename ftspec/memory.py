@@ -1,0 +1,54 @@
+"""How much memory there is, for this process: what the machine has, or what its container may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SHARE = 0.25
+"""Of the memory, for the data step where nobody says how much: other processes live here too."""
+LEAST = 256 << 20
+KEYS = 0.25
+"""Of the data step's memory, for what is kept of every row (keys, row numbers, ledger): a reduction's tables are a few
+times as large as its keys, and the window of batches wants its part."""
+
+LIMITS = ("/sys/fs/cgroup{path}/memory.max", "/sys/fs/cgroup/memory{path}/memory.limit_in_bytes")
+"""Of cgroups, version 2 and 1: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files"""
+
+
+def usual() -> int:
+    """Bytes for the data step where nobody says how many."""
+    return max(LEAST, int(available() * SHARE))
+
+
+def for_keys(limit: int) -> int:
+    """Bytes of the data step's memory that keys may take before they go to disk."""
+    return int(limit * KEYS)
+
+
+def available(root: Path = Path("/")) -> int:
+    """Bytes that this process may use: the machine's, or the smallest limit of the control groups that it is in."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _groups(root):
+        for limit in LIMITS:
+            found += _read(root / limit.format(path=path).lstrip("/"))
+    return min(found)
+
+
+def _groups(root: Path) -> list[str]:
+    """The control group of this process and those around it; "" is the root, which a container sees as its own."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return [""]
+    names = {line.rpartition(":")[2] for line in lines if line.startswith("0::") or ":memory:" in line}
+    return ["", *(str(each) for name in names for each in (Path(name), *Path(name).parents) if str(each) != "/")]
+
+
+def _read(path: Path) -> list[int]:
+    """The limit in the file, if there is one: "max" is none."""
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return []
+    return [int(text)] if text.isdigit() else []
