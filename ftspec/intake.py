@@ -71,13 +71,7 @@ class Intake:
                 raise PluginError(
                     f"{culprit(item, self.registry)} must yield Chunk or Finding, not {type(got).__name__}"
                 )
-            try:
-                batch, bad = self._numbered(item, got, side)
-            except (OverflowError, ValueError) as error:  # Arrow holds dates that neither Python nor JSON can write
-                message = f"{len(got.lines)} rows from here on hold a value that JSON has no text for: {error}"
-                self._report(item, Finding(message=message, file=self.shown(item, got.origin), line=got.lines[0]))
-                self.ledger.read(index, 0, len(got.lines), time.perf_counter() - started)
-                continue
+            batch, bad = self._numbered(item, got, side)
             self.ledger.read(index, batch.num_rows, bad, time.perf_counter() - started)
             if batch.num_rows:
                 yield batch

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,15 +21,17 @@ from ftspec.spec import Item, Spec
 
 class Inventory(Record):
     """What was found. `contents` maps an item's place in the spec ("sources[0]") to one hash of all its files and its
-    fingerprint; `model` is the base model's fingerprint as the provider tells it."""
+    fingerprint; `model` is the base model's fingerprint as the provider tells it. `began` is when, by the clock."""
 
     inputs: tuple[Input, ...]
     contents: dict[str, str]
     model: str
+    began: float = 0.0
 
 
 def take(spec: Spec, registry: Registry, provider: Provider) -> Inventory:
     """Read and hash everything. Raises DataError for files that cannot be read."""
+    began = time.time()
     inputs: dict[str, Input] = {}
     contents = {}
     for place, item in spec.items():
@@ -41,7 +44,28 @@ def take(spec: Spec, registry: Registry, provider: Provider) -> Inventory:
         inputs=tuple(inputs[path] for path in sorted(inputs)),
         contents=contents,
         model=provider.fingerprint(spec.model),
+        began=began,
     )
+
+
+def check_unchanged(found: Inventory, folder: Path) -> None:
+    """Raise DataError for inputs that are no longer what was hashed: what was made of them must not be kept.
+
+    Only files that were touched since are hashed again.
+    """
+    changed = [entry.path for entry in found.inputs if _changed(folder / entry.path, entry, found.began)]
+    if changed:
+        message, hint = "changed while it was read", "run again when nothing writes to it"
+        raise DataError([Finding(message=message, hint=hint, file=path) for path in changed])
+
+
+def _changed(file: Path, entry: Input, began: float) -> bool:
+    try:
+        status = file.stat()
+    except OSError:
+        return True
+    touched = max(status.st_mtime, status.st_ctime) >= began
+    return status.st_size != entry.bytes or (touched and file_hash(file) != entry.sha256)
 
 
 def _inputs(item: Item, registry: Registry, folder: Path) -> Iterator[Input]:

@@ -147,7 +147,22 @@ def cell(name: str, values: Sequence[Any], conversations: bool = False) -> pa.Ar
 
 
 def conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
-    """Any batch in the layout above, and (index, fault) of rows that cannot be brought into it, which it lacks."""
+    """Any batch in the layout above, and (index, fault) of rows that cannot be brought into it, which it lacks.
+
+    Arrow holds what JSON cannot: text that is not UTF-8, dates that Python does not have.
+    """
+    try:
+        batch.validate(full=True)
+        return _conform(batch)
+    except (OverflowError, ValueError):
+        troubles = [_trouble(batch.slice(index, 1)) for index in range(batch.num_rows)]
+    left = [index for index, trouble in enumerate(troubles) if not trouble]
+    made, faults = _conform(batch.take(integers(left)))
+    found = [(index, trouble) for index, trouble in enumerate(troubles) if trouble]
+    return made, sorted([*found, *((left[index], reason) for index, reason in faults)])
+
+
+def _conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
     if all(_conforms(name, batch.column(index)) for index, name in enumerate(batch.schema.names)):
         return batch, []
     plain = [_plain(name, batch.column(index)) for index, name in enumerate(batch.schema.names)]
@@ -155,6 +170,16 @@ def conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]
     faults = [(index, reason) for index, value in enumerate(values) if (reason := fault(value))]
     bad = {index for index, _ in faults}
     return from_dicts([value for index, value in enumerate(values) if index not in bad]), faults
+
+
+def _trouble(row: pa.RecordBatch) -> str:
+    try:
+        row.validate(full=True)
+        _conform(row)
+    except (OverflowError, ValueError) as error:
+        text = isinstance(error, UnicodeDecodeError) or "UTF8" in str(error)
+        return "holds text that is not UTF-8" if text else f"holds a value that JSON has no text for: {error}"
+    return ""
 
 
 def examples(batch: pa.RecordBatch) -> Iterator[Example]:
@@ -276,5 +301,5 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_jsonable(entry) for entry in value]
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return value.decode()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -26,11 +26,11 @@ def csv(*, path: api.Path, delimiter: str = ",", types: dict[str, ColumnType] = 
 
 
 class Table:
-    """A CSV file as it is read: `numbers` of the file's lines that are not UTF-8, records with their first line."""
+    """A CSV file as it is read: what is wrong with the lines since the last record, records with their first line."""
 
     def __init__(self, file: File) -> None:
         self.file = file
-        self.not_utf8: list[int] = []
+        self.faults: list[str] = []
         self.damage: api.Finding | None = None
 
     def texts(self) -> Iterator[str]:
@@ -41,11 +41,13 @@ class Table:
             yield from self._decoded(block)
 
     def _decoded(self, block: Lines) -> Iterator[str]:
-        for number, line in enumerate(block.lines, block.first):
+        for line in block.lines:
+            if b"\0" in line:
+                self.faults.append("holds a NUL byte, so it is not text")
             try:
                 yield line.decode() + "\n"
             except UnicodeDecodeError:
-                self.not_utf8.append(number)
+                self.faults.append("not UTF-8")
                 yield line.decode("utf-8", "replace") + "\n"
 
     def records(self, delimiter: str) -> Iterator[tuple[int, list[str], str]]:
@@ -61,9 +63,9 @@ class Table:
                 return
             except csv_module.Error as error:
                 problem = f"not a record of a table: {error}"
-            if self.not_utf8:
-                self.not_utf8.clear()
-                problem = "not UTF-8"
+            if self.faults:
+                problem = self.faults[0]
+                self.faults.clear()
             if cells or problem:
                 yield first, cells, problem
 
