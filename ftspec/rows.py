@@ -24,7 +24,7 @@ from ftspec.chat import calls_text, children, decode, interleave, messages_type,
 from ftspec.provider import Example, Message
 from ftspec.rowtexts import map_text_by_row
 from ftspec.shapes import Fault, apart, conversation
-from ftspec.texts import as_text, fingerprints, is_empty, lengths, map_nested, map_text, pattern_fault
+from ftspec.texts import as_text, contents, fingerprints, is_empty, lengths, map_nested, map_text, pattern_fault
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HIDDEN", "MESSAGES", "ROW", "SIDE", "Fault", "apart", "as_text", "binaries", "booleans", "calls_text", "cell",
-    "children", "column", "conform", "conversation",
+    "children", "column", "conform", "contents", "conversation",
     "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave",
     "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "map_text_by_row", "mention",
     "messages_type", "pair", "parents", "pattern_fault", "repeated", "scalar", "strings",

@@ -31,8 +31,8 @@ def as_text(column: pa.Array) -> pa.Array:
     if column.type == pa.string():
         return column
     if column.type == chat.messages_type():
-        contents = pc.coalesce(_contents(column), scalar(""))
-        return pc.binary_join(_listed(column, contents), scalar("\n"))
+        said = pc.coalesce(contents(column), scalar(""))
+        return pc.binary_join(_listed(column, said), scalar("\n"))
     return _other_as_text(column)
 
 
@@ -253,7 +253,7 @@ def _map_arguments(arguments: Any, function: Callable[[str], str]) -> Any:
     return arguments if after == before else to_json(after)
 
 
-def _contents(messages: pa.Array) -> pa.Array:
+def contents(messages: pa.Array) -> pa.Array:
     """The text of each flat message; the texts of its parts, one per line, where it has parts."""
     import pyarrow.compute as pc
 

@@ -1,14 +1,24 @@
-"""Rows that are there more than once."""
+"""Rows that are there more than once: the same, or nearly the same."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.columns import Columns
+from ftspec.builtin.near import join, minhash, texts, words
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
+
+Threshold = Annotated[float, Meta(gt=0, le=1)]
+Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
+CODE = [f"ftspec.builtin.near.{name}" for name in ("join", "minhash", "texts", "words")]
+TOTAL_BYTES = 8
 
 
 @api.global_step
@@ -37,4 +47,177 @@ def _all_but_first(keys: pa.Array, numbers: pa.Array) -> api.Dropped:
     return api.Dropped(numbers.filter(again), because.filter(again))
 
 
-COMPONENTS: dict[str, api.Component] = {"dedupe": dedupe}
+@api.global_step(code=CODE)
+def near_dedupe(*, threshold: Threshold = 0.7, shingle: Shingle = 5, columns: Columns = []) -> api.GlobalStep:
+    """Drop rows that are nearly the same as an earlier one: all but the first of each group.
+
+    Two rows are near-duplicates when the sets of their shingles (every `shingle` words in a row, without regard to case
+    and punctuation; characters where a script has no spaces) have a Jaccard similarity of at least `threshold`: they
+    share so much of what either says. Candidates come from MinHash bands and each is compared exactly, so a row that
+    shares less with every other is never dropped. A group holds near-duplicates of near-duplicates too. A text of fewer
+    words than `shingle` must be the same in full. Without `columns`, what messages say and call counts (chosen and
+    rejected answers apart), or every text column of rows without messages. Rows without a word are kept.
+    """
+    near = Near(threshold, shingle, tuple(columns))
+    closer = api.Closer(wanted=near.wanted, details=near.details, reduce=near.reduce)
+    return api.GlobalStep(keys=near.keys, closer=closer, scope="all", reason="near-duplicate")
+
+
+class Near(NamedTuple):
+    """The parts of near-duplicate detection: a key per row, rows worth a closer look, their sets, what is dropped.
+
+    A key is what is known of the row's set in few bytes: its total (8 bytes), then 4 bytes for each band.
+    """
+
+    threshold: float
+    shingle: int
+    columns: tuple[str, ...] = ()
+
+    @property
+    def bands(self) -> minhash.Bands:
+        return minhash.bands(self.threshold)
+
+    def keys(self, batch: pa.RecordBatch) -> pa.Array:
+        return keys_of(texts.of_batch(batch, self.columns), batch.num_rows, self.shingle, self.bands)
+
+    def wanted(self, keys: pa.Array, numbers: pa.Array) -> pa.Array:
+        """Of rows that share a band, the first one of each set."""
+        found = Keys.read(keys)
+        return numbers.take(_integers(found.candidates()))
+
+    def details(self, batch: pa.RecordBatch) -> pa.Array:
+        return sets_of(texts.of_batch(batch, self.columns), batch.num_rows, self.shingle)
+
+    def reduce(self, keys: pa.Array, numbers: pa.Array, looked: pa.Array, details: pa.Array) -> api.Dropped:
+        """All but the first of each group."""
+        import numpy as np
+
+        found = Keys.read(keys)
+        firsts = found.firsts()
+        places = found.candidates(firsts)
+        groups = join.Groups(len(places))
+        if len(looked) != len(places) or not numbers.take(_integers(places)).equals(looked):
+            raise ValueError("the rows looked at are not the ones that were wanted")
+        join.similar(_as_sets(details), self.threshold, groups)
+        keeper = np.arange(len(keys))
+        keeper[places] = places[groups.of]
+        because = keeper[firsts]
+        dropped = np.flatnonzero(because != np.arange(len(keys)))
+        return api.Dropped(numbers.take(_integers(dropped)), numbers.take(_integers(because[dropped])))
+
+
+class Keys(NamedTuple):
+    """All rows' keys as numbers: a total and bands per row, in their order; `given` where a row has words."""
+
+    given: NDArray[np.bool_]
+    table: NDArray[np.uint32]
+
+    @classmethod
+    def read(cls, keys: pa.Array) -> Keys:
+        import numpy as np
+
+        width = keys.type.byte_width
+        start = keys.offset * width
+        data = np.frombuffer(keys.buffers()[1], np.uint8)[start : start + len(keys) * width]
+        table = data.view(np.uint32).reshape(len(keys), width // 4)
+        return cls(keys.is_valid().to_numpy(zero_copy_only=False), table)
+
+    def firsts(self) -> NDArray[np.int64]:
+        """For each row, the first one with the same set (itself where it has no words)."""
+        import numpy as np
+
+        rows_given = np.flatnonzero(self.given)
+        totals: NDArray[np.uint64] = np.ascontiguousarray(self.table[rows_given, :2]).view(np.uint64).ravel()
+        order = np.argsort(totals, kind="stable")
+        risen = np.concatenate([[True], totals[order[1:]] != totals[order[:-1]]])
+        first = np.maximum.accumulate(np.where(risen, np.arange(len(order)), 0))
+        made = np.arange(len(self.given))
+        made[rows_given[order]] = rows_given[order[first]] if len(order) else made[:0]
+        return made
+
+    def candidates(self, firsts: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The first rows of their set that share a band with another such row, in order. One band at a time."""
+        import numpy as np
+
+        firsts = self.firsts() if firsts is None else firsts
+        alone = np.flatnonzero((firsts == np.arange(len(firsts))) & self.given)
+        found: NDArray[np.bool_] = np.zeros(len(firsts), np.bool_)
+        for band in range(2, self.table.shape[1]):
+            pairs = np.sort((self.table[alone, band].astype(np.uint64) << np.uint64(32)) | alone.astype(np.uint64))
+            again = pairs[1:] >> np.uint64(32) == pairs[:-1] >> np.uint64(32)
+            places = (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            found[places[1:][again]] = True
+            found[places[:-1][again]] = True
+        return np.flatnonzero(found)
+
+
+def keys_of(columns: Any, count: int, size: int, bands: minhash.Bands) -> pa.Array:
+    """Fixed-size binaries, null for rows without a word. `columns` as `texts.of_batch` yields them."""
+    import numpy as np
+    import pyarrow as pa
+
+    signatures: NDArray[np.uint32] = np.full((bands.permutations, count), minhash.NONE, np.uint32)
+    totals: NDArray[np.uint64] = np.zeros(count, np.uint64)
+    given: NDArray[np.bool_] = np.zeros(count, np.bool_)
+    for start, end, shingles in _shingles(columns, size):
+        part = signatures[:, start:end]
+        np.minimum(part, minhash.minima(shingles, bands.permutations), out=part)
+        totals[start:end] += minhash.totals(shingles)
+        given[start:end] |= np.diff(shingles.offsets) > 0
+    table = np.concatenate([totals.view(np.uint32).reshape(count, 2), minhash.band_keys(signatures, bands)], axis=1)
+    validity = pa.py_buffer(np.packbits(given, bitorder="little").tobytes())
+    width = TOTAL_BYTES + 4 * bands.number
+    return pa.Array.from_buffers(pa.binary(width), count, [validity, pa.py_buffer(table.tobytes())])
+
+
+def sets_of(columns: Any, count: int, size: int) -> pa.Array:
+    """The set of each row's shingles as a list of sorted numbers, of which the upper bits are zero."""
+    import numpy as np
+    import pyarrow as pa
+
+    bits = np.uint64(join.HASH_BITS)
+    owners: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    found: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+    several = False
+    for start, _, shingles in _shingles(columns, size):
+        several |= start == 0 and len(found) > 1
+        owner: Any = np.repeat(np.arange(len(shingles.offsets) - 1), np.diff(shingles.offsets))
+        values = np.unique((owner.astype(np.uint64) << bits) | (shingles.values >> np.uint64(64 - join.HASH_BITS)))
+        owners.append((values >> bits).astype(np.int64) + start)
+        found.append(values & np.uint64((1 << join.HASH_BITS) - 1))
+    owner, values = np.concatenate(owners), np.concatenate(found)
+    if several:
+        order = np.lexsort((values, owner))
+        owner, values = owner[order], values[order]
+    ends = np.cumsum(np.bincount(owner, minlength=count))
+    offsets = pa.py_buffer(np.concatenate([[0], ends]).astype(np.int64).tobytes())
+    flat = pa.Array.from_buffers(pa.uint64(), len(values), [None, pa.py_buffer(values.tobytes())])
+    return pa.Array.from_buffers(pa.large_list(pa.uint64()), count, [None, offsets], children=[flat])
+
+
+def _shingles(columns: Any, size: int) -> Any:
+    """(first row, end, shingles by row) of every column's texts, block by block. Columns do not share shingles, so that
+    a pair whose answers are swapped is no duplicate."""
+    import numpy as np
+
+    for name, read in columns:
+        salt = np.uint64(words.salt(name))
+        for start, end, found in words.blocks(read):
+            shingles = words.shingles(words.regrouped(found, read.offsets[start : end + 1]), size)
+            yield start, end, words.Hashes(shingles.values ^ salt, shingles.offsets)
+
+
+def _as_sets(details: pa.Array) -> words.Hashes:
+    import numpy as np
+
+    values = details.values.to_numpy() if len(details) else np.zeros(0, np.uint64)
+    return words.Hashes(values, details.offsets.to_numpy().astype(np.int64))
+
+
+def _integers(values: NDArray[np.int64]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values.tobytes())])
+
+
+COMPONENTS: dict[str, api.Component] = {each.name: each for each in (dedupe, near_dedupe)}

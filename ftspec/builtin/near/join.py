@@ -1,0 +1,239 @@
+"""Which sets are similar: every pair above a threshold is found, by prefixes; and the groups that such pairs make.
+
+The prefix filter (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007): order all elements, rare ones
+first. Two sets can only have a Jaccard similarity of t when they share one of the first n - ceil(t n) + 1 elements of
+each, where n is how many that set has. What half of all rows have in common, a template or a licence, stands last in
+that order, so rows are not compared because of it. Where even the rare elements are common to many rows, those rows
+are nearly equal: each is compared with the smallest set and with its neighbours in size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ftspec.builtin.near.words import Hashes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SAMPLE = 10_000
+"""Sets by which it is told which elements are common; any order makes the filter exact, a good one makes it fast."""
+COMMON = 0.001
+NEIGHBOURS = 32
+"""An element that more sets have in their prefixes than this: each is compared with so many, next in size."""
+PART = 1 << 23
+"""Elements of prefixes that are held at once."""
+CHUNK = 1 << 20
+"""Elements of sets that are worked on at once."""
+BITS = 512
+HASH_BITS = 48
+"""Of an element. The bits above are the set's, or the pair's, in a chunk: so one sort of plain numbers groups both."""
+
+
+class Groups:
+    """Disjoint groups of the numbers 0 … count - 1; each is called by its smallest member."""
+
+    def __init__(self, count: int) -> None:
+        import numpy as np
+
+        self.of: NDArray[np.int64] = np.arange(count)
+
+    def join(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+        """Put one[i] and other[i] into the same group, for every i."""
+        import numpy as np
+
+        while True:
+            first, second = self.of[one], self.of[other]
+            apart = first != second
+            if not apart.any():
+                return
+            one, other, first, second = one[apart], other[apart], first[apart], second[apart]
+            np.minimum.at(self.of, np.maximum(first, second), np.minimum(first, second))
+            while not np.array_equal(up := self.of[self.of], self.of):
+                self.of = up
+
+
+def similar(sets: Hashes, threshold: float, groups: Groups) -> None:
+    """Join in `groups` all sets with a Jaccard similarity of at least `threshold`.
+
+    Args:
+        sets: elements below 2**HASH_BITS, each set sorted and without repeats; none is empty.
+    """
+    import numpy as np
+
+    sizes = np.diff(sets.offsets)
+    if len(sizes) < 2:
+        return
+    order = np.argsort(sizes, kind="stable")
+    common, bits = _common(sets), _bitmaps(sets, sizes)
+    lengths = prefix_lengths(sizes, threshold)
+    parts = max(1, -(-int(lengths.sum()) // PART))
+    for part in range(parts):
+        for one, other in _candidates(sets, order, common, lengths, part, parts):
+            one, other = _possible(sizes, bits, one, other, threshold, groups)
+            alike = jaccard(sets, one, other) >= threshold
+            groups.join(one[alike], other[alike])
+
+
+def prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+    import numpy as np
+
+    return sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
+
+
+def jaccard(sets: Hashes, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The similarity of sets one[i] and other[i]."""
+    import numpy as np
+
+    sizes = np.diff(sets.offsets)
+    total = sizes[one] + sizes[other]
+    shared: NDArray[np.int64] = np.zeros(len(one), np.int64)
+    for start, end in _cut(total):
+        pair, elements = _gather(sets, np.concatenate([one[start:end], other[start:end]]))
+        pair %= end - start
+        keys = np.sort((pair.astype(np.uint64) << np.uint64(HASH_BITS)) | elements)
+        twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(HASH_BITS)
+        shared[start:end] = np.bincount(twice.astype(np.int64), minlength=end - start)
+    return np.asarray(shared / (total - shared), np.float64)
+
+
+def _possible(
+    sizes: NDArray[np.int64], bits: NDArray[np.uint64], one: NDArray[np.int64], other: NDArray[np.int64],
+    threshold: float, groups: Groups,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
+    """Of these pairs, those that are not in one group yet, and that sizes and bitmaps do not rule out."""
+    import numpy as np
+
+    open_ = groups.of[one] != groups.of[other]
+    pairs = np.unique((one[open_] << 32) | other[open_])
+    one, other = pairs >> 32, pairs & 0xFFFFFFFF
+    fewer, more = np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other])
+    near = fewer >= threshold * more - 1e-9
+    one, other = one[near], other[near]
+    total = sizes[one] + sizes[other]
+    differ = np.bitwise_count(bits[one] ^ bits[other]).sum(axis=1, dtype=np.int64)
+    most = (total - differ) // 2
+    near = most >= threshold * (total - most) - 1e-9
+    return one[near], other[near]
+
+
+def _bitmaps(sets: Hashes, sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """BITS per set, of which its elements set some: where two bitmaps differ, so many elements differ at least (the
+    bitmap filter: Sandes, Teodoro and Melo 2020)."""
+    import numpy as np
+
+    made: NDArray[np.uint64] = np.zeros((len(sizes), BITS // 64), np.uint64)
+    for start, end in _cut(sizes):
+        owner, elements = _gather(sets, np.arange(start, end))
+        for first in range(0, end - start, 4096):
+            last = min(first + 4096, end - start)
+            flags: NDArray[np.bool_] = np.zeros((last - first, BITS), np.bool_)
+            inside = slice(int(np.searchsorted(owner, first)), int(np.searchsorted(owner, last)))
+            flags[owner[inside] - first, (elements[inside] % np.uint64(BITS)).astype(np.int64)] = True
+            made[start + first : start + last] = np.packbits(flags, axis=1).view(np.uint64)
+    return made
+
+
+def _candidates(
+    sets: Hashes, order: NDArray[np.int64], common: Hashes, lengths: NDArray[np.int64], part: int, parts: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Pairs that share an element of this part of their prefixes: first those with the smallest set that has it."""
+    import numpy as np
+
+    elements, places = _prefixes(sets, order, common, lengths, part, parts)
+    by = np.argsort(elements, kind="stable")
+    elements, places = elements[by], places[by]
+    again = np.concatenate([[False], elements[1:] == elements[:-1]])
+    start = np.maximum.accumulate(np.where(again, 0, np.arange(len(elements))))
+    followers = np.flatnonzero(again)
+    yield order[places[start[followers]]], order[places[followers]]
+    for back in range(1, NEIGHBOURS + 1):
+        followers = followers[followers - start[followers] > back]
+        if len(followers) == 0:
+            return
+        yield order[places[followers - back]], order[places[followers]]
+
+
+def _prefixes(
+    sets: Hashes, order: NDArray[np.int64], common: Hashes, lengths: NDArray[np.int64], part: int, parts: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """(element, set by its place in `order`) of every prefix, as far as it belongs to the part; places rise."""
+    import numpy as np
+
+    sizes = np.diff(sets.offsets)
+    found, places = [], []
+    for start, end in _cut(sizes[order]):
+        chosen = order[start:end]
+        owner, elements = _gather(sets, chosen)
+        inside = _first(owner, _frequency(elements, common), sizes[chosen], lengths[chosen])
+        if parts > 1:
+            inside = inside[elements[inside] % np.uint64(parts) == part]
+        found.append(elements[inside])
+        places.append(owner[inside] + start)
+    return np.concatenate(found), np.concatenate(places)
+
+
+def _first(
+    owner: NDArray[np.int64], rank: NDArray[np.int64], sizes: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Indices of each set's first elements by (rank, value). Only sets that need more than the ones of rank 0, which
+    stand in order already, are sorted."""
+    import numpy as np
+
+    rare = rank == 0
+    seen = np.concatenate([[0], np.cumsum(rare)])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    enough = seen[starts[1:]] - seen[starts[:-1]] >= lengths
+    chosen = rare & enough[owner] & (seen[:-1] - seen[starts[:-1]][owner] < lengths[owner])
+    rest = np.flatnonzero(~enough[owner])
+    rest = rest[np.argsort((owner[rest] << 32) | rank[rest], kind="stable")]
+    firsts = np.concatenate([[0], np.cumsum(np.where(enough, 0, sizes))])[:-1]
+    rest = rest[np.arange(len(rest)) - firsts[owner[rest]] < lengths[owner[rest]]]
+    return np.sort(np.concatenate([np.flatnonzero(chosen), rest]))
+
+
+def _common(sets: Hashes) -> Hashes:
+    """Elements that many sets have, sorted, each with how many of a sample do."""
+    import numpy as np
+
+    count = len(sets.offsets) - 1
+    chosen = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
+    elements, often = np.unique(_gather(sets, chosen)[1], return_counts=True)
+    many = often > max(2, COMMON * len(chosen))
+    return Hashes(elements[many], often[many])
+
+
+def _frequency(elements: NDArray[np.uint64], common: Hashes) -> NDArray[np.int64]:
+    """How many sets of the sample have each element; 0 for those that are not common."""
+    import numpy as np
+
+    if len(common.values) == 0:
+        return np.zeros(len(elements), np.int64)
+    at = np.minimum(np.searchsorted(common.values, elements), len(common.values) - 1)
+    return np.where(common.values[at] == elements, common.offsets[at], 0)
+
+
+def _gather(sets: Hashes, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """(index into `chosen`, element) of every element of the chosen sets."""
+    import numpy as np
+
+    start, size = sets.offsets[chosen], sets.offsets[chosen + 1] - sets.offsets[chosen]
+    owner: NDArray[np.int64] = np.repeat(np.arange(len(chosen)), size)
+    first = np.concatenate([[0], np.cumsum(size)])[:-1]
+    return owner, sets.values[np.arange(len(owner)) + (start - first)[owner]]
+
+
+def _cut(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Runs of at most CHUNK elements, or one, and of fewer than fit above HASH_BITS."""
+    import numpy as np
+
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        before = ends[start - 1] if start else 0
+        end = int(np.searchsorted(ends, before + CHUNK, "right"))
+        end = min(max(end, start + 1), start + (1 << (64 - HASH_BITS)) - 1)
+        yield start, end
+        start = end
