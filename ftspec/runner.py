@@ -164,6 +164,11 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
     planned = stages.plan_of(site, dataset)
     if done := _done(site, planned):
         return done
+    if options.resume and not Journal(site.store, planned.run).events():
+        raise FtspecError(
+            "there is no run to resume: none was begun with this spec and these inputs as they are now",
+            "see `ftspec plan` for what has changed, or run without --resume",
+        )
     if errors := [problem for problem in _objections(registry, planned) if problem.severity == "error"]:
         raise SpecError(errors, loaded.document)
     stages.rehearse(site, from_data=dataset is None)
@@ -365,7 +370,8 @@ class _Walk:
         best = max(passing, key=lambda at: (passing[at], at))
         self._decide("checkpoints_compared", best=best, accuracy={str(at): share for at, share in passing.items()})
         self.site.progress.note(
-            f"the best of {len(found)} checkpoints is that of step {best}: {passing[best]:.1%} pass"
+            f"the best of {len(found)} checkpoints is that of step {best}: {passing[best]:.1%} pass; "
+            "chosen by these prompts, it looks better on them than on others"
         )
         return {subject.label: msgspec.structs.replace(found[best], model=subject.label)}
 

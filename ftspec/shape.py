@@ -170,7 +170,7 @@ _FOLLOW: Schema = {
     "properties": {
         "stall": {
             "if": {"type": "string"},
-            "then": {"pattern": f"^{DURATION}$"},
+            "then": {"pattern": f"^{DURATION}$", "description": "Write a number and a unit, as `90m`, `6h` or `1d`."},
             "else": {"type": ["number", "string"], "exclusiveMinimum": 0},
             "default": "1d",
             "description": "How long a job may show no sign of life before it is left, as `90m`, `6h` or `1d`.",

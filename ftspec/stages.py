@@ -70,6 +70,7 @@ class Options(Record):
         wait: follow the job for at most so many seconds.
         resubmit: give up on an attempt of unknown outcome and submit the next one.
         adopt: id of a job at the provider that is the one of unknown outcome.
+        resume: go on with a run that was begun, and begin none.
         evaluation: train nothing: ask the base model, further models, and the tuned one where there is one already.
         memory: bytes that the data step may hold, about; a share of the machine's where it is 0.
         measure: for a plan: prepare uncached data in a scratch folder, so that rows, tokens and digests are exact.
@@ -84,6 +85,7 @@ class Options(Record):
     measure: bool = True
     evaluation: bool = False
     memory: int = 0
+    resume: bool = False
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

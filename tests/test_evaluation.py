@@ -155,7 +155,7 @@ def compared(*targets: str) -> comparing.Compared:
     return comparing.compare(targets, None)
 
 
-def test_one_run_is_found_pairsmodel_by_model(installed: Registry) -> None:
+def test_one_run_is_compared_model_by_model(installed: Registry) -> None:
     found = run(write(OTHER), installed)
     said = compared(found.run.id)
     assert [side.name for side in said.sides] == ["base", "tuned", "other"]
@@ -166,7 +166,7 @@ def test_one_run_is_found_pairsmodel_by_model(installed: Registry) -> None:
     assert said.notes == ()
 
 
-def test_runs_are_found_pairsby_their_tuned_models_over_the_prompts_of_both(installed: Registry) -> None:
+def test_runs_are_compared_by_their_tuned_models_over_the_prompts_of_both(installed: Registry) -> None:
     one = run(write(), installed)
     Path("two.yaml").write_text(Path("spec.yaml").read_text().replace("prompt: p0,", "prompt: q0,"))
     two = run(Path("two.yaml"), installed)
@@ -177,7 +177,7 @@ def test_runs_are_found_pairsby_their_tuned_models_over_the_prompts_of_both(inst
     assert said.notes == (f"{two.run.id} and {one.run.id} share 11 prompts: 12 and 12 were asked",)
 
 
-def test_what_cannot_be_found_pairsis_said(installed: Registry) -> None:
+def test_what_cannot_be_compared_is_said(installed: Registry) -> None:
     only = evaluated(write(), installed).run.id
     with pytest.raises(FtspecError, match="only one model"):
         compared(only)
@@ -228,3 +228,13 @@ def test_a_provider_that_keeps_no_checkpoints_is_told_apart(
     with pytest.raises(SpecError) as raised:
         validate.load_spec(write("{checkpoints: best}"), installed)
     assert ["keep no checkpoints" in problem.message for problem in raised.value.problems] == [True]
+
+
+def test_resume_goes_on_with_a_run_and_begins_none(installed: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    write(OTHER)
+    assert guard.run(["eval", "spec.yaml", "-q", "--resume"]) == 1
+    assert "there is no run to resume" in capsys.readouterr().err
+    assert not list(history.all_runs(None))
+    assert guard.run(["eval", "spec.yaml", "-q"]) == 0
+    assert guard.run(["eval", "spec.yaml", "-q", "--resume"]) == 0
+    assert guard.run(["run", "spec.yaml", "-q", "--resume"]) == 1

@@ -636,3 +636,12 @@ def test_the_worst_cases_of_a_gate_and_the_general_questions_are_shown() -> None
     assert "General ability" in rendered
     assert "General ability: `base` " in told
     assert len(told.splitlines()) < 60
+
+
+def test_a_secret_of_one_letter_hides_no_field(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHORT", "e")
+    monkeypatch.setattr(mask, "names", {"SHORT"})
+    report.write(tmp_path, sample_data())
+    shown = json.loads((tmp_path / "report.json").read_text())
+    assert {"name", "evaluation", "verdicts"} <= set(shown)
+    assert "e" not in shown["name"] + shown["provider"]

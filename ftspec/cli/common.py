@@ -31,6 +31,9 @@ store_option = click.option(
 )  # fmt: skip
 run_argument = click.argument("target", metavar="[SPEC|RUN]", required=False)
 """A spec file (its last run), a run's id or the beginning of one; the last run of all when left out."""
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on with the run that was begun, and begin none. Without it, either is done."
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 

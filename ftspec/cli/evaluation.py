@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftspec.cli.common import format_option, load, quiet_option, set_option, show, spec_argument, store_option
+from ftspec.cli.common import (
+    format_option,
+    load,
+    quiet_option,
+    resume_option,
+    set_option,
+    show,
+    spec_argument,
+    store_option,
+)
 from ftspec.cli.drawing import progress
 
 if TYPE_CHECKING:
@@ -26,8 +35,15 @@ AGAIN = ("data", "answers", "report")
     "--again", multiple=True, type=click.Choice(AGAIN), metavar="STEP",
     help=f"Do a step again though it is cached: {', '.join(AGAIN)}. Repeatable.",
 )  # fmt: skip
+@resume_option
 def eval_command(
-    spec: str, overrides: tuple[str, ...], store: str | None, quiet: bool, format_: str, again: tuple[str, ...]
+    spec: str,
+    overrides: tuple[str, ...],
+    store: str | None,
+    quiet: bool,
+    format_: str,
+    again: tuple[str, ...],
+    resume: bool,
 ) -> None:
     """Ask and judge the models of SPEC, and train none.
 
@@ -42,7 +58,7 @@ def eval_command(
     loaded, registry = load(spec, overrides)
     if loaded.spec.eval is None:
         raise FtspecError(f"{spec} has no `eval`", "add `eval:` with prompts and graders")
-    options = Options(store=store, again=again, evaluation=True)
+    options = Options(store=store, again=again, evaluation=True, resume=resume)
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)
     show(outcome, format_, lambda found: views.outcome(loaded.spec, found))

@@ -14,6 +14,7 @@ from ftspec.cli.common import (
     load,
     memory_option,
     quiet_option,
+    resume_option,
     retires_option,
     seconds,
     set_option,
@@ -90,6 +91,7 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
     "--again", multiple=True, type=click.Choice(AGAIN), metavar="STEP",
     help=f"Do a step again though it is cached: {', '.join(AGAIN)}. Repeatable.",
 )  # fmt: skip
+@resume_option
 @click.option("--resubmit", is_flag=True, help="Give up a submission of unknown outcome and submit anew.")
 @click.option(
     "--adopt", metavar="JOB", default="", help="Take this job of the provider's for the one of unknown outcome."
@@ -105,6 +107,7 @@ def run_command(
     detach: bool,
     wait: float | None,
     again: tuple[str, ...],
+    resume: bool,
     resubmit: bool,
     adopt: str,
 ) -> None:
@@ -121,7 +124,9 @@ def run_command(
     from ftspec.stages import Options
 
     loaded, registry = load(spec, overrides, retires_within)
-    options = Options(store=store, again=again, detach=detach, wait=wait, resubmit=resubmit, adopt=adopt, memory=memory)
+    options = Options(
+        store=store, again=again, detach=detach, wait=wait, resume=resume, resubmit=resubmit, adopt=adopt, memory=memory
+    )
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)
     show(outcome, format_, lambda found: views.outcome(loaded.spec, found))
