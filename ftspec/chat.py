@@ -119,14 +119,20 @@ def children(messages: pa.Array) -> dict[str, pa.Array]:
 
 def with_children(messages: pa.Array, changed: Mapping[str, pa.Array]) -> pa.Array:
     """The same messages with some flat children replaced; row boundaries are re-used."""
-    import pyarrow as pa
-
     if not changed:
         return messages
     messages = compact(messages)
-    now = {**children(messages), **changed}
-    values = pa.StructArray.from_arrays([now[name] for name in FIELDS], fields=list(messages_type().value_type))
-    return pa.Array.from_buffers(messages_type(), len(messages), messages.buffers()[:2], children=[values])
+    return from_children(messages, {**children(messages), **changed})
+
+
+def from_children(lists: pa.Array, given: Mapping[str, pa.Array]) -> pa.Array:
+    """Messages of flat children, null where none are given, with the boundaries of `lists`, which start at zero."""
+    import pyarrow as pa
+
+    count = len(next(iter(given.values()), lists.values))
+    made = [given[name] if name in given else pa.nulls(count, kind) for name, kind in _field_types().items()]
+    values = pa.StructArray.from_arrays(made, fields=list(messages_type().value_type))
+    return pa.Array.from_buffers(messages_type(), len(lists), lists.buffers()[:2], children=[values])
 
 
 def compact(messages: pa.Array) -> pa.Array:

@@ -20,7 +20,17 @@ import msgspec
 
 from ftspec import chat, shapes
 from ftspec.arrays import binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
-from ftspec.chat import calls_text, children, decode, interleave, messages_type, parents, to_json, with_children
+from ftspec.chat import (
+    calls_text,
+    children,
+    decode,
+    from_children,
+    interleave,
+    messages_type,
+    parents,
+    to_json,
+    with_children,
+)
 from ftspec.provider import Example, Message
 from ftspec.rowtexts import map_text_by_row
 from ftspec.shapes import Fault, apart, conversation
@@ -34,9 +44,9 @@ if TYPE_CHECKING:
 __all__ = [
     "HIDDEN", "MESSAGES", "ROW", "SIDE", "Fault", "apart", "as_text", "binaries", "booleans", "calls_text", "cell",
     "children", "column", "conform", "contents", "conversation",
-    "drop", "examples", "fault", "fingerprints", "floats", "from_dicts", "hidden", "integers", "interleave",
-    "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "map_text_by_row", "mention",
-    "messages_type", "pair", "parents", "pattern_fault", "repeated", "scalar", "strings",
+    "drop", "examples", "fault", "fingerprints", "floats", "from_children", "from_dicts", "hidden", "integers",
+    "interleave", "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "map_text_by_row",
+    "mention", "messages_type", "pair", "parents", "pattern_fault", "repeated", "scalar", "strings",
     "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
@@ -275,7 +285,8 @@ def _conforms(name: str, values: pa.Array) -> bool:
     if name == "messages":
         return bool(values.type == messages_type())
     if name == "tools":
-        return values.type == pa.string() and all(isinstance(_chat(text), list | None) for text in values.to_pylist())
+        given = values.drop_null()
+        return values.type == pa.string() and all(isinstance(_chat(text), list) for text in given.to_pylist())
     return values.type in (pa.string(), pa.int64(), pa.float64(), pa.bool_()) or is_json(values.type)
 
 

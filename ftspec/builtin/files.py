@@ -32,7 +32,11 @@ class Lines(NamedTuple):
     """Some whole lines of a file (without their line feeds); `first` is the 1-based number of the first."""
 
     first: int
-    lines: list[bytes]
+    data: bytes
+
+    @property
+    def lines(self) -> list[bytes]:
+        return self.data.split(b"\n")
 
 
 def each(path: str, endings: tuple[str, ...], read: Callable[[File], Read]) -> Read:
@@ -67,21 +71,20 @@ def read_lines(file: File) -> Iterator[Lines | api.Finding]:
     """
     number = 1
     try:
-        for lines in _split(file.path):
-            if number == 1 and lines and lines[0].startswith(UTF16_BOMS):
+        for data in _blocks(file.path):
+            if number == 1 and data.startswith(UTF16_BOMS):
                 yield api.Finding(message="the file is UTF-16", hint="save it as UTF-8", file=file.name, line=1)
                 return
-            if number == 1 and lines:
-                lines[0] = lines[0].removeprefix(UTF8_BOM)
-            yield Lines(number, lines)
-            number += len(lines)
+            yield Lines(number, data.removeprefix(UTF8_BOM) if number == 1 else data)
+            number += data.count(b"\n") + 1
     except (OSError, EOFError) as error:
         message = f"the file breaks off after line {number - 1}: {error}"
         yield api.Finding(message=message, hint="fetch or compress it again", file=file.name, line=number)
 
 
-def _split(path: str) -> Iterator[list[bytes]]:
-    """Blocks of whole lines. A line longer than a block is gathered from parts: cost stays linear in its length."""
+def _blocks(path: str) -> Iterator[bytes]:
+    """Blocks of whole lines, without the last line feed. A line longer than a block is gathered from parts: cost stays
+    linear in its length."""
     import pyarrow as pa
 
     parts: list[bytes] = []
@@ -91,7 +94,7 @@ def _split(path: str) -> Iterator[list[bytes]]:
             if not found:
                 parts.append(block)
                 continue
-            yield b"".join([*parts, head]).split(b"\n")
+            yield b"".join([*parts, head])
             parts = [rest] if rest else []
     if parts:
-        yield [b"".join(parts)]
+        yield b"".join(parts)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ftspec import api, rows
-from ftspec.builtin.files import File, Read, each, read_lines
+from ftspec.builtin.files import File, Lines, Read, each, read_lines
+from ftspec.builtin.sources.layout import Layout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @api.source
@@ -20,23 +25,97 @@ def jsonl(*, path: api.Path) -> api.Source:
 
 
 def _read_jsonl(file: File) -> Read:
+    parser = Parser(file.name)
     for block in read_lines(file):
         if isinstance(block, api.Finding):
             yield block
-            continue
-        values: list[dict[str, Any]] = []
-        numbers: list[int] = []
-        for number, line in enumerate(block.lines, block.first):
-            if not line or line.isspace():
-                continue
-            value, problem = _decode(line)
+        else:
+            yield from parser.read(block)
+
+
+class Parser:
+    """Reads the blocks of a file in order: lines like most before them by Arrow, the others one by one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.layout = Layout({})
+        self.mixed = True
+        """Whether the last block held other lines too: then the next one is sorted before Arrow is asked."""
+
+    def read(self, block: Lines) -> Read:
+        """The rows of a block, after a Finding for each line that is none."""
+        sure = not self.mixed and _are_objects(block.data)
+        batch = self.layout.parse(block.data) if sure else None
+        if batch is None or batch.num_rows != block.data.count(b"\n") + 1:
+            yield from self._sorted(block)
+            return
+        self.layout = self.layout.only(batch.schema.names)
+        yield api.Chunk(batch, self.name, range(block.first, block.first + batch.num_rows))
+
+    def _sorted(self, block: Lines) -> Read:
+        lines = block.lines
+        odd = [at for at, line in enumerate(lines) if not self.layout.fits(line)]
+        usual = _others(odd, len(lines))
+        batch = self.layout.parse(b"\n".join(lines[at] for at in usual)) if len(odd) < len(usual) else None
+        if batch is None:
+            odd, usual = list(range(len(lines))), []
+        self.mixed = bool(odd)
+        values: dict[int, dict[str, Any]] = {}
+        for at in odd:
+            value, problem = _decode(lines[at]) if lines[at].strip() else (None, "")
             if problem:
-                yield api.Finding(message=problem, file=file.name, line=number)
-            else:
-                values.append(value)
-                numbers.append(number)
-        if values:
-            yield api.Chunk(rows.from_dicts(values), file.name, numbers)
+                yield api.Finding(message=problem, file=self.name, line=block.first + at)
+            elif value is not None:
+                values[at] = value
+        made = _together(batch, usual, values)
+        if made is None:
+            every = {**values, **{at: _decode(lines[at])[0] for at in usual}}
+            made = rows.from_dicts([every[at] for at in sorted(every)])
+        if usual or values:
+            self.layout = self.layout.learn(made)
+            yield api.Chunk(made, self.name, [block.first + at for at in sorted([*usual, *values])])
+
+
+def _are_objects(data: bytes) -> bool:
+    """Whether every line begins with `{` and ends with `}`. Then none goes on in the next line, for inside of an object
+    no `{` follows a `}`; and when there are as many objects as lines, there is one on each."""
+    between = data.count(b"}\n{") + data.count(b"}\r\n{")
+    return between == data.count(b"\n") and data.startswith(b"{") and data.endswith((b"}", b"}\r"))
+
+
+def _others(some: Sequence[int], count: int) -> list[int]:
+    apart = set(some)
+    return [at for at in range(count) if at not in apart]
+
+
+def _together(batch: pa.RecordBatch | None, usual: Sequence[int], values: Mapping[int, Any]) -> pa.RecordBatch | None:
+    """Rows that Arrow parsed and rows that it did not, in their order. None where a column is of one type in those and
+    of another in these: it is JSON then."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if batch is None or not values:
+        return rows.from_dicts(list(values.values())) if batch is None else batch
+    odd = rows.from_dicts(list(values.values()))
+    places = rows.integers([*usual, *values])
+    columns: dict[str, pa.Array] = {}
+    for name in dict.fromkeys([*batch.schema.names, *odd.schema.names]):
+        pair = _of_one_type(rows.column(batch, name), rows.column(odd, name))
+        if pair is None:
+            return None
+        columns[name] = pa.concat_arrays(pair).take(pc.sort_indices(places))
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _of_one_type(one: pa.Array, other: pa.Array) -> list[pa.Array] | None:
+    """Both as they are, or nulls as those of the other's type."""
+    import pyarrow as pa
+
+    if one.type == other.type:
+        return [one, other]
+    if one.null_count == len(one):
+        return [pa.nulls(len(one), other.type), other]
+    return [one, pa.nulls(len(other), one.type)] if other.null_count == len(other) else None
 
 
 def _decode(line: bytes) -> tuple[Any, str]:
