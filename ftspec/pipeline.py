@@ -47,9 +47,9 @@ __all__ = ["DataResult", "load_prompts", "load_result", "prepare"]
 
 RESULT = "result.json"
 ALWAYS: dict[Shape, tuple[str, ...]] = {
-    "chat": ("format",),
-    "preference": ("format", "pairs"),
-    "reinforcement": ("format",),
+    "chat": ("format", "limits", "long_rows"),
+    "preference": ("format", "limits", "long_rows", "pairs"),
+    "reinforcement": ("format", "limits", "long_rows"),
 }
 """Checks that run whether the spec names them or not."""
 
@@ -129,7 +129,7 @@ class Preparation:
         reads: Shape = "chat" if spec.format else self.shape
         self.intake = Intake(spec.folder, registry, self.origins, self.ledger, self.findings, reads)
         self.engine: Engine = build(spec.engine or THREADS, registry, spec.folder)
-        self.checks = _checks(spec, self.shape)
+        self.checks = checks_of(spec, registry)
         self.rows_file = RowsFile(out, self.shape)
         self.measures = [Measures(out) for _ in self.checks]
         self.sides = Counter({"train": 0, "validation": 0, "test": 0, "prompt": 0})
@@ -341,9 +341,11 @@ class Preparation:
             self.progress.advance(count, detail=f"{rate:,.0f} rows/s")
 
 
-def _checks(spec: Spec, shape: Shape) -> tuple[Item, ...]:
+def checks_of(spec: Spec, registry: Registry) -> tuple[Item, ...]:
+    """The checks that always run and those that the spec names, in the order in which they are judged."""
     named = {item.name for item in spec.checks}
-    return (*(Item(kind="check", name=name) for name in ALWAYS[shape] if name not in named), *spec.checks)
+    always = (Item(kind="check", name=name) for name in ALWAYS[shape_of(spec, registry)] if name not in named)
+    return (*always, *spec.checks)
 
 
 def _texts_shown(at: int, last_private: int) -> Literal["both", "after", "none"]:

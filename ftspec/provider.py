@@ -453,8 +453,13 @@ class Tokenizer(Protocol):
         """Control tokens, as text: one inside a row's text would end a turn or open another."""
         ...
 
-    def count(self, text: str) -> int:
-        """Tokens of a text alone, without what a chat template adds."""
+    @property
+    def per_byte(self) -> float:
+        """No text has more tokens than this times its bytes in UTF-8: so a bound can decide without counting."""
+        ...
+
+    def counts(self, texts: Sequence[str]) -> Sequence[int]:
+        """Tokens of each text alone, without what a chat template adds."""
         ...
 
     def cut(self, text: str, most: int) -> str:
@@ -479,12 +484,12 @@ class SupportsTokenizer(Protocol):
 class Limits(Record):
     """What a provider takes of training data. None where it is not known; `source` is who says so.
 
-    `row_tokens` is the most tokens of a row, `file_bytes` and `file_tokens` are those of one file.
+    Examples are those of a file, `row_tokens` is the most tokens of a row, `file_bytes` the most bytes of a file.
     """
 
     max_examples: int | None = None
+    max_validation_examples: int | None = None
     file_bytes: int | None = None
-    file_tokens: int | None = None
     row_tokens: int | None = None
     source: str = ""
 
@@ -493,7 +498,7 @@ class Limits(Record):
 class SupportsLimits(Protocol):
     """A provider that knows what it takes of training data; offline."""
 
-    def limits(self, request: Request) -> Limits: ...
+    def data_limits(self, request: Request) -> Limits: ...
 
 
 class Tuner:
@@ -513,7 +518,7 @@ class Tuner:
         """What the provider takes of training data, as far as it says."""
         if self.request is None or not isinstance(self.provider, SupportsLimits):
             return Limits()
-        return self.provider.limits(self.request)
+        return self.provider.data_limits(self.request)
 
 
 class Weighed(Record):

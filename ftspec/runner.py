@@ -49,6 +49,7 @@ from ftspec.stages import Asking, Dataset, Options, Site
 from ftspec.statistics import rate
 from ftspec.subjects import Subject
 from ftspec.validate import Loaded
+from ftspec.weighing import weighed
 
 
 class Planned(Record):
@@ -104,9 +105,9 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
 
 def _known_or_measured(site: Site) -> Dataset | None:
     dataset = stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA))
-    if dataset or not site.options.measure:
-        return dataset
-    return stages.measured_dataset(site)
+    if dataset is None and site.options.measure:
+        dataset = stages.measured_dataset(site)
+    return weighed(site, dataset) if dataset else None
 
 
 def _cached(site: Site, step: Step) -> bool:
@@ -255,7 +256,7 @@ class _Walk:
         step = _step(self.plan, DATA)
         dataset = stages.cached_dataset(self.site, step)
         with self._timed(DATA):
-            dataset = dataset or stages.make_dataset(self.site, step)
+            dataset = weighed(self.site, dataset or stages.make_dataset(self.site, step))
         self._decide("data_made", digest=step.digest, rows=dataset.result.size.rows, sides=dataset.result.sides)
         return dataset
 

@@ -17,7 +17,6 @@ from ftspec.builtin import (
     graders,
     judges,
     limits,
-    pairs,
     preference,
     promptfoo,
     scripts,
@@ -50,7 +49,7 @@ def ftspec_formats() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_checks() -> Mapping[str, api.Component]:
-    return {**checks.COMPONENTS, **pairs.COMPONENTS, **residue.COMPONENTS}
+    return {**checks.COMPONENTS, **residue.COMPONENTS}
 
 
 @api.hookimpl

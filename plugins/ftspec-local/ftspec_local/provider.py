@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ftspec_local.answering import AnsweringModel
     from ftspec_local.render import Renderer
+    from ftspec_local.tokens import Tokenizer
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "safetensors", "tokenizers")
 INSTALL = "pip install ftspec-local"
@@ -131,6 +132,26 @@ class LocalProvider:
             for rendered, weight in parts
             for token, trained, text in zip(rendered.ids, rendered.trained, rendered.texts, strict=True)
         ]
+
+    def tokenizer(self, request: api.Request) -> Tokenizer | None:
+        """The model's own tokenizer and chat template, where the model lies on this machine."""
+        from ftspec_local.tokens import Tokenizer
+
+        if models.on_disk(request.model.id, request.model.revision) is None:
+            return None
+        return Tokenizer(self._renderer(request.model), request)
+
+    def data_limits(self, request: api.Request) -> api.Limits:
+        """Rows may have `max_length` tokens, and no more than the model has positions for; longer ones may be cut."""
+        hyperparameters = _hyperparameters(request)
+        if hyperparameters.truncate:
+            return api.Limits()
+        folder = models.on_disk(request.model.id, request.model.revision)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+        positions = config.get("max_position_embeddings")
+        if isinstance(positions, int) and positions < hyperparameters.max_length:
+            return api.Limits(row_tokens=positions, source="the model's max_position_embeddings")
+        return api.Limits(row_tokens=hyperparameters.max_length, source="hyperparameters.max_length")
 
     def upload(self, file: api.DataFile) -> api.RemoteFile:
         """Keep the file under its hash, where it stays until the job has read it."""

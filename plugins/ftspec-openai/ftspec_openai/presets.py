@@ -25,6 +25,7 @@ class Preset(Struct, frozen=True, kw_only=True):
         says_processed: whether a file that is ready is "processed", so that "uploaded" means "not yet".
         uploads_above: bytes above which a file goes through the Uploads API; None where there is none.
         rows: least rows of a training file.
+        bytes: most bytes of a file, None where nobody says; `limits` is who says so.
         o200k: whether its models read the encoding o200k_base.
         max_tokens: what the bound of an answer is called when chatting.
     """
@@ -38,6 +39,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     says_processed: bool = False
     uploads_above: int | None = None
     rows: int = 10
+    bytes: int | None = None
+    limits: str = ""
     o200k: bool = False
     max_tokens: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
 
@@ -48,7 +51,9 @@ OPENAI = Preset(
     name="openai",
     filters=True,
     says_processed=True,
-    uploads_above=500 * MB,  # a file may have 512 MB
+    uploads_above=500 * MB,
+    bytes=512 * MB,
+    limits="OpenAI's API reference, upload file, as of 2026-11",
     o200k=True,
     max_tokens="max_completion_tokens",
 )
@@ -57,6 +62,8 @@ AZURE = Preset(
     name="azure",
     says_processed=True,
     uploads_above=150 * MB,
+    bytes=512 * MB,
+    limits="Microsoft's quotas and limits of Azure OpenAI, as of 2026-11",
     o200k=True,
     max_tokens="max_completion_tokens",
 )

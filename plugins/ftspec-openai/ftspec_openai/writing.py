@@ -11,11 +11,15 @@ import msgspec
 from ftspec import api, hosted
 from ftspec.hosted import Unfit
 
-CONTROL = re.compile(
-    r"<\|(?:endoftext|endofprompt|startoftext|im_start|im_end|im_sep|fim_prefix|fim_middle|fim_suffix|start|end|message|"
-    r"channel|return|call|constrain|refusal|diff_marker)\|>"
-)
+CONTROL_TOKENS = tuple(
+    f"<|{name}|>"
+    for name in (
+        "endoftext", "endofprompt", "startoftext", "im_start", "im_end", "im_sep", "fim_prefix", "fim_middle",
+        "fim_suffix", "start", "end", "message", "channel", "return", "call", "constrain", "refusal", "diff_marker",
+    )
+)  # fmt: skip
 """Control tokens of the models' encodings: one inside a text has made jobs fail after hours."""
+CONTROL = re.compile("|".join(map(re.escape, CONTROL_TOKENS)))
 ROLES = {"system", "developer", "user", "assistant", "tool"}
 
 Count = Callable[[api.Example], tuple[int, int]]

@@ -95,6 +95,18 @@ class VertexProvider:
         """Vertex AI chooses the batch; costs come from the price table."""
         return api.Estimate(basis="Vertex AI says neither time nor steps beforehand")
 
+    def data_limits(self, request: api.Request) -> api.Limits:
+        """What Google's page says of supervised tuning of the Gemini 2.5 family; of others nothing is known here."""
+        if request.method != "sft" or not request.model.id.startswith("gemini-2.5"):
+            return api.Limits()
+        return api.Limits(
+            max_examples=1_000_000,
+            max_validation_examples=5_000,
+            file_bytes=1_000_000_000,
+            row_tokens=131_072,
+            source="Google's page about supervised fine-tuning of Gemini, as of 2026-11",
+        )
+
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines of `contents`, with `completions` for preference pairs."""
         return hosted.write_lines(batches, out, lambda example: contents.line(request.method, example))
