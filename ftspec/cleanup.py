@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ftspec import deploying, following, history, stages, validate
+from ftspec import blocks, deploying, following, history, stages, validate
 from ftspec import plan as plans
 from ftspec.claims import Register
 from ftspec.errors import Ambiguous, FtspecError, ProviderError, StoreError, Transient
@@ -38,6 +38,8 @@ from ftspec.store import Store
 from ftspec.workspace import Workspace
 
 GRACE = 3600.0
+UNUSED = 7 * 86400.0
+"""Seconds after which a result in the data step's cache that nobody used is litter."""
 TRIES = 60.0
 """Seconds for which a provider that is out of reach is asked again."""
 
@@ -105,7 +107,7 @@ def find(workspace: Workspace, registry: Registry, *, foreign: bool = False, gra
     notes: list[str] = []
     grace = GRACE if grace is None else grace
     needs = _needs(store)
-    litter = [*_state(store, needs, grace), *_left_standing(workspace, needs)]
+    litter = [*_state(store, needs, grace), *_left_standing(workspace, needs), *_unused(workspace)]
     for name, provider in _providers(workspace, registry, notes):
         try:
             mine, others = _remote(name, provider, workspace, needs, grace)
@@ -126,7 +128,9 @@ def delete(workspace: Workspace, registry: Registry, litter: Sequence[Litter]) -
     order = {"deployment": 0, "model": 1, "file": 2}
     for one in sorted(litter, key=lambda one: order.get(one.kind, 3)):
         try:
-            if one.where == "state":
+            if one.kind == "cache":
+                blocks.trim(workspace.cache, unused=UNUSED)
+            elif one.where == "state":
                 workspace.store.delete(one.id)
             else:
                 _delete(providers[one.where], one)
@@ -134,6 +138,14 @@ def delete(workspace: Workspace, registry: Registry, litter: Sequence[Litter]) -
             yield one, ""
         except (FtspecError, KeyError) as error:
             yield one, error.message if isinstance(error, FtspecError) else f"provider {one.where} is not at hand"
+
+
+def _unused(workspace: Workspace) -> Iterator[Litter]:
+    """What the data step's cache holds and nobody has used for long."""
+    old = [size for used, size, _ in blocks.sizes(workspace.cache) if used < time.time() - UNUSED]
+    if old:
+        why = f"not used for {UNUSED / 86400:.0f} days; it is made again when it is needed"
+        yield Litter(where="state", kind="cache", id=f"{len(old)} results of cleaning steps", bytes=sum(old), why=why)
 
 
 # ---- what is needed

@@ -68,6 +68,12 @@ def _changed(file: Path, entry: Input, began: float) -> bool:
     return status.st_size != entry.bytes or (touched and file_hash(file) != entry.sha256)
 
 
+def content(item: Item, registry: Registry, folder: Path) -> str:
+    """One hash of all files that the item's options name; "" where they name none."""
+    found = [entry.sha256 for entry in _inputs(item, registry, folder)]
+    return _digest(found) if found else ""
+
+
 def _inputs(item: Item, registry: Registry, folder: Path) -> Iterator[Input]:
     component = registry.get(item.kind, item.name)
     for _, text in items.paths(item.options, component):

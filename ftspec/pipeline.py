@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from ftspec import cases, memory, rows
+from ftspec import blocks, cases, memory, rows
 from ftspec.cleaning import Stage
 from ftspec.columns import Memory
-from ftspec.components import Check, Engine
+from ftspec.components import Check, Engine, Work
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
@@ -78,9 +78,13 @@ class How(Record):
     Args:
         memory: bytes that the data step may hold, about; a share of the machine's where it is 0. What is kept of every
             row and does not fit goes to disk.
+        cache: folder of results of earlier runs (see ftspec.blocks); none where it is empty.
+        worth: seconds of work per byte from which on a result is kept there.
     """
 
     memory: int = 0
+    cache: str = ""
+    worth: float = blocks.WORTH
 
 
 USUAL = How()
@@ -104,7 +108,10 @@ def prepare(
     work.clean()
     work.ask()
     work.judge()
-    return work.finish(work.write_files(provider, request))
+    made = work.finish(work.write_files(provider, request))
+    if how.cache:
+        blocks.trim(Path(how.cache))
+    return made
 
 
 def load_result(folder: Path) -> DataResult:
@@ -121,6 +128,7 @@ class Preparation:
     ) -> None:
         self.spec, self.registry, self.out, self.progress = spec, registry, out, progress
         self.tuned = Tuned(spec.provider, request)
+        self.how = how
         self.origins = Origins()
         self.memory = Memory(memory.for_keys(how.memory or memory.usual()))
         self.ledger = Ledger(self.origins, out, self.memory)
@@ -260,15 +268,13 @@ class Preparation:
     def _pass(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Run a segment that ends with global steps: the rows that they leave, once they have seen all."""
         made = Pass(segment, self.engine, self.ledger, self.out, self.memory)
-        for outcome in self.engine.map(segment, stream):
-            self._take(outcome)
+        for outcome in self._outcomes(segment, stream):
             made.take(outcome)
         names = ", ".join(stage.item.name for stage in segment.keys)
         return self._counted(made.read(), f"after {names}")
 
     def _finish_rows(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> None:
-        for outcome in self.engine.map(segment, stream):
-            self._take(outcome)
+        for outcome in self._outcomes(segment, stream):
             self.rows_file.write(outcome.batch)
             for kept, measure in zip(self.measures, outcome.measures, strict=False):
                 if measure is not None:
@@ -276,6 +282,19 @@ class Preparation:
             if outcome.batch.num_rows:
                 for each in outcome.batch.column(rows.SIDE).value_counts().to_pylist():
                     self.sides[each["values"]] += each["counts"]
+
+    def _outcomes(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> Iterator[Outcome]:
+        """What the segment makes of each batch, counted; from the cache where that knows it."""
+        cache = Path(self.how.cache)
+        first = blocks.first_kept(segment) if self.how.cache and blocks.ready(cache) else None
+        work: Work = segment if first is None else blocks.Cached(segment, cache, first, self.how.worth)
+        reuse = blocks.Reuse(segment)
+        for outcome in self.engine.map(work, stream):
+            self._take(outcome)
+            reuse.count(outcome)
+            yield outcome
+        if told := str(reuse):
+            self.progress.note(told)
 
     def _take(self, outcome: Outcome) -> None:
         for done in outcome.done:

@@ -34,6 +34,8 @@ class Outcome(NamedTuple):
     key_seconds: tuple[float, ...] = ()
     measures: tuple[Any, ...] = ()
     prompts: list[tuple[int, Prompt]] = []
+    reused: int = 0
+    """Steps that were not run because the cache knew what they do."""
 
 
 def verify_count(who: str, what: str, values: pa.Array, batch: pa.RecordBatch) -> None:
@@ -149,16 +151,26 @@ class Segment:
         return [build(item, self.registry, self.folder, self.tuner) for item in self.checks]
 
     def __call__(self, batch: pa.RecordBatch) -> Outcome:
-        found: list[Finding] = []
-        if self.split is not None:
-            batch, found = split.assign(batch, self.split)
-        done = []
-        for stage, step in zip(self.stages, self.steps, strict=True):
-            if batch.num_rows:
-                batch, what = run_step(stage, self.registry, step, batch)
-                done.append(what)
-        outcome = Outcome(batch, done, found)
-        if batch.num_rows == 0:
+        outcome = self.begin(batch)
+        for index in range(len(self.stages)):
+            outcome = self.advance(outcome, index)
+        return self.end(outcome)
+
+    def begin(self, batch: pa.RecordBatch) -> Outcome:
+        """The batch before its first step."""
+        batch, found = split.assign(batch, self.split) if self.split is not None else (batch, [])
+        return Outcome(batch, [], found)
+
+    def advance(self, outcome: Outcome, index: int) -> Outcome:
+        """One step more."""
+        if outcome.batch.num_rows == 0:
+            return outcome
+        batch, what = run_step(self.stages[index], self.registry, self.steps[index], outcome.batch)
+        return outcome._replace(batch=batch, done=[*outcome.done, what])
+
+    def end(self, outcome: Outcome) -> Outcome:
+        """What follows the steps: keys, or format and measures."""
+        if outcome.batch.num_rows == 0:
             return outcome
         return self._finished(outcome) if self.last else self._keyed(outcome)
 

@@ -73,6 +73,7 @@ class Options(Record):
         resume: go on with a run that was begun, and begin none.
         evaluation: train nothing: ask the base model, further models, and the tuned one where there is one already.
         memory: bytes that the data step may hold, about; a share of the machine's where it is 0.
+        cache: take what steps made of rows before from this machine's cache, and keep it there.
         measure: for a plan: prepare uncached data in a scratch folder, so that rows, tokens and digests are exact.
     """
 
@@ -86,6 +87,7 @@ class Options(Record):
     evaluation: bool = False
     memory: int = 0
     resume: bool = False
+    cache: bool = True
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,8 +220,14 @@ def make_dataset(site: Site, step: Step) -> Dataset:
 def prepare(site: Site, folder: Path) -> DataResult:
     """Run the data pipeline into a folder."""
     request = site.target.request
-    how = How(memory=site.options.memory)
+    how = How(memory=site.options.memory, cache=_cache(site))
     return pipeline.prepare(site.spec, site.registry, site.provider, request, folder, site.progress, how)
+
+
+def _cache(site: Site) -> str:
+    """The folder of the cache. A plan makes no state folder: it uses the cache where there is one already."""
+    wanted = site.options.cache and "data" not in site.options.again
+    return str(site.workspace.cache) if wanted and site.workspace.local.exists() else ""
 
 
 def measured_dataset(site: Site) -> Dataset:

@@ -38,6 +38,11 @@ class Workspace:
         """The provider's private folder; it may not exist yet."""
         return self.local / "providers" / provider
 
+    @property
+    def cache(self) -> Path:
+        """What steps of the data step made of rows: it can be lost at any time. The folder may not exist yet."""
+        return self.local / "cache"
+
     def report_folder(self, run: str) -> Path:
         """Where the run's report lies on this machine."""
         return (self.store.root or self.local) / "runs" / run / "report"

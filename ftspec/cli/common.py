@@ -84,6 +84,9 @@ memory_option = click.option(
     "--memory", envvar="FTSPEC_MEMORY", callback=size, metavar="SIZE",
     help="What the data step may hold in memory, about, e.g. 2GB; a quarter of the machine's when left out.",
 )  # fmt: skip
+cache_option = click.option(
+    "--no-cache", is_flag=True, help="Clean every row again, though this machine's cache knows what becomes of it.",
+)  # fmt: skip
 retires_option = click.option(
     "--fail-if-retires-within", "retires_within", callback=days, metavar="TIME",
     help="Fail when the model or its tuner is known to end so soon, e.g. 180d.",

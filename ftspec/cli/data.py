@@ -6,6 +6,7 @@ import click
 
 from ftspec.cli.common import (
     Group,
+    cache_option,
     format_option,
     load,
     memory_option,
@@ -29,10 +30,11 @@ def data_command() -> None:
 @set_option
 @store_option
 @memory_option
+@cache_option
 @quiet_option
 @format_option()
 def show_command(
-    spec: str, overrides: tuple[str, ...], store: str | None, memory: int, quiet: bool, format_: str
+    spec: str, overrides: tuple[str, ...], store: str | None, memory: int, no_cache: bool, quiet: bool, format_: str
 ) -> None:
     """Show what each step kept, dropped and changed, and where rows went.
 
@@ -44,7 +46,7 @@ def show_command(
 
     loaded, registry = load(spec, overrides)
     with progress(quiet) as drawing:
-        data = runner.plan(loaded, registry, Options(store=store, memory=memory), drawing).data
+        data = runner.plan(loaded, registry, Options(store=store, memory=memory, cache=not no_cache), drawing).data
     if data is None:
         raise FtspecError("the data cannot be prepared", "see `ftspec plan`")
     show(data, format_, views.waterfall)

@@ -10,6 +10,7 @@ import click
 
 from ftspec import terminal
 from ftspec.cli.common import (
+    cache_option,
     format_option,
     load,
     memory_option,
@@ -37,6 +38,7 @@ AGAIN = ("data", "tuning", "answers", "report")
 @store_option
 @retires_option
 @memory_option
+@cache_option
 @quiet_option
 @format_option()
 @click.option("--no-measure", is_flag=True, help="Do not read uncached data: no counts of rows and tokens.")
@@ -46,6 +48,7 @@ def plan_command(
     store: str | None,
     retires_within: float | None,
     memory: int,
+    no_cache: bool,
     quiet: bool,
     format_: str,
     no_measure: bool,
@@ -59,7 +62,7 @@ def plan_command(
     from ftspec.stages import Options
 
     loaded, registry = load(spec, overrides, retires_within)
-    options = Options(store=store, measure=not no_measure, memory=memory)
+    options = Options(store=store, measure=not no_measure, memory=memory, cache=not no_cache)
     with progress(quiet) as drawing:
         planned = runner.plan(loaded, registry, options, drawing)
     show(planned, format_, lambda found: views.plan(loaded.spec, found))
@@ -83,6 +86,7 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
 @store_option
 @retires_option
 @memory_option
+@cache_option
 @quiet_option
 @format_option()
 @click.option("--detach", is_flag=True, help="Stop once the job is submitted; `ftspec run` again follows it.")
@@ -102,6 +106,7 @@ def run_command(
     store: str | None,
     retires_within: float | None,
     memory: int,
+    no_cache: bool,
     quiet: bool,
     format_: str,
     detach: bool,

@@ -1,0 +1,271 @@
+"""A cache of what steps make of a batch: named by the steps (ftspec.prefixes) and by the batch's content.
+
+So after an edit of step five, steps one to four are not run again, and after a new file only its rows are. An entry
+holds row numbers as positions in the batch that came in: rows may have moved. Losing entries loses nothing: each is
+written beside its name and renamed, and one that cannot be read is as good as none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from ftspec import prefixes, rows
+from ftspec.cleaning import Done
+from ftspec.errors import Finding
+from ftspec.segments import Outcome, Segment
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WORTH = 1e-8
+"""Seconds of work per byte of a batch from which on its result is kept: writing and reading it take a third of that."""
+MOST = 20 << 30
+"""Bytes that a cache may hold; what was not used for longest goes first."""
+CHECK = 16
+"""Bytes of the digest that each entry begins with: a power cut may leave zeros in a file."""
+
+
+def first_kept(segment: Segment) -> int | None:
+    """After how many of its steps what a segment makes may be kept: texts that a private step will remove must not be.
+
+    None where that step is not in this segment but later.
+    """
+    shown = [stage.shown for stage in segment.stages]
+    if "after" in shown:
+        return shown.index("after") + 1
+    return None if "none" in shown or any(stage.shown != "both" for stage in segment.keys) else 0
+
+
+class Cached:
+    """Work for an engine: a Segment that looks first whether it has seen the batch.
+
+    Args:
+        folder: where entries are; it must exist.
+        first: no result of fewer steps than this is kept: see `first_kept`.
+        worth: see WORTH.
+    """
+
+    def __init__(self, segment: Segment, folder: Path, first: int, worth: float = WORTH) -> None:
+        self.segment, self.folder, self.first, self.worth = segment, folder, first, worth
+        self.marks = prefixes.marks(segment)
+
+    def __call__(self, batch: pa.RecordBatch) -> Outcome:
+        if batch.num_rows == 0:
+            return self.segment(batch)
+        count = len(self.segment.stages)
+        numbers, content = batch.column(rows.ROW), _content(batch, absolute=False)
+        ends = _content(batch, absolute=True) if self.segment.last else content
+        point, outcome = self._known(content, ends, numbers)
+        if outcome is None:
+            point, outcome = 0, self.segment.begin(batch)
+        started = time.perf_counter()
+        for index in range(point, count):
+            outcome = self.segment.advance(outcome, index)
+            if index + 1 < count and self._is_worth(started, batch, index + 1):
+                self._keep(self.marks[index + 1] + content, outcome, numbers)
+                started = time.perf_counter()
+        if point <= count:
+            outcome = self.segment.end(outcome)
+            if self._is_worth(started, batch, count + self.segment.last):
+                self._keep(self.marks[-1] + ends, outcome, numbers)
+        return outcome._replace(reused=point)
+
+    def _is_worth(self, started: float, batch: pa.RecordBatch, point: int) -> bool:
+        return point >= self.first and time.perf_counter() - started >= self.worth * batch.nbytes
+
+    def _known(self, content: str, ends: str, numbers: pa.Array) -> tuple[int, Outcome | None]:
+        """(how many steps, what they made): the longest prefix that is known; the end counts as one step more."""
+        count = len(self.segment.stages)
+        for point in range(count + 1, 0, -1):
+            name = self.marks[-1] + ends if point > count else self.marks[point] + content
+            outcome = self._read(name, numbers)
+            if outcome is not None:
+                return point, outcome
+        return 0, None
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name[:2] / name
+
+    def _keep(self, name: str, outcome: Outcome, numbers: pa.Array) -> None:
+        """Write an entry; one that cannot be written (the disk is full) is left out."""
+        path = self._path(name)
+        part = path.with_name(f"{name}.{secrets.token_hex(4)}.part")
+        with suppress(OSError):
+            path.parent.mkdir(exist_ok=True)
+            data = _packed(self._moved(outcome, _Places(numbers)))
+            with open(part, "wb", opener=_private) as file:
+                file.write(hashlib.blake2b(data, digest_size=CHECK).digest())
+                file.write(data)
+            part.replace(path)
+            return
+        part.unlink(missing_ok=True)
+
+    def _read(self, name: str, numbers: pa.Array) -> Outcome | None:
+        path = self._path(name)
+        try:
+            data = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        if hashlib.blake2b(memoryview(data)[CHECK:], digest_size=CHECK).digest() != data[:CHECK]:
+            path.unlink(missing_ok=True)
+            return None
+        return self._moved(_unpacked(memoryview(data)[CHECK:]), _Numbers(numbers), back=True)
+
+    def _moved(self, outcome: Outcome, places: Any, *, back: bool = False) -> Outcome:
+        """The outcome with other row numbers, and steps by their place in the segment (or `back` by their account)."""
+        stages = [*self.segment.stages, *([self.segment.form] if self.segment.form else [])]
+        accounts = [stage.index for stage in stages]
+        done = [
+            _moved_done(each, places, accounts[each.step] if back else accounts.index(each.step), fresh=not back)
+            for each in outcome.done
+        ]
+        batch = outcome.batch
+        if batch.num_rows:
+            at = batch.schema.get_field_index(rows.ROW)
+            batch = batch.set_column(at, rows.ROW, places.array(batch.column(at)))
+        return outcome._replace(
+            batch=batch,
+            done=done,
+            findings=[_moved_finding(each, places) for each in outcome.findings],
+            prompts=[(places.one(row), prompt) for row, prompt in outcome.prompts],
+        )
+
+
+class _Places:
+    """Row numbers → positions in the batch."""
+
+    def __init__(self, numbers: pa.Array) -> None:
+        self.numbers = numbers
+
+    def array(self, some: pa.Array) -> pa.Array:
+        import pyarrow.compute as pc
+
+        return pc.index_in(some, value_set=self.numbers).cast(some.type)
+
+    def one(self, row: int) -> int:
+        return int(self.array(rows.integers([row]))[0].as_py())
+
+
+class _Numbers:
+    """Positions in the batch → row numbers."""
+
+    def __init__(self, numbers: pa.Array) -> None:
+        self.numbers = numbers
+
+    def array(self, some: pa.Array) -> pa.Array:
+        return self.numbers.take(some)
+
+    def one(self, row: int) -> int:
+        return int(self.numbers[row].as_py())
+
+
+def _moved_done(done: Done, places: Any, step: int, *, fresh: bool) -> Done:
+    dropped = done.dropped.set_column(0, "row", places.array(done.dropped.column(0)))
+    samples = [{**sample, "row": places.one(sample["row"])} for sample in done.samples]
+    findings = [_moved_finding(each, places) for each in done.findings]
+    seconds = done.seconds if fresh else 0.0
+    return done._replace(step=step, dropped=dropped, samples=samples, findings=findings, seconds=seconds)
+
+
+def _moved_finding(finding: Finding, places: Any) -> Finding:
+    return finding if finding.row is None else replace(finding, row=places.one(finding.row))
+
+
+def _content(batch: pa.RecordBatch, *, absolute: bool) -> str:
+    """A digest of the rows: of their numbers too where these enter what is made (`absolute`)."""
+    state = hashlib.sha256(b"absolute" if absolute else b"relative")
+    kept = batch if absolute else batch.drop_columns([rows.ROW])
+    state.update(kept.schema.serialize())
+    state.update(kept.serialize())
+    return state.hexdigest()[:32]
+
+
+def _packed(outcome: Outcome) -> bytes:
+    """The batch compressed, the rest pickled."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(sink, outcome.batch.schema, options=options) as stream:
+        stream.write_batch(outcome.batch)
+    return pickle.dumps((sink.getvalue().to_pybytes(), outcome._replace(batch=None)), protocol=5)
+
+
+def _unpacked(data: memoryview) -> Outcome:
+    import pyarrow as pa
+
+    rows_, outcome = pickle.loads(data)  # noqa: S301  # written by this user, in a folder that only they can write
+    made: Outcome = outcome._replace(batch=pa.ipc.open_stream(rows_).read_next_batch())
+    return made
+
+
+class Reuse:
+    """How much of a segment's work the cache knew, to tell people."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.names = [stage.item.name for stage in (*segment.stages, *segment.keys)]
+        if segment.last:
+            self.names.append(segment.form.item.name if segment.form else "checks")
+        self.rows = self.reused = 0
+        self.steps = len(self.names)
+
+    def count(self, outcome: Outcome) -> None:
+        rows_in = outcome.done[0].rows_in if outcome.done else outcome.batch.num_rows
+        self.rows += rows_in
+        if outcome.reused:
+            self.reused += rows_in
+            self.steps = min(self.steps, outcome.reused)
+
+    def __str__(self) -> str:
+        """Empty where nothing was known."""
+        if not self.reused or not self.names:
+            return ""
+        last = self.names[self.steps - 1]
+        return f"{self.reused:,} of {self.rows:,} rows were cleaned before, up to {last}: taken from the cache"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def ready(folder: Path) -> bool:
+    """Make the folder of a cache, for this user only; whether it can be had."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError:
+        return False
+    return True
+
+
+def sizes(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """(last use, bytes, path) of every entry; also of what a killed process left half."""
+    for path in folder.glob("??/*"):
+        with suppress(FileNotFoundError):
+            found = path.stat()
+            yield found.st_mtime, found.st_size, path
+
+
+def trim(folder: Path, most: int = MOST, unused: float = 365 * 86400.0) -> int:
+    """Remove what was not used for longest until no more than `most` bytes are left, and what was not used for so many
+    seconds; how many bytes went. What a killed process left half goes after an hour."""
+    now = time.time()
+    entries = sorted(sizes(folder))
+    total, gone = sum(size for _, size, _ in entries), 0
+    for used, size, path in entries:
+        idle = now - used
+        if total - gone > most or idle > unused or (path.suffix == ".part" and idle > 3600):
+            path.unlink(missing_ok=True)
+            gone += size
+    return gone

@@ -1,0 +1,70 @@
+"""What stands before a point of the data step, as one digest: the steps, their options, their code, ftspec's own code.
+
+Rows that are the same before such a prefix are the same after it. The digests name entries of a cache (ftspec.blocks)
+and nothing else: they may change with every version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ftspec import inventory, plan
+from ftspec.cleaning import Stage
+from ftspec.registry import Registry
+from ftspec.segments import Segment
+from ftspec.spec import Item
+
+
+def marks(segment: Segment) -> list[str]:
+    """A digest for every point of the segment: before its first step, after each, and for its end."""
+    told = {"own": _own_code(), "split": msgspec.to_builtins(segment.split)}
+    found = [_digest("", told)]
+    for stage in segment.stages:
+        found.append(_digest(found[-1], _step(segment, stage)))
+    return [*found, _digest(found[-1], _end(segment))]
+
+
+def _step(segment: Segment, stage: Stage) -> dict[str, Any]:
+    return _item(segment, stage.item) | {"shown": stage.shown}
+
+
+def _end(segment: Segment) -> dict[str, Any]:
+    form = _step(segment, segment.form) if segment.form else None
+    items = [_step(segment, stage) for stage in segment.keys] + [_item(segment, item) for item in segment.checks]
+    return {"form": form, "items": items, "shape": segment.shape, "prompts": segment.prompt_sides}
+
+
+def _item(segment: Segment, item: Item) -> dict[str, Any]:
+    registry: Registry = segment.registry
+    component = registry.get(item.kind, item.name)
+    asked = segment.tuned if component.asks_tuner else None
+    return {
+        "kind": item.kind,
+        "name": item.name,
+        "options": msgspec.to_builtins(component.convert(item.options)),
+        "content": inventory.content(item, registry, segment.folder),
+        "code": plan.code_of(component),
+        "on_error": item.on_error,
+        "tuned": [msgspec.to_builtins(each) for each in asked] if asked else None,
+    }
+
+
+@cache
+def _own_code() -> str:
+    """ftspec's modules, and the libraries that do its work: their change may be a change of what a step does."""
+    import pyarrow as pa
+
+    state = hashlib.sha256(f"{platform.python_version()} {pa.__version__}".encode())
+    for path in sorted([*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("builtin/**/*.py")]):
+        state.update(path.read_bytes())
+    return state.hexdigest()
+
+
+def _digest(before: str, told: dict[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode([before, told], order="sorted")).hexdigest()[:32]
