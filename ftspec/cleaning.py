@@ -81,7 +81,8 @@ def _run_batch(step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[F
         if not numbers:
             raise
         rest = keep(batch, rows.integers(numbers), invert=True)
-        return step(rest), list(error.findings)
+        after, more = _run_batch(step, rest)
+        return after, [*error.findings, *more]
 
 
 def _over_texts(step: Text, columns: list[str]) -> Runner:

@@ -234,6 +234,7 @@ class Component:
         install: the line that installs missing dependencies.
         private: a cleaner that removes what must not be kept: of rows before it, no text enters the ledger.
         data: of a format, the shape of the rows that it makes; of a check, the one that it is for (None: any).
+        reads: of a cleaner: columns that its options name in other ways than by the type Column, by those options.
         code: further modules, by name, whose code is part of what the component does: see `code_digest`.
         needs: of a gate: what it needs measured, by its options (defaults filled in).
         experimental: why it is to be taken as untried, for whoever names it in a spec; empty where it is not.
@@ -253,6 +254,7 @@ class Component:
         private: bool = False,
         data: Shape | None = None,
         code: Sequence[str] = (),
+        reads: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
         needs: Callable[[Mapping[str, Any]], Needs] | None = None,
         experimental: str = "",
     ) -> None:
@@ -267,6 +269,7 @@ class Component:
         self.experimental = experimental
         self.private = private
         self.code = tuple(code)
+        self.reads = reads
         self.needs = needs or _nothing
         self.data: Shape | None = data or ("chat" if kind == "format" else None)
 
@@ -383,6 +386,7 @@ class Decorator(Protocol):
         private: bool = False,
         data: Shape | None = None,
         code: Sequence[str] = (),
+        reads: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
         needs: Callable[[Mapping[str, Any]], Needs] | None = None,
         experimental: str = "",
     ) -> Callable[[Callable[..., Any]], Component]: ...

@@ -95,7 +95,9 @@ def paths(options: Mapping[str, Any], component: Component) -> Iterator[tuple[tu
 
 def columns(item: Item, registry: Registry) -> list[str]:
     """Every column that the item's options name."""
-    return [name for _, name in marked(item.options, registry.get(item.kind, item.name), "column")]
+    component = registry.get(item.kind, item.name)
+    named = [name for _, name in marked(item.options, component, "column")]
+    return named + (list(component.reads(component.convert(item.options))) if component.reads else [])
 
 
 def referred(value: Any, path: SpecPath = ()) -> Item:

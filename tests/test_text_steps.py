@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ftspec import api, rows
 from ftspec.builtin import text
+from ftspec.texts import PLAIN
 
 
 def done(component: api.Component, *said: str, **options: Any) -> list[str]:
@@ -160,3 +161,20 @@ def test_replace_refuses_what_is_no_pattern() -> None:
     assert [path for path, _ in faults(find="a", to=r"\1", regex=True)] == [("to",)]
     assert faults(find="(a)", to=r"\1", regex=True) == []
     assert [path for path, _ in faults(find="(?=a)", regex=True)] == [("find",)]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(st.sampled_from("ab(?:)[^-]*+{2,}|\\dwsbn.$i&~1é"), max_size=10))
+def test_a_pattern_that_is_taken_without_asking_re2_is_one(pattern: str) -> None:
+    if PLAIN.fullmatch(pattern) and not rows.pattern_fault(pattern):
+        pc.match_substring_regex(rows.strings(["a"]), pattern)
+
+
+@pytest.mark.parametrize("pattern", [r"\d+", "^(a|b)?$", "[a-z]{2,3}", r"(?i)\bab\b", r"a\.b", "[^x]+?"])
+def test_plain_patterns_need_no_arrow(pattern: str) -> None:
+    assert PLAIN.fullmatch(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)", "a++", r"(a)\1", "(", "a{2000}", "[", r"\Z", "*"])
+def test_what_is_no_pattern_of_re2(pattern: str) -> None:
+    assert rows.pattern_fault(pattern)

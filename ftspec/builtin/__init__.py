@@ -16,6 +16,7 @@ from ftspec.builtin import (
     gates,
     graders,
     judges,
+    language,
     limits,
     preference,
     promptfoo,
@@ -38,8 +39,8 @@ def ftspec_sources() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_cleaners() -> Mapping[str, api.Component]:
-    rooms = (columns, text, filters, sizes, dedupe, redact, chance)
-    return {name: component for room in rooms for name, component in room.COMPONENTS.items()}
+    rooms = (columns, text, filters, language, sizes, dedupe, redact, chance)
+    return {name: component for room in rooms for name, component in room.COMPONENTS.items()} | scripts.CLEANERS
 
 
 @api.hookimpl

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.columns import Columns
+from ftspec.builtin.expressions import grammar, meaning, running
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,4 +33,64 @@ def drop_empty(*, columns: Columns = []) -> api.BatchStep:
     return step
 
 
-COMPONENTS: dict[str, api.Component] = {"drop_empty": drop_empty}
+def where_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    """The condition can be read, and its parts fit together."""
+    try:
+        meaning.check(grammar.parse(options["where"]))
+    except grammar.Fault as fault:
+        yield ("where",), str(fault)
+
+
+def columns_named(options: Mapping[str, Any]) -> Iterator[str]:
+    """Every column that the condition is about."""
+    return grammar.columns(grammar.parse(options["where"]))
+
+
+@api.batch_step(
+    name="filter",
+    rules=[where_rule],
+    reads=columns_named,
+    code=[f"ftspec.builtin.expressions.{name}" for name in ("grammar", "meaning", "running", "calls")],
+)
+def filter_(
+    *,
+    where: Annotated[str, Meta(min_length=1, description="The condition, e.g. `len(question) > 10 and lang == 'en'`.")],
+    drop: Annotated[
+        bool, Meta(description="Drop the rows for which the condition holds, and keep the others.")
+    ] = False,
+) -> api.BatchStep:
+    """Keep the rows for which a condition holds; with `drop`, drop those.
+
+    A name is a column; texts stand in quotes. There are `and or not`, `== != < <= > >=`, `x in ['a', 'b']`, `'a' in x`
+    (part of a text, entry of a list), `is null`, `is not null`, `+ - * / %`, `x.field`, `x['field']` and `x[0]` inside
+    of objects and lists, and these functions:
+
+    `len(x)` characters, as the step `length` counts them; `words(x)`; `text(x)` any value as text, messages by their
+    contents, one per line; `lower(x)`; `strip(x)`; `number(x)` of a text; `contains(x, 'a')`; `starts_with(x, 'a')`;
+    `ends_with(x, 'a')`; `matches(x, 'RE2 pattern')`, found anywhere in it; and of messages `count(messages)`,
+    `count(messages, 'user')`, `roles(messages)` (`'user assistant'`), `first(messages)`, `last(messages, 'assistant')`
+    (a message's text), `calls(messages)` (tool calls). `count` also counts the entries of a list.
+
+    What is compared must be of one kind: a number that stands as text in a CSV is `number(price) > 5`; a row that has
+    another kind fails. A comparison with a value that is missing neither holds nor fails to hold, nor does its `not`:
+    such a row is not kept, nor dropped by `drop`. Lengths and counts of what is missing are 0. Numbers are 64-bit
+    floats.
+    """
+    condition = grammar.parse(where)
+
+    def step(batch: pa.RecordBatch) -> pa.RecordBatch:
+        import pyarrow.compute as pc
+
+        holds = pc.coalesce(running.truth(condition, batch), rows.scalar(False))
+        return rows.drop(batch, holds if drop else pc.invert(holds), f"{'' if drop else 'not '}{_shown(where)}")
+
+    return step
+
+
+def _shown(where: str) -> str:
+    """The condition on one line, as the ledger shows it."""
+    line = " ".join(where.split())
+    return line if len(line) <= 80 else line[:79] + "…"
+
+
+COMPONENTS: dict[str, api.Component] = {each.name: each for each in (drop_empty, filter_)}

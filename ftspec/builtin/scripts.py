@@ -1,9 +1,10 @@
-"""A grader that is a function of the user's own, in a file beside the spec: only where that is allowed."""
+"""Functions of the user's own, in a file beside the spec, as a grader and as a cleaning step: only where allowed."""
 
 from __future__ import annotations
 
 import os
 import runpy
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -21,22 +22,50 @@ def python(*, file: api.Path, function: Annotated[str, Meta(min_length=1)] = "gr
     somebody sends you could so run their code: nothing runs unless FTSPEC_ALLOW_PYTHON=1 is set where ftspec runs. A
     grader that others should use is better a plugin.
     """
-    if os.environ.get(ALLOWED) != "1":
-        raise api.FtspecError(
-            f"grader 'python': {file} would run with your rights, and {ALLOWED} is not set",
-            f"read the file, then run `{ALLOWED}=1 ftspec run ...`",
-        )
-    try:
-        graded = runpy.run_path(file).get(function)
-    except Exception as error:  # whatever a script does at its top level
-        raise api.FtspecError(f"grader 'python': {file} failed: {type(error).__name__}: {error}") from error
-    if not callable(graded):
-        raise api.FtspecError(f"grader 'python': {file} has no function '{function}'", "name it with `function`")
+    graded = _function("grader", file, function)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         return _grade(graded(prompt, answer))
 
     return grade
+
+
+@api.row_step(name="python")
+def cleaner(*, file: api.Path, function: Annotated[str, Meta(min_length=1)] = "clean") -> api.RowStep:
+    """A Python function cleans row by row: `function(row)` in `file`, which is hashed as any input is.
+
+    It gets a row as a dict (messages as a list of dicts) and returns the row to keep, or True to keep it as it is now,
+    or None or False to drop it. It must depend on the row alone. A spec that somebody sends you could so run their
+    code: nothing runs unless FTSPEC_ALLOW_PYTHON=1 is set where ftspec runs. It is slower than any other step.
+    """
+    clean = _function("cleaning step", file, function)
+
+    def step(row: dict[str, Any]) -> dict[str, Any] | None:
+        found = clean(row)
+        if isinstance(found, bool):
+            return row if found else None
+        if found is not None and not isinstance(found, dict):
+            raise TypeError(f"the function returned {type(found).__name__}, not a row, True, False or None")
+        return found
+
+    return step
+
+
+def _function(who: str, file: str, name: str) -> Callable[..., Any]:
+    """The file's function. Raises FtspecError unless the user allows it."""
+    if os.environ.get(ALLOWED) != "1":
+        raise api.FtspecError(
+            f"{who} 'python': {file} would run with your rights, and {ALLOWED} is not set",
+            f"read the file, then run `{ALLOWED}=1 ftspec run ...`",
+        )
+    try:
+        found = runpy.run_path(file).get(name)
+    except Exception as error:  # whatever a script does at its top level
+        raise api.FtspecError(f"{who} 'python': {file} failed: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise api.FtspecError(f"{who} 'python': {file} has no function '{name}'", "name it with `function`")
+    made: Callable[..., Any] = found
+    return made
 
 
 def _grade(found: Any) -> api.Grade:
@@ -50,3 +79,4 @@ def _grade(found: Any) -> api.Grade:
 
 
 COMPONENTS: dict[str, api.Component] = {"python": python}
+CLEANERS: dict[str, api.Component] = {"python": cleaner}

@@ -33,7 +33,7 @@ def length(
 
     def step(batch: pa.RecordBatch) -> pa.RecordBatch:
         total = rows.repeated(0, batch.num_rows)
-        for name in columns or _texts(batch):
+        for name in columns or counted_columns(batch):
             total = pc.add(total, rows.lengths(rows.column(batch, name)))
         batch = rows.drop(batch, pc.less(total, rows.scalar(min)), f"under {min} characters")
         return batch if max is None else rows.drop(batch, pc.greater(total, rows.scalar(max)), f"over {max} characters")
@@ -41,7 +41,7 @@ def length(
     return step
 
 
-def _texts(batch: pa.RecordBatch) -> list[str]:
+def counted_columns(batch: pa.RecordBatch) -> list[str]:
     """Conversations where there are any; else columns that hold text in some batch: all but numbers and booleans."""
     import pyarrow as pa
 

@@ -172,6 +172,8 @@ def replace_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
 
 
 def _group_fault(find: str, to: str) -> str:
+    if "\\" not in to:
+        return ""
     import pyarrow as pa
     import pyarrow.compute as pc
 
