@@ -117,6 +117,11 @@ def children(messages: pa.Array) -> dict[str, pa.Array]:
     return {name: values.field(index) for index, name in enumerate(FIELDS)}
 
 
+def listed(child: pa.Array) -> list[Any]:
+    """An array as Python values; nothing is looked at where all are null, as most children of messages are."""
+    return child.to_pylist() if child.null_count < len(child) else [None] * len(child)
+
+
 def with_children(messages: pa.Array, changed: Mapping[str, pa.Array]) -> pa.Array:
     """The same messages with some flat children replaced; row boundaries are re-used."""
     if not changed:
@@ -176,7 +181,7 @@ def _split(message: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _joined(flat: Mapping[str, pa.Array]) -> Iterator[dict[str, Any]]:
-    for values in zip(*(flat[name].to_pylist() for name in FIELDS), strict=True):
+    for values in zip(*(listed(flat[name]) for name in FIELDS), strict=True):
         yield _message(zip(FIELDS, values, strict=True))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from ftspec import formatted, rows
+from ftspec.alike import differ
 from ftspec.components import Text
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
@@ -20,7 +21,6 @@ from ftspec.provider import Tuner
 from ftspec.registry import Registry
 from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
-from ftspec.texts import canonical
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -239,12 +239,9 @@ def changes(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch | N
 
     mask = None
     for name in sorted({*rows.visible(before), *rows.visible(after)}):
-        old, new = rows.column(before, name), rows.column(after, name)
-        if old.equals(new):
-            continue
-        empty = rows.scalar("")
-        differs = pc.not_equal(pc.coalesce(canonical(old), empty), pc.coalesce(canonical(new), empty))
-        mask = differs if mask is None else pc.or_(mask, differs)
+        differs = differ(rows.column(before, name), rows.column(after, name))
+        if differs is not None:
+            mask = differs if mask is None else pc.or_(mask, differs)
     if mask is None or not pc.any(mask).as_py():
         return None
     return after.filter(mask)

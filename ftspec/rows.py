@@ -194,12 +194,12 @@ def _trouble(row: pa.RecordBatch) -> str:
 
 def examples(batch: pa.RecordBatch) -> Iterator[Example]:
     """The formatted rows of a batch as records, e.g. to write them in a provider's format."""
-    tools = column(batch, "tools").to_pylist()
+    tools = chat.listed(column(batch, "tools"))
     numbers = column(batch, ROW).to_pylist()
     others = _others(batch)
     conversations = _conversations(batch.column("messages"))
     for index, (said, tool, row) in enumerate(zip(conversations, tools, numbers, strict=True)):
-        more = {name: listed[index] for name, listed in others.items()}
+        more = {name: listed[index] for name, listed in others.items()} if others else {}
         number = -1 if row is None else row
         yield Example(messages=said or [], tools=None if tool is None else decode(tool), row=number, **more)
 
@@ -215,10 +215,16 @@ def _others(batch: pa.RecordBatch) -> dict[str, list[Any]]:
 
 def _conversations(messages: pa.Array) -> Iterator[list[Message] | None]:
     """The messages of each row; None where there are none."""
-    fields = [child.to_pylist() for child in children(messages).values()]
-    flat = (_message(*values) for values in zip(*fields, strict=True))
+    fields = children(messages)
+    listed = [chat.listed(child) for child in fields.values()]
+    if all(fields[name].null_count == len(fields[name]) for name in chat.FIELDS[2:]):
+        flat = [Message(role=role or "", content=content) for role, content in zip(*listed[:2], strict=True)]
+    else:
+        flat = [_message(*values) for values in zip(*listed, strict=True)]
+    end = 0
     for length in messages.value_lengths().to_pylist():
-        yield None if length is None else [next(flat) for _ in range(length)]
+        start, end = end, end + (length or 0)
+        yield None if length is None else flat[start:end]
 
 
 def pair(example: Example) -> dict[str, str] | None:

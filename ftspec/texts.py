@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from ftspec import chat
-from ftspec.arrays import binaries, is_json, json_texts, repeated, scalar, strings
+from ftspec.arrays import binaries, integers, is_json, json_texts, repeated, scalar, strings
 from ftspec.chat import decode, to_json
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def canonical(column: pa.Array) -> pa.Array:
     if column.type == chat.messages_type():
         return pc.binary_join(_listed(column, _canonical_messages(column)), scalar(""))
     if is_json(column.type):
-        return strings([_canonical_json(text) for text in column.storage.to_pylist()])
+        return strings([canonical_json(text) for text in column.storage.to_pylist()])
     return pc.binary_join_element_wise(scalar("j"), as_text(column), scalar(""))
 
 
@@ -285,22 +285,23 @@ def _text_of_parts(parts: list[Any]) -> str:
 
 
 def _has_silent_message(messages: pa.Array) -> pa.Array:
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     fields = chat.children(messages)
     blank = pc.coalesce(pc.equal(pc.utf8_trim_whitespace(fields["content"]), scalar("")), scalar(True))
     silent = pc.and_(blank, pc.and_(pc.is_null(fields["parts"]), pc.is_null(fields["tool_calls"])))
-    rows = chat.parents(messages).filter(silent).cast(pa.int64())
-    some = pc.is_in(_row_indices(len(messages)), value_set=rows)
+    some = any_message(messages, silent)
     none = pc.equal(pc.coalesce(messages.value_lengths(), scalar(0)), scalar(0))
     return pc.or_(some, none)
 
 
-def _row_indices(count: int) -> pa.Array:
-    from ftspec.arrays import integers
+def any_message(messages: pa.Array, mask: pa.Array) -> pa.Array:
+    """Whether a row has a message for which `mask`, one value per flat message, is true."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    return integers(range(count))
+    found = chat.parents(messages).filter(mask).cast(pa.int64())
+    return pc.is_in(integers(range(len(messages))), value_set=found)
 
 
 def _listed(messages: pa.Array, values: pa.Array) -> pa.Array:
@@ -312,16 +313,22 @@ def _listed(messages: pa.Array, values: pa.Array) -> pa.Array:
 
 
 def _canonical_messages(messages: pa.Array) -> pa.Array:
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     fields = chat.children(chat.compact(messages))
     for name in JSON_CHILDREN:
-        fields[name] = _change_json(fields[name], lambda value: value)
         if fields[name].null_count < len(fields[name]):
-            fields[name] = strings([_canonical_json(text) for text in fields[name].to_pylist()])
-    parts = [pc.coalesce(_netstring(fields[name].cast(pa.string())), scalar("-")) for name in chat.FIELDS]
-    return pc.binary_join_element_wise(*parts, scalar(""))
+            fields[name] = strings([canonical_json(text) for text in fields[name].to_pylist()])
+    role, *others = (fields[name] for name in chat.FIELDS)
+    parts = [scalar("-") if child.null_count == len(child) else _canonical_child(child) for child in others]
+    return pc.binary_join_element_wise(_canonical_child(role), *parts, scalar(""))
+
+
+def _canonical_child(child: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.coalesce(_netstring(child.cast(pa.string())), scalar("-"))
 
 
 def _entry(name: str, texts: pa.Array) -> pa.Array:
@@ -338,7 +345,8 @@ def _netstring(texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(pc.binary_length(texts).cast(pa.string()), texts, scalar(":"))
 
 
-def _canonical_json(text: str | None) -> str | None:
+def canonical_json(text: str | None) -> str | None:
+    """A JSON text as `canonical` has it."""
     if text is None:
         return None
     value = decode(text)

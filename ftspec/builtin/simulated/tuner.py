@@ -161,25 +161,20 @@ class Simulated(Hosting):
         findings = []
         for batch in batches:
             for example in rows.examples(batch):
-                weights = [token.weight for token in self.render(request, example)]
-                if request.method == "sft" and not any(weights):
+                counts = [(1 + len(_text(message).split()), weight) for message, weight in _said(request, example)]
+                learnt = sum(marked - 1 for marked, weight in counts if weight)
+                if request.method == "sft" and not learnt:
                     findings.append(_untrained(example))
                 out.write(_line(example))
-                count, tokens, trained = count + 1, tokens + len(weights), trained + sum(map(bool, weights))
+                count, tokens, trained = count + 1, tokens + sum(marked for marked, _ in counts), trained + learnt
         if findings:
             raise api.DataError(findings[:SHOWN], len(findings))
         return api.Written(rows=count, tokens=tokens, trained_tokens=trained)
 
     def render(self, request: api.Request, example: api.Example) -> Sequence[api.Token]:
         """A mark for each message's role, and its words. Of an item that graders judge nothing is trained on."""
-        if request.method != "sft":
-            parts = [(example.messages, 0.0), (example.chosen or [], 1.0), (example.rejected or [], -1.0)]
-            said = [(message, weight) for messages, weight in parts for message in messages]
-        else:
-            train_on: TrainOn = request.method_options.get("train_on", "assistant")
-            said = list(zip(example.messages, _weights(example.messages, train_on), strict=True))
         tokens = []
-        for message, weight in said:
+        for message, weight in _said(request, example):
             tokens.append(api.Token(text=f"<{message.role}>"))
             tokens += [api.Token(text=word, weight=weight) for word in WORD.findall(_text(message))]
         return tokens
@@ -292,6 +287,15 @@ def _question(question: api.Question) -> dict[str, Any]:
     return {"prompt": prompt.id, "expected": prompt.expected, "repeat": question.repeat, "seed": question.seed}
 
 
+def _said(request: api.Request, example: api.Example) -> list[tuple[api.Message, float]]:
+    """The messages that are read, and the loss weight of each one's words."""
+    if request.method != "sft":
+        parts = [(example.messages, 0.0), (example.chosen or [], 1.0), (example.rejected or [], -1.0)]
+        return [(message, weight) for messages, weight in parts for message in messages]
+    train_on: TrainOn = request.method_options.get("train_on", "assistant")
+    return list(zip(example.messages, _weights(example.messages, train_on), strict=True))
+
+
 def _line(example: api.Example) -> bytes:
     line: dict[str, Any] = {"messages": example.messages}
     if example.tools:
@@ -304,6 +308,8 @@ def _line(example: api.Example) -> bytes:
 def _text(message: api.Message) -> str:
     """What of a message is read: its text, other content and tool calls as JSON."""
     content = message.content if isinstance(message.content, str) else _json(message.content)
+    if not message.tool_calls:
+        return content.strip()
     return f"{content} {_json(message.tool_calls)}".strip()
 
 
@@ -314,16 +320,13 @@ def _json(value: Any) -> str:
 def _weights(messages: Sequence[api.Message], train_on: TrainOn) -> list[float]:
     """Each message's loss weight: its own where it has one and its role is trained on, 1 where it has none."""
     roles = [message.role for message in messages]
-    last = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else -1
-    chosen = {
-        "all": range(len(roles)),
-        "last": [last],
-        "assistant": [i for i, role in enumerate(roles) if role == "assistant"],
-    }
-    return [
-        (1.0 if message.weight is None else message.weight) if index in chosen[train_on] else 0.0
-        for index, message in enumerate(messages)
-    ]
+    if train_on == "last":
+        last = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else -1
+        chosen = [index == last for index in range(len(roles))]
+    else:
+        chosen = [train_on == "all" or role == "assistant" for role in roles]
+    weights = [1.0 if message.weight is None else message.weight for message in messages]
+    return [weight if trained else 0.0 for weight, trained in zip(weights, chosen, strict=True)]
 
 
 def _untrained(example: api.Example) -> api.Finding:

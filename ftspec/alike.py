@@ -1,0 +1,64 @@
+"""Where two columns of the same rows differ in value: only texts that are not the same letter by letter are decoded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftspec import chat
+from ftspec.arrays import booleans, is_json, scalar, strings
+from ftspec.texts import JSON_CHILDREN, any_message, canonical, canonical_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def differ(old: pa.Array, new: pa.Array) -> pa.Array | None:
+    """Whether each row's value in `new` is another than in `old`, of whatever types; None when all are alike.
+
+    The same as comparing `texts.canonical` of both.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if old.equals(new):
+        return None
+    if old.type == new.type == pa.string():
+        return _texts_differ(old, new)
+    if is_json(old.type) and is_json(new.type):
+        return _json_differs(old.storage, new.storage)
+    if old.type == new.type == chat.messages_type() and old.value_lengths().equals(new.value_lengths()):
+        return _messages_differ(old, new)
+    empty = scalar("")
+    return _texts_differ(pc.coalesce(canonical(old), empty), pc.coalesce(canonical(new), empty))
+
+
+def _texts_differ(old: pa.Array, new: pa.Array) -> pa.Array:
+    """Null differs from every text, and from the empty one too."""
+    import pyarrow.compute as pc
+
+    return pc.coalesce(pc.not_equal(old, new), pc.not_equal(pc.is_null(old), pc.is_null(new)))
+
+
+def _json_differs(old: pa.Array, new: pa.Array) -> pa.Array:
+    """White space and the order of keys make no difference."""
+    import pyarrow.compute as pc
+
+    unlike = _texts_differ(old, new)
+    pair = [strings([canonical_json(text) for text in each.filter(unlike).to_pylist()]) for each in (old, new)]
+    return pc.replace_with_mask(unlike, unlike, _texts_differ(*pair))
+
+
+def _messages_differ(old: pa.Array, new: pa.Array) -> pa.Array:
+    """Of messages that begin and end at the same places: a row differs where a child of one of its messages does."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    before, after = chat.children(old), chat.children(new)
+    mask = None
+    for name in chat.FIELDS:
+        if before[name].equals(after[name]):
+            continue
+        pair = (before[name].cast(pa.string()), after[name].cast(pa.string()))
+        unlike = _json_differs(*pair) if name in JSON_CHILDREN else _texts_differ(*pair)
+        mask = unlike if mask is None else pc.or_(mask, unlike)
+    return booleans([False] * len(old)) if mask is None else any_message(old, mask)

@@ -1,0 +1,61 @@
+"""Columns are compared child by child; the answer is that of comparing canonical texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftspec import chat, rows
+from ftspec.alike import differ
+from ftspec.texts import canonical
+
+TEXT = st.sampled_from(["", "a", "b", " a"])
+CALLS = [[{"a": 1, "b": 2}], [{"b": 2, "a": 1}], [{"a": 1}], []]
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant"])},
+    optional={
+        "content": st.none() | TEXT | st.just([{"type": "text", "text": "a"}]),
+        "name": TEXT,
+        "tool_calls": st.sampled_from(CALLS),
+        "weight": st.sampled_from([0, 1, 0.5]),
+        "x": st.integers(0, 1),
+    },
+)
+VALUES = {
+    "messages": st.none() | st.lists(MESSAGE, max_size=3),
+    "text": st.none() | TEXT,
+    "number": st.none() | st.integers(0, 2),
+    "any": st.none() | TEXT | st.integers(0, 2) | st.sampled_from(CALLS),
+}
+PAIRS = {name: st.lists(st.tuples(value, value), min_size=1, max_size=4) for name, value in VALUES.items()}
+
+
+def by_canonical(old: pa.Array, new: pa.Array) -> list[bool]:
+    pair = [pc.coalesce(canonical(each), rows.scalar("")) for each in (old, new)]
+    differs: list[bool] = pc.not_equal(*pair).to_pylist()
+    return differs
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(PAIRS)).flatmap(lambda name: st.tuples(st.just(name), PAIRS[name])), st.booleans())
+def test_the_same_as_comparing_canonical_texts(given: tuple[str, list[tuple[Any, Any]]], some: bool) -> None:
+    name, pairs = given
+    old = rows.cell(name, [one for one, _ in pairs])
+    new = rows.cell(name, [one if some and at else other for at, (one, other) in enumerate(pairs)])
+    found = differ(old, new)
+    assert (found.to_pylist() if found is not None else [False] * len(old)) == by_canonical(old, new)
+
+
+def test_rows_of_a_slice_and_white_space_in_json() -> None:
+    made = chat.to_array([[{"role": "user", "content": "a"}], [], None, [{"role": "tool", "tool_calls": [{"a": 1}]}]])
+    calls = chat.children(made)["tool_calls"]
+    spaced = chat.with_children(made, {"tool_calls": rows.strings([None, '[ {"a" : 1} ]'])})
+    assert not calls.equals(chat.children(spaced)["tool_calls"])
+    assert differ(made.slice(1), spaced.slice(1)).to_pylist() == [False, False, False]
+    other = chat.with_children(made, {"content": rows.strings(["a", ""])})
+    assert differ(made.slice(1), other.slice(1)).to_pylist() == [False, False, True]
+    assert differ(made, made) is None
