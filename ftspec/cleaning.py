@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -44,6 +45,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     item: Item
     index: int
     shown: Literal["both", "after", "none"] = "both"
+    learned: Any = None
+    """What a screen has learned of the rows that it compares with."""
 
 
 class Done(NamedTuple):
@@ -61,14 +64,16 @@ class Done(NamedTuple):
     findings: list[Finding] = []
 
 
-def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None) -> Runner:
-    """The item's step, built."""
+def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None, learned: Any = None) -> Runner:
+    """The item's step, built; `learned` is for a screen."""
     component = registry.get(item.kind, item.name)
     step = build(item, registry, folder, tuner)
     if component.level == "text":
         return _over_texts(step, component.convert(item.options)["columns"])
     if component.level == "row":
         return lambda batch: _run_rows(item, step, batch)
+    if component.level == "screen":
+        return lambda batch: _run_batch(partial(step.step, learned), batch)
     return lambda batch: _run_batch(step, batch)
 
 

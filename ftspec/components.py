@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["source", "cleaner", "format", "check", "provider", "grader", "gate", "engine"]
-Level = Literal["batch", "text", "row", "global", ""]
+Level = Literal["batch", "text", "row", "global", "screen", ""]
 KINDS: tuple[Kind, ...] = ("source", "cleaner", "format", "check", "provider", "grader", "gate", "engine")
 
 PATH_MARK = "x-ftspec"
@@ -134,6 +134,30 @@ class GlobalStep(NamedTuple):
     sort: bool = False
 
 
+class Reference(NamedTuple):
+    """Rows that others are compared with, and where each stands (`file:line`)."""
+
+    batch: pa.RecordBatch
+    origins: Sequence[str]
+
+
+class Screen(NamedTuple):
+    """A step that compares rows with other ones, which core reads before the first row is cleaned.
+
+    Args:
+        learn: the evaluation's prompts, and the rows of `files` → what the step has to know of them; it is pickled, and
+            sent to every worker. Prompts come as the steps before this one leave them; `_side` says which they are.
+        step: (what was learned, a batch) → an ordered subset of its rows.
+        files: of further rows, absolute paths: JSON lines, CSV or Parquet. They come as they are, their side is "".
+        prompts: whether the evaluation's prompts are read.
+    """
+
+    learn: Callable[[Iterable[Reference]], Any]
+    step: Callable[[Any, pa.RecordBatch], pa.RecordBatch]
+    files: Sequence[str] = ()
+    prompts: bool = True
+
+
 class Check(NamedTuple):
     """Measured per batch, in parallel; judged once, over a sequence of what was measured.
 
@@ -226,7 +250,7 @@ class Component:
     Args:
         kind: where in the spec it may stand.
         factory: a function, or for a provider a class, whose keyword-only parameters are the options.
-        level: of a cleaner: batch, text, row or global.
+        level: of a cleaner: batch, text, row, global or screen.
         name: what a spec calls it; the factory's own name, without a trailing underscore, when not given.
         rules: cross-field rules over the options.
         revision: raised by the author when results change though the code of this module does not.
@@ -407,6 +431,7 @@ batch_step = _decorator("cleaner", "batch")
 text_step = _decorator("cleaner", "text")
 row_step = _decorator("cleaner", "row")
 global_step = _decorator("cleaner", "global")
+screen_step = _decorator("cleaner", "screen")
 format_ = _decorator("format")
 check = _decorator("check")
 provider = _decorator("provider")

@@ -30,7 +30,8 @@ def ftspec_sources() -> Mapping[str, Component]:
 def ftspec_cleaners() -> Mapping[str, Component]:
     """Offer cleaning steps (`cleaning:`).
 
-    When: once, at load. Return: name → component made with `@api.batch_step`, `text_step`, `row_step`, `global_step`.
+    When: once, at load. Return: name → component made with `@api.batch_step`, `text_step`, `row_step`, `global_step`,
+    `screen_step`.
     """
     raise AssertionError("a specification, never called")
 

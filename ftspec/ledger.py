@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FILE = "ledger.arrow"
 COLUMNS = ("row", "step", "reason", "because")
 BLOCK_ROWS = 1 << 16
+WITNESS = " ← "
+"""In a reason: what stands behind it is of this row alone, and not counted apart."""
 
 
 class Tally:
@@ -96,7 +98,7 @@ class Ledger:
         if done.dropped.num_rows:
             numbers, reasons = done.dropped.columns
             for each in reasons.value_counts().to_pylist():
-                tally.reasons[each["values"]] += each["counts"]
+                tally.reasons[each["values"].partition(WITNESS)[0]] += each["counts"]
             self._enter(done.step, numbers, reasons, numbers)
 
     def saw(self, index: int, count: int, seconds: float, columns: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from ftspec import blocks, cases, memory, rows
 from ftspec.cleaning import Stage
 from ftspec.columns import Memory
-from ftspec.components import Check, Engine, Work
+from ftspec.components import Check, Engine, Level, Work
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
@@ -36,6 +36,7 @@ from ftspec.prompts import PromptsFile, load_prompts
 from ftspec.provider import DataFile, Prompt, Provider, Request, Shape, Size, SupportsLeastRows, Written
 from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
+from ftspec.screening import SEES_ALL, taught
 from ftspec.segments import Outcome, Segment
 from ftspec.spec import Item, Spec, Split
 from ftspec.spool import RowsFile, read_rows
@@ -147,6 +148,7 @@ class Preparation:
         """All passes over the sources' rows, into the file of finished rows."""
         opened = self.intake.open(self.spec.sources)
         stages, form = self._open_stages(self.spec.cleaning)
+        stages = taught(stages, self.spec, self.registry, self.tuned, self.shape, self.intake.shape)
         stream = self._counted(self.intake.batches(opened, self.spec.split), "reading rows")
         *passes, last = self._segments(stages, form)
         for segment in passes:
@@ -166,7 +168,7 @@ class Preparation:
             self._finish_rows(segment, self._counted(self.intake.batches(opened, Split()), "reading prompts"))
         if items:
             opened = self.intake.open(items)
-            local = tuple(item for item in self.spec.cleaning if self._is_local(item))
+            local = tuple(item for item in self.spec.cleaning if self._level(item) not in SEES_ALL)
             stages, form = self._open_stages(local, "prompts: ")
             segment = self._last(tuple(stages), form, ("prompt",))
             self._finish_rows(segment, self._counted(self.intake.batches(opened, Split()), "reading prompts"))
@@ -263,7 +265,10 @@ class Preparation:
         )  # fmt: skip
 
     def _is_local(self, item: Item) -> bool:
-        return self.registry.get(item.kind, item.name).level != "global"
+        return self._level(item) != "global"
+
+    def _level(self, item: Item) -> Level:
+        return self.registry.get(item.kind, item.name).level
 
     def _pass(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Run a segment that ends with global steps: the rows that they leave, once they have seen all."""

@@ -7,6 +7,7 @@ and nothing else: they may change with every version.
 from __future__ import annotations
 
 import hashlib
+import pickle
 import platform
 from functools import cache
 from pathlib import Path
@@ -31,7 +32,8 @@ def marks(segment: Segment) -> list[str]:
 
 
 def _step(segment: Segment, stage: Stage) -> dict[str, Any]:
-    return _item(segment, stage.item) | {"shown": stage.shown}
+    learned = hashlib.sha256(pickle.dumps(stage.learned)).hexdigest() if stage.learned is not None else ""
+    return _item(segment, stage.item) | {"shown": stage.shown, "learned": learned}
 
 
 def _end(segment: Segment) -> dict[str, Any]:

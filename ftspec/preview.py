@@ -34,8 +34,8 @@ class Preview(Record):
 def preview(spec: Spec, registry: Registry, row: int | str | None = None) -> Preview:
     """The example that a row becomes: a number (from 1, over all sources), "FILE:LINE", or None for the first one kept.
 
-    Sources are read up to that row. Steps that must see every row (dedupe, sample) are left out. Raises FtspecError
-    when there is no such row or a step drops it, DataError when it cannot be formatted.
+    Sources are read up to that row. Steps that must see every row (dedupe, sample), or prompts, are left out. Raises
+    FtspecError when there is no such row or a step drops it, DataError when it cannot be formatted.
     """
     origins = Origins()
     ledger = Ledger(origins)
@@ -55,7 +55,7 @@ def preview(spec: Spec, registry: Registry, row: int | str | None = None) -> Pre
 
 
 def _segment(spec: Spec, registry: Registry, ledger: Ledger) -> Segment:
-    local = [item for item in spec.cleaning if registry.get(item.kind, item.name).level != "global"]
+    local = [item for item in spec.cleaning if registry.get(item.kind, item.name).level not in ("global", "screen")]
     stages = tuple(Stage(item=item, index=ledger.step(item.name), shown="none") for item in local)
     form = Stage(item=spec.format, index=ledger.step(spec.format.name), shown="none") if spec.format else None
     shape = shape_of(spec, registry)

@@ -136,7 +136,7 @@ class Segment:
 
     @cached_property
     def steps(self) -> list[Runner]:
-        return [runner(stage.item, self.registry, self.folder, self.tuner) for stage in self.stages]
+        return [runner(stage.item, self.registry, self.folder, self.tuner, stage.learned) for stage in self.stages]
 
     @cached_property
     def key_steps(self) -> list[GlobalStep]:

@@ -83,6 +83,7 @@ API = {
     "ProviderRef",
     "Question",
     "RateLimits",
+    "Reference",
     "Rejected",
     "RemoteFile",
     "RemoteModel",
@@ -91,6 +92,7 @@ API = {
     "RowStep",
     "RunInfo",
     "Score",
+    "Screen",
     "Size",
     "Source",
     "Step",
@@ -130,6 +132,7 @@ API = {
     "provider",
     "resolve",
     "row_step",
+    "screen_step",
     "source",
     "text_step",
 }

@@ -9,6 +9,7 @@ from ftspec.builtin import (
     chance,
     checks,
     columns,
+    contamination,
     dedupe,
     engines,
     filters,
@@ -39,7 +40,7 @@ def ftspec_sources() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_cleaners() -> Mapping[str, api.Component]:
-    rooms = (columns, text, filters, language, sizes, dedupe, redact, chance)
+    rooms = (columns, text, filters, language, sizes, dedupe, contamination, redact, chance)
     return {name: component for room in rooms for name, component in room.COMPONENTS.items()} | scripts.CLEANERS
 
 

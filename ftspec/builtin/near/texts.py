@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def of_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[str, Texts]]:
+def of_batch(batch: pa.RecordBatch, columns: Sequence[str], roles: Sequence[str] = ()) -> Iterator[tuple[str, Texts]]:
     """(column, its texts by row) of the chosen columns.
 
     Without any, these are the messages of rows that have `messages` (and the answers of a preference pair), and every
@@ -25,7 +25,7 @@ def of_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[st
     for name in sorted(names):
         column = batch.column(name)
         if column.type == rows.MESSAGES:
-            yield name, of_messages(column)
+            yield name, of_messages(column, roles)
         elif columns or name != "tools":
             texts = rows.as_text(column) if columns else _only_texts(column)
             if texts is not None:
@@ -33,7 +33,7 @@ def of_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[st
 
 
 def of_messages(messages: pa.Array, roles: Sequence[str] = ()) -> Texts:
-    """What each message says and calls; without `roles`, of all of them."""
+    """What each message says and calls; with `roles`, the others say nothing."""
     import numpy as np
     import pyarrow.compute as pc
 
