@@ -59,6 +59,10 @@ class Cached:
         self.segment, self.folder, self.first, self.worth = segment, folder, first, worth
         self.marks = prefixes.marks(segment)
 
+    @property
+    def rowwise(self) -> bool:
+        return self.segment.rowwise
+
     def __call__(self, batch: pa.RecordBatch) -> Outcome:
         if batch.num_rows == 0:
             return self.segment(batch)

@@ -130,6 +130,11 @@ class Segment:
     def registry(self) -> Registry:
         return self._registry or load()
 
+    @property
+    def rowwise(self) -> bool:
+        """Whether some step works row by row, in Python: an engine may want processes for that."""
+        return any(self.registry.get(stage.item.kind, stage.item.name).level == "row" for stage in self.stages)
+
     @cached_property
     def tuner(self) -> Tuner:
         return self.tuned.tuner(self.registry, self.folder) if self.tuned else Tuner()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import pickle
+import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated, Any
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -14,37 +19,142 @@ from ftspec import api
 
 AHEAD = 2
 """Batches per worker that may be under way or done and not yet taken: this bounds memory."""
+PATIENCE = 3.0
+"""Seconds of work with row steps after which processes pay: starting one takes about a second of CPU."""
 
 
-class Threads:
-    """A thread pool behind a bounded window. Arrow's kernels run outside the interpreter's lock."""
+class Sent(NamedTuple):
+    """A batch that is under way."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    item: Any
+    future: Future[Any]
+
+
+class Local:
+    """This machine's cores behind a bounded window: threads, for Arrow's kernels run outside the interpreter's lock;
+    and processes for work that does not.
+
+    A process that dies (or work that cannot be sent to one) is no error: the rest is done by threads.
+    """
+
+    def __init__(self, workers: int, processes: Literal["auto", "always", "never"]) -> None:
+        self.workers, self.processes = workers, processes
 
     def map(self, work: api.Work, items: Iterable[Any]) -> Iterator[Any]:
         """Results in the items' order; an exception of `work` is raised where its result would stand."""
-        if self.workers == 1:
+        patience = self._patience(work)
+        if self.workers == 1 and patience > 0:
             yield from map(work, items)
             return
-        waiting: deque[Future[Any]] = deque()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="ftspec-data") as pool:
+        pools = Pools(work, self.workers)
+        waiting: deque[Sent] = deque()
+        started = time.monotonic()
+        try:
+            for item in items:
+                if time.monotonic() - started >= patience:
+                    pools.use_processes()
+                waiting.append(pools.send(item))
+                if len(waiting) >= self.workers * AHEAD:
+                    yield pools.result(waiting.popleft())
+            while waiting:
+                yield pools.result(waiting.popleft())
+        finally:
+            pools.close(waiting)
+
+    def _patience(self, work: api.Work) -> float:
+        """Seconds after which processes take over."""
+        if self.processes == "always":
+            return 0.0
+        rowwise = getattr(work, "rowwise", False)
+        return PATIENCE if self.processes == "auto" and rowwise and self.workers > 1 else float("inf")
+
+
+class Pools:
+    """Threads, and processes once they are wanted, for one piece of work."""
+
+    def __init__(self, work: api.Work, workers: int) -> None:
+        self.work, self.workers = work, workers
+        self.threads = ThreadPoolExecutor(workers, thread_name_prefix="ftspec-data")
+        self.processes: Executor | None = None
+        self.packed = b""
+        self.tried = False
+
+    def use_processes(self) -> None:
+        if self.tried:
+            return
+        self.tried = True
+        try:
+            self.packed = pickle.dumps(self.work)
+        except (pickle.PicklingError, TypeError, AttributeError):
+            return
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        context = multiprocessing.get_context("spawn")
+        self.processes = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin)
+
+    def send(self, item: Any) -> Sent:
+        if self.processes is not None:
             try:
-                for item in items:
-                    waiting.append(pool.submit(work, item))
-                    if len(waiting) >= self.workers * AHEAD:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+                return Sent(item, self.processes.submit(_call, self.packed, item))
+            except BrokenExecutor:
+                self.processes = None
+        return Sent(item, self.threads.submit(self.work, item))
+
+    def result(self, sent: Sent) -> Any:
+        try:
+            return sent.future.result()
+        except BrokenExecutor:
+            self.processes = None
+            return self.work(sent.item)
+
+    def close(self, waiting: Iterable[Sent]) -> None:
+        """Wait for what is under way, and drop the rest."""
+        for sent in waiting:
+            sent.future.cancel()
+        for pool in (self.threads, self.processes):
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """In a new process: ^C is the parent's business, and whatever ends the parent ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _call(packed: bytes, item: Any) -> Any:
+    return _unpacked(packed)(item)
+
+
+@lru_cache(maxsize=1)
+def _unpacked(packed: bytes) -> api.Work:
+    """The work, built once per process."""
+    work: api.Work = pickle.loads(packed)  # noqa: S301  # from the parent process
+    return work
 
 
 @api.engine
-def threads(*, workers: Annotated[int, Meta(ge=0, le=256)] = 0) -> api.Engine:
-    """Run on this machine's cores. `workers: 0` takes as many threads as there are cores."""
-    return Threads(workers or _cores())
+def threads(
+    *,
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0,
+    processes: Literal["auto", "always", "never"] = "auto",
+) -> api.Engine:
+    """Run on this machine's cores. `workers: 0` takes as many as there are cores.
+
+    Steps on columns run in threads. Row steps hold Python's lock, so `processes: auto` goes on in processes once a pass
+    with row steps has taken some seconds; they find plugins by their entry points, as ftspec itself does.
+    """
+    return Local(workers or _cores(), processes)
 
 
 def _cores() -> int:

@@ -1,0 +1,155 @@
+"""Threads and processes: the same results in the same order, nobody left behind, and a killed data step goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_pipeline import everything, item, numbered, spec_of, write
+
+from ftspec.builtin import engines
+from ftspec.builtin.engines import Local
+from ftspec.errors import PluginError
+from ftspec.spec import Eval, Split
+
+HERE = Path(__file__).parent
+CLEANING: list[Any] = ["strip", {"flatten": {"columns": ["label"]}}, "dedupe"]
+
+
+def who(item: int) -> tuple[int, int]:
+    return item, os.getpid()
+
+
+def fails(item: int) -> int:
+    if item == 3:
+        raise PluginError("no three", "take four")
+    return item
+
+
+def dies(item: tuple[int, int]) -> int:
+    number, parent = item
+    if number == 3 and os.getpid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+class Rowwise:
+    rowwise = True
+
+    def __call__(self, item: int) -> tuple[int, int]:
+        return who(item)
+
+
+def test_results_come_in_order_from_processes() -> None:
+    found = list(Local(2, "always").map(who, range(20)))
+    assert [item for item, _ in found] == list(range(20))
+    assert os.getpid() not in {process for _, process in found}
+    assert {process for _, process in Local(2, "auto").map(who, range(5))} == {os.getpid()}
+
+
+def test_work_with_row_steps_goes_on_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "PATIENCE", 0.0)
+    assert os.getpid() not in {process for _, process in Local(2, "auto").map(Rowwise(), range(3))}
+    assert {process for _, process in Local(2, "never").map(Rowwise(), range(3))} == {os.getpid()}
+    assert {process for _, process in Local(1, "auto").map(Rowwise(), range(3))} == {os.getpid()}
+
+
+def test_an_error_comes_as_it_is() -> None:
+    results = Local(2, "always").map(fails, range(9))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(PluginError) as caught:
+        next(results)
+    assert (caught.value.message, caught.value.hint) == ("no three", "take four")
+
+
+def test_a_process_that_dies_loses_nothing() -> None:
+    assert list(Local(2, "always").map(dies, [(number, os.getpid()) for number in range(12)])) == list(range(12))
+
+
+def test_work_that_cannot_be_sent_stays_here() -> None:
+    assert list(Local(2, "always").map(lambda item: item + 1, range(5))) == [1, 2, 3, 4, 5]
+
+
+def test_processes_make_the_same_bytes(tmp_path: Path) -> None:
+    values = [{**value, "label": {"a": index % 7, "b": [" x "]}} for index, value in enumerate(numbered(3000))]
+    write(tmp_path, [*values, *values[:40], {"text": "no label"}])
+    form = item("format", {"chat": {"user": "{{ text }}", "assistant": "{{ label_a }}"}}, on_error="skip")
+    made = []
+    for options in ({"workers": 1}, {"workers": 2, "processes": "always"}):
+        spec = spec_of(
+            tmp_path, cleaning=CLEANING, engine=item("engine", {"threads": options}), format=form,
+            split=Split(test=0.1), eval=Eval(prompts=("test",), graders=()),
+        )  # fmt: skip
+        made.append(everything(spec, tmp_path / f"out-{len(made)}", cache=str(tmp_path / f"c{len(made)}"), worth=0))
+    assert made[0] == made[1]
+    assert len(made[0]) == 4, made[0]
+
+
+# ---- kills
+
+PREAMBLE = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+from pathlib import Path
+from test_engines import *
+if __name__ == "__main__":
+"""
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+@pytest.mark.parametrize("with_", [signal.SIGKILL, signal.SIGINT])
+def test_nobody_is_left_behind(tmp_path: Path, with_: signal.Signals) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        PREAMBLE
+        + """
+    for _, process in Local(2, "always").map(who, iter(int, 1)):
+        print(process, flush=True)
+"""
+    )
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    processes = {int(parent.stdout.readline()) for _ in range(40)}
+    parent.send_signal(with_)
+    parent.communicate()
+    deadline = time.monotonic() + 30
+    while any(map(alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [process for process in processes if alive(process)]
+
+
+def test_a_killed_data_step_makes_the_same_bytes(tmp_path: Path) -> None:
+    """Killed at several instants, with a cache that is being filled; then the same command."""
+    write(tmp_path, [*numbered(20_000), *numbered(500)])
+    spec = spec_of(tmp_path, cleaning=CLEANING)
+    fresh = everything(spec, tmp_path / "fresh")
+    script = tmp_path / "script.py"
+    script.write_text(
+        PREAMBLE
+        + f"""
+    spec = spec_of(Path({str(tmp_path)!r}), cleaning=CLEANING)
+    print("begins", flush=True)
+    everything(spec, Path({str(tmp_path)!r}) / "killed", cache={str(tmp_path / "cache")!r}, worth=0)
+"""
+    )
+    for instant in (0.05, 0.3, 0.8):
+        process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(instant)
+        process.kill()
+        process.communicate()
+    assert everything(spec, tmp_path / "again", cache=str(tmp_path / "cache"), worth=0) == fresh
