@@ -56,6 +56,7 @@ from ftspec.errors import (
 )
 from ftspec.evidence import decide
 from ftspec.hookspecs import hookimpl
+from ftspec.inputs import InputFile, input_files
 from ftspec.provider import (
     Answer,
     Checkpoint,
@@ -147,6 +148,7 @@ __all__ = [
     "GlobalStep",
     "Grade",
     "Grader",
+    "InputFile",
     "Interval",
     "Job",
     "JobFailed",
@@ -217,6 +219,7 @@ __all__ = [
     "global_step",
     "grader",
     "hookimpl",
+    "input_files",
     "provider",
     "resolve",
     "row_step",

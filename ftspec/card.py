@@ -131,5 +131,8 @@ def _provenance(data: ReportData) -> Iterable[str]:
     yield from ("## Provenance", "")
     known = {"run": data.run.id, "spec": data.spec, "spec sha256": data.spec_sha256}
     yield from (f"- {key}: {code(value)}" for key, value in known.items() if value)
-    yield from (f"- input {code(one.path)}: sha256 {code(one.sha256)}" for one in data.inputs)
+    yield from (
+        f"- input {code(one.path)}: {'sha256' if one.sha256 else 'version'} {code(one.sha256 or one.mark)}"
+        for one in data.inputs
+    )
     yield from (f"- {plain(name)} {plain(version)}" for name, version in data.versions.items())

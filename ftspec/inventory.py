@@ -1,6 +1,7 @@
 """Hash what the spec refers to: the only input and output of planning.
 
-Content decides, never a path or a time: a moved or touched file is the same input.
+Content decides, never a path or a time: a moved or touched file is the same input. Of a remote file it is what its
+server says of the content that decides, so that nothing is fetched for a plan.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftspec import items
+from ftspec import inputs, items
 from ftspec.errors import DataError, Finding
 from ftspec.provider import Provider
 from ftspec.records import Input, Record
@@ -30,18 +31,18 @@ class Inventory(Record):
 
 
 def take(spec: Spec, registry: Registry, provider: Provider) -> Inventory:
-    """Read and hash everything. Raises DataError for files that cannot be read."""
+    """Read and hash everything. Raises DataError for files that cannot be read, FtspecError for servers that cannot."""
     began = time.time()
-    inputs: dict[str, Input] = {}
+    taken: dict[str, Input] = {}
     contents = {}
     for place, item in spec.items():
         found = list(_inputs(item, registry, spec.folder))
-        inputs.update((entry.path, entry) for entry in found)
+        taken.update((entry.path, entry) for entry in found)
         mark = _fingerprint(item, registry, spec.folder)
         if found or mark:
-            contents[place] = _digest([*(entry.sha256 for entry in found), mark])
+            contents[place] = _digest([*(entry.sha256 or entry.mark for entry in found), mark])
     return Inventory(
-        inputs=tuple(inputs[path] for path in sorted(inputs)),
+        inputs=tuple(taken[path] for path in sorted(taken)),
         contents=contents,
         model=provider.fingerprint(spec.model),
         began=began,
@@ -53,7 +54,9 @@ def check_unchanged(found: Inventory, folder: Path) -> None:
 
     Only files that were touched since are hashed again.
     """
-    changed = [entry.path for entry in found.inputs if _changed(folder / entry.path, entry, found.began)]
+    changed = [
+        entry.path for entry in found.inputs if not entry.mark and _changed(folder / entry.path, entry, found.began)
+    ]
     if changed:
         message, hint = "changed while it was read", "run again when nothing writes to it"
         raise DataError([Finding(message=message, hint=hint, file=path) for path in changed])
@@ -77,6 +80,12 @@ def content(item: Item, registry: Registry, folder: Path) -> str:
 def _inputs(item: Item, registry: Registry, folder: Path) -> Iterator[Input]:
     component = registry.get(item.kind, item.name)
     for _, text in items.paths(item.options, component):
+        if item.kind == "source" and inputs.is_url(text):
+            yield from (
+                Input(path=found.name, sha256="", bytes=found.size, mark=found.mark)
+                for found in inputs.input_files(text)
+            )
+            continue
         for file in _files((folder / text).absolute()):
             yield Input(path=os.path.relpath(file, folder), sha256=file_hash(file), bytes=file.stat().st_size)
 

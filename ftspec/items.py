@@ -11,6 +11,7 @@ import msgspec
 
 from ftspec.components import PATH_MARK, Component
 from ftspec.errors import FtspecError, PluginError, SpecPath
+from ftspec.inputs import is_url
 from ftspec.provider import Provider, Request, Shape, Tuner
 from ftspec.references import resolve
 from ftspec.registry import Registry
@@ -83,8 +84,9 @@ def request_of(spec: Spec, registry: Registry) -> Request:
 
 
 def absolute(options: Mapping[str, Any], component: Component, folder: Path) -> dict[str, Any]:
-    """The options with every Path made absolute."""
-    marked = {tuple(path) for path, _ in paths(options, component)}
+    """The options with every Path made absolute; a source's may be a URL."""
+    given = paths(options, component)
+    marked = {tuple(path) for path, text in given if component.kind != "source" or not is_url(text)}
     return {name: _absolute(value, (name,), marked, folder) for name, value in options.items()}
 
 

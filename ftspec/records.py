@@ -18,11 +18,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Input(Record):
-    """One file that the spec refers to: its path relative to the spec, its content's sha256, its size in bytes."""
+    """One file that the spec refers to: its path relative to the spec, its content's sha256, its size in bytes.
+
+    Of a remote file `path` is its URL, and `mark` what its server names the content by, in the hash's place.
+    """
 
     path: str
     sha256: str
     bytes: int
+    mark: str = ""
 
 
 class Step(Record):

@@ -45,8 +45,8 @@ __all__ = [
     "HIDDEN", "MESSAGES", "ROW", "SIDE", "Fault", "apart", "as_text", "binaries", "booleans", "calls_text", "cell",
     "children", "column", "conform", "contents", "conversation",
     "drop", "examples", "fault", "fingerprints", "floats", "from_children", "from_dicts", "hidden", "integers",
-    "interleave", "is_empty", "is_json", "json_texts", "lengths", "map_nested", "map_text", "map_text_by_row",
-    "mention", "messages_type", "pair", "parents", "pattern_fault", "repeated", "scalar", "strings",
+    "interleave", "is_empty", "is_json", "json_texts", "jsonable", "lengths", "map_nested", "map_text",
+    "map_text_by_row", "mention", "messages_type", "pair", "parents", "pattern_fault", "repeated", "scalar", "strings",
     "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
@@ -307,16 +307,17 @@ def _plain(name: str, values: pa.Array) -> list[Any]:
     if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
         # What pandas writes. Python's datetime ends at microseconds.
         values = values.cast(pa.timestamp("us", values.type.tz), safe=False)
-    return [_jsonable(value) for value in values.to_pylist()]
+    return [jsonable(value) for value in values.to_pylist()]
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """A value as JSON knows it: dates, times and decimals become text, bytes are read as UTF-8."""
     if isinstance(value, str | int | float | bool | None):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(entry) for key, entry in value.items() if entry is not None}
+        return {str(key): jsonable(entry) for key, entry in value.items() if entry is not None}
     if isinstance(value, list | tuple):
-        return [_jsonable(entry) for entry in value]
+        return [jsonable(entry) for entry in value]
     if isinstance(value, bytes):
         return value.decode()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import PurePosixPath
+from typing import BinaryIO, NamedTuple, cast
 
 from ftspec import api
 
@@ -22,10 +23,34 @@ Read = Iterator[api.Chunk | api.Finding]
 
 
 class File(NamedTuple):
-    """One file of a source: `name` is its origin in chunks and findings, `path` where it lies on this machine."""
+    """One file of a source: `name` is its origin in chunks and findings, `path` where it lies on this machine.
+
+    `member` is the name of a file in a zip archive, which then is at `path`.
+    """
 
     name: str
     path: str
+    member: str = ""
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Its content as a stream of bytes, decompressed by the ending of its path."""
+        if self.member:
+            return _member(self.path, self.member)
+        if self.path.endswith(".xz"):
+            import lzma
+
+            return cast(AbstractContextManager[BinaryIO], lzma.open(self.path, "rb"))
+        import pyarrow as pa
+
+        return cast(AbstractContextManager[BinaryIO], pa.input_stream(self.path, compression="detect"))
+
+
+@contextmanager
+def _member(path: str, member: str) -> Iterator[BinaryIO]:
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+        yield cast(BinaryIO, stream)
 
 
 class Lines(NamedTuple):
@@ -40,55 +65,64 @@ class Lines(NamedTuple):
 
 
 def each(path: str, endings: tuple[str, ...], read: Callable[[File], Read]) -> Read:
-    """What `read` makes of every file that `path` names, one after the other."""
-    for name in expand(path, endings):
-        yield from read(File(name, name))
+    """What `read` makes of every file that `path` names, one after the other; of every such file in a zip archive."""
+    for found in api.input_files(path, endings):
+        local = found.local()
+        if not local.endswith(".zip"):
+            yield from read(File(found.name, local))
+            continue
+        members, problem = _members(local, endings)
+        if problem:
+            yield api.Finding(message=problem, hint="fetch or compress it again", file=found.name, line=1)
+        for member in members:
+            yield from read(File(f"{found.name}/{member}", local, member))
 
 
-def expand(path: str, endings: tuple[str, ...]) -> list[str]:
-    """The files that a path, a folder or a glob names, sorted. Raises FtspecError when there is none."""
-    if Path(path).is_dir():
-        found = [str(p) for p in Path(path).rglob("*") if p.is_file() and any(end in p.suffixes for end in endings)]
-    elif Path(path).is_file():
-        found = [path]
-    else:
-        found = [str(found) for found in _glob(path) if found.is_file()]
-    if not found:
-        raise api.FtspecError(f"no file matches '{path}'", "check the path: it is relative to the spec")
-    return sorted(found)
+def _members(path: str, endings: tuple[str, ...]) -> tuple[list[str], str]:
+    """The files in a zip archive that have one of the endings, sorted, and what is wrong with it."""
+    import zipfile
 
-
-def _glob(path: str) -> Iterator[Path]:
-    """An absolute glob; `**` stands for any folders."""
-    anchor = Path(Path(path).anchor)
-    return anchor.glob(str(Path(path).relative_to(anchor)))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (OSError, zipfile.BadZipFile) as error:
+        return [], f"not a zip archive that can be read: {error}"
+    found = sorted(name for name in names if not name.startswith("__MACOSX/") and PurePosixPath(name).suffix in endings)
+    return found, "" if found else f"no file in the archive ends with {' or '.join(endings)}"
 
 
 def read_lines(file: File) -> Iterator[Lines | api.Finding]:
-    """The lines of a file, decompressed by its ending (.gz, .zst, .bz2, .lz4), a leading byte order mark left out.
+    """The lines of a file, decompressed by its ending (.gz, .zst, .bz2, .lz4, .xz), a leading byte order mark left out.
 
     Damage (a truncated or corrupt archive) is the last thing yielded, after every whole line before it.
     """
     number = 1
     try:
-        for data in _blocks(file.path):
+        for data in _blocks(file):
             if number == 1 and data.startswith(UTF16_BOMS):
                 yield api.Finding(message="the file is UTF-16", hint="save it as UTF-8", file=file.name, line=1)
                 return
             yield Lines(number, data.removeprefix(UTF8_BOM) if number == 1 else data)
             number += data.count(b"\n") + 1
-    except (OSError, EOFError) as error:
+    except damage() as error:
         message = f"the file breaks off after line {number - 1}: {error}"
         yield api.Finding(message=message, hint="fetch or compress it again", file=file.name, line=number)
 
 
-def _blocks(path: str) -> Iterator[bytes]:
+def damage() -> tuple[type[Exception], ...]:
+    """What reading a broken file or archive raises."""
+    import lzma
+    import zipfile
+    import zlib
+
+    return (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+def _blocks(file: File) -> Iterator[bytes]:
     """Blocks of whole lines, without the last line feed. A line longer than a block is gathered from parts: cost stays
     linear in its length."""
-    import pyarrow as pa
-
     parts: list[bytes] = []
-    with pa.input_stream(path, compression="detect") as stream:
+    with file.open() as stream:
         while block := stream.read(BLOCK):
             head, found, rest = block.rpartition(b"\n")
             if not found:

@@ -1,0 +1,198 @@
+"""JSON files: an array of objects, read one object after the other, so that the array never stands in memory."""
+
+from __future__ import annotations
+
+import codecs
+import json as json_module
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ftspec import api, rows
+from ftspec.builtin import files
+from ftspec.builtin.files import BATCH_ROWS, File, Read, each
+
+SPACE = re.compile(r"[ \t\n\r]*")
+NEAR = 16
+"""Characters before the end of what was read within which a fault may only mean that more is to come."""
+
+scan = json_module.JSONDecoder(parse_constant=lambda name: None).raw_decode
+
+
+@api.source
+def json(*, path: api.Path, pointer: str = "") -> api.Source:
+    """Read rows from JSON files that hold an array of objects: `[{...}, {...}]`. A row's line is its place in it.
+
+    `pointer` is the JSON Pointer (RFC 6901) of the array in an object, as `/data/items`. One object stands in memory at
+    a time, and what stands before the array.
+    """
+    return api.Source(lambda: each(path, (".json",), lambda file: _read(file, pointer)))
+
+
+class Broken(ValueError):
+    """What is no JSON, or not the JSON that was expected."""
+
+
+class Text:
+    """The text of a file from a position on; bytes that are no UTF-8 are kept as lone surrogates."""
+
+    def __init__(self, file: File) -> None:
+        self.blocks = self._decoded(file)
+        self.text, self.at, self.line, self.ended = "", 0, 1, False
+
+    def more(self) -> bool:
+        """Read on, at least as much as is held: cost stays linear in an object's length."""
+        if self.ended:
+            return False
+        self.line += self.text.count("\n", 0, self.at)
+        parts = [self.text[self.at :]]
+        wanted, count = max(files.BLOCK, len(parts[0])), 0
+        self.at = 0
+        while count < wanted:
+            block = next(self.blocks, None)
+            if block is None:
+                self.ended = True
+                break
+            parts.append(block)
+            count += len(block)
+        self.text = "".join(parts)
+        return count > 0
+
+    def peek(self) -> str:
+        """The next character that is no white space; "" at the end."""
+        while True:
+            found = SPACE.match(self.text, self.at)
+            self.at = found.end() if found else self.at
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.more():
+                return ""
+
+    def take(self, character: str) -> bool:
+        """Go past the character if it is next."""
+        if self.peek() != character:
+            return False
+        self.at += 1
+        return True
+
+    def value(self) -> str:
+        """Go past the next value; its text."""
+        self.peek()
+        while True:
+            try:
+                _, end = scan(self.text, self.at)
+            except json_module.JSONDecodeError as error:
+                near = error.msg.startswith("Unterminated string") or len(self.text) - error.pos < NEAR
+                if near and self.more():
+                    continue
+                self.at = error.pos
+                raise Broken(f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}") from None
+            except RecursionError:
+                raise Broken("not JSON that can be read: nested too deeply") from None
+            if end == len(self.text) and self.more():  # a number may go on
+                continue
+            start, self.at = self.at, end
+            return self.text[start:end]
+
+    def where(self) -> str:
+        return f"at line {self.line + self.text.count(chr(10), 0, self.at)} of the file"
+
+    @staticmethod
+    def _decoded(file: File) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        with file.open() as stream:
+            while block := stream.read(files.BLOCK):
+                yield decoder.decode(block)
+        yield decoder.decode(b"", True)
+
+
+def _read(file: File, pointer: str) -> Read:
+    values: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    number = 0
+    text = Text(file)
+    damage: api.Finding | None = None
+    try:
+        for number, source in enumerate(_elements(text, pointer), 1):
+            value, problem = _decode(source)
+            if problem:
+                yield api.Finding(message=f"{problem} ({text.where()})", file=file.name, line=number)
+                continue
+            values.append(value)
+            numbers.append(number)
+            if len(values) == BATCH_ROWS:
+                yield api.Chunk(rows.from_dicts(values), file.name, numbers)
+                values, numbers = [], []
+    except Broken as error:
+        damage = api.Finding(message=f"{error} ({text.where()})", hint=HINT, file=file.name, line=number + 1)
+    except files.damage() as error:
+        damage = api.Finding(message=f"the file breaks off: {error}", hint=HINT, file=file.name, line=number + 1)
+    if values:
+        yield api.Chunk(rows.from_dicts(values), file.name, numbers)
+    if damage:
+        yield damage
+
+
+HINT = "mend the file: nothing after this was read"
+
+
+def _decode(text: str) -> tuple[Any, str]:
+    """The row that a text is, or what is wrong with it, by the rules of JSON lines."""
+    try:
+        value = msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
+    except UnicodeDecodeError:
+        return None, "not UTF-8"
+    except RecursionError:
+        return None, "not JSON that can be read: nested too deeply"
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+        return None, f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
+    return value, rows.fault(value)
+
+
+def _elements(text: Text, pointer: str) -> Iterator[str]:
+    """The text of every element of the array that the pointer names."""
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+    if pointer and not pointer.startswith("/"):
+        raise Broken("`pointer` must begin with a slash, as in /data/items")
+    for step in steps:
+        _enter(text, step)
+    if not text.take("["):
+        raise Broken(_no_array(text, pointer))
+    if text.take("]"):
+        return
+    while True:
+        yield text.value()
+        if text.take("]"):
+            break
+        if not text.take(","):
+            raise Broken("not JSON: expecting ',' or ']'" if text.peek() else "the array has no end")
+    if not pointer and text.peek():
+        raise Broken("there is more after the array")
+
+
+def _enter(text: Text, name: str) -> None:
+    """Go to the value of that name in the object that is next."""
+    if not text.take("{"):
+        raise Broken(f"no object that could hold '{name}', as `pointer` says")
+    while text.peek() == '"':
+        key = msgspec.json.decode(text.value().encode("utf-8", "replace"))
+        if not text.take(":"):
+            raise Broken("not JSON: expecting ':'")
+        if key == name:
+            return
+        text.value()
+        text.take(",")
+    raise Broken(f"the object has no '{name}', as `pointer` says")
+
+
+def _no_array(text: Text, pointer: str) -> str:
+    if text.peek() == "":
+        return "the file is empty"
+    if pointer or text.peek() != "{":
+        return "no array of objects" + (" where `pointer` says" if pointer else "")
+    text.value()
+    if text.peek() == "{":
+        return "objects one after the other: these are JSON lines, which `jsonl` reads"
+    return "an object, and no array of objects: say with `pointer` where in it the array is, as /data/items"

@@ -1,0 +1,106 @@
+"""Hugging Face datasets: of the hub at a pinned revision, or from a folder on this machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ftspec import api
+from ftspec.builtin.files import BATCH_ROWS, Read
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def _one_place(options: Mapping[str, Any]) -> Iterable[api.Clash]:
+    if bool(options["dataset"]) == bool(options["folder"]):
+        yield ("dataset",), "give either `dataset` (an id of the hub) or `folder`"
+    for name in ("revision", "token"):
+        if options["folder"] and options[name] not in ("", "main"):
+            yield (name,), f"`{name}` is for a `dataset` of the hub"
+
+
+@api.source(rules=[_one_place], dependencies=["datasets>=3"], install="pip install 'ftspec[huggingface]'")
+def huggingface(
+    *,
+    dataset: str = "",
+    folder: api.Path | None = None,
+    revision: str = "main",
+    subset: str = "",
+    split: str = "train",
+    streaming: bool = True,
+    token: str = "",
+) -> api.Source:
+    """Read rows of a Hugging Face dataset: `dataset` is its id on the hub, `folder` one on this machine.
+
+    A `folder` is what `save_to_disk` wrote, or holds data files as a repository of the hub does. A `revision` that is
+    a branch or a tag is looked up for the plan: pin a commit, and the plan needs no network. With `streaming` rows are
+    read as they come; without, the library prepares all of it in its cache first.
+    """
+
+    def pinned() -> str:
+        return revision if COMMIT.fullmatch(revision) else _commit(dataset, revision, token)
+
+    if folder:
+        return api.Source(lambda: _chunks(lambda: _on_disk(folder, subset, split, streaming), folder, split))
+
+    def from_hub() -> Any:
+        return _from_hub(dataset, pinned(), subset, split, streaming, token)
+
+    return api.Source(lambda: _chunks(from_hub, f"hf://{dataset}", split), lambda: f"{dataset} {pinned()}")
+
+
+def _commit(dataset: str, revision: str, token: str) -> str:
+    """The commit that a branch or a tag of the hub stands for now."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return str(HfApi().dataset_info(dataset, revision=revision, token=token or None).sha)
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        message = f"the hub has no dataset '{dataset}' of revision '{revision}', or it is not yours to see"
+        raise api.FtspecError(message, "check the id; a private one needs a `token: ${secret:HF_TOKEN}`") from None
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        message = f"the hub does not say what revision '{revision}' of '{dataset}' is: {type(error).__name__}"
+        raise api.FtspecError(message, "pin a commit as `revision`, or try again") from None
+
+
+def _from_hub(dataset: str, commit: str, subset: str, split: str, streaming: bool, token: str) -> Any:
+    import datasets
+
+    return datasets.load_dataset(
+        dataset, subset or None, split=split, revision=commit, streaming=streaming, token=token or None
+    )
+
+
+def _on_disk(folder: str, subset: str, split: str, streaming: bool) -> Any:
+    """`save_to_disk` leaves a state.json in a dataset and a dataset_dict.json in a set of splits."""
+    import datasets
+
+    path = Path(folder)
+    if (path / "dataset_dict.json").exists():
+        found = datasets.load_from_disk(folder)
+        if split not in found:
+            raise api.FtspecError(f"'{folder}' has no split '{split}'", f"it has {', '.join(found)}")
+        return found[split]
+    if (path / "state.json").exists():
+        return datasets.load_from_disk(folder)
+    return datasets.load_dataset(folder, subset or None, split=split, streaming=streaming)
+
+
+def _chunks(open_it: Callable[[], Any], name: str, split: str) -> Read:
+    """The dataset as record batches; a row's line is its place in the split."""
+    number = 1
+    origin = f"{name}[{split}]"
+    try:
+        for table in open_it().with_format("arrow").iter(batch_size=BATCH_ROWS):
+            for batch in table.combine_chunks().to_batches():
+                yield api.Chunk(batch, origin, range(number, number + batch.num_rows))
+                number += batch.num_rows
+    except api.FtspecError:
+        raise
+    except Exception as error:  # the library and what it stands on raise many kinds
+        reason = str(error).strip().partition("\n")[0][:200]
+        message = f"cannot be read after row {number - 1}: {type(error).__name__}: {reason}"
+        yield api.Finding(message=message, hint="check id, subset and split", file=origin, line=number)

@@ -1,0 +1,98 @@
+"""Excel workbooks and OpenDocument tables, through calamine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from ftspec import api, rows
+from ftspec.builtin.files import BATCH_ROWS, File, Read, each
+
+ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+
+
+@api.source(dependencies=["python-calamine>=0.4"], install="pip install 'ftspec[excel]'")
+def excel(*, path: api.Path, sheet: str | int = 0, header: Annotated[int, Meta(ge=1)] = 1) -> api.Source:
+    """Read rows from a sheet of an Excel workbook (.xlsx, .xlsm, .xlsb, .xls) or an OpenDocument table (.ods).
+
+    `sheet` is a sheet's name or its place from 0, `header` the number of the row that names the columns. Numbers,
+    true and false keep their type, dates and times become text, empty cells are missing. A row's line is the sheet's.
+    """
+    return api.Source(lambda: each(path, ENDINGS, lambda file: _read(file, sheet, header)))
+
+
+def _read(file: File, sheet: str | int, header: int) -> Read:
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        with CalamineWorkbook.from_path(file.path) as book:
+            names = book.sheet_names
+            if (sheet not in names) if isinstance(sheet, str) else not 0 <= sheet < len(names):
+                message = f"the workbook has no sheet {sheet!r}; it has {', '.join(map(repr, names))}"
+                yield api.Finding(message=message, file=file.name, line=1)
+                return
+            name = sheet if isinstance(sheet, str) else names[sheet]
+            found = book.get_sheet_by_name(name)
+            first = (found.start or (0, 0))[0] + 1
+            yield from _rows(enumerate(found.to_python(), first), f"{file.name}[{name}]", header)
+    except (CalamineError, OSError, ValueError) as error:
+        yield api.Finding(message=f"not a workbook that can be read: {error}", file=file.name, line=1)
+
+
+def _rows(numbered: Iterator[tuple[int, list[Any]]], origin: str, header: int) -> Read:
+    names, problem = _header(numbered, header)
+    if problem:
+        yield api.Finding(message=problem, file=origin, line=header)
+        return
+    values: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    for number, cells in numbered:
+        row, problem = _row(names, cells)
+        if problem:
+            yield api.Finding(message=problem, file=origin, line=number)
+        elif row:
+            values.append(row)
+            numbers.append(number)
+        if len(values) == BATCH_ROWS:
+            yield api.Chunk(rows.from_dicts(values), origin, numbers)
+            values, numbers = [], []
+    if values:
+        yield api.Chunk(rows.from_dicts(values), origin, numbers)
+
+
+def _header(numbered: Iterator[tuple[int, list[Any]]], header: int) -> tuple[list[str], str]:
+    cells = next((cells for number, cells in numbered if number >= header), None)
+    if cells is None:
+        return [], f"the sheet has no row {header} that names the columns"
+    names = [str(cell).strip() for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    if not names or "" in names:
+        return [], f"cell {_letters(names.index('') if names else 0)}{header} names no column"
+    twice = [name for name in names if names.count(name) > 1]
+    return names, f"two columns are named '{twice[0]}'" if twice else rows.fault(dict.fromkeys(names))
+
+
+def _row(names: list[str], cells: list[Any]) -> tuple[dict[str, Any], str]:
+    beyond = next((at for at, cell in enumerate(cells) if at >= len(names) and cell != ""), None)
+    if beyond is not None:
+        return {}, f"column {_letters(beyond)} has a value and no name in the header"
+    row = {name: rows.jsonable(_whole(cell)) for name, cell in zip(names, cells, strict=False) if cell != ""}
+    return row, rows.fault(row)
+
+
+def _whole(cell: Any) -> Any:
+    """Excel knows one kind of number; what is whole is read as an integer."""
+    return int(cell) if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53 else cell
+
+
+def _letters(index: int) -> str:
+    """The letters by which a sheet calls the column at `index`, from 0."""
+    letters = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters

@@ -1,0 +1,225 @@
+"""Files wherever they are: globs, archives, https and buckets; named without a download, fetched once."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import zstandard
+from servers.web import Web, serving
+
+from ftspec import api, inputs
+from ftspec.builtin import sources
+
+LINES = b'{"a": 1}\n{"a": 2}\n'
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (folder / "a b.jsonl").write_bytes(LINES)
+    with serving(folder) as web:
+        yield web
+
+
+def read(path: str, component: api.Component = sources.jsonl, **options: Any) -> list[tuple[str, int, Any]]:
+    """(origin, line, row's `a`) of every row, or (file, line, message) of every finding."""
+    found: list[tuple[str, int, Any]] = []
+    for got in component.build({"path": path, **options}).read():
+        if isinstance(got, api.Finding):
+            found.append((got.file, got.line, got.message))
+        else:
+            values = got.batch.column("a").to_pylist()
+            found += [(got.origin, line, value) for line, value in zip(got.lines, values, strict=True)]
+    return found
+
+
+def lz4(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "lz4") as stream:
+        stream.write(data)
+    return bytes(sink.getvalue())
+
+
+PACKED = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress, ".lz4": lz4, ".xz": lzma.compress}
+
+
+@pytest.mark.parametrize("ending", PACKED)
+def test_compressed_files_of_every_kind(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"x.jsonl{ending}").write_bytes(PACKED[ending](LINES))
+    (tmp_path / f"x.csv{ending}").write_bytes(PACKED[ending](b"a\n1\n2\n"))
+    assert [row for *_, row in read(str(tmp_path / f"*.jsonl{ending}"))] == [1, 2]
+    assert [row for *_, row in read(str(tmp_path / f"x.csv{ending}"), sources.csv)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("ending", PACKED)
+def test_a_cut_archive_is_a_finding_whatever_its_kind(tmp_path: Path, ending: str) -> None:
+    packed = PACKED[ending](b"".join(b'{"a": "%064x"}\n' % (7919**n % 10**70) for n in range(5000)))
+    (tmp_path / f"x.jsonl{ending}").write_bytes(packed[: len(packed) // 2])
+    *_, (file, _, message) = read(str(tmp_path / f"x.jsonl{ending}"))
+    assert file.endswith(ending)
+    assert "breaks off" in message
+
+
+def test_a_zip_archive_stands_for_the_files_in_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("deep/b.jsonl", LINES)
+        archive.writestr("a.jsonl", b'{"a": 0}\nbroken\n')
+        archive.writestr("readme.txt", b"no rows")
+    name = str(tmp_path / "x.zip")
+    found = read(name)
+    assert [(origin, line) for origin, line, _ in found] == [
+        (f"{name}/a.jsonl", 2),
+        (f"{name}/a.jsonl", 1),
+        (f"{name}/deep/b.jsonl", 1),
+        (f"{name}/deep/b.jsonl", 2),
+    ]
+    assert read(name, sources.csv) == [(name, 1, "no file in the archive ends with .csv or .tsv")]
+    (tmp_path / "x.zip").write_bytes(b"PK no archive")
+    ((_, line, message),) = read(name)
+    assert (line, "not a zip archive" in message) == (1, True)
+
+
+def test_a_file_over_http_is_fetched_once_and_named_without(web: Web) -> None:
+    url = f"{web.url}/a%20b.jsonl"
+    (named,) = api.input_files(url)
+    assert (named.name, named.size, web.fetched) == (url, len(LINES), [])
+    assert read(url) == [(url, 1, 1), (url, 2, 2)]
+    assert read(url) == [(url, 1, 1), (url, 2, 2)]
+    assert len(web.fetched) == 1
+
+
+@pytest.mark.parametrize(("tags", "times"), [(True, True), (False, True), (False, False)])
+def test_a_changed_file_is_another_one(web: Web, tags: bool, times: bool) -> None:
+    web.tags, web.times = tags, times
+    url = f"{web.url}/a%20b.jsonl"
+    (before,) = api.input_files(url)
+    (same,) = api.input_files(url)
+    assert same.mark == before.mark
+    (web.folder / "a b.jsonl").write_bytes(b'{"a": 3}\n')
+    (after,) = api.input_files(url)
+    assert after.mark != before.mark
+    assert read(url) == [(url, 1, 3)]
+
+
+def test_what_is_secret_in_a_url_is_in_no_name(web: Web) -> None:
+    url = web.url.replace("//", "//user:pa55word@") + "/a%20b.jsonl?sig=s3cr3t"
+    (found,) = api.input_files(url)
+    assert found.name == f"{web.url}/a%20b.jsonl"
+    assert {origin for origin, *_ in read(url)} == {found.name}
+    with pytest.raises(api.FtspecError) as caught:
+        api.input_files(url.replace("jsonl", "none"))
+    assert "s3cr3t" not in str(caught.value) + caught.value.hint
+    assert "pa55word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "part"),
+    [
+        ("{web}/none.jsonl", "there is no"),
+        ("{web}/*.jsonl", "nothing can be listed"),
+        ("http://127.0.0.1:9/x.jsonl", "cannot reach"),
+    ],
+)
+def test_addresses_that_cannot_be_used(web: Web, monkeypatch: pytest.MonkeyPatch, address: str, part: str) -> None:
+    monkeypatch.setattr(inputs, "RETRIES", {"max_retries": 0})
+    with pytest.raises(api.FtspecError, match=part) as caught:
+        api.input_files(address.format(web=web.url))
+    assert caught.value.hint
+
+
+def test_a_broken_connection_leaves_nothing_behind(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "RETRIES", {"max_retries": 0})
+    web.cut = 5
+    with pytest.raises(api.FtspecError):
+        read(f"{web.url}/a%20b.jsonl")
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    web.cut = 0
+    assert len(read(f"{web.url}/a%20b.jsonl")) == 2
+
+
+def test_what_nobody_reads_leaves_the_cache(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(f"{web.url}/a%20b.jsonl")
+    inputs.sweep(inputs.cache())
+    assert len(list(inputs.cache().iterdir())) == 1
+    monkeypatch.setattr(inputs, "UNUSED", -1.0)
+    inputs.sweep(inputs.cache())
+    assert list(inputs.cache().iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Any]:
+    """A bucket of moto's S3 over real HTTP: (its endpoint, a client of AWS's own SDK)."""
+    boto3 = pytest.importorskip("boto3")
+    moto = pytest.importorskip("moto.server")
+    server = moto.ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
+    )
+    client.create_bucket(Bucket="data")
+    for key in ("in/b.jsonl", "in/a.jsonl", "in/deep/c.jsonl.gz", "in/other.txt", "top.jsonl"):
+        body = gzip.compress(LINES) if key.endswith("gz") else LINES
+        client.put_object(Bucket="data", Key=key, Body=body)
+    yield url, client
+    server.stop()
+
+
+@pytest.fixture
+def s3(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    url, client = bucket
+    known = {"ENDPOINT_URL": url, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "y", "REGION": "us-east-1"}
+    for name, value in {**known, "ALLOW_HTTP": "true"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("s3://data/in/a.jsonl", ["in/a.jsonl"]),
+        ("s3://data/in/*.jsonl", ["in/a.jsonl", "in/b.jsonl"]),
+        ("s3://data/in/[!a].jsonl", ["in/b.jsonl"]),
+        ("s3://data/**/*.jsonl*", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl.gz", "top.jsonl"]),
+        ("s3://data/in", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl.gz"]),
+        ("s3://data/in/", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl.gz"]),
+        ("s3://data", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl.gz", "top.jsonl"]),
+    ],
+)
+def test_objects_folders_and_globs_in_a_bucket(s3: Any, path: str, keys: list[str]) -> None:
+    expected = [(f"s3://data/{key}", line, line) for key in keys for line in (1, 2)]
+    assert read(path) == expected
+
+
+def test_an_object_is_named_by_its_content(s3: Any) -> None:
+    s3.put_object(Bucket="data", Key="mark.jsonl", Body=LINES)
+    (before,) = api.input_files("s3://data/mark.jsonl")
+    s3.put_object(Bucket="data", Key="mark.jsonl", Body=b'{"a": 3}\n')
+    (after,) = api.input_files("s3://data/mark.jsonl")
+    assert before.mark != after.mark
+    with pytest.raises(api.DataError) as caught:
+        before.local()
+    assert "changed while it was read" in caught.value.findings[0].message
+    s3.delete_object(Bucket="data", Key="mark.jsonl")
+
+
+def test_objects_that_are_not_there(s3: Any) -> None:
+    with pytest.raises(api.FtspecError, match="no file matches 's3://data/none"):
+        api.input_files("s3://data/none*.jsonl")
+    with pytest.raises(api.FtspecError, match="no-such-bucket"):
+        api.input_files("s3://no-such-bucket/x.jsonl")
