@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftspec.builtin.redaction.entities import Entity, digits, free, numbers
+from ftspec.builtin.redaction.entities import SEVEN_DIGITS, Entity, announced, coded, digits, free, many_digits, numbers
 
 NETWORKS: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"4", (13, 16, 19)),  # Visa
@@ -12,10 +12,10 @@ NETWORKS: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"3[47]", (15,)),  # American Express
     (r"30[0-5]|309|36|3[89]", (14, 16, 19)),  # Diners Club
     (r"6011|64[4-9]|65", (16, 17, 18, 19)),  # Discover
-    (r"35(?:2[89]|[3-8])", (16, 17, 18, 19)),  # JCB
+    (r"35", (16, 17, 18, 19)),  # JCB
     (r"2131|1800", (15,)),  # JCB, until 2007
     (r"62|81", (16, 17, 18, 19)),  # UnionPay
-    (r"50|5[6-9]|6[0-9]", (13, 14, 15, 16, 17, 18, 19)),  # Maestro, RuPay, Elo, Hipercard
+    (r"50|5[6-9]|6", (12, 13, 14, 15, 16, 17, 18, 19)),  # Maestro, RuPay, Elo, Hipercard
     (r"220[0-4]", (16, 17, 18, 19)),  # Mir
 )
 """First digits (ISO/IEC 7812-1 issuer identification numbers) and lengths, as the networks publish them."""
@@ -23,14 +23,21 @@ NETWORKS: tuple[tuple[str, tuple[int, ...]], ...] = (
 ISSUERS = [(re.compile(first), lengths) for first, lengths in NETWORKS]
 
 
+SAID = announced(r"cards?|cc|credit|debit|visa|maestro|mastercard|karte|carte|tarjeta|carta|cartão")
+
+
 def _is_card(match: re.Match[str]) -> bool:
-    """A network's first digits and length, one kind of separator, and the check digit right (Luhn)."""
+    """A network's first digits and length, one kind of separator, and the check digit right (Luhn).
+
+    Under 14 digits (an EAN has 13) a word has to say that it is a card.
+    """
     from stdnum import luhn
 
     number = digits(match[0])
     separators = {character for character in match[0] if character in " -"}
     known = any(len(number) in lengths and first.match(number) for first, lengths in ISSUERS)
-    return known and len(separators) < 2 and free(match) and bool(luhn.is_valid(number))
+    plain = known and len(separators) < 2 and free(match) and (len(number) > 13 or SAID(match))
+    return plain and bool(luhn.is_valid(number))
 
 
 def _is_iban(match: re.Match[str]) -> bool:
@@ -44,7 +51,8 @@ def _is_iban(match: re.Match[str]) -> bool:
 ENTITIES: dict[str, Entity] = {
     "iban": Entity(
         r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}",
-        numbers(re.compile(r"(?<![^\W_])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{2,4}){2,10}[A-Z0-9]?"), _is_iban),
+        numbers(re.compile(r"(?<![^\W_])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{1,4}){3,10}"), _is_iban),
+        coded,
     ),
-    "card": Entity(r"\d(?:[ -]?\d){12}", numbers(re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}"), _is_card)),
+    "card": Entity(SEVEN_DIGITS, numbers(re.compile(r"\d(?:[ -]?\d){11,18}", re.ASCII), _is_card), many_digits),
 }

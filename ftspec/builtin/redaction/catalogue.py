@@ -19,9 +19,12 @@ Personal = Literal["email", "phone", "card", "iban", "ip", "national_id", Identi
 ENTITIES: dict[str, Entity] = {
     **credentials.ENTITIES,
     "email": contacts.ENTITIES["email"],
-    **accounts.ENTITIES,
+    "iban": accounts.ENTITIES["iban"],
+    "cn_ric": identities.ENTITIES["cn_ric"],
+    "fr_insee": identities.ENTITIES["fr_insee"],
+    "card": accounts.ENTITIES["card"],
     "ip": contacts.ENTITIES["ip"],
-    **identities.ENTITIES,
+    **{name: entity for name, entity in identities.ENTITIES.items() if name not in ("cn_ric", "fr_insee")},
     "phone": contacts.ENTITIES["phone"],
 }
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ftspec.builtin.redaction.entities import Entity, digits, matches, numbers
+from ftspec.builtin.redaction.entities import SEVEN_DIGITS, Entity, digits, matches, numbers, some_digits
 
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+%'-]*[\w+%-]@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,24}(?![\w-])")
 ADDRESS = re.compile(
@@ -24,7 +24,10 @@ def _is_address(match: re.Match[str]) -> bool:
     except ValueError:
         return False
     if address.version == 6:
-        return sum(map(bool, text.split(":"))) > 1 and any(character.isdigit() for character in text)
+        groups = list(filter(None, text.split(":")))
+        return any(map(str.isdigit, text)) and (
+            len(groups) > 2 or (len(groups) > 1 and not text.replace(":", "").isdigit())
+        )
     return not VERSION_BEFORE.search(match.string, max(0, match.start() - 16), match.start())
 
 
@@ -35,19 +38,30 @@ DATE = re.compile(
 GROUPED = re.compile(
     r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"  # North America: (212) 555-0123
     r"|\(?0\d{1,4}\)?[ /-](?:\(0\))?\d{2,8}(?:[ .-]\d{2,8}){0,4}"  # national, area code with its 0: 030 1234567
+    r"|\(\d{2}\) ?\d{4,5}-\d{4}"  # Brazil: (11) 91234-5678
     r"|0\d(?:[ .-]\d\d){4}"  # pairs: 06 12 34 56 78
     r"|0\d{9,10}"  # national, written in one go
 )
 ANNOUNCED = re.compile(
-    r"\b(?:tele)?(?:phone|fon|fax|mobile|mobil|cell|whatsapp|tel|call|ring|text|sms|dial)\b"
-    r"(?:[ .:#]|\b(?:me|us|him|her|them|back|at|on|is|number|no|nr|under|unter)\b){0,8}$",
+    r"(?:\b(?:(?:tele)?(?:phone|fon|foon|fax)|mobile|mobil|mobiel|cell|whatsapp|tel|call|ring|text|sms|dial|messages?|answering"
+    r"|contact|reach|desk|registered|hotline|landline|t[eé]l[eé](?:fono|phone|fone)|cellulare|celular|m[óo]vil|portable|handy)\b"
+    r"|电话|手机|電話|携帯|전화)"
+    r"(?:[ .:#=\"'(]|\b(?:[^\W\d_]{1,4}|number|under|unter)\b){0,12}$",
     re.IGNORECASE,
 )
-
-
+NAMED_AFTER = re.compile(
+    r"[ ,]{0,2}[-(]? ?(?:is (?:my|his|her|their|our|the) )?(?:(?:tele)?phone|mobile|cell|fax|tel|office|home|work)\b",
+    re.IGNORECASE,
+)
+OTHERWISE = re.compile(
+    r"\b(?:invoice|order|ticket|sku|ref(?:erence)?|article|part|isbn|case|serial|tracking|rechnung|factura|facture|id)\b"
+    r"(?:[ .:#=]|\b(?:number|no|nr)\b){0,4}$",
+    re.IGNORECASE,
+)
+"""What says that a number grouped like a telephone number is another one."""
 PHONE = re.compile(
-    r"(?<![\w.,/+-])(?:\(?\+\(?)?\(?\d(?:[ ./()-]{0,2}\d){6,14}"
-    r"(?:[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6})?(?![\w-]|[.,]\d)"
+    r"(?<![\w./+-])(?<!\d,)(?:\(?\+\(?)?(?:\((?=[\d ]{1,6}\)))?\d(?:[ ./()-]{0,2}\d){6,14}"
+    r"(?:[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6})?(?!\w|-\d|[.,]\d)"
 )
 
 
@@ -55,18 +69,28 @@ def _is_phone(match: re.Match[str]) -> bool:
     """International (`+`), grouped as phone numbers are, or announced by a word such as "call me at"."""
     text = EXTENSION.sub("", match[0])
     count = len(digits(text))
-    if not 7 <= count <= 15 or DATE.fullmatch(text):
+    if not 7 <= count <= 15 or DATE.fullmatch(text) or text == "0123456789":
         return False
     if text.startswith(("+", "(+")):
         return count >= 8
-    if GROUPED.fullmatch(text):
-        return 9 <= count <= 13
-    return bool(ANNOUNCED.search(match.string, max(0, match.start() - 40), match.start()))
+    if text.startswith("00") and count >= 10 and not text.isdigit():
+        return True
+    if GROUPED.fullmatch(text) and 9 <= count <= 13:
+        return not OTHERWISE.search(match.string, max(0, match.start() - 24), match.start())
+    before = ANNOUNCED.search(match.string, max(0, match.start() - 40), match.start())
+    return bool(before or NAMED_AFTER.match(match.string, match.end()))
 
 
 EXTENSION = re.compile(r"[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$")
+has_dots = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]|:[0-9A-Fa-f]{0,4}:").search
+
+
+def has_at(text: str) -> bool:
+    return "@" in text
+
+
 ENTITIES: dict[str, Entity] = {
-    "email": Entity("@", matches(EMAIL, lambda match: True)),
-    "ip": Entity(r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f:]*:|::", numbers(ADDRESS, _is_address)),
-    "phone": Entity(r"\d(?:[ ./()-]{0,2}\d){6}", numbers(PHONE, _is_phone)),
+    "email": Entity(r"\S@[^\s@]+\.\S", matches(EMAIL, lambda match: True), has_at),
+    "ip": Entity(r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f:]*:|::", numbers(ADDRESS, _is_address), has_dots),
+    "phone": Entity(SEVEN_DIGITS, numbers(PHONE, _is_phone), some_digits),
 }

@@ -12,7 +12,16 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from ftspec.builtin.redaction.entities import Entity, announced, free, numbers
+from ftspec.builtin.redaction.entities import (
+    SEVEN_DIGITS,
+    Entity,
+    announced,
+    coded,
+    free,
+    has_digits,
+    many_digits,
+    numbers,
+)
 
 
 class Format(NamedTuple):
@@ -23,7 +32,7 @@ class Format(NamedTuple):
         shape: how it is written, with and without separators.
         plain: the way of writing that needs no word before it (a pattern, "" for none).
         words: what announces it (a pattern).
-        hint: an RE2 pattern that every text with one matches, where `shape` would be slow.
+        hint: an RE2 pattern that every text with one matches, where that is not simply seven digits.
     """
 
     module: str
@@ -33,6 +42,7 @@ class Format(NamedTuple):
     hint: str = ""
 
 
+PAN = r"[A-Z]{3}[ABCFGHJKLPT][A-Z]\d{4}[A-Z]"
 NINE = r"\d{3}([ .-]?)\d{3}\1\d{3}"
 FORMATS: dict[str, Format] = {
     "us_ssn": Format(
@@ -43,6 +53,7 @@ FORMATS: dict[str, Format] = {
         "", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?:[ -]?\d\d){3}[ -]?[A-D]",
         r"[A-Z]{2}(?:\d{6}| \d\d \d\d \d\d |-\d\d-\d\d-\d\d-| ?\d{6} ?)[A-D]",
         r"ninos?|ni (?:number|no\.?)|national insurance(?: (?:number|no\.?))?",
+        r"[A-Za-z][A-Za-z](?:[ -]?\d\d){3}[ -]?[A-Da-d]",
     ),
     "de_tax_id": Format(
         "de.idnr", r"\d\d[ /]?\d{3}[ /]?\d{3}[ /]?\d{3}", ".+",
@@ -53,10 +64,13 @@ FORMATS: dict[str, Format] = {
         r"nir|insee|s[ée]curit[ée] sociale|num[ée]ro de s[ée]cu",
     ),
     "es_dni": Format("es.dni", r"\d{8}[ -]?[A-Za-z]", r".+[A-Z]", r"dni|nif|documento nacional de identidad"),
-    "es_nie": Format("es.nie", r"[XYZxyz][ -]?\d{7}[ -]?[A-Za-z]", r".+[A-Z]", r"nie|extranjer[oa]"),
+    "es_nie": Format(
+        "es.nie", r"[XYZxyz][ -]?\d{7}[ -]?[A-Za-z]", r".+[A-Z]", r"nie|extranjer[oa]", r"[XYZxyz][ -]?\d{7}",
+    ),
     "it_fiscal_code": Format(
         "it.codicefiscale",
         r"[A-Z]{3} ?[A-Z]{3} ?[0-9LMNP-V]{2}[A-EHLMPRST][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]", ".+", "",
+        r"[A-Z]{3} ?[A-Z]{3} ?[0-9LMNP-V]{2}[A-EHLMPRST]",
     ),
     "nl_bsn": Format(
         "nl.bsn", rf"{NINE}|\d{{4}}([ .])\d{{2}}\2\d{{3}}", "",
@@ -64,10 +78,10 @@ FORMATS: dict[str, Format] = {
     ),
     "br_cpf": Format("br.cpf", r"\d{3}\.?\d{3}\.?\d{3}-?\d\d", r"\d{3}\.\d{3}\.\d{3}-\d\d", r"cpf(?:/mf)?"),
     "in_aadhaar": Format(
-        "in_.aadhaar", r"[2-9]\d{3}([ -]?)\d{4}\1\d{4}(?![ -]\d)", r"\d{4}[ -]\d{4}[ -]\d{4}",
+        "in_.aadhaar", r"\d{4}([ -]?)\d{4}\1\d{4}(?![ -]\d)", r"\d{4}[ -]\d{4}[ -]\d{4}",
         r"aadh?aa?r|uidai|uid|आधार",
     ),
-    "in_pan": Format("in_.pan", r"[A-Z]{3}[ABCFGHJKLPT][A-Z]\d{4}[A-Z]", ".+", ""),
+    "in_pan": Format("in_.pan", PAN, ".+", "", PAN),
     "ca_sin": Format("ca.sin", NINE, "", r"sin|nas|social insurance(?: (?:number|no\.?))?|assurance sociale"),
     "pl_pesel": Format("pl.pesel", r"\d{11}", "", r"pesel"),
     "be_nn": Format(
@@ -78,11 +92,19 @@ FORMATS: dict[str, Format] = {
     "se_personnummer": Format(
         "se.personnummer", r"(?:19|20)?\d{6}[-+]?\d{4}", r".+[-+].+", r"personn(?:ummer|r)\.?|pnr"
     ),
-    "fi_hetu": Format("fi.hetu", r"[0-3]\d[01]\d{3}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", ".+", r"hetu|henkilötunnus"),
+    "fi_hetu": Format(
+        "fi.hetu",
+        r"[0-3]\d[01]\d{3}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", ".+", r"hetu|henkilötunnus", r"\d{6}[-+A-FU-Y]\d{3}",
+    ),
     "no_fnr": Format("no.fodselsnummer", r"\d{6} ?\d{5}", ".+", r"f[øo]dselsnummer|personnummer|fnr"),
-    "cn_ric": Format("cn.ric", r"[1-9]\d{16}[0-9Xx]", ".+", r"身份证"),
-    "kr_rrn": Format("kr.rrn", r"\d{6}-?[0-9]\d{6}", r".+-.+", r"rrn|주민등록번호"),
-    "mx_curp": Format("mx.curp", r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[0-9A-Z]\d", ".+", r"curp"),
+    "cn_ric": Format(
+        "iso7064.mod_11_2",
+        r"[1-8]\d{5}(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[0-9Xx]", ".+", r"身份证",
+    ),
+    "kr_rrn": Format(
+        "", r"\d{6}-?\d{7}", r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-.+", r"rrn|주민등록번호",
+    ),
+    "mx_curp": Format("mx.curp", r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[0-9A-Z]\d", ".+", r"curp", r"[A-Z]{4}\d{6}[HMX]"),
 }  # fmt: skip
 
 
@@ -99,12 +121,23 @@ def _entity(form: Format) -> Entity:
     def accept(match: re.Match[str]) -> bool:
         if not free(match) or not (plain.fullmatch(match[0]) or said(match)):
             return False
+        if form.module in UNSURE and said(match):
+            return True
         return not form.module or bool(_validator(form.module)(_compact(match[0], form.module)))
 
     flags = re.ASCII | (re.IGNORECASE if not form.module else 0)
-    return Entity(form.hint or _hint(form.shape), numbers(re.compile(form.shape, flags), accept))
+    gate = _gate(form)
+    return Entity(form.hint or SEVEN_DIGITS, numbers(re.compile(form.shape, flags), accept), gate)
 
 
+def _gate(form: Format) -> Callable[[str], object]:
+    if form.module in ("es.dni", "fi.hetu"):
+        return has_digits
+    return coded if form.hint else many_digits
+
+
+UNSURE = {"in_.aadhaar"}
+"""Of which invented numbers, with a word before them and a wrong check digit, are to go too."""
 SEPARATORS = str.maketrans("", "", " ./-")
 MARKED = {"se.personnummer", "fi.hetu"}
 """Where the sign between date and number tells the century."""
@@ -112,12 +145,6 @@ MARKED = {"se.personnummer", "fi.hetu"}
 
 def _compact(text: str, module: str) -> str:
     return text.upper() if module in MARKED else text.translate(SEPARATORS).upper()
-
-
-def _hint(shape: str) -> str:
-    """The shape as RE2 takes it: without look-ahead, and with what a back-reference may be in its place."""
-    groups = re.findall(r"\((\[[^]]*\]\??)\)", shape)
-    return re.sub(r"\\(\d)", lambda match: groups[int(match[1]) - 1], re.sub(r"\(\?![^)]*\)", "", shape))
 
 
 ENTITIES: dict[str, Entity] = {name: _entity(form) for name, form in FORMATS.items()}
