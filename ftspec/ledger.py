@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,21 +167,37 @@ class Life(Record):
     because: str = ""
 
 
-def life(folder: Path, file: str, line: int) -> Life | None:
-    """What `pipeline.prepare` did to the row of a line, told from what it left; None when no row came from there."""
+def lives(folder: Path, file: str, line: int) -> list[Life]:
+    """What `pipeline.prepare` did to the rows of a line (one, unless sources repeat it), told from what it left."""
     import pyarrow.compute as pc
 
     table = origins.read(folder)
     here = pc.and_(pc.equal(table["file"], rows.scalar(file)), pc.equal(table["line"], rows.scalar(line)))
-    found = pc.indices_nonzero(here).to_pylist()
-    if not found:
-        return None
-    row, origin = found[0] + 1, f"{file}:{line}"
+    return [_life(folder, table, index + 1) for index in pc.indices_nonzero(here).to_pylist()]
+
+
+def _life(folder: Path, table: pa.Table, row: int) -> Life:
+    origin = _place(table, row)
     for entry in _entries(folder, row):
-        other = table.slice(entry["because"] - 1, 1).to_pylist()[0]
-        because = "" if entry["because"] == row else f"{other['file']}:{other['line']}"
+        because = "" if entry["because"] == row else _place(table, entry["because"])
         return Life(row=row, origin=origin, step=entry["step"], reason=entry["reason"], because=because)
     return Life(row=row, origin=origin, side=_side(folder, row))
+
+
+def _place(table: pa.Table, row: int) -> str:
+    (one,) = table.slice(row - 1, 1).to_pylist()
+    return f"{one['file']}:{one['line']}"
+
+
+def locator(folder: Path) -> Callable[[int], tuple[str, int]]:
+    """From a row's number to its file and line, by what `pipeline.prepare` left."""
+    table = origins.read(folder)
+
+    def locate(row: int) -> tuple[str, int]:
+        (one,) = table.slice(row - 1, 1).to_pylist()
+        return one["file"], one["line"]
+
+    return locate
 
 
 def _entries(folder: Path, row: int) -> list[dict[str, Any]]:

@@ -147,7 +147,7 @@ class Preparation:
     def clean(self) -> None:
         """All passes over the sources' rows, into the file of finished rows."""
         opened = self.intake.open(self.spec.sources)
-        stages, form = self._open_stages(self.spec.cleaning)
+        stages, form = open_stages(self.spec.cleaning, self.spec.format, self.registry, self.ledger)
         stages = taught(stages, self.spec, self.registry, self.tuned, self.shape, self.intake.shape)
         stream = self._counted(self.intake.batches(opened, self.spec.split), "reading rows")
         *passes, last = self._segments(stages, form)
@@ -169,7 +169,7 @@ class Preparation:
         if items:
             opened = self.intake.open(items)
             local = tuple(item for item in self.spec.cleaning if self._level(item) not in SEES_ALL)
-            stages, form = self._open_stages(local, "prompts: ")
+            stages, form = open_stages(local, self.spec.format, self.registry, self.ledger, "prompts: ")
             segment = self._last(tuple(stages), form, ("prompt",))
             self._finish_rows(segment, self._counted(self.intake.batches(opened, Split()), "reading prompts"))
         self.rows_file.close()
@@ -224,20 +224,6 @@ class Preparation:
         (self.out / f"{RESULT}.part").write_bytes(msgspec.json.encode(movable))
         (self.out / f"{RESULT}.part").replace(self.out / RESULT)
         return result
-
-    def _open_stages(self, cleaning: tuple[Item, ...], prefix: str = "") -> tuple[list[Stage], Stage | None]:
-        """The cleaning steps and the format, each with its account in the ledger.
-
-        No text that a step with `private` may remove later is kept: see `Stage.shown`.
-        """
-        private = [at for at, item in enumerate(cleaning) if self.registry.get(item.kind, item.name).private]
-        last = max(private, default=-1)
-        stages = [
-            Stage(item=item, index=self.ledger.step(f"{prefix}{item.id or item.name}"), shown=_texts_shown(at, last))
-            for at, item in enumerate(cleaning)
-        ]
-        form = self.spec.format
-        return stages, Stage(item=form, index=self.ledger.step(f"{prefix}{form.name}")) if form else None
 
     def _segments(self, stages: list[Stage], form: Stage | None) -> list[Segment]:
         """The passes: each but the last ends with the keys of global steps; the first one splits."""
@@ -370,6 +356,22 @@ def checks_of(spec: Spec, registry: Registry) -> tuple[Item, ...]:
     named = {item.name for item in spec.checks}
     always = (Item(kind="check", name=name) for name in ALWAYS[shape_of(spec, registry)] if name not in named)
     return (*always, *spec.checks)
+
+
+def open_stages(
+    cleaning: tuple[Item, ...], form: Item | None, registry: Registry, ledger: Ledger, prefix: str = ""
+) -> tuple[list[Stage], Stage | None]:
+    """The cleaning steps and the format, each with its account in the ledger.
+
+    No text that a step with `private` may remove later is kept: see `Stage.shown`.
+    """
+    private = [at for at, item in enumerate(cleaning) if registry.get(item.kind, item.name).private]
+    last = max(private, default=-1)
+    stages = [
+        Stage(item=item, index=ledger.step(f"{prefix}{item.id or item.name}"), shown=_texts_shown(at, last))
+        for at, item in enumerate(cleaning)
+    ]
+    return stages, Stage(item=form, index=ledger.step(f"{prefix}{form.name}")) if form else None
 
 
 def _texts_shown(at: int, last_private: int) -> Literal["both", "after", "none"]:

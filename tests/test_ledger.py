@@ -53,13 +53,13 @@ def test_counts_reasons_and_lives(tmp_path: Path) -> None:
         "chat": (3, 3, 0, {}),
     }
     out = tmp_path / "out"
-    assert ledger.life(out, "data.jsonl", 1) == ledger.Life(row=1, origin="data.jsonl:1", side="train")
-    gone = ledger.life(out, "data.jsonl", 2)
+    assert ledger.lives(out, "data.jsonl", 1) == [ledger.Life(row=1, origin="data.jsonl:1", side="train")]
+    (gone,) = ledger.lives(out, "data.jsonl", 2)
     assert gone == ledger.Life(row=2, origin="data.jsonl:2", step="drop_empty", reason="empty")
-    twice = ledger.life(out, "data.jsonl", 5)
+    (twice,) = ledger.lives(out, "data.jsonl", 5)
     assert twice == ledger.Life(row=5, origin="data.jsonl:5", step="dedupe", reason="duplicate", because="data.jsonl:1")
-    assert ledger.life(out, "data.jsonl", 7) is None
-    assert ledger.life(out, "other.jsonl", 1) is None
+    assert ledger.lives(out, "data.jsonl", 7) == []
+    assert ledger.lives(out, "other.jsonl", 1) == []
 
 
 def test_steps_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
-"""`data show|preview`: what the data step makes of the rows, and of one row the exact tokens."""
+"""`data show|preview|why|diff|export`: what the data step makes of the rows, and of one of them; two states of them."""
 
 from __future__ import annotations
+
+import contextlib
+from pathlib import Path
 
 import click
 
@@ -33,8 +36,16 @@ def data_command() -> None:
 @cache_option
 @quiet_option
 @format_option()
+@click.option("--samples", is_flag=True, help="Also show a few rows of each step, before and after it.")
 def show_command(
-    spec: str, overrides: tuple[str, ...], store: str | None, memory: int, no_cache: bool, quiet: bool, format_: str
+    spec: str,
+    overrides: tuple[str, ...],
+    store: str | None,
+    memory: int,
+    no_cache: bool,
+    quiet: bool,
+    format_: str,
+    samples: bool,
 ) -> None:
     """Show what each step kept, dropped and changed, and where rows went.
 
@@ -49,7 +60,7 @@ def show_command(
         data = runner.plan(loaded, registry, Options(store=store, memory=memory, cache=not no_cache), drawing).data
     if data is None:
         raise FtspecError("the data cannot be prepared", "see `ftspec plan`")
-    show(data, format_, views.waterfall)
+    show(data, format_, lambda found: views.waterfall(found, samples=samples))
 
 
 @data_command.command("preview")
@@ -75,3 +86,110 @@ def preview_command(
     with progress(quiet) as drawing:
         rendered = rendering.render(loaded, registry, Options(store=store), named, drawing)
     show(rendered, format_, views.tokens)
+
+
+@data_command.command("why")
+@spec_argument
+@click.argument("place", metavar="FILE:LINE")
+@set_option
+@store_option
+@quiet_option
+@format_option()
+def why_command(
+    spec: str, place: str, overrides: tuple[str, ...], store: str | None, quiet: bool, format_: str
+) -> None:
+    """Show a row's life: step by step, what changed in it, and what dropped it because of which other row.
+
+    FILE is named as findings name it, relative to the spec, or relative to where you are.
+    """
+    from ftspec import lives, prepared, stages
+    from ftspec.cli import lookviews
+
+    file, line = _place(place)
+    loaded, registry = load(spec, overrides)
+    with progress(quiet) as drawing:
+        site = stages.survey(loaded.spec, registry, stages.Options(store=store), drawing)
+        with prepared.of_site(site) as data:
+            found = lives.replay(loaded.spec, registry, data.folder, _as_spec_names(file, loaded.spec.folder), line)
+    show(found, format_, lookviews.lives)
+
+
+@data_command.command("diff")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="[B]", required=False)
+@click.option(
+    "--spec", type=click.Path(exists=True, dir_okay=False),
+    help="A and B are git revisions of this spec and its data; B is the working tree when left out.",
+)  # fmt: skip
+@store_option
+@quiet_option
+@format_option()
+def diff_command(
+    before: str, after: str | None, spec: str | None, store: str | None, quiet: bool, format_: str
+) -> None:
+    """Show which rows two states of the data have and lack, and which changed.
+
+    A and B are runs (ids or the beginning of one), specs, or folders with prepared rows; with --spec, git revisions.
+    """
+    from ftspec import comparison, prepared, registry
+    from ftspec.cli import lookviews
+    from ftspec.stages import Options
+
+    if after is None and spec is None:
+        raise click.UsageError("B is missing: name two runs, specs or folders, or revisions with --spec")
+    installed, options = registry.load(), Options(store=store)
+    with progress(quiet) as drawing, contextlib.ExitStack() as opened:
+
+        def state(target: str | None) -> prepared.Prepared:
+            if spec is None:
+                return opened.enter_context(prepared.named(str(target), installed, options, drawing))
+            if target is None:
+                return opened.enter_context(prepared.of_spec(Path(spec), installed, options, drawing))
+            return opened.enter_context(prepared.of_revision(target, Path(spec), installed, options, drawing))
+
+        found = comparison.compare(state(before), state(after))
+    show(found, format_, lookviews.difference)
+
+
+@data_command.command("export")
+@spec_argument
+@click.option(
+    "--to", required=True, metavar="FORMAT",
+    help="A provider's name (`ftspec plugins` lists them), or huggingface for a folder that `datasets` loads.",
+)  # fmt: skip
+@click.option("-o", "--out", required=True, type=click.Path(file_okay=False), help="A new or empty folder.")
+@click.option("--model", default="", help="The model for which rows are written; the spec's when left out.")
+@click.option("--method", default="", help="The provider's training method; the spec's, or one for such rows.")
+@set_option
+@store_option
+@quiet_option
+@format_option()
+def export_command(
+    spec: str, to: str, out: str, model: str, method: str, overrides: tuple[str, ...], store: str | None, quiet: bool,
+    format_: str,
+) -> None:  # fmt: skip
+    """Write the prepared rows in any installed provider's format; nothing is run, uploaded or paid for."""
+    from ftspec import exporting, prepared, stages
+    from ftspec.cli import lookviews
+
+    loaded, registry = load(spec, overrides)
+    with progress(quiet) as drawing:
+        site = stages.survey(loaded.spec, registry, stages.Options(store=store), drawing)
+        with prepared.of_site(site) as data:
+            found = exporting.export(loaded.spec, registry, data, to, Path(out), model=model, method=method)
+    show(found, format_, lookviews.exported)
+
+
+def _place(text: str) -> tuple[str, int]:
+    file, _, line = text.rpartition(":")
+    if not file or not line.isdecimal():
+        raise click.UsageError(f"'{text}' is no FILE:LINE, e.g. data/rows.jsonl:12")
+    return file, int(line)
+
+
+def _as_spec_names(file: str, folder: Path) -> str:
+    """The file as origins name it: relative to the spec, where a file of that name is not there but here."""
+    path = Path(file).absolute()
+    if not (folder / file).exists() and path.exists() and path.is_relative_to(folder):
+        return path.relative_to(folder).as_posix()
+    return file

@@ -301,22 +301,13 @@ def _took(run: RunInfo) -> str:
     return duration(run.finished - run.started) if run.finished else ""
 
 
-def waterfall(data: DataResult) -> str:
-    """What each step did to the rows, why, and where the rest went."""
-    rows = [
-        (
-            count.name,
-            f"{count.rows_in:,}",
-            f"{count.rows_out:,}",
-            f"{count.rows_in - count.rows_out:,}" if count.rows_out != count.rows_in else "",
-            f"{count.changed:,}" if count.changed else "",
-            ", ".join(f"{reason}: {number:,}" for reason, number in count.reasons.items()),
-        )
-        for count in data.counts
-    ]
-    headers = ("STEP", "IN", "OUT", "DROPPED", "CHANGED", "WHY")
-    parts = [table(rows, headers, right=(1, 2, 3, 4)), "", *_data(data)]
-    return "\n".join([*parts, *(_finding(finding) for finding in data.findings)])
+def waterfall(data: DataResult, *, samples: bool = False) -> str:
+    """What each step did to the rows, why, and where the rest went; with a few rows of each step where wanted."""
+    from ftspec.cli import lookviews
+
+    shown = lookviews.samples(data.counts) if samples else ()
+    findings = (_finding(finding) for finding in data.findings)
+    return "\n".join([lookviews.steps(data.counts), "", *_data(data), *findings, *shown])
 
 
 def _finding(finding: Finding) -> str:

@@ -1,0 +1,161 @@
+"""What `ftspec data` shows, as text: the waterfall, samples, a row's life, what differs between two states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ftspec.comparison import Changed, Difference, Shown
+from ftspec.exporting import Exported
+from ftspec.figures import plural, size
+from ftspec.lives import RowLife, Seen
+from ftspec.records import StepCount
+from ftspec.report.differences import differences
+from ftspec.terminal import one_line, safe, style, table
+
+WIDTH = 400
+"""Characters of a text that are shown."""
+
+
+def steps(counts: Sequence[StepCount]) -> str:
+    """A table of what each step did to the rows."""
+    lines = [
+        (
+            count.name,
+            f"{count.rows_in:,}",
+            f"{count.rows_out:,}",
+            *_share(count.rows_in - count.rows_out, count.rows_in),
+            *_share(count.changed, count.rows_in),
+            ", ".join(f"{reason}: {number:,}" for reason, number in count.reasons.items()),
+        )
+        for count in counts
+    ]
+    headers = ("STEP", "IN", "OUT", "DROPPED", "", "CHANGED", "", "WHY")
+    return table(lines, headers, right=(1, 2, 3, 4, 5, 6))
+
+
+def _share(part: int, whole: int) -> tuple[str, str]:
+    return (f"{part:,}", f"{part / whole:.1%}") if part and whole else ("", "")
+
+
+def samples(counts: Sequence[StepCount]) -> Iterator[str]:
+    """A few rows of each step, with what changed in them."""
+    for count in counts:
+        if count.samples:
+            yield ""
+            yield style(count.name, "bold")
+        for sample in count.samples:
+            yield f"  {safe(str(sample['origin']))}  {one_line(str(sample['reason']), 80)}"
+            yield from _change(sample["before"], sample["after"])
+
+
+def _change(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[str]:
+    """What differs, column by column; a row that went is shown as it was."""
+    if before is None and after is None:
+        yield style("      not shown: a step removes what may stand in it", "dim")
+    elif after is None or before is None:
+        mark = "-" if after is None else "+"
+        for name, text in _columns(before if before is not None else after):
+            yield f"    {mark} {one_line(name, 40)}: {one_line(text, WIDTH)}"
+    else:
+        olds, news = dict(_columns(before)), dict(_columns(after))
+        for name in [*olds, *(name for name in news if name not in olds)]:
+            if olds.get(name) != news.get(name):
+                yield from _words(name, olds.get(name), news.get(name))
+
+
+def _words(name: str, old: str | None, new: str | None) -> Iterator[str]:
+    """A text before and after; words that only one of them has are marked."""
+    for mark, colour, given, other in (("-", "red", old, new), ("+", "green", new, old)):
+        if given is not None:
+            pieces = differences(given, other or "")
+            text = "".join(
+                style(_plain(piece.words), colour) if piece.differs else _plain(piece.words) for piece in pieces
+            )
+            yield f"    {style(mark, colour)} {one_line(name, 40)}: {text}"
+
+
+def _plain(text: str) -> str:
+    return safe(text[:WIDTH] + ("…" if len(text) > WIDTH else "")).replace("\n", "⏎")
+
+
+def _columns(row: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """(name, text) of each column; messages one by one, under their roles."""
+    for name, value in (row or {}).items():
+        if isinstance(value, list) and value and all(isinstance(each, Mapping) and "role" in each for each in value):
+            for number, message in enumerate(value, 1):
+                said = message.get("content") or message.get("tool_calls") or ""
+                prefix = "" if name == "messages" else f"{name} "
+                yield f"{prefix}{number} {message['role']}", said if isinstance(said, str) else _json(said)
+        else:
+            yield name, value if isinstance(value, str) else _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def lives(found: Sequence[RowLife]) -> str:
+    """Each row of a line: what became of it, and step by step."""
+    return "\n\n".join("\n".join(_life(each)) for each in found)
+
+
+def _life(found: RowLife) -> Iterator[str]:
+    life = found.life
+    because = f" because of {safe(life.because)}" if life.because else ""
+    end = f"dropped by {life.step}: {life.reason}{because}" if life.step else f"kept, in {life.side or 'no side'}"
+    yield f"{style(safe(life.origin), 'bold')} (row {life.row}): {one_line(end, 300)}"
+    for seen in found.steps:
+        yield f"  {one_line(seen.step, 40):<16} {_what(seen)}"
+        if seen.what != "same":
+            yield from _change(seen.before, seen.after)
+
+
+def _what(seen: Seen) -> str:
+    because = f" because of {seen.because}" if seen.because else ""
+    reason = f": {one_line(seen.reason, 120)}{because}" if seen.reason else ""
+    colour = {"same": "dim", "changed": "yellow", "dropped": "red"}[seen.what]
+    return f"{style(seen.what, colour)}{reason}"
+
+
+def difference(found: Difference) -> str:
+    """What differs between two states of the data: counts, then a few rows of each kind."""
+    facts = [
+        ("before", f"{found.rows_before:,} rows, {safe(found.before)}"),
+        ("after", f"{found.rows_after:,} rows, {safe(found.after)}"),
+        ("same", f"{found.same:,}" + (f", {found.moved:,} of them on another side" if found.moved else "")),
+        ("added", f"{found.added:,}"),
+        ("removed", f"{found.removed:,}"),
+        ("changed", f"{found.changed:,}"),
+    ]
+    lines = [f"  {name:<10} {text}" for name, text in facts]
+    return "\n".join(
+        [
+            *lines,
+            *_rows("added", found.samples_added),
+            *_rows("removed", found.samples_removed),
+            *_changes(found.samples_changed),
+        ]
+    )
+
+
+def _rows(title: str, shown: Sequence[Shown]) -> Iterator[str]:
+    for one in shown:
+        yield f"{title} {style(safe(one.origin), 'bold')} ({one.side})"
+        yield from _change(one.row, None) if title == "removed" else _change(None, one.row)
+
+
+def _changes(shown: Sequence[Changed]) -> Iterator[str]:
+    for one in shown:
+        yield f"changed {style(safe(one.origin), 'bold')}"
+        yield from _change(one.before, one.after)
+
+
+def exported(found: Sequence[Exported]) -> str:
+    """The files that were written."""
+    lines = []
+    for one in found:
+        tokens = f", {one.tokens:,} tokens" if one.tokens is not None else ""
+        lines.append(f"{one.file}: {plural(one.rows, 'row')}, {size(one.bytes)}{tokens}")
+    return "\n".join(lines)

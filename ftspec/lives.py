@@ -1,0 +1,136 @@
+"""A row's life: each step once more on this row alone, and what the ledger says became of it among the others.
+
+No text is shown as it was before a step that removes what must not be kept (`private`), as in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftspec import ledger, rows
+from ftspec.cleaning import Done, Stage, run_format, run_step, runner
+from ftspec.errors import FtspecError
+from ftspec.findings import Findings
+from ftspec.intake import Intake
+from ftspec.items import Tuned, build, request_of, shape_of
+from ftspec.ledger import Ledger, Life
+from ftspec.origins import Origins
+from ftspec.pipeline import open_stages
+from ftspec.provider import Shape
+from ftspec.records import Record
+from ftspec.registry import Registry
+from ftspec.screening import SEES_ALL
+from ftspec.spec import Item, Spec
+from ftspec.split import assign
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Seen(Record):
+    """What one step did to the row: "same", "changed" or "dropped".
+
+    `before` and `after` are None where nothing changed, and where texts are withheld, which `withheld` says.
+    """
+
+    step: str
+    what: str
+    reason: str = ""
+    because: str = ""
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    withheld: bool = False
+
+
+class RowLife(Record):
+    """One row: what became of it in the end, and step by step."""
+
+    life: Life
+    steps: tuple[Seen, ...]
+
+
+def replay(spec: Spec, registry: Registry, folder: Path, file: str, line: int) -> tuple[RowLife, ...]:
+    """The lives of the rows of a line, told by what `pipeline.prepare` left in the folder. Raises FtspecError for none.
+
+    Sources are read up to the row.
+    """
+    lives = ledger.lives(folder, file, line)
+    if not lives:
+        raise FtspecError(f"no row came from {file}:{line}", "name a file as findings name it, and a line with a row")
+    found = _rows_of(spec, registry, f"{file}:{line}", len(lives))
+    return tuple(
+        RowLife(life=life, steps=tuple(_steps(spec, registry, batch, life, as_is)))
+        for life, (batch, as_is) in zip(lives, found, strict=False)
+    )
+
+
+def _rows_of(spec: Spec, registry: Registry, origin: str, count: int) -> Iterator[tuple[pa.RecordBatch, bool]]:
+    """Each row of the line as its source has it, and whether it is taken as it is; in the pipeline's order."""
+    places = Origins()
+    shape = shape_of(spec, registry)
+    reads: Shape = "chat" if spec.format else shape
+    intake = Intake(spec.folder, registry, places, Ledger(places), Findings(places.locate), reads)
+    asked = [item for item in (spec.eval.prompts if spec.eval else ()) if isinstance(item, Item)]
+    groups = (list(spec.sources), [item for item in asked if item.as_is], [item for item in asked if not item.as_is])
+    for items, as_is in zip(groups, (False, True, False), strict=True):
+        for batch in intake.batches(intake.open(items), spec.split) if items else ():
+            for index, number in enumerate(batch.column(rows.ROW).to_pylist()):
+                if places.where(number) == origin:
+                    yield assign(batch.slice(index, 1), spec.split)[0], as_is
+                    count -= 1
+            if not count:
+                return
+
+
+def _steps(spec: Spec, registry: Registry, batch: pa.RecordBatch, life: Life, as_is: bool) -> Iterator[Seen]:
+    if as_is:
+        return
+    prompt = batch.column(rows.SIDE)[0].as_py() == "prompt"
+    tuner = Tuned(spec.provider, request_of(spec, registry)).tuner(registry, spec.folder)
+    accounts = _accounts(spec)
+    stages, form = open_stages(spec.cleaning, spec.format, registry, accounts, "prompts: " if prompt else "")
+    for stage in stages:
+        name = accounts.tallies[stage.index].name
+        if registry.get(stage.item.kind, stage.item.name).level in SEES_ALL:  # what it did stands in the ledger
+            if prompt:  # which no such step sees
+                continue
+            if name == life.step:
+                yield Seen(step=name, what="dropped", reason=life.reason, because=life.because)
+                return
+            yield Seen(step=name, what="same")
+            continue
+        batch, done = run_step(stage, registry, runner(stage.item, registry, spec.folder, tuner), batch)
+        yield _seen(name, done, stage)
+        if not batch.num_rows:
+            return
+    if form:
+        name = accounts.tallies[form.index].name
+        _, made, done = run_format(form, registry, build(form.item, registry, spec.folder), batch)
+        shown = rows.to_dicts(made)[0] if made.num_rows else None
+        yield Seen(step=name, what="changed", after=shown) if shown else _seen(name, done, form)
+
+
+def _accounts(spec: Spec) -> Ledger:
+    """A ledger in which the sources have their names already, so that steps get the ones that they had in the run."""
+    accounts = Ledger(Origins())
+    for item in spec.sources:
+        accounts.step(item.id or item.name)
+    return accounts
+
+
+def _seen(name: str, done: Done, stage: Stage) -> Seen:
+    if not done.samples:
+        return Seen(step=name, what="dropped" if not done.rows_out else "same")
+    (sample,) = done.samples[:1]
+    what = "changed" if sample["reason"] == "changed" else "dropped"
+    reason = "" if what == "changed" else sample["reason"]
+    return Seen(
+        step=name,
+        what=what,
+        reason=reason,
+        before=sample["before"],
+        after=sample["after"],
+        withheld=stage.shown != "both",
+    )

@@ -1,0 +1,130 @@
+"""What the data step left, opened to be looked at: of a spec, of a run, of a folder, of a git revision."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from ftspec import history, stages, validate
+from ftspec.errors import FtspecError
+from ftspec.journal import Journal, decode
+from ftspec.plan import DATA
+from ftspec.progress import Progress
+from ftspec.registry import Registry
+from ftspec.spool import RowsFile
+from ftspec.stages import Dataset, Options
+from ftspec.store import Store
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A folder with the finished rows, the ledger and the origins (see ftspec.pipeline), and what to call it."""
+
+    folder: Path
+    label: str
+
+
+@contextlib.contextmanager
+def of_spec(
+    file: Path, registry: Registry, options: Options, progress: Progress, label: str = ""
+) -> Iterator[Prepared]:
+    """The data of a spec: the last run's when nothing has changed since, and else prepared in a scratch folder."""
+    loaded = validate.load_spec(file, registry)
+    with of_site(stages.survey(loaded.spec, registry, options, progress)) as found:
+        yield msgspec.structs.replace(found, label=label or str(file))
+
+
+@contextlib.contextmanager
+def of_site(site: stages.Site) -> Iterator[Prepared]:
+    """The same of a spec that has been loaded already."""
+    step = next(step for step in stages.plan_of(site, None).steps if step.name == DATA)
+    dataset = stages.cached_dataset(site, step)
+    if dataset is not None:
+        with _linked(site.store, dataset) as folder:
+            yield Prepared(folder, str(site.spec.file))
+        return
+    with tempfile.TemporaryDirectory(prefix="ftspec-data-") as scratch:
+        stages.prepare(site, Path(scratch))
+        yield Prepared(Path(scratch), str(site.spec.file))
+
+
+@contextlib.contextmanager
+def of_run(target: str, store: str | None) -> Iterator[Prepared]:
+    """The data that a run was made of. Raises FtspecError where it has not come so far, or they are gone."""
+    space, run = history.locate(target, store)
+    made = history.last(Journal(space.store, run).events(), "data_made")
+    key = f"steps/{made['digest']}" if made else ""
+    if not key or not space.store.get(key):
+        raise FtspecError(f"run {run} has no data that can be looked at", "name a run that has prepared its data")
+    with _linked(space.store, decode(space.store, key, Dataset)) as folder:
+        yield Prepared(folder, run)
+
+
+@contextlib.contextmanager
+def of_revision(
+    revision: str, spec: Path, registry: Registry, options: Options, progress: Progress
+) -> Iterator[Prepared]:
+    """The data of a spec as a git revision has it, with the files of that revision, in a scratch folder.
+
+    Files that git does not track are not there. Raises FtspecError for what git cannot give.
+    """
+    top = Path(_git(spec.parent, "rev-parse", "--show-toplevel"))
+    commit = _git(top, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", what=f"no revision '{revision}'")
+    inside = spec.absolute().resolve().relative_to(top.resolve())
+    with tempfile.TemporaryDirectory(prefix="ftspec-revision-") as scratch:
+        _unpack(top, commit, Path(scratch))
+        file = Path(scratch) / inside
+        if not file.exists():
+            raise FtspecError(f"revision {revision} has no {inside}", "name the spec as that revision calls it")
+        own = msgspec.structs.replace(options, store=f"{scratch}/.ftspec-store")
+        with of_spec(file, registry, own, progress, f"{revision} ({commit[:10]})") as found:
+            yield found
+
+
+@contextlib.contextmanager
+def named(target: str, registry: Registry, options: Options, progress: Progress) -> Iterator[Prepared]:
+    """What a person names: a prepared folder, a spec, or a run."""
+    path = Path(target)
+    if (path / RowsFile.NAME).exists():
+        yield Prepared(path, target)
+    elif path.is_file():
+        with of_spec(path, registry, options, progress) as found:
+            yield found
+    else:
+        with of_run(target, options.store) as found:
+            yield found
+
+
+@contextlib.contextmanager
+def _linked(store: Store, dataset: Dataset) -> Iterator[Path]:
+    """A folder in which the dataset's files have their names."""
+    with tempfile.TemporaryDirectory(prefix="ftspec-data-") as scratch:
+        for name, digest in dataset.files.items():
+            (Path(scratch) / name).symlink_to(store.local(digest, name).absolute())
+        yield Path(scratch)
+
+
+def _git(folder: Path, *arguments: str, what: str = "") -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    except FileNotFoundError as error:
+        raise FtspecError("git is not installed", "revisions are compared with git's help") from error
+    except subprocess.CalledProcessError as error:
+        said = what or error.stderr.strip().splitlines()[-1:] or "git failed"
+        message = said if isinstance(said, str) else said[0]
+        raise FtspecError(message, "name a commit, branch or tag of the repository that holds the spec") from error
+    return done.stdout.strip()
+
+
+def _unpack(top: Path, commit: str, folder: Path) -> None:
+    """The revision's files, streamed."""
+    command = ["git", "archive", "--format=tar", commit]
+    with subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+            archive.extractall(folder, filter="data")

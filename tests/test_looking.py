@@ -1,0 +1,299 @@
+"""`ftspec data show, why, diff, export` from the command line, over real files, a real git repository, real readers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ftspec.cli import guard
+
+SPEC = """\
+version: 1
+name: tiny
+sources:
+  - jsonl: {path: "data/*.jsonl"}
+cleaning:
+  - strip
+  - drop_empty: {columns: [text]}
+  - redact: {entities: [email]}
+  - dedupe
+format:
+  chat: {system: s, user: "{{ text }}", assistant: "{{ label }}"}
+provider:
+  simulated: {}
+model: sim-base
+eval:
+  prompts:
+    - jsonl: {path: asked.jsonl}
+  graders: [exact]
+"""
+ROWS = [(" one ", "a"), ("", "a"), ("mail ann@x.example", "b"), ("one", "a"), ("two", "b"), ("three", "a")]
+
+
+def write(file: Path, values: list[Any]) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("".join(json.dumps(value) + "\n" for value in values))
+
+
+def texts(pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"text": text, "label": label} for text, label in pairs]
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "data/rows.jsonl", texts(ROWS))
+    write(tmp_path / "asked.jsonl", texts([(" asked ", "a"), ("asked too", "b")]))
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    return tmp_path / "tiny.yaml"
+
+
+Run = tuple[int, str, str]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Run:
+    code = guard.run([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    code, out, err = run(capsys, *arguments, "-q", "--format", "json")
+    assert (code, err) == (0, "")
+    return json.loads(out)
+
+
+# ---- show
+
+
+def test_show(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "data", "show", spec, "-q")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert ["jsonl", "6", "6"] in lines
+    assert ["drop_empty", "6", "5", "1", "16.7%", "empty:", "1"] in lines
+    assert ["dedupe", "5", "4", "1", "20.0%", "duplicate:", "1"] in lines
+    assert "ann@" not in out
+
+
+def test_show_samples(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "data", "show", spec, "-q", "--samples")
+    assert "data/rows.jsonl:3  changed" in out
+    assert "+ text: mail [EMAIL]" in out
+    assert "ann@" not in out
+    assert "not shown: a step removes what may stand in it" in out
+
+
+# ---- why
+
+
+def test_why_of_a_duplicate(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = asked(capsys, "data", "why", spec, "data/rows.jsonl:4")
+    assert found["life"] == {
+        "row": 4, "origin": "data/rows.jsonl:4", "side": "", "step": "dedupe", "reason": "duplicate",
+        "because": "data/rows.jsonl:1",
+    }  # fmt: skip
+    assert [(step["step"], step["what"]) for step in found["steps"]] == [
+        ("strip", "same"), ("drop_empty", "same"), ("redact", "same"), ("dedupe", "dropped"),
+    ]  # fmt: skip
+    _, out, _ = run(capsys, "data", "why", spec, "data/rows.jsonl:4", "-q")
+    assert "data/rows.jsonl:4 (row 4): dropped by dedupe: duplicate because of data/rows.jsonl:1" in out
+
+
+def test_why_of_a_kept_row_shows_nothing_from_before_redaction(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for row, end in ((1, "one"), (3, "mail [EMAIL]")):
+        (found,) = asked(capsys, "data", "why", spec, f"data/rows.jsonl:{row}")
+        assert (found["life"]["side"], found["life"]["step"]) == ("train", "")
+        assert found["steps"][-1]["after"]["messages"][1]["content"] == end
+        assert "ann@" not in json.dumps(found)
+    assert run(capsys, "data", "why", spec, "data/rows.jsonl:3", "-q")[1].count("[EMAIL]") == 2
+
+
+def test_why_of_a_dropped_row_and_of_a_prompt(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (gone,) = asked(capsys, "data", "why", spec, "data/rows.jsonl:2")
+    assert (gone["steps"][-1]["step"], gone["steps"][-1]["what"], gone["steps"][-1]["reason"]) == (
+        "drop_empty", "dropped", "empty",
+    )  # fmt: skip
+    (prompt,) = asked(capsys, "data", "why", spec, "asked.jsonl:1")
+    assert prompt["life"]["side"] == "prompt"
+    assert [step["step"] for step in prompt["steps"]] == [
+        "prompts: strip", "prompts: drop_empty", "prompts: redact", "prompts: chat",
+    ]  # fmt: skip
+
+
+def test_why_of_a_line_that_two_sources_read(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(SPEC.replace('  - jsonl: {path: "data/*.jsonl"}', "  - jsonl: {path: data/rows.jsonl}\n" * 2))
+    first, second = asked(capsys, "data", "why", spec, "data/rows.jsonl:5")
+    assert (first["life"]["row"], first["life"]["step"]) == (5, "")
+    assert (second["life"]["row"], second["life"]["step"], second["life"]["because"]) == (
+        11, "dedupe", "data/rows.jsonl:5",
+    )  # fmt: skip
+
+
+def test_why_finds_a_file_from_where_you_are(
+    spec: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(spec.parent / "data")
+    (found,) = asked(capsys, "data", "why", spec, "rows.jsonl:5")
+    assert found["life"]["origin"] == "data/rows.jsonl:5"
+
+
+def test_why_of_no_row(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "data", "why", spec, "data/rows.jsonl:99", "-q")
+    assert code == 1
+    assert "no row came from data/rows.jsonl:99" in err
+    assert run(capsys, "data", "why", spec, "rows", "-q")[0] == 2
+
+
+# ---- diff
+
+
+def commit(folder: Path, message: str) -> None:
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", message]):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@x.example", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+NEXT = [("new", "a"), (" one ", "a"), ("", "a"), ("mail bob@x.example", "b"), ("two", "a"), ("four", "b")]
+
+
+def test_diff_of_revisions(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(spec.parent, "first")
+    write(spec.parent / "data/rows.jsonl", texts(NEXT))
+    found = asked(capsys, "data", "diff", "HEAD", "--spec", spec)
+    counts = {name: found[name] for name in ("same", "added", "removed", "changed", "rows_before", "rows_after")}
+    # new is at line 1, where `one` was, which is kept; line 5 was two/b; line 6 was three
+    assert counts == {"same": 4, "added": 1, "removed": 0, "changed": 2, "rows_before": 6, "rows_after": 7}
+    assert [one["origin"] for one in found["samples_added"]] == ["data/rows.jsonl:1"]
+    assert [one["origin"] for one in found["samples_changed"]] == ["data/rows.jsonl:5", "data/rows.jsonl:6"]
+    commit(spec.parent, "second")
+    again = asked(capsys, "data", "diff", "HEAD~1", "HEAD", "--spec", spec)
+    assert {name: again[name] for name in counts} == counts
+    code, out, _ = run(capsys, "data", "diff", "HEAD~1", "HEAD", "--spec", spec, "-q")
+    assert code == 0
+    assert "changed data/rows.jsonl:5" in out
+    assert "@x.example" not in out
+    assert (
+        subprocess.run(["git", "status", "--porcelain"], cwd=spec.parent, capture_output=True, text=True).stdout == ""
+    )
+    nothing = asked(capsys, "data", "diff", "HEAD", "HEAD", "--spec", spec)
+    assert (nothing["same"], nothing["added"], nothing["removed"], nothing["changed"]) == (7, 0, 0, 0)
+
+
+def test_diff_of_runs_and_specs(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "run", spec, "-q")[0] == 0
+    capsys.readouterr()
+    first = json.loads(run(capsys, "runs", "--format", "json")[1])[0]["id"]
+    write(spec.parent / "data/rows.jsonl", texts([*ROWS, ("last", "b")]))
+    found = asked(capsys, "data", "diff", first, spec)
+    assert (found["same"], found["added"], found["removed"], found["changed"]) == (6, 1, 0, 0)
+    assert found["samples_added"][0]["row"]["messages"][1]["content"] == "last"
+
+
+def test_diff_says_what_it_cannot_find(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(spec.parent, "first")
+    code, _, err = run(capsys, "data", "diff", "no-such", "--spec", spec, "-q")
+    assert code == 1
+    assert "no revision 'no-such'" in err
+    assert run(capsys, "data", "diff", spec, "-q")[0] == 2
+    assert run(capsys, "data", "diff", "no-such-run", spec, "-q")[0] == 1
+
+
+# ---- export
+
+
+def test_export_for_datasets(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    datasets = pytest.importorskip("datasets")
+    found = asked(capsys, "data", "export", spec, "--to", "huggingface", "-o", "out")
+    assert [(one["side"], one["rows"]) for one in found] == [("train", 4)]
+    loaded = datasets.load_dataset("out", cache_dir="cache")
+    assert loaded["train"].num_rows == 4
+    assert loaded["train"][1]["messages"] == [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "mail [EMAIL]"},
+        {"role": "assistant", "content": "b"},
+    ]
+
+
+def test_export_of_pairs_and_tool_calls_for_datasets(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    datasets = pytest.importorskip("datasets")
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"n": 1}'}}
+    said = [{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [call]}]
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    write(
+        spec.parent / "calls/rows.jsonl",
+        [{"messages": said, "tools": [tool]}, {"messages": [*said[:1], {"role": "assistant", "content": "a"}]}],
+    )
+    head, _, _ = SPEC.partition("cleaning:")
+    tail = "provider: {simulated: {}}\nmodel: sim-base\n"
+    spec.write_text(head.replace("data/*", "calls/*") + tail)
+    assert run(capsys, "data", "export", spec, "--to", "huggingface", "-o", "calls-out", "-q")[0] == 0
+    rows = datasets.load_dataset("calls-out", cache_dir="cache")["train"]
+    assert rows[0]["messages"][1]["tool_calls"] == [call]
+    assert rows[1]["messages"][1]["content"] == "a"
+    assert json.loads(rows[0]["tools"][0]) == tool
+
+
+def test_export_for_a_provider(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "data", "export", spec, "--to", "simulated", "-o", "out", "-q")[0] == 0
+    assert len((spec.parent / "out/train.jsonl").read_text().splitlines()) == 4
+    code, _, err = run(capsys, "data", "export", spec, "--to", "simulated", "-o", "out", "-q")
+    assert code == 1
+    assert "not an empty folder" in err
+    code, _, err = run(capsys, "data", "export", spec, "--to", "huggingfase", "-o", "more", "-q")
+    assert code == 1
+    assert "did you mean 'huggingface'?" in err
+    assert not (spec.parent / "more").exists()
+
+
+WRITTEN = {
+    "openai": ("messages", 0, "content"),
+    "together": ("messages", 0, "content"),
+    "vertex": ("systemInstruction", "parts", 0, "text"),
+    "bedrock": ("system", 0, "text"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_export_for_hosted_tuners(name: str, spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their formats are held to what others wrote in each plugin's tests; here: no account, no key, nothing is sent."""
+    if importlib.util.find_spec(f"ftspec_{name}") is None:
+        pytest.skip(f"ftspec-{name} is not installed")
+    assert run(capsys, "data", "export", spec, "--to", name, "-o", "out", "-q")[0] == 0
+    lines = (spec.parent / "out/train.jsonl").read_text().splitlines()
+    assert len(lines) == 4
+    value = json.loads(lines[0])
+    for key in WRITTEN[name]:
+        value = value[key]
+    assert value == "s"
+
+
+# ---- the counts of the waterfall
+
+VALUES = st.lists(
+    st.tuples(st.sampled_from(["", " ", "a", "a ", "b", "ann@x.example", "c" * 30]), st.sampled_from("xy"))
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=VALUES)
+def test_rows_in_are_rows_out_and_dropped(
+    values: list[tuple[str, str]], spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(spec.parent / "data/rows.jsonl", texts([*values, ("kept", "z")]))
+    shown = asked(capsys, "data", "show", spec)
+    counts = shown["counts"]
+    own = [count for count in counts if not count["name"].startswith("prompts: ")]
+    assert own[0]["rows_in"] == len(values) + 1
+    for count in counts:
+        assert count["rows_in"] - count["rows_out"] == sum(count["reasons"].values())
+        assert 0 <= count["changed"] <= count["rows_out"]
+    assert all(before["rows_out"] == after["rows_in"] for before, after in pairwise(own))
+    assert own[-1]["rows_out"] == shown["size"]["rows"]
