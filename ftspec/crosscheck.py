@@ -36,6 +36,7 @@ def names(document: Document) -> Iterator[Problem]:
         yield from _unique(path, [_id(item) for item in _list(data, *path)])
     yield from _unique(("eval", "graders"), [_id(item) or _name(item) for item in _list(data, "eval", "graders")])
     yield from _split(data)
+    yield from _mix(data)
     yield from _follow(data)
     yield from _prompts(data)
     yield from _models(data)
@@ -240,6 +241,24 @@ def _split(data: Mapping[str, Any]) -> Iterator[Problem]:
     if sum(shares) >= 1 and all(0 <= share < 1 for share in shares):
         message = f"validation and test together take {sum(shares):g} of the rows: nothing is left to train on"
         yield Problem(message=message, hint="their sum must be below 1", path=("split",), on="key")
+
+
+def _mix(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Weights that nothing looks at; a step that takes out what the mixture repeats."""
+    mix = _get(data, "mix")
+    for place, items in ((("sources",), _list(data, "sources")), (("eval", "prompts"), _list(data, "eval", "prompts"))):
+        for index, item in enumerate(items):
+            if _get(item, "weight") is not None and (mix is None or place != ("sources",)):
+                message = "the weight of a source counts where sources are mixed"
+                hint = "add `mix: {}`" if place == ("sources",) else "prompts are not mixed: remove it"
+                yield Problem(message=message, hint=hint, path=(*place, index, "weight"), on="key")
+    if _get(data, "mix", "until") in (None, "first_exhausted"):
+        return
+    for index, step in enumerate(_list(data, "cleaning")):
+        if _name(step) in ("dedupe", "near_dedupe"):
+            message = f"'{_name(step)}' drops the rows that the mixture repeats"
+            hint = "remove it, or mix until the first source has ended"
+            yield Problem(message=message, hint=hint, path=("cleaning", index), severity="warning")
 
 
 def _follow(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,11 @@ from ftspec.errors import Finding, PluginError
 from ftspec.findings import Findings
 from ftspec.items import build, culprit, guarded
 from ftspec.ledger import Ledger
+from ftspec.mixing import Feed, Piece, mixed
 from ftspec.origins import Origins
 from ftspec.provider import Shape
 from ftspec.registry import Registry
-from ftspec.spec import Item, Split
+from ftspec.spec import Item, Mix, Split
 from ftspec.split import side_of_source
 from ftspec.wording import dotted
 
@@ -48,12 +50,49 @@ class Intake:
             (item, self.ledger.step(("prompts: " if _of_eval(item) else "") + (item.id or item.name))) for item in items
         ]
 
-    def batches(self, opened: Sequence[tuple[Item, int]], split: Split) -> Iterator[pa.RecordBatch]:
-        """The rows of all sources, in order. Those that stand under `eval` make prompts: their side is "prompt"."""
-        for item, index in opened:
-            yield from self._read_source(item, index, "prompt" if _of_eval(item) else side_of_source(split, item.id))
+    def batches(
+        self, opened: Sequence[tuple[Item, int]], split: Split, mix: Mix | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of all sources, in order. Those that stand under `eval` make prompts: their side is "prompt".
+
+        With `mix` the sources are mixed first, but for those that the split names, which are read whole.
+        """
+        sided = [
+            (item, index, "prompt" if _of_eval(item) else side_of_source(split, item.id)) for item, index in opened
+        ]
+        together = [(item, index) for item, index, side in sided if mix and side is None]
+        if mix and together:
+            yield from self._mix(together, mix)
+        for item, index, side in sided:
+            if (item, index) not in together:
+                yield from self._read_source(item, index, side)
 
     def _read_source(self, item: Item, index: int, side: str | None) -> Iterator[pa.RecordBatch]:
+        account = _Account(self, item, index)
+        for piece in self._pieces(item, side, account):
+            first = self.origins.add(piece.file, piece.lines)
+            account.took(len(piece.lines))
+            yield _with_numbers(piece.batch, first)
+
+    def _mix(self, together: Sequence[tuple[Item, int]], mix: Mix) -> Iterator[pa.RecordBatch]:
+        """What a source says of rows that the mixture does not reach is not reported: they were not asked for."""
+        accounts = [_Account(self, item, index, waits=True) for item, index in together]
+        repeats = mix.until != "first_exhausted"
+        feeds = [
+            Feed(item.id or item.name, item.weight, partial(self._pass, item, account), repeats)
+            for (item, _), account in zip(together, accounts, strict=True)
+        ]
+        for block in mixed(feeds, mix):
+            first = self.origins.add_mixed(block.files, block.lines)
+            for account, feed, count in zip(accounts, feeds, block.counts, strict=True):
+                account.took(count, feed)
+            yield _with_numbers(block.batch, first)
+
+    def _pass(self, item: Item, account: _Account, first: bool) -> Iterator[Piece]:
+        """A source from its beginning; what is wrong with it is said once."""
+        return self._pieces(item, None, account if first else None)
+
+    def _pieces(self, item: Item, side: str | None, account: _Account | None) -> Iterator[Piece]:
         source: Source = build(item, self.registry, self.folder)
         with guarded(item, self.registry):
             chunks = source.read()
@@ -64,34 +103,35 @@ class Intake:
             if got is None:
                 return
             if isinstance(got, Finding):
-                self._report(item, replace(got, file=self.shown(item, got.file)))
-                self.ledger.read(index, 0, 1, time.perf_counter() - started)
+                if account:
+                    account.found(replace(got, file=self.shown(item, got.file)))
                 continue
             if not isinstance(got, Chunk):
                 raise PluginError(
                     f"{culprit(item, self.registry)} must yield Chunk or Finding, not {type(got).__name__}"
                 )
-            batch, bad = self._numbered(item, got, side)
-            self.ledger.read(index, batch.num_rows, bad, time.perf_counter() - started)
-            if batch.num_rows:
-                yield batch
+            piece = self._piece(item, got, side, account)
+            if account:
+                account.seconds += time.perf_counter() - started
+            if len(piece.lines):
+                yield piece
 
-    def _numbered(self, item: Item, chunk: Chunk, side: str | None) -> tuple[pa.RecordBatch, int]:
-        """The chunk in ftspec's layout with its hidden columns, and how many of its rows are none."""
+    def _piece(self, item: Item, chunk: Chunk, side: str | None, account: _Account | None) -> Piece:
+        """The chunk in ftspec's layout, without the rows that are none, each on the side that its source is on."""
         import pyarrow as pa
 
         batch, faults = self._read(chunk.batch)
         file, bad = self.shown(item, chunk.origin), {index for index, _ in faults}
-        for at, reason in faults:
-            self._report(item, Finding(message=reason, file=file, line=chunk.lines[at]))
+        for at, reason in faults if account else ():
+            assert account is not None
+            account.found(Finding(message=reason, file=file, line=chunk.lines[at]))
+        if account:
+            account.files.setdefault(file, len(account.files))
         lines = [line for at, line in enumerate(chunk.lines) if at not in bad] if bad else chunk.lines
         if batch.num_columns and batch.num_rows != len(lines):
             raise PluginError(f"{culprit(item, self.registry)}: {batch.num_rows} rows with {len(lines)} line numbers")
-        first = self.origins.add(file, lines)
-        numbers = rows.integers(range(first, first + len(lines)))
-        named = {**dict(zip(batch.schema.names, batch.columns, strict=True)), rows.ROW: numbers}
-        named[rows.SIDE] = rows.repeated(side, len(lines))
-        return pa.RecordBatch.from_arrays(list(named.values()), names=list(named)), len(bad)
+        named = dict(zip(batch.schema.names, batch.columns, strict=True)) | {rows.SIDE: rows.repeated(side, len(lines))}
+        return Piece(pa.RecordBatch.from_arrays(list(named.values()), names=list(named)), file, lines)
 
     def _read(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
         """The rows in ftspec's layout, and (index, fault) of those that cannot be brought into it."""
@@ -101,7 +141,7 @@ class Intake:
         made, more = formatted.read(made, self.shape)
         return made, sorted([*faults, *((left[index], fault) for index, fault in more)])
 
-    def _report(self, item: Item, finding: Finding) -> None:
+    def report(self, item: Item, finding: Finding) -> None:
         self.findings.add(replace(finding, severity="warning") if item.on_error == "skip" else finding)
 
     def shown(self, item: Item, origin: str) -> str:
@@ -110,6 +150,43 @@ class Intake:
             return dotted(item.path or (item.name,))
         path = PurePath(origin)
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else origin
+
+
+class _Account:
+    """What the ledger and the findings are told of one source. With `waits`, of its lines up to the last row taken."""
+
+    def __init__(self, intake: Intake, item: Item, index: int, waits: bool = False) -> None:
+        self.intake, self.item, self.index, self.waits = intake, item, index, waits
+        self.seconds = 0.0
+        self.waiting: list[Finding] = []
+        self.files: dict[str, int] = {}
+
+    def found(self, finding: Finding) -> None:
+        self.files.setdefault(finding.file, len(self.files))
+        self.waiting.append(finding)
+        if not self.waits:
+            self._tell(self.waiting)
+
+    def took(self, count: int, feed: Feed | None = None) -> None:
+        self.intake.ledger.read(self.index, count, 0, self.seconds)
+        self.seconds = 0.0
+        if feed and self.waiting:
+            whole = feed.length is not None and feed.taken >= feed.length
+            file, line = feed.last
+            order = self.files.get(file, len(self.files))
+            ready = [each for each in self.waiting if whole or (self.files[each.file], each.line) <= (order, line)]
+            self._tell(ready)
+
+    def _tell(self, ready: list[Finding]) -> None:
+        for finding in ready:
+            self.intake.report(self.item, finding)
+        self.intake.ledger.read(self.index, 0, sum(each.severity == "error" for each in ready), 0.0)
+        self.waiting = [each for each in self.waiting if each not in ready]
+
+
+def _with_numbers(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+    at = batch.schema.get_field_index(rows.SIDE)
+    return batch.add_column(at, rows.ROW, rows.integers(range(first, first + batch.num_rows)))
 
 
 def _of_eval(item: Item) -> bool:

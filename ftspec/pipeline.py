@@ -149,7 +149,7 @@ class Preparation:
         opened = self.intake.open(self.spec.sources)
         stages, form = open_stages(self.spec.cleaning, self.spec.format, self.registry, self.ledger)
         stages = taught(stages, self.spec, self.registry, self.tuned, self.shape, self.intake.shape)
-        stream = self._counted(self.intake.batches(opened, self.spec.split), "reading rows")
+        stream = self._counted(self.intake.batches(opened, self.spec.split, self.spec.mix), "reading rows")
         *passes, last = self._segments(stages, form)
         for segment in passes:
             stream = self._pass(segment, stream)

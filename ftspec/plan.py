@@ -200,6 +200,7 @@ class _Planner:
             if item.kind in DATA_KINDS:
                 keys |= self._item(place, item)
         keys |= _flat("split", msgspec.to_builtins(spec.split))
+        keys |= _flat("mix", msgspec.to_builtins(spec.mix)) if spec.mix else {}
         keys |= {
             f"eval.prompts[{i}]": p for i, p in enumerate(spec.eval.prompts if spec.eval else ()) if isinstance(p, str)
         }

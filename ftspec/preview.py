@@ -45,7 +45,7 @@ def preview(spec: Spec, registry: Registry, row: int | str | None = None) -> Pre
     prompts = [item for item in (spec.eval.prompts if spec.eval else ()) if isinstance(item, Item)]
     segment = _segment(spec, registry, ledger)
     named = row if not isinstance(row, str) or not row.isdigit() else int(row)
-    for batch in intake.batches(intake.open([*spec.sources, *prompts]), spec.split):
+    for batch in intake.batches(intake.open([*spec.sources, *prompts]), spec.split, spec.mix):
         for single in _matching(batch, origins, named):
             made = _run(segment, single, ledger, findings, origins, optional=row is None)
             if made is not None:

@@ -21,7 +21,7 @@ from ftspec.provider import Generation, Method, ModelRef
 from ftspec.references import secret_names
 from ftspec.registry import Loaded, Registry
 from ftspec.shape import KEYS, OR_TYPES, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
-from ftspec.spec import Budget, Costs, Eval, Following, Item, Named, Spec, Split, Waiver
+from ftspec.spec import Budget, Costs, Eval, Following, Item, Mix, Named, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 URN = "urn:ftspec"
@@ -86,6 +86,7 @@ def to_spec(document: Document, registry: Registry) -> Spec:
         cleaning=items["cleaning", "*"],
         format=next(iter(items["format",]), None),
         split=msgspec.convert(data.get("split", {}), Split),
+        mix=msgspec.convert(data.get("mix"), Mix | None),
         checks=items["checks", "*"],
         provider=items["provider",][0],
         model=model_of(data, document),

@@ -89,8 +89,15 @@ _WEIGHT = {
     "description": "How much the grader counts; one of weight 0 is reported and does not decide.",
 }
 
+_SHARE_OF_MIX = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "default": 1.0,
+    "description": "With `mix`: how often a row is drawn from this source, beside the others.",
+}
+
 SIBLINGS: dict[Kind, dict[str, Schema]] = {
-    "source": {"id": _ID, "on_error": _ON_ERROR, "as_is": _AS_IS},
+    "source": {"id": _ID, "on_error": _ON_ERROR, "as_is": _AS_IS, "weight": _SHARE_OF_MIX},
     "cleaner": {"id": _ID, "on_error": _ON_ERROR},
     "format": {"on_error": _ON_ERROR},
     "check": {"id": _ID, "severity": _SEVERITY, "waive": _WAIVE},
@@ -125,6 +132,23 @@ _SPLIT: Schema = {
             "type": "string",
             "default": "",
             "description": "A column whose equal values stay on one side, e.g. `conversation_id`; else the whole row.",
+        },
+    },
+    "additionalProperties": False,
+}
+
+_MIX: Schema = {
+    "type": "object",
+    "description": "Mix the sources row by row, by their `weight`; without it they are read one after the other.",
+    "properties": {
+        "seed": {"type": "integer", "default": 0, "description": "Another seed mixes the rows differently."},
+        "until": {
+            "if": {"type": "string"},
+            "then": {"enum": ["first_exhausted", "all_exhausted"]},
+            "else": {"type": ["integer", "string"], "minimum": 1},
+            "default": "first_exhausted",
+            "description": "When the mixture ends: a source has ended, all have (one that ends earlier begins anew), "
+            "or so many rows are there.",
         },
     },
     "additionalProperties": False,
@@ -374,6 +398,7 @@ KEYS: dict[str, Schema] = {
         "description": "How a row becomes messages; not needed where rows already hold `messages`.",
     },
     "split": _SPLIT,
+    "mix": _MIX,
     "checks": {
         "type": "array",
         "items": {"$ref": "#/$defs/check"},

@@ -49,6 +49,13 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
 
 
+class Mix(msgspec.Struct, frozen=True, kw_only=True):
+    """How the sources are mixed by their weights. `until` is what ends the mixture, or how many rows it has."""
+
+    seed: int = 0
+    until: str | int = "first_exhausted"
+
+
 class EarlyStopping(msgspec.Struct, frozen=True, kw_only=True):
     """When to end a job early: `patience` values of `metric` in a row, none at least `min_delta` below the best one."""
 
@@ -136,6 +143,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     cleaning: tuple[Item, ...] = ()
     format: Item | None = None
     split: Split = Split()
+    mix: Mix | None = None
     checks: tuple[Item, ...] = ()
     method: str = "sft"
     method_options: dict[str, Any] = {}
