@@ -42,7 +42,7 @@ import pytest
 from ftspec import remote, rows
 from ftspec.claims import Register
 from ftspec.cleaning import Stage, run_step, runner
-from ftspec.components import Component, Judge
+from ftspec.components import Component, GlobalStep, Judge
 from ftspec.errors import Rejected
 from ftspec.following import Follow, history
 from ftspec.journal import Journal
@@ -387,13 +387,29 @@ def _cleaned(component: Component, options: Mapping[str, Any], batch: Any) -> An
     registry.components["cleaner"][component.name] = Loaded(component, "suite", "0", "suite")
     item = Item(kind="cleaner", name=component.name, options=dict(options))
     if component.level == "global":
-        step = component.build(options)
-        numbers = batch.column(rows.ROW)
-        gone = set(step.reduce(step.keys(batch), numbers).rows.to_pylist())
-        return batch.take(rows.integers([at for at, number in enumerate(numbers.to_pylist()) if number not in gone]))
+        return _reduced(component.build(options), batch)
     batch, done = run_step(Stage(item=item, index=0), registry, runner(item, registry, Path()), batch)
     assert not done.findings, done.findings[0].message
     return batch
+
+
+def _reduced(step: GlobalStep, batch: Any) -> Any:
+    """What a global step leaves of a batch that is all there is, in its order."""
+    import pyarrow.compute as pc
+
+    keys, numbers = step.keys(batch), batch.column(rows.ROW)
+    gone = []
+    if step.closer:
+        looked = batch.filter(pc.is_in(numbers, value_set=step.closer.wanted(keys, numbers)))
+        details = step.closer.details(looked)
+        gone = step.closer.reduce(keys, numbers, looked.column(rows.ROW), details).rows.to_pylist()
+    elif step.reduce:
+        gone = step.reduce(keys, numbers).rows.to_pylist()
+    stay = [at for at, number in enumerate(numbers.to_pylist()) if number not in set(gone)]
+    if step.sort:
+        values = keys.to_pylist()
+        stay.sort(key=lambda at: (values[at] is None, values[at]) if values[at] is not None else (True,))
+    return batch.take(rows.integers(stay))
 
 
 def _rows(batch: Any) -> list[dict[str, Any]]:

@@ -12,6 +12,9 @@ from ftspec import api, rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+END = 2**31 - 1
+"""Without an end, Arrow's binary_slice miscounts the bytes of its result and raises."""
+
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 
 
@@ -137,7 +140,7 @@ def _surplus(keys: pa.Array, numbers: pa.Array, wanted: Callable[[dict[str, int]
     keys, numbers = keys.filter(given), numbers.filter(given)
     if len(keys) == 0:
         return numbers
-    groups = pc.binary_slice(keys, 16).dictionary_encode()
+    groups = pc.binary_slice(keys, 16, END).dictionary_encode()
     names = [bytes(name).decode() for name in groups.dictionary.to_pylist()]
     sizes = dict.fromkeys(names, 0)
     for counted in groups.indices.value_counts().to_pylist():

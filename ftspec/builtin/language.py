@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.columns import Columns
-from ftspec.builtin.sizes import counted_columns
+from ftspec.builtin.counting import counted_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -179,6 +179,9 @@ class Simulated(Hosting):
             tokens += [api.Token(text=word, weight=weight) for word in WORD.findall(_text(message))]
         return tokens
 
+    def tokenizer(self, request: api.Request) -> Words:
+        return Words(self, request)
+
     # ---- the job
 
     def upload(self, file: api.DataFile) -> api.RemoteFile:
@@ -303,6 +306,26 @@ def _line(example: api.Example) -> bytes:
     if example.chosen is not None:
         line = {"input": line, "preferred_output": example.chosen, "non_preferred_output": example.rejected}
     return msgspec.json.encode(line | (example.item or {})) + b"\n"
+
+
+class Words:
+    """What counts as a token here: a word, and a mark for each message's role."""
+
+    special: tuple[str, ...] = ()
+    per_byte = 1.0
+
+    def __init__(self, tuner: Simulated, request: api.Request) -> None:
+        self.tuner, self.request = tuner, request
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        return [len(WORD.findall(text)) for text in texts]
+
+    def cut(self, text: str, most: int) -> str:
+        return "".join(WORD.findall(text)[:most])
+
+    def row(self, example: api.Example) -> tuple[int, int]:
+        tokens = self.tuner.render(self.request, example)
+        return len(tokens), sum(1 for token in tokens if token.weight)
 
 
 def _text(message: api.Message) -> str:
