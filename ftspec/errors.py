@@ -80,6 +80,16 @@ class FtspecError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors come back from other processes as they were raised there: with their fields, not made anew."""
+        return _restored, (type(self), self.args), vars(self)
+
+
+def _restored(cls: type[FtspecError], args: tuple[Any, ...]) -> FtspecError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
+
 
 class SpecError(FtspecError):
     """The spec cannot be used; `problems` holds everything that is wrong with it, in file order.

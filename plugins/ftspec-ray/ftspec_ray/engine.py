@@ -1,0 +1,177 @@
+"""The engine `ray`: the same steps through Ray Data, on this machine or on a cluster.
+
+The driver reads sources and numbers rows, as with any engine. Batches go out in windows, each one a Ray Data pipeline
+(`map_batches`) that keeps their order; the next window is under way while the results of one are taken. Reductions
+that compare equal keys only run after a shuffle by key (`groupby`, `map_groups`). What a dead node had is computed
+again elsewhere: Ray Data tries a task again, and the driver's own store holds every input of a window.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import socket
+import weakref
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
+
+from ftspec import api
+from ftspec_ray import work as workers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WINDOW = 16
+"""Batches per core in a window: enough that starting its pipeline costs little, few enough for memory."""
+
+PATIENCE = 10.0
+"""Seconds that a cluster may take to answer a connection."""
+
+PARTS = 16
+"""Parts of a shuffle at least; more where there are more cores."""
+
+
+@api.engine(dependencies=["ray>=2.50"], install="pip install ftspec-ray")
+def ray(*, address: str = "", cpus: Annotated[int, Meta(ge=0)] = 0) -> api.Engine:
+    """Run on Ray: `ray: {address: auto}` joins the cluster that this machine belongs to.
+
+    Rows that are kept, and every file that is written, are those of the default engine. Every node needs the same
+    versions of ftspec and its plugins, and files that a cleaning step names at the same paths.
+
+    Args:
+        address: of the cluster, as Ray takes it (`auto`, `ray://host:10001`, `host:6379`); a cluster of this machine
+            alone, for as long as the data step runs, where empty.
+        cpus: how many cores such a cluster of its own has; all where 0.
+    """
+    return Ray(address, cpus)
+
+
+class Ray:
+    """An engine that is connected when it is first asked for something."""
+
+    def __init__(self, address: str, cpus: int) -> None:
+        self.address, self.cpus = address, cpus
+        self._cores = 0
+
+    def map(self, work: api.Work, items: Iterable[Any]) -> Iterator[Any]:
+        """Results in the items' order; an exception of `work` is raised where its result would stand."""
+        waiting = iter(items)
+        first = list(islice(waiting, 1))
+        if not first:
+            return
+        size = self._connected() * WINDOW
+        payload, rest = pickle.dumps(work), chain(first, waiting)
+        with ThreadPoolExecutor(1, thread_name_prefix="ftspec-ray") as ahead:
+            window = list(islice(rest, size))
+            running = ahead.submit(_mapped, payload, window)
+            while window:
+                window = list(islice(rest, size))
+                done, running = running, ahead.submit(_mapped, payload, window)
+                yield from map(workers.unpacked, done.result())
+
+    def reduce(self, work: api.Work, items: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Rows of equal key together, in the order of their places, through a shuffle."""
+        import pyarrow as pa
+
+        parts = max(PARTS, self._connected())
+        keyed = (pa.Table.from_batches([workers.with_part(item, parts)]) for item in items)
+        for packed in _shuffled(pickle.dumps(work), keyed, parts):
+            yield workers.unpacked(packed)
+
+    def _connected(self) -> int:
+        """Connect where that has not happened; returns the cluster's cores. Raises FtspecError."""
+        if not self._cores:
+            self._cores = max(1, int(_connect(self.address, self.cpus)))
+            # There is no hook for the end of the data step; the engine goes when it is over.
+            weakref.finalize(self, _disconnect)
+        return self._cores
+
+
+def _connect(address: str, cpus: int) -> float:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+    import ray.data
+
+    where = f"a cluster at '{address}'" if address else "a cluster of this machine"
+    hint = "see `ray status` on that machine, or leave `address` out for a cluster of this machine alone"
+    if reason := _unreachable(address):
+        raise api.FtspecError(f"engine 'ray' cannot join {where}: {reason}", hint)
+    told = {name: value for name, value in os.environ.items() if name.startswith("FTSPEC_")}
+    own = {} if address else {"num_cpus": cpus or None, "include_dashboard": False}
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={"env_vars": told},
+            ignore_reinit_error=True,
+            **own,
+        )
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0]
+        raise api.FtspecError(f"engine 'ray' cannot join {where}: {said}", hint) from error
+    for name in ("ray", "ray.data"):  # they talk about each pipeline
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    return float(ray.cluster_resources().get("CPU", 1))
+
+
+def _unreachable(address: str) -> str:
+    """Why nobody listens there; Ray itself tries for minutes, and then ends the process."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return ""
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _disconnect() -> None:
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()
+
+
+def _mapped(work: bytes, window: list[Any]) -> list[bytes]:
+    """A window's results, packed, in order."""
+    import ray
+
+    if not window:
+        return []
+    blocks = ray.data.from_arrow_refs([ray.put(workers.packed_item(item)) for item in window])
+    done = blocks.map_batches(workers.mapped(work), batch_format="pyarrow", batch_size=None)
+    return _results(done)
+
+
+def _shuffled(work: bytes, keyed: Iterable[pa.Table], parts: int) -> list[bytes]:
+    import ray
+
+    blocks = ray.data.from_arrow_refs([ray.put(table) for table in keyed])
+    parted = blocks.groupby("part", num_partitions=parts)
+    return _results(parted.map_groups(workers.reduced(work), batch_format="pyarrow"))
+
+
+def _results(done: Any) -> list[bytes]:
+    """Raises FtspecError where Ray gives up."""
+    import ray
+
+    try:
+        tables = done.iter_batches(batch_format="pyarrow", batch_size=None)
+        return [result for table in tables for result in table.column("result").to_pylist()]
+    except ray.exceptions.RayError as error:
+        said = str(error).strip().rpartition("\n")[2]
+        raise api.FtspecError(
+            f"engine 'ray': the cluster could not finish: {said}", "see `ray status`, and run the same command again"
+        ) from error

@@ -1,0 +1,24 @@
+"""Errors that ftspec raises on purpose come back from another process as they were raised there."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from ftspec import errors
+
+RAISED = [
+    errors.FtspecError("no", "do"),
+    errors.PluginError("broken", "report it"),
+    errors.Transient("later", "wait", retry_after=3.0),
+    errors.DataError([errors.Finding(message="odd", row=3)], total=7),
+    errors.SpecError([errors.Problem(message="wrong", path=("a", 1))]),
+]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickling(error: errors.FtspecError) -> None:
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is type(error) and str(back) == str(error)
+    assert vars(back) == vars(error)
