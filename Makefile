@@ -14,7 +14,7 @@ PROJECTS := pyproject.toml plugins/ftspec-local/pyproject.toml
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install test test-slow lint format reliability docs bench clean
+.PHONY: help quickstart install test test-slow lint format reliability docs bench bench-data clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ docs: $(VENV)/.dev ## Write the generated part of the documentation anew.
 
 bench: $(VENV)/.dev ## Run the benchmarks of docs/benchmarks.md.
 	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
+
+bench-data: $(VENV)/.dev ## The data step: against its peers (installed apart), by size to 10M rows, and what it gets right.
+	@$(BIN)/python tests/benchmarks/bench_data.py --quality 1000000 --compare 100000 --curve 100000,1000000,10000000
 
 clean: ## Remove .venv and what tools left; state of runs (.ftspec) stays.
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -87,6 +87,8 @@ def _rare(
     """Each n-gram that is no template's, and the first prompt that has it."""
     import numpy as np
 
+    if len(values) == 0:
+        return values, owners
     order = np.lexsort((owners, values))
     values, owners = values[order], owners[order]
     same = values[1:] == values[:-1]

@@ -210,8 +210,9 @@ def _shingles(columns: Any, size: int) -> Any:
 def _as_sets(details: pa.Array) -> words.Hashes:
     import numpy as np
 
-    values = details.values.to_numpy() if len(details) else np.zeros(0, np.uint64)
-    return words.Hashes(values, details.offsets.to_numpy().astype(np.int64))
+    if len(details) == 0:  # no row was worth a look, so nobody has told the type of what there would have been
+        return words.Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
+    return words.Hashes(details.values.to_numpy(), details.offsets.to_numpy().astype(np.int64))
 
 
 def _integers(values: NDArray[np.int64]) -> pa.Array:

@@ -10,7 +10,7 @@ writes `FOLDER/chats.jsonl` (about 700 bytes a row) and `FOLDER/truth.parquet` b
 | `kind` | what was planted, see `SHARES`; `plain`: nothing |
 | `group` | rows with the same number come from one original by edits (-1: of no group) |
 | `of` | the line of the row that this one was made from (0: of none) |
-| `jaccard` | of the two rows' shingles as `shingles` makes them; 1 for copies, null without `of` |
+| `jaccard` | of the two rows, by shingles.py; 1 for copies, null without `of` |
 | `personal` | JSON list of [entity, value] that were planted |
 | `clean` | JSON list of the texts before a disguise (mojibake, NFD, white space); null where the row has none |
 
@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 
 import personal
 import prose
+import shingles
 
 BLOCK = 20_000
 SHARES = {
@@ -63,7 +64,7 @@ FAR = 40
 ANCESTORS = 0.1
 """Share of the first block that they descend from."""
 LINKS = 4
-LANGUAGES = {"en manual": 26, "en reference": 40, "en licences": 6, "de": 10, "fr": 8, "ja": 6, "zh": 4}
+LANGUAGES = {"en manual": 26, "en reference": 40, "en licences": 6, "de": 12, "fr": 10, "ja": 4, "zh": 2}
 SYSTEMS = (
     "You are a helpful assistant.", "Answer briefly.", "You explain technical texts to beginners, in their language.",
     "You are the help desk of a software company. Be polite, ask when something is unclear, and never guess.",
@@ -103,9 +104,6 @@ class Row(NamedTuple):
     def texts(self) -> list[str]:
         return [self.system, self.question, self.answer] if self.system else [self.question, self.answer]
 
-    def units(self) -> list[str]:
-        return self.words.split(self.question) + self.words.split(self.answer)
-
 
 class Made(NamedTuple):
     texts: list[str]
@@ -131,16 +129,6 @@ def words_of(folder: Path) -> tuple[list[Words], list[float]]:
     for name, text in gathered.items():
         made.append(Words(text, "" if name[:2] in prose.UNSPACED else " "))
     return made, [float(LANGUAGES[name]) for name in gathered]
-
-
-def shingles(units: list[str]) -> set[tuple[str, ...]]:
-    """Five neighbouring words; of unspaced prose, characters."""
-    return set(zip(*(units[at:] for at in range(5)), strict=False))
-
-
-def jaccard(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> float:
-    both = len(one & other)
-    return both / (len(one) + len(other) - both)
 
 
 class Block:
@@ -270,25 +258,15 @@ class Block:
         if kind == "long":
             parts = [row.words.phrase(draw.random, 300, 600) for _ in range(8 if row.words.joint else 40)]
             return Made([*texts[:-1], "\n".join(parts)], kind)
-        disguise = {"mojibake": self.mojibake, "nfd": self.nfd, "white": self.white}[kind]
-        return Made([disguise(text) for text in texts], kind, clean=texts)
+        if kind != "white":
+            texts = [f"{text} — “café Zoë”" for text in texts]  # so that there is something to break
+        disguise = {"mojibake": mojibake, "nfd": nfd, "white": white}[kind]
+        return Made([disguise(text, draw) for text in texts], kind, clean=texts)
 
     def disguised(self, texts: list[str]) -> list[str]:
-        disguise = self.draw.choice([self.mojibake, self.nfd, self.white])
-        return [disguise(text) for text in texts]
-
-    def mojibake(self, text: str) -> str:
-        """UTF-8 read as Latin-1 or Windows-1252; quotes and a dash are put in so that there is something to break."""
-        try:
-            return f"“{text}” — café".encode().decode(self.draw.choice(["latin-1", "windows-1252"]))
-        except UnicodeDecodeError:
-            return f"“{text}” — café".encode().decode("latin-1")
-
-    def nfd(self, text: str) -> str:
-        return unicodedata.normalize("NFD", f"{text} Zoë")
-
-    def white(self, text: str) -> str:
-        return "  " + text.replace(" ", "  ", 3) + "\u00a0\t \n"
+        """What differs shows in no text of ASCII but as white space."""
+        disguise = white if all(map(str.isascii, texts)) else self.draw.choice([mojibake, nfd, white])
+        return [disguise(text, self.draw) for text in texts]
 
     def within(self, texts: list[str], sentence: str) -> list[str]:
         """The sentence at the end of the question or in front of the answer."""
@@ -312,14 +290,14 @@ class Block:
     def edited(self, row: Row, low: float, high: float) -> tuple[Row, float]:
         """The row with units replaced until its Jaccard with the original lies between the bounds."""
         goal = low + (high - low) * self.draw.random()
-        original = shingles(row.units())
+        original = shingles.of(row.texts())
         total = len(original)
         scattered = self.draw.random() < 0.7
         changes = total * (1 - goal) / (1 + goal) / (5 if scattered else 1)
         best, nearest = row, 1.0
         for _ in range(12):
             made = self.replaced(row, max(1, round(changes)), scattered)
-            near = jaccard(original, shingles(made.units()))
+            near = shingles.jaccard(original, shingles.of(made.texts()))
             if abs(near - goal) < abs(nearest - goal):
                 best, nearest = made, near
             if low <= near <= high:
@@ -342,6 +320,22 @@ class Block:
             else:
                 answer[at - len(question)] = unit
         return row._replace(question=words.joint.join(question), answer=words.joint.join(answer))
+
+
+def mojibake(text: str, draw: Random) -> str:
+    """UTF-8 that was read as Latin-1 or as Windows-1252."""
+    try:
+        return text.encode().decode(draw.choice(["latin-1", "windows-1252"]))
+    except UnicodeDecodeError:  # Windows-1252 has no character for five of the bytes
+        return text.encode().decode("latin-1")
+
+
+def nfd(text: str, draw: Random) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+def white(text: str, draw: Random) -> str:
+    return "  " + text.replace(" ", "  ", draw.randrange(1, 4)) + "\u00a0\t \n"
 
 
 def ancestors_of(count: int) -> int:

@@ -23,6 +23,7 @@ import sysconfig
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 PACKS = {"de": "de-DE", "fr": "fr-FR", "ja": "ja-JP", "zh": "zh-CN"}
@@ -30,7 +31,14 @@ MANUALS = {"de": "de", "fr": "fr", "ja": "ja", "zh": "zh_CN"}
 LIBRARIES = ("numpy", "scipy", "sklearn")
 UNSPACED = ("ja", "zh")
 """Languages written without spaces: their units are characters, not words."""
-LEAST = 20_000
+OWN = {
+    "de": re.compile(r"\b(?:der|die|das|und|ist|nicht|ein|eine|von|mit|wird|werden|für|auf|den|zu|im|dem|des|sich)\b"),
+    "fr": re.compile(r"\b(?:le|la|les|de|des|du|un|une|et|est|pas|en|que|pour|dans|sur|par|au|aux|ne|sont|être)\b"),
+    "ja": re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]"),
+    "zh": re.compile(r"[\u4e00-\u9fff]"),
+}
+"""Words, or letters, that tell a language."""
+LEAST = 10_000
 """Characters of a source below which it is left out: a language of a few sentences would repeat itself."""
 
 
@@ -50,8 +58,15 @@ def gather() -> Iterator[tuple[str, str]]:
     yield "en reference", "\n".join(text for name in LIBRARIES for text in _docstrings(_home(name)))
     yield "en licences", "\n".join(_licences())
     for language, pack in PACKS.items():
-        yield f"{language} interface", "\n".join(_translations(pack))
-        yield f"{language} manual", "\n".join(_manuals(Path("/usr/share/man") / MANUALS[language]))
+        interface, manual = _translations(pack), _manuals(Path("/usr/share/man") / MANUALS[language])
+        yield f"{language} interface", "\n".join(filter(partial(_is_in, language), interface))
+        yield f"{language} manual", "\n".join(filter(partial(_is_in, language), manual))
+
+
+def _is_in(language: str, text: str) -> bool:
+    """Whether a text is in the language at all: what nobody has translated yet is English."""
+    own = len(OWN[language].findall(text))
+    return own >= len(text) / (3 if language in UNSPACED else 50)
 
 
 def _topics() -> Iterator[str]:

@@ -1,0 +1,287 @@
+"""The data step against the tools people use for it, its cost from 100,000 to 10,000,000 rows, and what it gets right.
+
+    python tests/benchmarks/bench_data.py [--compare 100000] [--curve 100000,1000000] [--peers FOLDER] [--keep FOLDER]
+
+`--compare N` runs the job of data/spec.yaml over N generated rows with ftspec and with each peer, one after the other
+in rounds, each in a process of its own with a fresh state and cache. `--curve` runs ftspec and orjson (read and write,
+no job) over each size. `--quality N` holds ftspec's ledger against the planted truth. All print tables in Markdown.
+
+Peers are installed into virtual environments of their own under `--peers`; what each does differently stands at the top
+of its file in data/peers. CPU is user and system time of a process and its children, as the system tells when they have
+ended; memory is the most that all of them held at once (each shared page counted once), looked at ten times a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+HERE = Path(__file__).parent / "data"
+sys.path.insert(0, str(HERE))
+
+import chats  # noqa: E402
+import quality  # noqa: E402
+
+PEERS = HERE / "peers"
+ENVIRONMENTS = {
+    "plain": ["orjson==3.13.0", "polars==2.1.0", "rensa==0.5.0", "datasets==5.2.0", "ftfy==6.3.1", "datasketch==2.0.0"],
+    "datatrove": ["datatrove[io,processing]==0.10.1", "orjson", "ftfy"],
+    "datajuicer": ["torch==2.13.0", "py-data-juicer==1.6.1", "aiohttp"],
+}
+"""Torch first: data-juicer needs one, and the index may hold builds of several gigabytes."""
+TARGETS = {"data-juicer": 50, "datatrove": 30, "plain Python": 20, "HF datasets": 20, "Polars": 2}
+"""How many times ftspec's CPU each should take at least."""
+SLOW = ("data-juicer", "datatrove", "plain Python", "HF datasets")
+"""Run once, whatever `--rounds` says: their ratios are far from where noise could matter."""
+
+
+class Took(NamedTuple):
+    cpu: float
+    wall: float
+    megabytes: float
+    code: int
+
+
+class Job(NamedTuple):
+    """How to run a tool over `source`; `clean` is called before each run."""
+
+    name: str
+    command: Callable[[Path], list[str]]
+    clean: Callable[[], None] = lambda: None
+
+
+def measured(command: list[str], limit: float) -> Took:
+    """Run a command to its end, or kill it at the limit (code -9)."""
+    started, most = time.monotonic(), 0.0
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            if time.monotonic() - started > limit:
+                os.killpg(process.pid, signal.SIGKILL)
+                ended = os.wait4(process.pid, 0)
+                break
+            most = max(most, held(process.pid))
+            time.sleep(0.1)
+        _, status, usage = ended
+        code = process.returncode = os.waitstatus_to_exitcode(status)
+        if code not in (0, -signal.SIGKILL):
+            log.seek(0)
+            print(log.read()[-2000:].decode(errors="replace"), file=sys.stderr)
+    return Took(usage.ru_utime + usage.ru_stime, time.monotonic() - started, most, code)
+
+
+def held(pid: int) -> float:
+    """Megabytes of a process and its children now."""
+    total = 0.0
+    try:
+        root = psutil.Process(pid)
+        for one in [root, *root.children(recursive=True)]:
+            total += one.memory_full_info().pss / 1e6
+    except psutil.Error:
+        pass
+    return total
+
+
+# ---- the tools
+
+
+def ftspec(folder: Path) -> Job:
+    """`ftspec run`: the data step with ledger and cache, the upload to the simulated tuner, and its job."""
+
+    def command(source: Path) -> list[str]:
+        spec = folder / "chats.yaml"
+        spec.write_text((HERE / "spec.yaml").read_text().replace("PATH", str(source)))
+        return [sys.executable, "-m", "ftspec", "run", str(spec), "-q", "--detach", "--store", str(folder / "state")]
+
+    return Job("ftspec", command, lambda: forget(folder / "state"))
+
+
+def forget(store: Path) -> None:
+    """End the simulated service of a store, and delete the store."""
+    for server in store.rglob("server.json"):
+        try:
+            os.kill(json.loads(server.read_text())["pid"], signal.SIGKILL)
+        except (ProcessLookupError, ValueError, KeyError):
+            continue
+    shutil.rmtree(store, ignore_errors=True)
+
+
+def script(name: str, file: str, python: Path, out: Path, *, text: bool = False) -> Job:
+    """A peer's script; those that work on one `text` a row get the messages joined, which is not counted."""
+    return Job(
+        name, lambda source: [str(python), str(PEERS / file), str(as_text(source) if text else source), str(out / name)]
+    )
+
+
+def data_juicer(environment: Path, out: Path) -> Job:
+    def command(source: Path) -> list[str]:
+        sys.path.insert(0, str(PEERS))
+        import job
+
+        patterns = [job.PERSONAL[at][0].pattern for at in (1, 2, 4)]
+        text = (PEERS / "datajuicer.yaml").read_text().replace("PATTERNS", json.dumps(patterns))
+        config = out / "datajuicer.yaml"
+        config.write_text(
+            text.replace("DATASET", str(as_text(source))).replace("EXPORT", str(out / "dj" / "out.jsonl"))
+        )
+        return [str(environment / "bin" / "dj-process"), "--config", str(config)]
+
+    return Job("data-juicer", command, lambda: shutil.rmtree(out / "dj", ignore_errors=True))
+
+
+def as_text(source: Path) -> Path:
+    made = source.with_suffix(".text.jsonl")
+    if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
+        with source.open("rb") as read, made.open("w", encoding="utf-8") as written:
+            for line in read:
+                said = json.loads(line)["messages"]
+                text = "\n".join(message["content"] for message in said)
+                written.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+    return made
+
+
+def install(folder: Path) -> None:
+    """The peers' environments, each made once."""
+    for name, packages in ENVIRONMENTS.items():
+        if not (folder / name / ".installed").exists():
+            print(f"installing {name}: {', '.join(packages)}", file=sys.stderr, flush=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder / name)], check=True)
+            for package in packages:
+                command = [str(folder / name / "bin" / "python"), "-m", "pip", "install", "-q", package]
+                subprocess.run(command, check=True)
+            (folder / name / ".installed").touch()
+
+
+def peers(folder: Path, out: Path) -> list[Job]:
+    install(folder)
+    plain = folder / "plain" / "bin" / "python"
+    return [
+        script("Polars", "with_polars.py", plain, out),
+        script("plain Python", "plain_python.py", plain, out),
+        script("HF datasets", "huggingface.py", plain, out),
+        script("datatrove", "with_datatrove.py", folder / "datatrove" / "bin" / "python", out, text=True),
+        data_juicer(folder / "datajuicer", out),
+    ]
+
+
+# ---- the tables
+
+
+def compare(count: int, place: Path, peers_folder: Path, rounds: int, limit: float, tools: list[str]) -> str:
+    source = generated(place, count)
+    out = place / "out"
+    out.mkdir(exist_ok=True)
+    plain = peers_folder / "plain" / "bin" / "python"
+    jobs = [ftspec(place), *peers(peers_folder, out), script("orjson", "copy_orjson.py", plain, out)]
+    jobs = [job for job in jobs if not tools or job.name in ("ftspec", *tools)]
+    took: dict[str, list[Took]] = {job.name: [] for job in jobs}
+    for turn in range(rounds):
+        for job in jobs:
+            if turn == 0 or job.name not in SLOW:
+                took[job.name].append(one(job, source, limit))
+    ours = statistics.median(each.cpu for each in took["ftspec"])
+    lines = ["| tool | CPU s | times ftspec's | wanted | wall s | memory MB |", "|---|---|---|---|---|---|"]
+    for name, each in took.items():
+        cpu = statistics.median(run.cpu for run in each)
+        wanted = f"at least {TARGETS[name]}" if name in TARGETS else ""
+        cut = "" if each[0].code == 0 else " (stopped at the limit)" if each[0].code == -signal.SIGKILL else " (failed)"
+        wall, memory = statistics.median(run.wall for run in each), max(run.megabytes for run in each)
+        lines.append(f"| {name}{cut} | {cpu:.1f} | {cpu / ours:.2f} | {wanted} | {wall:.0f} | {memory:,.0f} |")
+    return "\n".join(lines)
+
+
+def curve(counts: list[int], place: Path, peers_folder: Path, limit: float) -> str:
+    lines = [
+        "| rows | MB | ftspec CPU s | µs a row | wall s | memory MB | orjson CPU s | ftspec / orjson |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    install_orjson = peers_folder / "plain" / "bin" / "python"
+    python = install_orjson if install_orjson.exists() else Path(sys.executable)
+    out = place / "out"
+    out.mkdir(exist_ok=True)
+    for count in counts:
+        source = generated(place, count)
+        floor = one(script("orjson", "copy_orjson.py", python, out), source, limit)
+        took = one(ftspec(place), source, limit)
+        figures = (
+            f"{count:,}", f"{source.stat().st_size / 1e6:,.0f}", f"{took.cpu:.1f}", f"{took.cpu / count * 1e6:.1f}",
+            f"{took.wall:.0f}", f"{took.megabytes:,.0f}", f"{floor.cpu:.1f}", f"{took.cpu / floor.cpu:.2f}",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def judged(count: int, place: Path, limit: float) -> str:
+    source = generated(place, count)
+    job = ftspec(place)
+    job.clean()
+    if measured(job.command(source), limit).code != 0:
+        raise SystemExit("ftspec failed")
+    table = quality.table(source.parent, place / "state")
+    job.clean()
+    return table
+
+
+def generated(place: Path, count: int) -> Path:
+    folder = place / f"chats-{count}"
+    folder.mkdir(exist_ok=True)
+    kept = place / "prose.json"
+    if kept.exists():
+        shutil.copy(kept, folder / "prose.json")
+    source = chats.write(count, folder)
+    shutil.copy(folder / "prose.json", kept)
+    return source
+
+
+def one(job: Job, source: Path, limit: float) -> Took:
+    job.clean()
+    took = measured(job.command(source), limit)
+    job.clean()
+    said = f"{job.name}: {took.cpu:.1f} CPU s, {took.wall:.0f} s, {took.megabytes:,.0f} MB, code {took.code}"
+    print(said, file=sys.stderr, flush=True)
+    return took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compare", type=int, default=0, help="rows for ftspec against its peers; 0: not")
+    parser.add_argument("--tools", default="", help="only these beside ftspec, with commas between; all when empty")
+    parser.add_argument("--curve", default="", help="sizes for ftspec against orjson, with commas between")
+    parser.add_argument("--quality", type=int, default=20_000, help="rows to hold against the planted truth; 0: not")
+    parser.add_argument("--rounds", type=int, default=3, help="how often the fast ones are compared")
+    parser.add_argument("--limit", type=float, default=900, help="seconds after which a run is stopped")
+    parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "ftspec-bench" / "peers")
+    parser.add_argument("--keep", type=Path, help="where rows and prose are kept for another time")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ftspec-data-") as scratch:
+        place = (chosen.keep or Path(scratch)).absolute()
+        place.mkdir(parents=True, exist_ok=True)
+        load = " ".join(f"{one:.1f}" for one in os.getloadavg())
+        print(f"{platform.platform()}, {os.cpu_count()} cores, load {load}, niceness {os.nice(0)}\n", flush=True)
+        if chosen.quality:
+            print(judged(chosen.quality, place, chosen.limit), "\n", flush=True)
+        if chosen.compare:
+            tools = [name for name in chosen.tools.split(",") if name]
+            peers_folder = chosen.peers.absolute()
+            print(compare(chosen.compare, place, peers_folder, chosen.rounds, chosen.limit, tools), "\n", flush=True)
+        if chosen.curve:
+            sizes = [int(size) for size in chosen.curve.split(",")]
+            print(curve(sizes, place, chosen.peers.absolute(), chosen.limit), flush=True)
+
+
+if __name__ == "__main__":
+    main()
