@@ -19,6 +19,7 @@ from ftspec.builtin import (
     judges,
     language,
     limits,
+    nearness,
     preference,
     promptfoo,
     scripts,
@@ -51,7 +52,7 @@ def ftspec_formats() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_checks() -> Mapping[str, api.Component]:
-    return {**checks.COMPONENTS, **residue.COMPONENTS}
+    return {**checks.COMPONENTS, **nearness.COMPONENTS, **residue.COMPONENTS}
 
 
 @api.hookimpl
