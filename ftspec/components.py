@@ -148,7 +148,8 @@ class Screen(NamedTuple):
         learn: the evaluation's prompts, and the rows of `files` → what the step has to know of them; it is pickled, and
             sent to every worker. Prompts come as the steps before this one leave them; `_side` says which they are.
         step: (what was learned, a batch) → an ordered subset of its rows.
-        files: of further rows, absolute paths: JSON lines, CSV or Parquet. They come as they are, their side is "".
+        files: of further rows, absolute paths: JSON lines, JSON, CSV, Excel or Parquet. They come as they are, on the
+            side "".
         prompts: whether the evaluation's prompts are read.
     """
 

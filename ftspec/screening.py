@@ -27,7 +27,7 @@ from ftspec.spec import Item, Spec, Split
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READERS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+READERS = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".xlsx": "excel"}
 """The source that reads a file; JSON lines where the ending is none of these."""
 
 

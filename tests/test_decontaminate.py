@@ -109,8 +109,7 @@ def test_in_the_pipeline(tmp_path: Path) -> None:
     counts = {count.name: count for count in result.counts}
     assert counts["decontaminate"].reasons == {"overlap": 1}
     assert result.sides["prompt"] == 3
-    gone = ledger.life(tmp_path / "out", "data.jsonl", 1)
-    assert gone is not None
+    (gone,) = ledger.lives(tmp_path / "out", "data.jsonl", 1)
     assert gone.reason == "overlap ← evals.jsonl:2"
     with pytest.raises(DataError) as caught:
         prepare(spec_of(tmp_path, cleaning=[{"decontaminate": {"action": "fail"}}], eval=asking((prompts,))))
@@ -141,8 +140,7 @@ def test_against_files(tmp_path: Path, name: str) -> None:
         pa.parquet.write_table(pa.table({"question": ["x", asked]}), tmp_path / name)
     spec = spec_of(tmp_path, cleaning=[{"decontaminate": {"files": [name], "prompts": False}}])
     prepare(spec)
-    gone = ledger.life(tmp_path / "out", "data.jsonl", 1)
-    assert gone is not None
+    (gone,) = ledger.lives(tmp_path / "out", "data.jsonl", 1)
     assert gone.reason.startswith(f"overlap ← {name}:")
 
 

@@ -39,7 +39,9 @@ class Known(NamedTuple):
 @api.screen_step(code=["ftspec.builtin.near.texts", "ftspec.builtin.near.words"])
 def decontaminate(
     *,
-    files: Annotated[list[api.Path], Meta(description="Further prompts: JSON lines, CSV or Parquet.")] = [],
+    files: Annotated[
+        list[api.Path], Meta(description="Further prompts: JSON lines, JSON, CSV, Excel or Parquet.")
+    ] = [],
     words: Annotated[int, NGRAM] = 13,
     action: Literal["drop", "fail"] = "drop",
     prompts: Annotated[bool, Meta(description="Whether the evaluation's own prompts count.")] = True,
