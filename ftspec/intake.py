@@ -20,6 +20,7 @@ from ftspec.mixing import Feed, Piece, mixed
 from ftspec.origins import Origins
 from ftspec.provider import Shape
 from ftspec.registry import Registry
+from ftspec.rejected import Rejected
 from ftspec.spec import Item, Mix, Split
 from ftspec.split import side_of_source
 from ftspec.wording import dotted
@@ -39,8 +40,11 @@ class Intake:
         ledger: Ledger,
         findings: Findings,
         shape: Shape = "chat",
+        rejected: Rejected | None = None,
     ) -> None:
-        """`shape` is what rows are read as: where the spec has no format, that of its method."""
+        """`shape` is what rows are read as: where the spec has no format, that of its method. `rejected` is told of
+        lines that are no rows and are set aside."""
+        self.rejected = rejected
         self.folder, self.registry, self.shape = folder, registry, shape
         self.origins, self.ledger, self.findings = origins, ledger, findings
 
@@ -142,6 +146,8 @@ class Intake:
         return made, sorted([*faults, *((left[index], fault) for index, fault in more)])
 
     def report(self, item: Item, finding: Finding) -> None:
+        if item.on_error == "skip" and self.rejected is not None:
+            self.rejected.add(finding.file, finding.line, item.id or item.name, finding.message, read=False)
         self.findings.add(replace(finding, severity="warning") if item.on_error == "skip" else finding)
 
     def shown(self, item: Item, origin: str) -> str:

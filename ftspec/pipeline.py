@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ftspec import blocks, cases, memory, rows
-from ftspec.cleaning import Stage
+from ftspec.cleaning import DROPPED, Done, Stage
 from ftspec.columns import Memory
 from ftspec.components import Check, Engine, Level, Work
 from ftspec.errors import DataError, Finding
@@ -36,6 +36,7 @@ from ftspec.prompts import PromptsFile, load_prompts
 from ftspec.provider import DataFile, Prompt, Provider, Request, Shape, Size, SupportsLeastRows, Written
 from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
+from ftspec.rejected import Rejected
 from ftspec.screening import SEES_ALL, taught
 from ftspec.segments import Outcome, Segment
 from ftspec.spec import Item, Spec, Split
@@ -136,18 +137,22 @@ class Preparation:
         self.findings = Findings(self.origins.locate)
         self.shape = shape_of(spec, registry)
         reads: Shape = "chat" if spec.format else self.shape
-        self.intake = Intake(spec.folder, registry, self.origins, self.ledger, self.findings, reads)
+        self.rejected = Rejected(out)
+        self.intake = Intake(spec.folder, registry, self.origins, self.ledger, self.findings, reads, self.rejected)
         self.engine: Engine = build(spec.engine or THREADS, registry, spec.folder)
         self.checks = checks_of(spec, registry)
         self.rows_file = RowsFile(out, self.shape)
         self.measures = [Measures(out) for _ in self.checks]
         self.sides = Counter({"train": 0, "validation": 0, "test": 0, "prompt": 0})
         self.prompts = PromptsFile(out)
+        self.skipping: set[int] = set()
+        """Accounts of steps whose failures are set aside."""
 
     def clean(self) -> None:
         """All passes over the sources' rows, into the file of finished rows."""
         opened = self.intake.open(self.spec.sources)
         stages, form = open_stages(self.spec.cleaning, self.spec.format, self.registry, self.ledger)
+        self._may_skip(stages, form)
         stages = taught(stages, self.spec, self.registry, self.tuned, self.shape, self.intake.shape)
         stream = self._counted(self.intake.batches(opened, self.spec.split, self.spec.mix), "reading rows")
         *passes, last = self._segments(stages, form)
@@ -170,6 +175,7 @@ class Preparation:
             opened = self.intake.open(items)
             local = tuple(item for item in self.spec.cleaning if self._level(item) not in SEES_ALL)
             stages, form = open_stages(local, self.spec.format, self.registry, self.ledger, "prompts: ")
+            self._may_skip(stages, form)
             segment = self._last(tuple(stages), form, ("prompt",))
             self._finish_rows(segment, self._counted(self.intake.batches(opened, Split()), "reading prompts"))
         self.rows_file.close()
@@ -210,6 +216,7 @@ class Preparation:
     def finish(self, files: dict[Purpose, tuple[DataFile, Written]]) -> DataResult:
         """Everything else in `out`, the result last."""
         self.prompts.close()
+        self.rejected.write()
         self.origins.write(self.out)
         self.ledger.write(self.out)
         result = DataResult(
@@ -224,6 +231,12 @@ class Preparation:
         (self.out / f"{RESULT}.part").write_bytes(msgspec.json.encode(movable))
         (self.out / f"{RESULT}.part").replace(self.out / RESULT)
         return result
+
+    def _may_skip(self, stages: list[Stage], form: Stage | None) -> None:
+        """Note the steps whose failures are set aside: row steps and the format."""
+        opened = [stage for stage in stages if self.registry.get("cleaner", stage.item.name).level == "row"]
+        opened += [form] if form else []
+        self.skipping.update(stage.index for stage in opened if stage.item.on_error == "skip")
 
     def _segments(self, stages: list[Stage], form: Stage | None) -> list[Segment]:
         """The passes: each but the last ends with the keys of global steps; the first one splits."""
@@ -290,12 +303,22 @@ class Preparation:
     def _take(self, outcome: Outcome) -> None:
         for done in outcome.done:
             self.ledger.add(done)
+            self._set_aside(done)
             for finding in done.findings:
                 self.findings.add(finding)
         for finding in outcome.findings:
             self.findings.add(finding)
         for row, prompt in outcome.prompts:
             self._ask(row, replace(prompt, origin=self.origins.where(row)))
+
+    def _set_aside(self, done: Done) -> None:
+        """Rows on which a step with `on_error: skip` failed; those that it merely dropped are in the ledger."""
+        if done.step not in self.skipping or not done.dropped.num_rows:
+            return
+        for row, reason in zip(*(column.to_pylist() for column in done.dropped.columns), strict=True):
+            if reason != DROPPED:
+                file, line = self.origins.locate(row)
+                self.rejected.add(file, line, self.ledger.tallies[done.step].name, reason, read=True)
 
     def _ask(self, row: int, prompt: Prompt) -> None:
         for message, hint in cases.faults(prompt, self.spec.eval, self.registry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -79,16 +80,25 @@ def test_work_that_cannot_be_sent_stays_here() -> None:
 def test_processes_make_the_same_bytes(tmp_path: Path) -> None:
     values = [{**value, "label": {"a": index % 7, "b": [" x "]}} for index, value in enumerate(numbered(3000))]
     write(tmp_path, [*values, *values[:40], {"text": "no label"}])
+    with (tmp_path / "data.jsonl").open("a") as file:
+        file.write("not JSON\n")
+    source = item("source", {"jsonl": {"path": "data.jsonl"}}, ("sources", 0), on_error="skip")
     form = item("format", {"chat": {"user": "{{ text }}", "assistant": "{{ label_a }}"}}, on_error="skip")
     made = []
     for options in ({"workers": 1}, {"workers": 2, "processes": "always"}):
         spec = spec_of(
-            tmp_path, cleaning=CLEANING, engine=item("engine", {"threads": options}), format=form,
+            tmp_path, sources=(source,), cleaning=CLEANING, engine=item("engine", {"threads": options}), format=form,
             split=Split(test=0.1), eval=Eval(prompts=("test",), graders=()),
         )  # fmt: skip
         made.append(everything(spec, tmp_path / f"out-{len(made)}", cache=str(tmp_path / f"c{len(made)}"), worth=0))
     assert made[0] == made[1]
     assert len(made[0]) == 4, made[0]
+    rejected = [json.loads(line) for line in (tmp_path / "out-1/rejected.jsonl").read_text().splitlines()]
+    assert [(each["file"], each["line"], each["step"]) for each in rejected] == [
+        ("data.jsonl", 3042, "jsonl"),
+        ("data.jsonl", 3041, "chat"),
+    ]
+    assert "label_a" in rejected[1]["reason"]
 
 
 # ---- kills
