@@ -11,8 +11,10 @@ import datetime
 import decimal
 import gzip
 import json
+import lzma
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from test_more_sources import workbook
 
 from ftspec import pipeline
 from ftspec.builtin import files
@@ -412,3 +415,67 @@ def test_a_file_that_changes_while_it_is_read(
     file.write_bytes(row(1) + b"\n")
     assert guard.run(["run", "spec.yaml"]) == 0
     assert list(tmp_path.glob(".ftspec/steps/*"))
+
+
+def test_arrays(tmp_path: Path, tried: Callable[..., None]) -> None:
+    """A row's line is its place in the array. What is no JSON ends it: nothing says where the next row begins."""
+    bad = [
+        b"3",
+        b"null",
+        b'{"text": NaN, "label": "x"}',
+        row(_row=1),
+        b'{"text": "\xff", "label": "x"}',
+        b'{"text": ' + deep(50_000) + b"}",
+    ]
+    parts = ["must be an object", "must be an object", "not JSON", "ftspec's own", "not UTF-8", "nested too deeply"]
+    whole = b"[" + b",\n".join(each for one in bad[:-1] for each in (GOOD, one)) + b"]"
+    (tmp_path / "a.json").write_bytes(whole)
+    (tmp_path / "b.json").write_bytes(b"[" + GOOD + b"," + bad[-1] + b"," + GOOD + b"]")
+    (tmp_path / "c.json").write_bytes(b"[" + GOOD + b", {bad}, " + GOOD + b"]")
+    (tmp_path / "d.json.gz").write_bytes(gzip.compress(b"[" + GOOD + b"]")[:-12])
+    (tmp_path / "e.json").write_bytes(b"")
+    (tmp_path / "f.json").write_bytes(GOOD)
+    (tmp_path / "g.json").write_bytes(("[" + GOOD.decode() + "]").encode("utf-16"))
+    found = [("a.json", 2 * place, part) for place, part in enumerate(parts[:-1], 1)]
+    found += [("b.json", 2, parts[-1]), ("c.json", 2, "not JSON"), ("d.json.gz", 1, "breaks off")]
+    found += [("e.json", 1, ""), ("f.json", 1, ""), ("g.json", 1, "")]
+    tried("json: {path: '?.json*'}", 7, found)
+
+
+TEXTS = "format:\n  chat: {user: '{{ text }}', assistant: 'x'}\n"
+
+
+def test_texts(tmp_path: Path, tried: Callable[..., None]) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one\n\xff\xfe\n\n \t\ntwo\r\nthr\x00ee\nfour\rfive")
+    (tmp_path / "b.txt").write_bytes("one".encode("utf-16"))
+    (tmp_path / "c.txt").write_bytes(b"")
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n")[:-9])
+    bad = [("a.txt", 2, "not UTF-8"), ("a.txt", 6, "NUL"), ("b.txt", 1, "UTF-16"), ("d.txt.gz", 1, "breaks off")]
+    tried("text: {path: '?.txt*'}", 3, bad, form=TEXTS)
+
+
+def test_workbooks(tmp_path: Path, tried: Callable[..., None]) -> None:
+    workbook(tmp_path / "a.xlsx", {"s": [["text", "label"], ["x", "y"], ["x", "y", "z"], ["x", "y"]]})
+    whole = (tmp_path / "a.xlsx").read_bytes()
+    broken = {"b": whole[: len(whole) // 2], "c": b"", "d": GOOD}
+    for name, content in broken.items():
+        (tmp_path / f"{name}.xlsx").write_bytes(content)
+    bad = [("a.xlsx[s]", 3, "column C has a value"), *((f"{name}.xlsx", 1, "not a workbook") for name in broken)]
+    tried("excel: {path: '?.xlsx'}", 2, bad)
+
+
+@pytest.mark.parametrize("ending", [".xz", ".zip"])
+def test_other_truncated_archives(tmp_path: Path, tried: Callable[..., None], ending: str) -> None:
+    file = tmp_path / f"x.jsonl{ending}"
+    if ending == ".xz":
+        file.write_bytes(lzma.compress(MANY))
+    else:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.jsonl", MANY)
+    file.write_bytes(file.read_bytes()[:200])
+    (tmp_path / "y.jsonl").write_bytes(GOOD)
+    tried(
+        "jsonl: {path: '[xy].jsonl*'}",
+        1,
+        [(file.name, 1, "breaks off after line 0" if ending == ".xz" else "not a zip archive")],
+    )

@@ -34,6 +34,9 @@ def _read(file: File, per: Part, column: str) -> Read:
         texts: list[str] = []
         numbers: list[int] = []
         for number, lines in some:
+            if any(b"\0" in line for line in lines):
+                yield api.Finding(message="holds a NUL byte, so it is not text", file=file.name, line=number)
+                continue
             try:
                 texts.append(b"\n".join(lines).decode())
                 numbers.append(number)
