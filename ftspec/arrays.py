@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -83,6 +84,17 @@ def repeated(value: str | int | float | bool | None, count: int) -> pa.Array:
     import pyarrow as pa
 
     return pa.nulls(count, pa.string()) if value is None else pa.repeat(scalar(value), count)
+
+
+def as_numpy(values: pa.Array) -> np.ndarray[Any, Any]:
+    """Numbers or booleans, none of them null, as a NumPy array: `to_numpy` imports pandas too."""
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_boolean(values.type):
+        return as_numpy(values.cast(pa.uint8())).astype(np.bool_)
+    made: np.ndarray[Any, Any] = np.from_dlpack(values)
+    return made
 
 
 def is_json(column_type: pa.DataType) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import chat, shapes
-from ftspec.arrays import binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
+from ftspec.arrays import as_numpy, binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
 from ftspec.chat import (
     calls_text,
     children,
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     MESSAGES: pa.DataType
 
 __all__ = [
-    "HIDDEN", "MESSAGES", "ROW", "SIDE", "Fault", "apart", "as_text", "binaries", "booleans", "calls_text", "cell",
-    "children", "column", "conform", "contents", "conversation",
+    "HIDDEN", "MESSAGES", "ROW", "SIDE", "Fault", "apart", "as_numpy", "as_text", "binaries", "booleans", "calls_text",
+    "cell", "children", "column", "conform", "contents", "conversation",
     "drop", "examples", "fault", "fingerprints", "floats", "from_children", "from_dicts", "hidden", "integers",
     "interleave", "is_empty", "is_json", "json_texts", "jsonable", "lengths", "map_nested", "map_text",
     "map_text_by_row", "mention", "messages_type", "pair", "parents", "pattern_fault", "repeated", "scalar", "strings",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -59,3 +61,14 @@ def test_rows_of_a_slice_and_white_space_in_json() -> None:
     other = chat.with_children(made, {"content": rows.strings(["a", ""])})
     assert differ(made.slice(1), other.slice(1)).to_pylist() == [False, False, True]
     assert differ(made, made) is None
+
+
+def test_numbers_for_numpy_do_not_bring_pandas() -> None:
+    code = (
+        "import sys; from ftspec.arrays import as_numpy, booleans, integers\n"
+        "assert as_numpy(integers([1, 2, 3]).slice(1)).tolist() == [2, 3]\n"
+        "assert as_numpy(booleans([True, False, True]).slice(1)).tolist() == [False, True]\n"
+        "assert as_numpy(integers([])).tolist() == []\n"
+        "assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

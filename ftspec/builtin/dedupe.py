@@ -120,7 +120,7 @@ class Keys(NamedTuple):
         start = keys.offset * width
         data = np.frombuffer(keys.buffers()[1], np.uint8)[start : start + len(keys) * width]
         table = data.view(np.uint32).reshape(len(keys), width // 4)
-        return cls(keys.is_valid().to_numpy(zero_copy_only=False), table)
+        return cls(rows.as_numpy(keys.is_valid()), table)
 
     def firsts(self) -> NDArray[np.int64]:
         """For each row, the first one with the same set (itself where it has no words)."""
@@ -212,7 +212,7 @@ def _as_sets(details: pa.Array) -> words.Hashes:
 
     if len(details) == 0:  # no row was worth a look, so nobody has told the type of what there would have been
         return words.Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
-    return words.Hashes(details.values.to_numpy(), details.offsets.to_numpy().astype(np.int64))
+    return words.Hashes(rows.as_numpy(details.values), rows.as_numpy(details.offsets).astype(np.int64))
 
 
 def _integers(values: NDArray[np.int64]) -> pa.Array:

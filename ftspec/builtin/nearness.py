@@ -103,10 +103,10 @@ def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Itera
         parts.append(Measured(*(column.take(chosen) for column in each)))
         start = end
     sets, numbers, sides = (pa.concat_arrays(list(column)) for column in list(zip(*parts, strict=True))[1:])
-    values = words.Hashes(sets.values.to_numpy(), sets.offsets.to_numpy().astype(np.int64))
+    values = words.Hashes(rows.as_numpy(sets.values), rows.as_numpy(sets.offsets).astype(np.int64))
     groups = join.Groups(len(places))
     join.similar(values, threshold, groups)
-    yield from tell(Found(values, groups.of, numbers.to_numpy(), sides.to_pylist(), len(firsts)), threshold)
+    yield from tell(Found(values, groups.of, rows.as_numpy(numbers), sides.to_pylist(), len(firsts)), threshold)
 
 
 def _leaks(found: Found, threshold: float) -> Iterator[api.Finding]:

@@ -48,7 +48,7 @@ def of_messages(messages: pa.Array, roles: Sequence[str] = ()) -> Texts:
         wanted = pc.is_in(fields["role"], value_set=rows.strings(list(roles)))
         said = pc.if_else(pc.coalesce(wanted, rows.scalar(False)), said, rows.scalar(""))
     counts = pc.coalesce(messages.value_lengths(), rows.scalar(0))
-    ends = np.cumsum(counts.to_numpy(zero_copy_only=False), dtype=np.int64)
+    ends = np.cumsum(rows.as_numpy(counts), dtype=np.int64)
     return Texts(pc.coalesce(said, rows.scalar("")), np.concatenate([[0], ends]).astype(np.int64))
 
 

@@ -89,8 +89,10 @@ def has_at(text: str) -> bool:
     return "@" in text
 
 
+HINT = r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:(?::[0-9A-Fa-f]|[0-9A-Fa-f]{1,4}:)|::[0-9A-Fa-f]{1,4}:"
+"""Of an IPv6 address: two groups of digits, which `_is_address` asks for, and two colons."""
 ENTITIES: dict[str, Entity] = {
     "email": Entity(r"\S@[^\s@]+\.\S", matches(EMAIL, lambda match: True), has_at),
-    "ip": Entity(r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f:]*:|::", numbers(ADDRESS, _is_address), has_dots),
+    "ip": Entity(HINT, numbers(ADDRESS, _is_address), has_dots),
     "phone": Entity(SEVEN_DIGITS, numbers(PHONE, _is_phone), some_digits),
 }
