@@ -129,8 +129,9 @@ def _bytes(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     import numpy as np
     import pyarrow.compute as pc
 
-    if not pc.all(pc.string_is_ascii(values)).as_py():
-        values = pc.utf8_lower(values)
+    more = pc.invert(pc.string_is_ascii(values))
+    if pc.any(more).as_py():
+        values = pc.replace_with_mask(values, more, pc.utf8_lower(values.filter(more)))
     ends = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1]
     data = values.buffers()[2]
     return np.frombuffer(data if data is not None else b"", np.uint8), ends.astype(np.int64)
@@ -140,10 +141,8 @@ def _words(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Hashes:
     """Hashes of the words of texts that stand one behind the other; no word spans two texts."""
     import numpy as np
 
-    low: NDArray[np.uint8] = np.zeros(len(data) + LONGEST + 16, np.uint8)
-    low[: len(data)] = data
-    low[: len(data)] += (data - np.uint8(65) < 26).view(np.uint8) << np.uint8(5)
-    inside = _inside(low[: len(data)])
+    low = np.frombuffer(data.tobytes().translate(_lower()) + bytes(LONGEST + 16), np.uint8)
+    inside = low[: len(data)] != 0
     leads, alone = _beyond_ascii(low, inside)
     starts, ends = inside.copy(), inside.copy()
     starts[1:] &= ~inside[:-1]
@@ -160,17 +159,13 @@ def _words(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Hashes:
     return Hashes(_hashed(low, first, lengths), np.searchsorted(first, bounds))
 
 
-def _inside(low: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Bytes of words: letters, digits and the symbols # $ % & * + - / < = > @ ^ | ~ of ASCII, and all beyond it."""
-    import numpy as np
-
-    inside = low - np.uint8(0x61) < 26
-    for start, count in ((0x30, 10), (0x23, 4), (0x2A, 2), (0x3C, 3)):
-        inside |= low - np.uint8(start) < count
-    for symbol in b"-/@^|~":
-        inside |= low == symbol
-    inside |= low >= 0x80
-    return inside
+@cache
+def _lower() -> bytes:
+    """By byte: small letters for capitals, zero for what separates words, the others (digits, bytes beyond ASCII, the
+    symbols # $ % & * + - / < = > @ ^ | ~) as they are."""
+    kept = [chr(code) for code in range(0x80) if chr(code).isalnum() or chr(code) in "#$%&*+-/<=>@^|~"]
+    small = bytes(ord(chr(code).lower()) if chr(code) in kept else 0 for code in range(0x80))
+    return small + bytes(range(0x80, 0x100))
 
 
 def _beyond_ascii(low: NDArray[np.uint8], inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
