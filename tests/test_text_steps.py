@@ -119,6 +119,32 @@ def test_fix_text_looks_at_all_that_ftfy_would_mend(said: str) -> None:
     assert done(text.fix_text, said) == [step.function(said)]
 
 
+BROKEN = st.builds(
+    lambda said, wrong, times: _misread(said, wrong, times),
+    st.text(st.sampled_from("abé ö\n“”’–€ÃÂà\xa0\u0441П日\ufffd\x1a\x81?\uac00\U0001f600"), max_size=12),
+    st.sampled_from(["latin-1", "cp1252", "cp1251", "mac-roman"]),
+    st.integers(0, 3),
+)
+
+
+def _misread(said: str, wrong: str, times: int) -> str:
+    for _ in range(times):
+        said = said.encode().decode(wrong, errors="replace")
+    return said
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(BROKEN | WORSE, min_size=1, max_size=4))
+def test_fix_text_is_what_ftfy_makes(said: list[str]) -> None:
+    step = text.fix_text.build({})
+    joined = [*said, "\n".join(said), "".join(said)]
+    assert done(text.fix_text, *joined) == [step.function(each) for each in joined]
+
+
+def test_fix_text_looks_at_every_line() -> None:
+    assert done(text.fix_text, "X.\nÂ 5") == [text.fix_text.build({}).function("X.\nÂ 5")] != ["X.\nÂ 5"]
+
+
 def test_fix_text_mends_the_arguments_of_tool_calls() -> None:
     call = {"id": "1", "function": {"name": "f", "arguments": '{"by": "schÃ¶n"}'}}
     batch = rows.from_dicts([{"messages": [{"role": "assistant", "tool_calls": [call]}]}])

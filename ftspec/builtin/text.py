@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin import mojibake
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,7 +114,7 @@ def _re2(pattern: str) -> str:
     return re.sub(r"\\u([0-9a-f]{4})|\\U([0-9a-f]{8})", lambda match: rf"\x{{{match[1] or match[2]}}}", pattern)
 
 
-@api.text_step(dependencies=["ftfy>=6.3"])
+@api.text_step(dependencies=["ftfy>=6.3"], code=["ftspec.builtin.mojibake"])
 def fix_text(
     *,
     html: Annotated[bool, Meta(description="Also `&amp;` and its like, in texts without a `<`.")] = False,
@@ -124,7 +126,6 @@ def fix_text(
     Latin-1, Mac Roman, Windows-1250 to 1257 and others, several times over. Texts inside tool calls are repaired too.
     """
     import ftfy
-    from ftfy.badness import BADNESS_RE
 
     config = ftfy.TextFixerConfig(
         unescape_html="auto" if html else False,
@@ -138,27 +139,13 @@ def fix_text(
         normalization=None,
         explain=False,
     )
-    hints = [_plain_pattern(BADNESS_RE.pattern), *(["&"] if html else []), *(["[‘’ʼ“”]"] if quotes else [])]
-    return api.Text(lambda text: str(ftfy.fix_text(text, config)), prefilter="|".join(hints), beyond_ascii=not html)
-
-
-def _plain_pattern(verbose: str) -> str:
-    r"""A verbose pattern of Python's in RE2's words: no comments, no white space, and \s and \w of all Unicode.
-
-    It finds all that Python finds, and perhaps a little more.
-    """
-    done: list[str] = []
-    inside = False
-    for part in re.findall(r"\\.|#[^\n]*|.", verbose, re.DOTALL):
-        if part in WIDER:
-            done.append(WIDER[part] if inside else f"[{WIDER[part]}]")
-        elif inside or not (part.isspace() or part.startswith("#")):
-            done.append(part)
-        inside = part != "]" if inside else part == "["
-    return "".join(done)
-
-
-WIDER = {r"\s": r"\s\pZ\x0b\x1c-\x1f\x85", r"\w": r"\pL\pN\pM_"}
+    hints = [mojibake.suspicious(), *(["&"] if html else []), *(["[‘’ʼ“”]"] if quotes else [])]
+    return api.Text(
+        lambda text: str(ftfy.fix_text(text, config)),
+        prefilter="|".join(hints),
+        beyond_ascii=not html,
+        arrays=None if html or quotes else partial(mojibake.mend, config=config),
+    )
 
 
 def replace_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
