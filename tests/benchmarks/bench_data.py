@@ -265,6 +265,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often the fast ones are compared")
     parser.add_argument("--limit", type=float, default=900, help="seconds after which a run is stopped")
     parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "ftspec-bench" / "peers")
+    parser.add_argument("--docs", type=Path, help="the page whose tables of the same names are replaced")
     parser.add_argument("--keep", type=Path, help="where rows and prose are kept for another time")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ftspec-data-") as scratch:
@@ -273,14 +274,24 @@ def main() -> None:
         load = " ".join(f"{one:.1f}" for one in os.getloadavg())
         print(f"{platform.platform()}, {os.cpu_count()} cores, load {load}, niceness {os.nice(0)}\n", flush=True)
         if chosen.quality:
-            print(judged(chosen.quality, place, chosen.limit), "\n", flush=True)
+            show("quality", judged(chosen.quality, place, chosen.limit), chosen.docs)
         if chosen.compare:
             tools = [name for name in chosen.tools.split(",") if name]
             peers_folder = chosen.peers.absolute()
-            print(compare(chosen.compare, place, peers_folder, chosen.rounds, chosen.limit, tools), "\n", flush=True)
+            table = compare(chosen.compare, place, peers_folder, chosen.rounds, chosen.limit, tools)
+            show("compare", table, chosen.docs)
         if chosen.curve:
             sizes = [int(size) for size in chosen.curve.split(",")]
-            print(curve(sizes, place, chosen.peers.absolute(), chosen.limit), flush=True)
+            show("curve", curve(sizes, place, chosen.peers.absolute(), chosen.limit), chosen.docs)
+
+
+def show(name: str, table: str, docs: Path | None) -> None:
+    """Print a table, and put it between its marks in the page."""
+    print(table, "\n", flush=True)
+    if docs:
+        start, end = f"<!-- data {name} -->\n", f"\n<!-- end of data {name} -->"
+        before, _, rest = docs.read_text().partition(start)
+        docs.write_text(f"{before}{start}{table}{end}{rest.partition(end)[2]}")
 
 
 if __name__ == "__main__":

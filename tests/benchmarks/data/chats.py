@@ -302,7 +302,7 @@ class Block:
                 best, nearest = made, near
             if low <= near <= high:
                 break
-            changes = changes + (0.7 if near > high else -0.7) * (1 if scattered else 4)
+            changes *= (1 - goal) / (1 + goal) * (1 + near) / max(1 - near, 0.01)
         return best, nearest
 
     def replaced(self, row: Row, changes: int, scattered: bool) -> Row:
