@@ -182,7 +182,7 @@ def sets_of(columns: Any, count: int, size: int) -> pa.Array:
     for start, _, shingles in _shingles(columns, size):
         several |= start == 0 and len(found) > 1
         owner: Any = np.repeat(np.arange(len(shingles.offsets) - 1), np.diff(shingles.offsets))
-        values = np.unique((owner.astype(np.uint64) << bits) | (shingles.values >> np.uint64(64 - join.HASH_BITS)))
+        values = words.distinct((owner.astype(np.uint64) << bits) | (shingles.values >> np.uint64(64 - join.HASH_BITS)))
         owners.append((values >> bits).astype(np.int64) + start)
         found.append(values & np.uint64((1 << join.HASH_BITS) - 1))
     owner, values = np.concatenate(owners), np.concatenate(found)

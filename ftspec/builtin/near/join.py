@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.near.words import Hashes
+from ftspec.builtin.near.words import Hashes, distinct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,7 @@ def _possible(
     import numpy as np
 
     open_ = groups.of[one] != groups.of[other]
-    pairs = np.unique((one[open_] << 32) | other[open_])
+    pairs = distinct((one[open_] << 32) | other[open_])
     one, other = pairs >> 32, pairs & 0xFFFFFFFF
     fewer, more = np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other])
     near = fewer >= threshold * more - 1e-9
