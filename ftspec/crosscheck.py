@@ -314,6 +314,16 @@ def _models(data: Mapping[str, Any]) -> Iterator[Problem]:
         first.setdefault(label, index)
 
 
+def _read_as(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """A format makes messages of columns: a source that is read as messages has none."""
+    for place, items in ((("sources",), _list(data, "sources")), (("eval", "prompts"), _list(data, "eval", "prompts"))):
+        for index, item in enumerate(items if "format" in data else ()):
+            if _get(item, "read_as") not in (None, "auto", "none") and not _get(item, "as_is"):
+                message = "'read_as' makes messages of the rows, and so does the format"
+                hint = "remove one of them"
+                yield Problem(message=message, hint=hint, path=(*place, index, "read_as"), on="key")
+
+
 def _label(entry: Mapping[str, Any], way: str) -> str:
     named = entry[way]
     return str(entry.get("id") or (named.get("id", "") if isinstance(named, dict) else named))
@@ -328,6 +338,7 @@ def _graders(data: Mapping[str, Any]) -> Iterator[Problem]:
         if _get(source, "as_is"):
             hint = "remove it: what is trained on is cleaned and formatted by the spec"
             yield Problem(message="'as_is' is for prompts", hint=hint, path=("sources", index, "as_is"), on="key")
+    yield from _read_as(data)
     if graders and all(_get(grader, "weight") == 0 for grader in graders):
         path = ("eval", "graders")
         yield Problem(message="every grader has weight 0: none decides", hint="raise one", path=path, on="key")

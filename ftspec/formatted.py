@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec import chat, rows, shapes
+from ftspec import chat, dialects, rows, shapes
 from ftspec.errors import PluginError
 from ftspec.provider import Shape
 
@@ -30,6 +30,71 @@ def read(batch: pa.RecordBatch, shape: Shape) -> tuple[pa.RecordBatch, list[tupl
     columns = {name: batch.column(name) for name in batch.schema.names if name not in own}
     columns |= {name: _column(name, [row.get(name) for row in made]) for name in names}
     return _batch(columns), faults
+
+
+BLOCKS = (
+    r'"type":\s*"(tool_use|tool_result|thinking|redacted_thinking|image)"|'
+    r'\{\s*"(text|toolUse|toolResult|image|reasoningContent|cachePoint)":'
+)
+"""What the parts of a message are searched for: whether they may be of another provider's shape than OpenAI's."""
+
+
+def read_dialects(batch: pa.RecordBatch, read_as: str) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
+    """The batch with `messages` and `tools` made of other shapes of conversations (see ftspec.dialects), and (index,
+    fault) of rows that it lacks, because they are not of the shape that `read_as` names. Made row by row."""
+    wanted = _in_dialect(batch) if read_as == "auto" else list(range(batch.num_rows))
+    if read_as == "none" or not wanted:
+        return batch, []
+    told_by = [name for name in batch.schema.names if name in (*dialects.COLUMNS, *dialects.MEDIA)]
+    values = {name: rows.values(batch, name) for name in told_by}
+    columns = {name: list(values.get(name, [None] * batch.num_rows)) for name in (*told_by, "messages", "tools")}
+    faults: list[tuple[int, str]] = []
+    changed = False
+    for index in wanted:
+        row = {name: column[index] for name, column in values.items() if column[index] is not None}
+        try:
+            found = dialects.told(row) if read_as == "auto" else dialects.read(row, read_as)
+        except shapes.Fault as fault:
+            faults.append((index, f"the row cannot be read as {read_as}: {fault}"))
+            continue
+        changed = changed or found is not None
+        for name in found[1] if found else ():
+            if name in columns:
+                columns[name][index] = None
+        for name, value in (found[0] if found else {}).items():
+            columns[name][index] = value
+    return _replaced(batch, columns if changed else {}, {index for index, _ in faults}), faults
+
+
+def _replaced(batch: pa.RecordBatch, columns: dict[str, list[Any]], bad: set[int]) -> pa.RecordBatch:
+    """The batch with other values in some columns (none of those that hold nothing), without the bad rows."""
+    named = {name: batch.column(name) for name in batch.schema.names}
+    for name, values in columns.items():
+        named.pop(name, None)
+        if any(value is not None for value in values):
+            named[name] = rows.cell(name, values)
+    made = _batch(named)
+    return made.filter(rows.booleans([index not in bad for index in range(batch.num_rows)])) if bad else made
+
+
+def _in_dialect(batch: pa.RecordBatch) -> list[int]:
+    """Rows that may be of another shape: those without messages, and those that have something else besides."""
+    import pyarrow.compute as pc
+
+    names = batch.schema.names
+    marks = [name for name in dialects.MARKS if name in names]
+    if "messages" not in names:
+        return list(range(batch.num_rows)) if marks else []
+    messages = batch.column("messages")
+    found = set(pc.indices_nonzero(messages.is_null()).to_pylist()) if marks else set()
+    for name in marks:
+        if rows.is_json(batch.column(name).type):
+            found |= set(pc.indices_nonzero(batch.column(name).is_valid()).to_pylist())
+    parts = chat.children(messages)["parts"]
+    if parts.null_count < len(parts):
+        hits = pc.coalesce(pc.match_substring_regex(parts, BLOCKS), rows.scalar(False))
+        found |= set(chat.parents(messages).filter(hits).to_pylist())
+    return sorted(found)
 
 
 def _converted(

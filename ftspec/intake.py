@@ -40,12 +40,13 @@ class Intake:
         ledger: Ledger,
         findings: Findings,
         shape: Shape = "chat",
+        has_format: bool = False,
         rejected: Rejected | None = None,
     ) -> None:
         """`shape` is what rows are read as: where the spec has no format, that of its method. `rejected` is told of
         lines that are no rows and are set aside."""
         self.rejected = rejected
-        self.folder, self.registry, self.shape = folder, registry, shape
+        self.folder, self.registry, self.shape, self.has_format = folder, registry, shape, has_format
         self.origins, self.ledger, self.findings = origins, ledger, findings
 
     def open(self, items: Sequence[Item]) -> list[tuple[Item, int]]:
@@ -124,7 +125,7 @@ class Intake:
         """The chunk in ftspec's layout, without the rows that are none, each on the side that its source is on."""
         import pyarrow as pa
 
-        batch, faults = self._read(chunk.batch)
+        batch, faults = self._read(chunk.batch, item)
         file, bad = self.shown(item, chunk.origin), {index for index, _ in faults}
         for at, reason in faults if account else ():
             assert account is not None
@@ -137,13 +138,18 @@ class Intake:
         named = dict(zip(batch.schema.names, batch.columns, strict=True)) | {rows.SIDE: rows.repeated(side, len(lines))}
         return Piece(pa.RecordBatch.from_arrays(list(named.values()), names=list(named)), file, lines)
 
-    def _read(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
+    def _read(self, batch: pa.RecordBatch, item: Item) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
         """The rows in ftspec's layout, and (index, fault) of those that cannot be brought into it."""
         made, faults = rows.conform(batch)
-        bad = {index for index, _ in faults}
-        left = [index for index in range(batch.num_rows) if index not in bad]
-        made, more = formatted.read(made, self.shape)
-        return made, sorted([*faults, *((left[index], fault) for index, fault in more)])
+        ways = [partial(formatted.read, shape=self.shape)]
+        if item.read_as != "auto" or (self.shape == "chat" and not self.has_format):
+            ways.insert(0, partial(formatted.read_dialects, read_as=item.read_as))
+        for way in ways:
+            bad = {index for index, _ in faults}
+            left = [index for index in range(batch.num_rows) if index not in bad] if bad else range(batch.num_rows)
+            made, more = way(made)
+            faults += [(left[index], fault) for index, fault in more]
+        return made, sorted(faults)
 
     def report(self, item: Item, finding: Finding) -> None:
         if item.on_error == "skip" and self.rejected is not None:

@@ -71,7 +71,7 @@ def _rows_of(spec: Spec, registry: Registry, origin: str, count: int) -> Iterato
     places = Origins()
     shape = shape_of(spec, registry)
     reads: Shape = "chat" if spec.format else shape
-    intake = Intake(spec.folder, registry, places, Ledger(places), Findings(places.locate), reads)
+    intake = Intake(spec.folder, registry, places, Ledger(places), Findings(places.locate), reads, bool(spec.format))
     asked = [item for item in (spec.eval.prompts if spec.eval else ()) if isinstance(item, Item)]
     groups = (list(spec.sources), [item for item in asked if item.as_is], [item for item in asked if not item.as_is])
     for items, as_is in zip(groups, (False, True, False), strict=True):

@@ -138,7 +138,9 @@ class Preparation:
         self.shape = shape_of(spec, registry)
         reads: Shape = "chat" if spec.format else self.shape
         self.rejected = Rejected(out)
-        self.intake = Intake(spec.folder, registry, self.origins, self.ledger, self.findings, reads, self.rejected)
+        self.intake = Intake(
+            spec.folder, registry, self.origins, self.ledger, self.findings, reads, bool(spec.format), self.rejected
+        )
         self.engine: Engine = build(spec.engine or THREADS, registry, spec.folder)
         self.checks = checks_of(spec, registry)
         self.rows_file = RowsFile(out, self.shape)

@@ -273,7 +273,7 @@ class _Planner:
         keys = {place: item.name, f"{place} code": code_of(component)} | _flat(place, options)
         if place in self.inventory.contents:
             keys[f"{place} content"] = self.inventory.contents[place]
-        for field in ("id", "weight", "negate", "severity", "on_error", "waive", "as_is"):
+        for field in ("id", "weight", "negate", "severity", "on_error", "waive", "as_is", "read_as"):
             value = getattr(item, field)
             if value != getattr(_PLAIN, field):
                 keys[f"{place}.{field}"] = _short(msgspec.to_builtins(value))

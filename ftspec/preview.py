@@ -41,7 +41,9 @@ def preview(spec: Spec, registry: Registry, row: int | str | None = None) -> Pre
     ledger = Ledger(origins)
     findings = Findings(origins.locate)
     shape = shape_of(spec, registry)
-    intake = Intake(spec.folder, registry, origins, ledger, findings, "chat" if spec.format else shape)
+    intake = Intake(
+        spec.folder, registry, origins, ledger, findings, "chat" if spec.format else shape, bool(spec.format)
+    )
     prompts = [item for item in (spec.eval.prompts if spec.eval else ()) if isinstance(item, Item)]
     segment = _segment(spec, registry, ledger)
     named = row if not isinstance(row, str) or not row.isdigit() else int(row)

@@ -62,7 +62,9 @@ class Reader:
         self.before = tuple(local)
         self.origins = Origins()
         self.findings = Findings(self.origins.locate)
-        self.intake = Intake(spec.folder, registry, self.origins, Ledger(self.origins), self.findings, reads)
+        self.intake = Intake(
+            spec.folder, registry, self.origins, Ledger(self.origins), self.findings, reads, bool(spec.format)
+        )
 
     def references(self, screen: Screen) -> Iterator[Reference]:
         """The rows of the files, then the prompts. Raises DataError for lines that are no row."""

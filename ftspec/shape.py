@@ -96,8 +96,15 @@ _SHARE_OF_MIX = {
     "description": "With `mix`: how often a row is drawn from this source, beside the others.",
 }
 
+_READ_AS = {
+    "enum": ["auto", "none", "sharegpt", "alpaca", "openai", "anthropic", "gemini", "bedrock"],
+    "default": "auto",
+    "description": "The shape of conversations that rows have: `auto` tells by the row where the spec has no format "
+    "and the method trains on chats, `none` leaves rows as they are.",
+}
+
 SIBLINGS: dict[Kind, dict[str, Schema]] = {
-    "source": {"id": _ID, "on_error": _ON_ERROR, "as_is": _AS_IS, "weight": _SHARE_OF_MIX},
+    "source": {"id": _ID, "on_error": _ON_ERROR, "as_is": _AS_IS, "weight": _SHARE_OF_MIX, "read_as": _READ_AS},
     "cleaner": {"id": _ID, "on_error": _ON_ERROR},
     "format": {"on_error": _ON_ERROR},
     "check": {"id": _ID, "severity": _SEVERITY, "waive": _WAIVE},
@@ -108,7 +115,7 @@ SIBLINGS: dict[Kind, dict[str, Schema]] = {
 }
 """What may stand beside a component's key, per kind."""
 
-RESERVED = ("id", "weight", "negate", "severity", "on_error", "waive", "as_is")
+RESERVED = ("id", "weight", "negate", "severity", "on_error", "waive", "as_is", "read_as")
 """Names that no component may have."""
 
 _SHARE = {

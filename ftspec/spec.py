@@ -37,6 +37,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     on_error: str = "fail"
     waive: Waiver | None = None
     as_is: bool = False
+    read_as: str = "auto"
     path: SpecPath = ()
 
 

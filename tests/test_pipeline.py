@@ -403,7 +403,8 @@ def test_a_column_that_no_row_has_is_a_typing_error(tmp_path: Path) -> None:
 def test_rows_without_messages_and_without_a_format(tmp_path: Path) -> None:
     write(tmp_path, numbered(2))
     assert {message for *_, message in found(spec_of(tmp_path, format=None))} == {
-        "the row has no messages: a `format` makes them of its columns"
+        "the row has no messages: a `format` makes them of its columns, or `read_as` at its source "
+        "names the shape that they have"
     }
 
 

@@ -34,7 +34,8 @@ def row_problems(row: Mapping[str, Any], shape: str = "chat", answered: bool = T
 
 
 _NONE = {
-    "chat": "the row has no messages: a `format` makes them of its columns",
+    "chat": "the row has no messages: a `format` makes them of its columns, or `read_as` at its source names the shape "
+    "that they have",
     "preference": "the row has no prompt: neither a column for it, nor a beginning that both answers share",
     "reinforcement": "the row has no messages: a `format` makes them of its columns",
 }
