@@ -47,7 +47,8 @@ def texts(component: api.Component, values: list[dict[str, Any]], **options: Any
 
 
 def test_every_level_of_step_is_used() -> None:
-    assert {component.level for component in builtin.ftspec_cleaners().values()} == {"text", "batch", "row", "global"}
+    levels = {component.level for component in builtin.ftspec_cleaners().values()}
+    assert levels == {"text", "batch", "row", "global", "screen"}
 
 
 @pytest.mark.parametrize("space", [" ", "\n", "\t", "\x0b", "\x1c", "\x85", "\u00a0", "\u2003", "\u2028", "\u3000"])
