@@ -30,7 +30,7 @@ def strip() -> api.Text:
 
 LINE_END = r"\r\n?|[\x0b\x0c\x85\u2028\u2029]"
 INVISIBLE = (
-    r"\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters but tab and line ends
+    r"\x00-\x08\x0e-\x1f\x7f"  # ASCII's control characters; U+0080-009F are bytes of mojibake, which fix_text needs
     r"\u00ad\u200b\u2060-\u2064\ufeff"  # soft hyphen, zero-width space, word joiner and its kin, byte order mark
     r"\u202a-\u202e\u2066-\u2069\ufff9-\ufffb"  # overrides of the writing direction, interlinear marks
 )
@@ -62,7 +62,7 @@ def normalise(
     r"""Write texts in one way: the same characters for what looks the same. Texts inside JSON stay as they are.
 
     In this order: `line_ends` become \n (from \r\n, \r, vertical tab, form feed, U+0085, U+2028, U+2029); `invisible`
-    characters go (control characters but tab, U+00AD, U+200B, U+2060-2064, U+FEFF, the overrides of the writing
+    characters go (ASCII's control characters but tab, U+00AD, U+200B, U+2060-2064, U+FEFF, the overrides of the writing
     direction U+202A-202E and U+2066-2069, U+FFF9-FFFB; the joiners U+200C and U+200D stay, for Persian, Indic scripts
     and emoji need them); the `unicode` form; `blanks`, on demand: a run of two or more spaces, tabs and other Unicode
     spaces within a line becomes one space, but the indentation at its beginning stays; `trailing` blanks of lines go;
