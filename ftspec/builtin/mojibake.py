@@ -46,12 +46,11 @@ def _plain_pattern(verbose: str) -> str:
 def mend(texts: pa.Array, config: Any) -> pa.Array:
     """`ftfy.fix_text(text, config)` of every text, where the config does nothing but fix encodings."""
     import ftfy
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     before = texts.to_pylist()
     after = rows.strings([quick(text, config.max_decode_length) for text in before])
-    bad = pc.fill_null(pc.match_substring_regex(after, suspicious()), pa.scalar(True))
+    bad = pc.fill_null(pc.match_substring_regex(after, suspicious()), rows.scalar(True))
     if not pc.any(bad).as_py():
         return after
     slow = [ftfy.fix_text(before[place], config) for place in pc.indices_nonzero(bad).to_pylist()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftspec.builtin.redaction.entities import SEVEN_DIGITS, Entity, announced, coded, digits, free, many_digits, numbers
+from ftspec.builtin.redaction.entities import SEVEN_DIGITS, Entity, announced, digits, free, many_digits, numbers
 
 NETWORKS: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"4", (13, 16, 19)),  # Visa
@@ -48,11 +48,12 @@ def _is_iban(match: re.Match[str]) -> bool:
     return free(match) and 15 <= len(text) <= 34 and bool(iban.is_valid(text, check_country=False))
 
 
+IBAN_BEGINS = r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}"
 ENTITIES: dict[str, Entity] = {
     "iban": Entity(
-        r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}",
+        IBAN_BEGINS,
         numbers(re.compile(r"(?<![^\W_])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{1,4}){3,10}"), _is_iban),
-        coded,
+        re.compile(IBAN_BEGINS, re.ASCII).search,
     ),
     "card": Entity(SEVEN_DIGITS, numbers(re.compile(r"\d(?:[ -]?\d){11,18}", re.ASCII), _is_card), many_digits),
 }

@@ -49,6 +49,12 @@ ANNOUNCED = re.compile(
     r"(?:[ .:#=\"'(]|\b(?:[^\W\d_]{1,4}|number|under|unter)\b){0,12}$",
     re.IGNORECASE,
 )
+STEMS = (
+    "phone", "fon", "foon", "fax", "mobil", "cell", "whatsapp", "tel", "tél", "call", "ring", "text", "sms", "dial",
+    "message", "answering", "contact", "reach", "desk", "registered", "hotline", "landline", "celular", "móvil",
+    "movil", "portable", "handy", "电话", "手机", "電話", "携帯", "전화",
+)  # fmt: skip
+"""One of these stands in whatever ANNOUNCED matches: most numbers in prose are told by that not to be announced."""
 NAMED_AFTER = re.compile(
     r"[ ,]{0,2}[-(]? ?(?:is (?:my|his|her|their|our|the) )?(?:(?:tele)?phone|mobile|cell|fax|tel|office|home|work)\b",
     re.IGNORECASE,
@@ -65,6 +71,29 @@ PHONE = re.compile(
 )
 
 
+LEAD = re.compile(SEVEN_DIGITS)
+
+
+def _next_phone(text: str, start: int) -> re.Match[str] | None:
+    """`PHONE.search(text, start)`, which would try its look-behinds at every character.
+
+    Seven digits are looked for first: a match begins with them, or with the signs right before them, and never within a
+    row of digits.
+    """
+    at = start
+    while lead := LEAD.search(text, at):
+        digit = first = lead.start()
+        while first > start and text[first - 1] in "(+":
+            first -= 1
+        for place in range(first, digit + 1):
+            if match := PHONE.match(text, place):
+                return match
+        at = digit + 1
+        while text[at : at + 1].isdecimal():
+            at += 1
+    return None
+
+
 def _is_phone(match: re.Match[str]) -> bool:
     """International (`+`), grouped as phone numbers are, or announced by a word such as "call me at"."""
     text = EXTENSION.sub("", match[0])
@@ -77,12 +106,17 @@ def _is_phone(match: re.Match[str]) -> bool:
         return True
     if GROUPED.fullmatch(text) and 9 <= count <= 13:
         return not OTHERWISE.search(match.string, max(0, match.start() - 24), match.start())
-    before = ANNOUNCED.search(match.string, max(0, match.start() - 40), match.start())
-    return bool(before or NAMED_AFTER.match(match.string, match.end()))
+    return _announced(match.string, match.start()) or bool(NAMED_AFTER.match(match.string, match.end()))
+
+
+def _announced(text: str, start: int) -> bool:
+    begin = max(0, start - 40)
+    # As IGNORECASE compares: Turkish i's, with and without a dot, are i's.
+    said = text[begin:start].casefold().replace("i\u0307", "i").replace("\u0131", "i")
+    return any(stem in said for stem in STEMS) and bool(ANNOUNCED.search(text, begin, start))
 
 
 EXTENSION = re.compile(r"[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$")
-has_dots = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]|:[0-9A-Fa-f]{0,4}:").search
 
 
 def has_at(text: str) -> bool:
@@ -93,6 +127,6 @@ HINT = r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:(?::[0-9A-Fa-f]|[0-9A-Fa-f]{1,4}:)
 """Of an IPv6 address: two groups of digits, which `_is_address` asks for, and two colons."""
 ENTITIES: dict[str, Entity] = {
     "email": Entity(r"\S@[^\s@]+\.\S", matches(EMAIL, lambda match: True), has_at),
-    "ip": Entity(HINT, numbers(ADDRESS, _is_address), has_dots),
-    "phone": Entity(SEVEN_DIGITS, numbers(PHONE, _is_phone), some_digits),
+    "ip": Entity(HINT, numbers(ADDRESS, _is_address), re.compile(HINT, re.ASCII).search),
+    "phone": Entity(SEVEN_DIGITS, numbers(PHONE, _is_phone, _next_phone), some_digits),
 }

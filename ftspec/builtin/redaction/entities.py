@@ -61,15 +61,21 @@ def matches(
     return spans
 
 
-def numbers(pattern: re.Pattern[str], accept: Callable[[re.Match[str]], bool]) -> Callable[[str], Iterator[Span]]:
+Search = Callable[[str, int], re.Match[str] | None]
+
+
+def numbers(
+    pattern: re.Pattern[str], accept: Callable[[re.Match[str]], bool], search: Search | None = None
+) -> Callable[[str], Iterator[Span]]:
     """Spans of accepted matches, or of what is left of one without a word or two at its end or its beginning.
 
-    Numbers often follow numbers: `call 212 555 0123 24 hours a day`.
+    Numbers often follow numbers: `call 212 555 0123 24 hours a day`. `search` finds what `pattern.search` does.
     """
+    find = search or pattern.search
 
     def spans(text: str) -> Iterator[Span]:
         start = 0
-        while match := pattern.search(text, start):
+        while match := find(text, start):
             if found := _accepted(text, pattern, accept, match):
                 yield found.span()
                 start = found.end()
