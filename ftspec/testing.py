@@ -42,7 +42,7 @@ import pytest
 from ftspec import remote, rows
 from ftspec.claims import Register
 from ftspec.cleaning import Stage, run_step, runner
-from ftspec.components import Component, GlobalStep, Judge
+from ftspec.components import Component, GlobalStep, Judge, Reference
 from ftspec.errors import Rejected
 from ftspec.following import Follow, history
 from ftspec.journal import Journal
@@ -388,9 +388,19 @@ def _cleaned(component: Component, options: Mapping[str, Any], batch: Any) -> An
     item = Item(kind="cleaner", name=component.name, options=dict(options))
     if component.level == "global":
         return _reduced(component.build(options), batch)
-    batch, done = run_step(Stage(item=item, index=0), registry, runner(item, registry, Path()), batch)
+    learned = component.build(options).learn([_elsewhere()]) if component.level == "screen" else None
+    run = runner(item, registry, Path(), learned=learned)
+    batch, done = run_step(Stage(item=item, index=0, learned=learned), registry, run, batch)
     assert not done.findings, done.findings[0].message
     return batch
+
+
+def _elsewhere() -> Reference:
+    """What a screen compares with: a prompt that has nothing in common with anybody's rows."""
+    said = " ".join(f"only-the-suite-says-{number}" for number in range(40))
+    batch = rows.from_dicts([{"messages": [{"role": "user", "content": said}]}])
+    batch = batch.append_column(rows.ROW, rows.integers([1]))
+    return Reference(batch.append_column(rows.SIDE, rows.strings(["prompt"])), ["suite:1"])
 
 
 def _reduced(step: GlobalStep, batch: Any) -> Any:

@@ -169,12 +169,15 @@ def test_a_verdict_that_does_not_say_its_outcome_has_one(passed: bool, measured:
 
 def test_prompts_without_tags_are_written_as_ever(tmp_path: Path) -> None:
     """The file's sha256 is in the digest of answers that are paid for."""
-    plain = Prompt(id="p", messages=[Message(role="user", content="hi")], expected="x", row={"b": 1.5}, origin="f:1")
-    prompts.write_prompts(tmp_path, [plain, msgspec.structs.replace(plain, id="q", tags=("t",), weight=2.0)])
+    plain = Prompt(id="aa", messages=[Message(role="user", content="hi")], expected="x", row={"b": 1.5}, origin="f:1")
+    file = prompts.PromptsFile(tmp_path)
+    file.add(1, plain)
+    file.add(2, msgspec.structs.replace(plain, id="bb", tags=("t",), weight=2.0))
+    file.close()
     first, second = (tmp_path / prompts.FILE).read_text(encoding="utf-8").splitlines()
     assert first == (
-        '{"id":"p","messages":[{"role":"user","content":"hi"}],"tools":null,"expected":"x",'
+        '{"id":"aa","messages":[{"role":"user","content":"hi"}],"tools":null,"expected":"x",'
         '"row":{"b":1.5},"origin":"f:1"}'
     )
-    assert second == f'{first[:-1]},"tags":["t"],"weight":2.0}}'.replace('"id":"p"', '"id":"q"')
+    assert second == f'{first[:-1]},"tags":["t"],"weight":2.0}}'.replace('"id":"aa"', '"id":"bb"')
     assert prompts.load_prompts(tmp_path)[1].tags == ("t",)

@@ -97,25 +97,26 @@ def last_decision(folder: Path) -> str:
     return json.loads(events[-1].read_text())["kind"] if events else ""
 
 
-def test_killed_at_any_instant(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("instants", [6, pytest.param(INSTANTS, marks=pytest.mark.slow)])
+def test_killed_at_any_instant(folder: Path, tmp_path_factory: pytest.TempPathFactory, instants: int) -> None:
     pristine = tmp_path_factory.mktemp("pristine") / "spec"
     shutil.copytree(folder, pristine)
     began = time.monotonic()
     finish(start(folder))
     length, expected = time.monotonic() - began, result(folder)
     reached = set()
-    for instant in range(INSTANTS):
+    for instant in range(instants):
         trial = tmp_path_factory.mktemp("trial") / "spec"
         shutil.copytree(pristine, trial)
         victim = start(trial)
-        time.sleep(length * (instant + 0.5) / INSTANTS)
+        time.sleep(length * (instant + 0.5) / instants)
         os.killpg(victim.pid, signal.SIGKILL)
         victim.communicate()
         reached.add(last_decision(trial))
         finish(start(trial))
         assert result(trial) == expected, f"killed at instant {instant}"
         assert len(jobs(trial)) == 1
-    assert len(reached & PHASES) >= 4, f"the instants are not spread over the phases: {reached}"
+    assert len(reached & PHASES) >= min(4, instants // 3), f"the instants are not spread over the phases: {reached}"
 
 
 def test_killed_again_and_again(folder: Path) -> None:
