@@ -6,6 +6,7 @@ Builders and buffers do the same work, and know the type beforehand.
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,17 @@ def is_json(column_type: pa.DataType) -> bool:
     import pyarrow as pa
 
     return isinstance(column_type, pa.JsonType)
+
+
+def part_of(keys: pa.Array, parts: int) -> pa.Array:
+    """Of each key the number of its part, below `parts`: the same in every process, where Python's own hash is not."""
+    encoded = keys.dictionary_encode()
+    numbers = integers([_hash(value) % parts for value in encoded.dictionary.to_pylist()])
+    return numbers.take(encoded.indices).fill_null(0)
+
+
+def _hash(value: Any) -> int:
+    return zlib.crc32(value if isinstance(value, bytes) else str(value).encode())
 
 
 def _numbers(column_type: pa.DataType, code: str, values: Sequence[Any]) -> pa.Array:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import msgspec
 
 from ftspec import items, schema
 from ftspec.components import Grader, Judge
 from ftspec.errors import FtspecError
+from ftspec.kept import Lazy
 from ftspec.provider import Prompt
 from ftspec.registry import Registry
 from ftspec.shape import SIBLINGS
@@ -24,7 +25,7 @@ Fault = tuple[str, str]
 """(message, hint)."""
 
 
-class Marked(Sequence[Prompt]):
+class Marked(Lazy[Prompt]):
     """Prompts with their tags and weights, each made when it is asked for."""
 
     def __init__(self, prompts: Sequence[Prompt], evaluation: Eval) -> None:
@@ -33,15 +34,7 @@ class Marked(Sequence[Prompt]):
     def __len__(self) -> int:
         return len(self.prompts)
 
-    @overload
-    def __getitem__(self, index: int) -> Prompt: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Prompt]: ...
-
-    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+    def at(self, index: int) -> Prompt:
         return _mark(self.prompts[index], self.evaluation)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec.arrays import integers
-from ftspec.spool import nameless
+from ftspec.kept import nameless
 
 if TYPE_CHECKING:
     import pyarrow as pa

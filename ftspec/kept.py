@@ -1,10 +1,10 @@
-"""Records that are held on disk and read one by one when they are asked for: of a million of them, memory holds where
-each stands."""
+"""Sequences whose items are made when asked for; of records on disk, memory holds where each stands."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +12,38 @@ from typing import IO, TypeVar, overload
 
 import msgspec
 
+T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 K = TypeVar("K", bound=Hashable)
 
-BUFFER = 1 << 16
+
+def nameless(folder: Path | None = None) -> IO[bytes]:
+    """A file that is gone when it is closed, or when the process ends, however that comes."""
+    return tempfile.TemporaryFile(dir=folder)
 
 
-class Kept(Sequence[R]):
+class Lazy(Sequence[T]):
+    """A sequence whose items are made when they are asked for."""
+
+    @abstractmethod
+    def at(self, index: int) -> T:
+        """The item at an index from 0 on."""
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        places = range(len(self))[index]
+        return [self.at(place) for place in places] if isinstance(places, range) else self.at(places)
+
+    def __iter__(self) -> Iterator[T]:
+        return (self.at(index) for index in range(len(self)))
+
+
+class Kept(Lazy[R]):
     """The records of a file, one per line of JSON: `starts[i]` to `ends[i]` are the bytes of record i."""
 
     def __init__(self, type: type[R], file: IO[bytes], starts: Sequence[int], ends: Sequence[int]) -> None:
@@ -28,20 +53,9 @@ class Kept(Sequence[R]):
     def __len__(self) -> int:
         return len(self._starts)
 
-    @overload
-    def __getitem__(self, index: int) -> R: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[R]: ...
-
-    def __getitem__(self, index: int | slice) -> R | list[R]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+    def at(self, index: int) -> R:
         start, end = self._starts[index], self._ends[index]
         return self._decoder.decode(os.pread(self._file.fileno(), end - start, start))
-
-    def __iter__(self) -> Iterator[R]:
-        return (self[index] for index in range(len(self)))
 
     def chosen(self, places: Iterable[int]) -> Kept[R]:
         """The records at these places, in this order."""
@@ -59,7 +73,7 @@ def keep(
     """
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    file = tempfile.TemporaryFile(dir=folder, buffering=BUFFER)  # noqa: SIM115  # as long as the records
+    file = nameless(folder)
     starts, ends, places = array("Q"), array("Q"), array("q")
     end = 0
     for record in records:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 from array import array
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
-from ftspec.spool import nameless
+from ftspec.kept import Lazy, nameless
 
 
-class Measures(Sequence[Any]):
+class Measures(Lazy[Any]):
     """The measures of one check, in the order of the batches."""
 
     def __init__(self, folder: Path) -> None:
@@ -25,22 +24,10 @@ class Measures(Sequence[Any]):
     def __len__(self) -> int:
         return len(self.ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
-
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+    def at(self, index: int) -> Any:
         start, end = self.ends[index], self.ends[index + 1]
         self.file.flush()
         return pickle.loads(os.pread(self.file.fileno(), end - start, start))  # noqa: S301  # our own, and nameless
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self[index] for index in range(len(self)))
 
     def close(self) -> None:
         self.file.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import rows
-from ftspec.spool import nameless
+from ftspec.kept import nameless
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,7 @@ def _by_parts(
     assert step.reduce is not None
     parts = [(Column(keys.folder, keys.memory), Column(keys.folder, keys.memory)) for _ in range(PARTS)]
     for piece in _pieces(keys, numbers):
-        which = part_of(piece.column("key"))
+        which = rows.part_of(piece.column("key"), PARTS)
         for index, (some_keys, some_numbers) in enumerate(parts):
             here = piece.filter(pc.equal(which, rows.scalar(index)))
             some_keys.append(here.column("key"))
@@ -70,17 +69,6 @@ def _by_parts(
                 yield _batch(step.reduce(some_keys.whole(), some_numbers.whole()))
         some_keys.close()
         some_numbers.close()
-
-
-def part_of(keys: pa.Array) -> pa.Array:
-    """The number of the part of each key."""
-    encoded = keys.dictionary_encode()
-    hashed = rows.integers([_hash(value) % PARTS for value in encoded.dictionary.to_pylist()])
-    return hashed.take(encoded.indices).fill_null(0)
-
-
-def _hash(value: Any) -> int:
-    return zlib.crc32(value if isinstance(value, bytes) else str(value).encode())
 
 
 def _batch(dropped: Any) -> pa.RecordBatch:

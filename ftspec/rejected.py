@@ -11,7 +11,7 @@ from typing import IO
 
 import msgspec
 
-from ftspec.spool import nameless
+from ftspec.kept import nameless
 
 FILE = "rejected.jsonl"
 

@@ -19,7 +19,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import chat, shapes
-from ftspec.arrays import as_numpy, binaries, booleans, floats, integers, is_json, json_texts, repeated, scalar, strings
+from ftspec.arrays import (
+    as_numpy,
+    binaries,
+    booleans,
+    floats,
+    integers,
+    is_json,
+    json_texts,
+    part_of,
+    repeated,
+    scalar,
+    strings,
+)
 from ftspec.chat import (
     calls_text,
     children,
@@ -46,8 +58,8 @@ __all__ = [
     "cell", "children", "column", "conform", "contents", "conversation",
     "drop", "examples", "fault", "fingerprints", "floats", "from_children", "from_dicts", "hidden", "integers",
     "interleave", "is_empty", "is_json", "json_texts", "jsonable", "lengths", "map_nested", "map_text",
-    "map_text_by_row", "mention", "messages_type", "pair", "parents", "pattern_fault", "repeated", "scalar", "strings",
-    "to_dicts", "to_json", "values", "visible", "with_children",
+    "map_text_by_row", "mention", "messages_type", "pair", "parents", "part_of", "pattern_fault", "repeated", "scalar",
+    "strings", "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
 ROW = "_row"

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from ftspec import rows, shapes
+from ftspec.kept import nameless
 from ftspec.provider import Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK_ROWS = 8192
-
-
-def nameless(folder: Path | None = None) -> IO[bytes]:
-    """A file that is gone when it is closed, or when the process ends, however that comes."""
-    return tempfile.TemporaryFile(dir=folder)
 
 
 class Spool:

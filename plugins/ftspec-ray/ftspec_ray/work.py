@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,15 +61,8 @@ def unpacked(result: bytes) -> Any:
 
 
 def with_part(keys: pa.RecordBatch, parts: int) -> pa.RecordBatch:
-    """The batch with the number of each key's part, which depends on the key alone."""
-    encoded = keys.column("key").dictionary_encode()
-    numbers = rows.integers([_hash(value) % parts for value in encoded.dictionary.to_pylist()])
-    return keys.append_column("part", numbers.take(encoded.indices).fill_null(0))
-
-
-def _hash(value: Any) -> int:
-    """Python's own hash of text differs from process to process."""
-    return zlib.crc32(value if isinstance(value, bytes) else str(value).encode())
+    """The batch with the number of each key's part."""
+    return keys.append_column("part", rows.part_of(keys.column("key"), parts))
 
 
 def _packed(work: Callable[[Any], Any], item: Any) -> bytes:
