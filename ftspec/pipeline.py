@@ -49,9 +49,9 @@ __all__ = ["DataResult", "load_prompts", "load_result", "prepare"]
 
 RESULT = "result.json"
 ALWAYS: dict[Shape, tuple[str, ...]] = {
-    "chat": ("format", "limits", "long_rows"),
-    "preference": ("format", "limits", "long_rows", "pairs"),
-    "reinforcement": ("format", "limits", "long_rows"),
+    "chat": ("format", "limits", "long_rows", "images"),
+    "preference": ("format", "limits", "long_rows", "images", "pairs"),
+    "reinforcement": ("format", "limits", "long_rows", "images"),
 }
 """Checks that run whether the spec names them or not."""
 

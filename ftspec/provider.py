@@ -339,12 +339,14 @@ class Method(msgspec.Struct, frozen=True):
         options: a Struct of the method's own options, as in `method: {dpo: {beta: 0.1}}`.
         shapes_data: hyperparameters that `write` looks at (such as max_length): changing one makes the data step run
             again, changing any other does not.
+        images: the most images that a row may hold; 0: none are taken; None: what the service takes is not known.
     """
 
     hyperparameters: type[msgspec.Struct]
     options: type[msgspec.Struct]
     shapes_data: tuple[str, ...] = ()
     data: Shape = "chat"
+    images: int | None = 0
 
 
 @runtime_checkable
@@ -513,6 +515,13 @@ class Tuner:
         if self.request is None or not isinstance(self.provider, SupportsTokenizer):
             return None
         return self.provider.tokenizer(self.request)
+
+    def images(self) -> int | None:
+        """The most images that a row may hold, as Method says; None where nothing is known."""
+        if self.request is None or self.provider is None:
+            return None
+        method = self.provider.methods.get(self.request.method)
+        return method.images if method else None
 
     def limits(self) -> Limits:
         """What the provider takes of training data, as far as it says."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from ftspec import api, builtin, rows
+from ftspec.cli import guard
 
 CHECKS = builtin.ftspec_checks()
 
@@ -33,7 +36,11 @@ class Words:
 class Knows(api.Tuner):
     def __init__(self, tokenizer: Any = None, **limits: Any) -> None:
         super().__init__()
+        self.most = limits.pop("images", None)
         self.known, self.words = api.Limits(**limits), tokenizer
+
+    def images(self) -> int | None:
+        return self.most
 
     def tokenizer(self) -> Any:
         return self.words
@@ -258,3 +265,60 @@ def test_max_examples_and_limits() -> None:
 def test_token_budget(options: dict[str, Any], facts: dict[str, Any], part: str | None) -> None:
     found = list(CHECKS["token_budget"].build(options).weigh(api.Weighed(rows=1, **facts)))
     assert (part is None and not found) or (len(found) == 1 and part is not None and part in found[0].message)
+
+
+def seen(*urls: str, role: str = "user", kind: str = "image_url") -> dict[str, Any]:
+    parts = [{"type": "text", "text": "an image?"}, *({"type": kind, kind: {"url": url}} for url in urls)]
+    said = [{"role": "user", "content": "look"}, {"role": role, "content": parts}]
+    return {"messages": [*said, {"role": "assistant", "content": "a cat"}]}
+
+
+DATA = "data:image/png;base64,iVBORw0KGgo="
+WEB = "https://example.com/cat.png"
+PLAIN = {"messages": [{"role": "user", "content": "image_url"}, {"role": "assistant", "content": "b"}]}
+
+
+@pytest.mark.parametrize("most", [None, 3])
+def test_images_are_taken_where_the_tuner_takes_them(most: int | None) -> None:
+    assert judged("images", [PLAIN, seen(DATA, WEB), seen(WEB)], Knows(images=most)) == []
+
+
+def test_images_are_refused_row_by_row_where_it_takes_none() -> None:
+    found = judged("images", [PLAIN, seen(DATA, WEB), seen(WEB)], Knows(images=0))
+    assert [(finding.row, finding.message) for finding in found] == [
+        (2, "a message holds an image, and the tuner takes none with this method"),
+        (3, "a message holds an image, and the tuner takes none with this method"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (seen(DATA, role="assistant"), "an answer holds an image"),
+        (seen(DATA, kind="input_image"), "a part of type 'input_image'"),
+        (seen("cat.png"), "neither an http address nor a data: URL"),
+        (seen(*[WEB] * 4), "4 images, and the tuner takes at most 3"),
+    ],
+)
+def test_images_that_no_tuner_takes(row: dict[str, Any], said: str) -> None:
+    (found,) = judged("images", [PLAIN, row], Knows(images=3))
+    assert found.row == 2 and said in found.message
+
+
+@pytest.mark.parametrize(("provider", "code"), [("local", 1), ("simulated", 0)])
+def test_an_image_is_told_at_its_line(
+    provider: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = [
+        {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "b"}]} for n in range(12)
+    ]
+    lines = [json.dumps(row) for row in [*plain, seen(DATA)]]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    model = "smollm2-135m-instruct" if provider == "local" else "m"
+    (tmp_path / "spec.yaml").write_text(
+        f"version: 1\nname: x\nsources: [{{jsonl: {{path: rows.jsonl}}}}]\nprovider: {provider}\nmodel: {model}\n"
+    )
+    assert guard.run(["data", "show", str(tmp_path / "spec.yaml"), "-q"]) == code
+    said = capsys.readouterr()
+    told = said.out + said.err
+    assert ("rows.jsonl:13" in told) == ("docs/sources.md says where" in told) == bool(code)

@@ -76,9 +76,9 @@ class Simulated(Hosting):
 
     checkpoints: ClassVar[str] = "after each epoch"
     methods: ClassVar[Mapping[str, api.Method]] = {
-        "sft": api.Method(Hyperparameters, SftOptions),
-        "dpo": api.Method(Hyperparameters, DpoOptions, data="preference"),
-        "reinforcement": api.Method(Hyperparameters, ReinforcementOptions, data="reinforcement"),
+        "sft": api.Method(Hyperparameters, SftOptions, images=None),
+        "dpo": api.Method(Hyperparameters, DpoOptions, data="preference", images=None),
+        "reinforcement": api.Method(Hyperparameters, ReinforcementOptions, data="reinforcement", images=None),
     }
 
     def __init__(

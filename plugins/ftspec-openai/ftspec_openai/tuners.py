@@ -26,7 +26,10 @@ Client = Annotated[
 ]
 Seconds = Annotated[float, Meta(gt=0, description="Seconds to wait for an answer.")]
 
-SFT = api.Method(options.Hyperparameters, options.Sft)
+# Images: developers.openai.com, guide "Vision fine-tuning" (supervised only); Azure's page says at most 64 a row. The
+# most of OpenAI's own is told differently in different copies of the guide, so its service decides.
+SFT = api.Method(options.Hyperparameters, options.Sft, images=None)
+AZURE_SFT = api.Method(options.Hyperparameters, options.Sft, images=64)
 DPO = api.Method(options.Hyperparameters, options.Dpo, data="preference")
 REINFORCEMENT = api.Method(options.ReinforcementHyperparameters, options.Reinforcement, data="reinforcement")
 
@@ -71,7 +74,7 @@ class Azure(Deploying, Pausing):
     """Tune at Azure OpenAI (Foundry), whose tuned models answer only when deployed, which costs money by the hour."""
 
     preset = presets.AZURE
-    methods: ClassVar[Mapping[str, api.Method]] = {"sft": SFT, "dpo": DPO, "reinforcement": REINFORCEMENT}
+    methods: ClassVar[Mapping[str, api.Method]] = {"sft": AZURE_SFT, "dpo": DPO, "reinforcement": REINFORCEMENT}
     checkpoints: ClassVar[str] = "after each epoch"
 
     def __init__(
@@ -204,7 +207,7 @@ class Compatible(Tuner):
 
     preset = presets.COMPATIBLE
     methods: ClassVar[Mapping[str, api.Method]] = {
-        "sft": api.Method(options.CompatibleHyperparameters, options.Sft),
+        "sft": api.Method(options.CompatibleHyperparameters, options.Sft, images=None),
         "dpo": api.Method(options.CompatibleHyperparameters, options.Dpo, data="preference"),
         "reinforcement": REINFORCEMENT,
     }
