@@ -41,6 +41,10 @@ Column = Annotated[str, Meta(extra_json_schema={PATH_MARK: "column"})]
 """The name of a column of the rows a cleaning step gets: core says so when no row has such a column."""
 
 
+Secret = Annotated[str, Meta(extra_json_schema={PATH_MARK: "secret"})]
+"""A text that may be `${secret:NAME}` in a step or check too, whose other options may not. What the component makes of
+it must not tell the secret."""
+
 ProviderRef = Annotated[str | dict[str, Any], Meta(extra_json_schema={PATH_MARK: "provider"})]
 """A provider as a spec writes it, bare or with options: `{openai: {base_url: ...}}`. Core checks it, and builds it."""
 

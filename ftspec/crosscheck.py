@@ -24,7 +24,8 @@ from ftspec.wording import did_you_mean
 
 SIDES = ("validation", "test")
 SECRET_KINDS = {"source", "provider", "grader", "engine"}
-"""Kinds whose options may hold a secret; with any other it would end up in the training data or in a record of it."""
+"""Kinds whose options may hold a secret. Of any other kind only those may that are declared to (`api.Secret`): the rest
+would end up in the training data or in a record of it."""
 
 
 def names(document: Document) -> Iterator[Problem]:
@@ -145,12 +146,18 @@ def _misplaced(path: SpecPath, registry: Registry, data: Any) -> Iterator[Proble
     title, name = TITLES[kind], str(path[start])
     if name not in registry.components[kind]:
         return
-    if kind not in SECRET_KINDS:
+    if kind not in SECRET_KINDS and not _is_secret(registry.get(kind, name), str(path[start + 1])):
         message = f"a secret cannot stand in the options of a {title}"
         yield Problem(message=message, hint="it would end up in the data or in a record of the run", path=path)
     elif not _takes_text(registry.get(kind, name), path[start + 1 :], registry):
         message = f"option '{path[start + 1]}' of {title} '{name}' cannot hold a secret"
         yield Problem(message=message, hint="only options that take plain text can", path=path)
+
+
+def _is_secret(component: Component, option: str) -> bool:
+    """Whether the option is declared as one that may hold a secret."""
+    options = msgspec.json.schema(component.options)["$defs"][component.options.__name__].get("properties", {})
+    return bool(options.get(option, {}).get(PATH_MARK) == "secret")
 
 
 def _takes_text(component: Component, path: SpecPath, registry: Registry) -> bool:
@@ -168,7 +175,7 @@ def _takes_text(component: Component, path: SpecPath, registry: Registry) -> boo
         found = [flat for one in found for flat in _alternatives(one, definitions)]
         if part is not None:
             found = [inner for one in found if (inner := _inner(one, part)) is not None]
-    return any(one.get("type") == "string" and PATH_MARK not in one for one in found)
+    return any(one.get("type") == "string" and one.get(PATH_MARK, "secret") == "secret" for one in found)
 
 
 def _alternatives(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -18,6 +18,7 @@ from ftspec import overrides as changes
 from ftspec.components import Component
 from ftspec.document import Document
 from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
+from ftspec.inputs import is_url
 from ftspec.provider import Request
 from ftspec.references import mask, secret_names
 from ftspec.registry import Registry
@@ -269,6 +270,8 @@ def _files(stage: _Stage) -> Iterator[Problem]:
             where = _inside(item, path)
             # What the environment says is not shown, only the reference to it.
             written = document.written.get(where, text)
+            if item.kind == "source" and is_url(text):
+                continue  # asked for when the run is planned
             if not text:
                 yield Problem(message="the path is empty", hint="name a file, relative to the spec", path=where)
             elif not _exists(folder, text):
@@ -302,6 +305,8 @@ def _is_stream(path: Path) -> bool:
 
 
 def _file_hint(folder: Path, text: str, document: Document) -> str:
+    if "://" in text:
+        return "files of a source may be at s3://, gs://, az:// and https:// addresses; others must be on this machine"
     if glob.has_magic(text):
         return "the pattern matches nothing; it is relative to the spec"
     parent, name = os.path.split(folder / text)

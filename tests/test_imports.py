@@ -94,6 +94,7 @@ API = {
     "RunInfo",
     "Score",
     "Screen",
+    "Secret",
     "Size",
     "Source",
     "Step",

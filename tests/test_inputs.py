@@ -17,6 +17,7 @@ from servers.web import Web, serving
 
 from ftspec import api, inputs
 from ftspec.builtin import sources
+from ftspec.cli import guard
 
 LINES = b'{"a": 1}\n{"a": 2}\n'
 
@@ -223,3 +224,39 @@ def test_objects_that_are_not_there(s3: Any) -> None:
         api.input_files("s3://data/none*.jsonl")
     with pytest.raises(api.FtspecError, match="no-such-bucket"):
         api.input_files("s3://no-such-bucket/x.jsonl")
+
+
+SPEC = """\
+version: 1
+name: elsewhere
+sources: [{jsonl: {path: "URL"}}]
+format: {chat: {user: "{{ a }}", assistant: "yes"}}
+provider: simulated
+model: some-model
+"""
+
+
+def test_a_spec_with_an_address_is_validated_planned_and_run(
+    web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC.replace("URL", f"{web.url}/a%20b.jsonl"))
+    assert guard.run(["validate", str(spec)]) == 0
+    assert web.fetched == []
+    for command in ("plan", "run"):
+        assert guard.run([command, str(spec), "-q"]) == 0, capsys.readouterr().err
+    assert len(web.fetched) == 1
+
+
+def test_an_address_that_nobody_can_read_is_told_at_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC.replace("URL", "ftp://example.com/x.jsonl"))
+    assert guard.run(["validate", str(spec)]) == 1
+    said = capsys.readouterr()
+    assert "spec.yaml:3:26" in said.out + said.err and "https://" in said.out + said.err
+    spec.write_text(SPEC.replace("URL", "http://127.0.0.1:9/x.jsonl"))
+    assert guard.run(["plan", str(spec), "-q"]) == 1
+    told = capsys.readouterr().err
+    assert "http://127.0.0.1:9/x.jsonl" in told and "Traceback" not in told and "report it" not in told

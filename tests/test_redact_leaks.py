@@ -131,3 +131,44 @@ def test_a_check_that_fails_names_rows_and_no_values(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "rows.jsonl:2: personal data is left:" in said and "a secret is left:" in said
     assert [value for value in values if len(value) > 6 and value in said] == []
+
+
+def test_the_key_of_numbers_may_be_a_secret_and_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "a-key-of-ours-0123456789"
+    monkeypatch.setenv("REDACT_KEY", key)
+    text = SPEC.format(placeholders="dataset").replace(
+        "placeholders: dataset", 'placeholders: dataset, key: "${secret:REDACT_KEY}"'
+    )
+    (tmp_path / "spec.yaml").write_text(text)
+    lines = [
+        json.dumps(
+            {
+                "note": "n",
+                "messages": [
+                    {"role": "user", "content": f"mail ann@example.com or b{number}@example.com"},
+                    {"role": "assistant", "content": f"done {number}"},
+                ],
+            }
+        )
+        for number in range(40)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    made = subprocess.run(
+        [sys.executable, "-m", "ftspec", "run", "spec.yaml"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(key.encode() in content for content in [*files, (made.stdout + made.stderr).encode()])
+    assert any(b"[EMAIL_" in content for content in files)
+
+
+def test_a_secret_elsewhere_in_a_step_is_still_refused(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        SPEC.format(placeholders="plain").replace("- strip", '- replace: {find: "${secret:REDACT_KEY}", to: x}')
+    )
+    (tmp_path / "rows.jsonl").write_text("{}")
+    made = subprocess.run([sys.executable, "-m", "ftspec", "validate", str(spec)], capture_output=True, text=True)
+    assert (
+        made.returncode == 1 and "a secret cannot stand in the options of a cleaning step" in made.stdout + made.stderr
+    )

@@ -35,7 +35,7 @@ def redact(
     *,
     entities: Annotated[list[Name], Meta(min_length=1)] = ["pii", "secrets"],
     placeholders: Literal["plain", "row", "dataset"] = "plain",
-    key: str = "",
+    key: api.Secret = "",
 ) -> api.Text:
     """Replace personal data and secrets with placeholders such as [EMAIL]. Tool calls' arguments are covered.
 
