@@ -28,6 +28,8 @@ HASHED = "sha256 "
 """Begins the mark of a file of which only its content tells what it is."""
 RETRIES = {"max_retries": 4}
 GLOB = re.compile(r"[*?\[]")
+PACKED = (".gz", ".zst", ".bz2", ".lz4", ".xz", ".zip")
+"""Endings that a file has after the one that says what is in it."""
 
 
 class InputFile(NamedTuple):
@@ -74,12 +76,14 @@ def input_files(path: str, endings: Sequence[str] = ()) -> list[InputFile]:
 
 
 def public(url: str) -> str:
-    """A URL without what may be secret: user, password, query."""
+    """A URL without what may be secret: user, password, query. What stands before the @ of abfs:// is a container."""
     if not is_url(url):
         return url
     scheme, _, rest = url.partition("://")
     host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    user, at, server = host.rpartition("@")
+    container = f"{user.partition(':')[0]}{at}" if scheme.lower().startswith("abfs") else ""
+    return f"{scheme}://{container}{server}{slash}{path}"
 
 
 def _here(path: Path, endings: Sequence[str]) -> Iterator[InputFile]:
@@ -96,7 +100,9 @@ def _here(path: Path, endings: Sequence[str]) -> Iterator[InputFile]:
 
 
 def _ends(file: Path | PurePosixPath, endings: Sequence[str]) -> bool:
-    return not endings or any(ending in file.suffixes for ending in endings)
+    """By the last ending, or the one before it of a packed file: `a.jsonl.gz` is one of .jsonl, `a.jsonl.bak` is not."""
+    stem = PurePosixPath(file.stem) if file.suffix in PACKED else file
+    return not endings or stem.suffix in endings or file.suffix in endings
 
 
 def _at_address(url: str) -> InputFile:
@@ -196,6 +202,7 @@ def _fetched(file: InputFile, again: bool = False) -> str:
             os.utime(folder)
         return str(path)
     folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)  # one that was there already may look unused: it is about to be filled
     sweep(folder.parent)
     part = folder / f"{secrets.token_hex(8)}.part"
     try:

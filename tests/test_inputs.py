@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,6 +160,41 @@ def test_what_nobody_reads_leaves_the_cache(web: Web, monkeypatch: pytest.Monkey
     monkeypatch.setattr(inputs, "UNUSED", -1.0)
     inputs.sweep(inputs.cache())
     assert list(inputs.cache().iterdir()) == []
+
+
+def test_a_file_that_is_fetched_again_after_long_is_not_swept_away(web: Web) -> None:
+    web.tags = web.times = False
+    url = f"{web.url}/a%20b.jsonl"
+    read(url)
+    (folder,) = inputs.cache().iterdir()
+    os.utime(folder, (0, 0))
+    assert read(url) == [(url, 1, 1), (url, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        (
+            "abfss://train@account.dfs.core.windows.net/a.jsonl?sig=x",
+            "abfss://train@account.dfs.core.windows.net/a.jsonl",
+        ),
+        ("ABFS://eval@account/a.jsonl", "ABFS://eval@account/a.jsonl"),
+        ("abfs://eval:pa55word@account/a.jsonl", "abfs://eval@account/a.jsonl"),
+        ("abfs://train/a@b.jsonl", "abfs://train/a@b.jsonl"),
+        ("s3://key@bucket/a.jsonl", "s3://bucket/a.jsonl"),
+    ],
+)
+def test_a_container_is_no_user(url: str, name: str) -> None:
+    assert inputs.public(url) == name
+
+
+def test_the_files_of_a_folder_are_told_by_their_last_ending(tmp_path: Path) -> None:
+    taken = ["a.jsonl", "b.v2.jsonl", "c.jsonl.gz", "d.jsonl.zip", "e.tar.ndjson"]
+    left = ["a.jsonl.bak", "b.jsonl.tmp.gz", "c.jsonl.gz.part", "d.gz", "jsonl"]
+    for name in (*taken, *left):
+        (tmp_path / name).write_bytes(b"")
+    found = api.input_files(str(tmp_path), (".jsonl", ".ndjson"))
+    assert [Path(file.name).name for file in found] == taken
 
 
 @pytest.fixture(scope="module")
