@@ -100,7 +100,7 @@ def _here(path: Path, endings: Sequence[str]) -> Iterator[InputFile]:
 
 
 def _ends(file: Path | PurePosixPath, endings: Sequence[str]) -> bool:
-    """By the last ending, or the one before it of a packed file: `a.jsonl.gz` is one of .jsonl, `a.jsonl.bak` is not."""
+    """By the last ending, or the one before it of a packed file: `a.jsonl.gz` is .jsonl, and `a.jsonl.bak` is not."""
     stem = PurePosixPath(file.stem) if file.suffix in PACKED else file
     return not endings or stem.suffix in endings or file.suffix in endings
 

@@ -50,7 +50,7 @@ GOOD = b'{"a": 1}'
         (b"null", "must be an object"),
         (b'{"a": NaN}', "not JSON"),
         (b'{"a": 1e999}', "not JSON"),
-        (b'{"a": "\xff"}', "not UTF-8"),
+        (b'{"a": "\xff"}', "not UTF-8 (byte 8 of the line)"),
         (b'{"a": "x\x00y"}', "not JSON"),
         (b'{"a": "\\ud800"}', "not JSON"),
         (b'{"a": ' + b"[" * 100_000, "nested too deeply"),

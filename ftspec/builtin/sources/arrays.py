@@ -8,17 +8,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from ftspec import api, rows
 from ftspec.builtin import files
 from ftspec.builtin.files import BATCH_ROWS, File, Read, each
+from ftspec.builtin.sources.lines import decoded, row_of
 
 SPACE = re.compile(r"[ \t\n\r]*")
 NEAR = 16
 """Characters before the end of what was read within which a fault may only mean that more is to come."""
 
-scan = json_module.JSONDecoder(parse_constant=lambda name: None).raw_decode
+scan = json_module.JSONDecoder(parse_constant=lambda name: None, parse_int=lambda digits: None).raw_decode
+"""Finds where a value ends and makes as little of it as it can: Python refuses to read a number of 5,000 digits."""
 
 
 @api.source
@@ -116,7 +116,7 @@ def _read(file: File, pointer: str) -> Read:
     damage: api.Finding | None = None
     try:
         for number, source in enumerate(_elements(text, pointer), 1):
-            value, problem = _decode(source)
+            value, problem = row_of(_bytes(source), "row")
             if problem:
                 yield api.Finding(message=f"{problem} ({text.where()})", file=file.name, line=number)
                 continue
@@ -138,17 +138,9 @@ def _read(file: File, pointer: str) -> Read:
 HINT = "mend the file: nothing after this was read"
 
 
-def _decode(text: str) -> tuple[Any, str]:
-    """The row that a text is, or what is wrong with it, by the rules of JSON lines."""
-    try:
-        value = msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
-    except UnicodeDecodeError:
-        return None, "not UTF-8"
-    except RecursionError:
-        return None, "not JSON that can be read: nested too deeply"
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
-        return None, f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
-    return value, rows.fault(value)
+def _bytes(text: str) -> bytes:
+    """A part of a Text as it stands in the file."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _elements(text: Text, pointer: str) -> Iterator[str]:
@@ -177,7 +169,9 @@ def _enter(text: Text, name: str) -> None:
     if not text.take("{"):
         raise Broken(f"no object that could hold '{name}', as `pointer` says")
     while text.peek() == '"':
-        key = msgspec.json.decode(text.value().encode("utf-8", "replace"))
+        key, problem = decoded(_bytes(text.value()), "name")
+        if problem:
+            raise Broken(f"a name before what `pointer` names is {problem}")
         if not text.take(":"):
             raise Broken("not JSON: expecting ':'")
         if key == name:

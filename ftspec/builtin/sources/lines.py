@@ -62,14 +62,14 @@ class Parser:
         self.mixed = bool(odd)
         values: dict[int, dict[str, Any]] = {}
         for at in odd:
-            value, problem = _decode(lines[at]) if lines[at].strip() else (None, "")
+            value, problem = row_of(lines[at]) if lines[at].strip() else (None, "")
             if problem:
                 yield api.Finding(message=problem, file=self.name, line=block.first + at)
             elif value is not None:
                 values[at] = value
         made = _together(batch, usual, values)
         if made is None:
-            every = {**values, **{at: _decode(lines[at])[0] for at in usual}}
+            every = {**values, **{at: row_of(lines[at])[0] for at in usual}}
             made = rows.from_dicts([every[at] for at in sorted(every)])
         if usual or values:
             self.layout = self.layout.learn(made)
@@ -118,14 +118,30 @@ def _of_one_type(one: pa.Array, other: pa.Array) -> list[pa.Array] | None:
     return [one, pa.nulls(len(other), one.type)] if other.null_count == len(other) else None
 
 
-def _decode(line: bytes) -> tuple[Any, str]:
-    """The row on a line, or what is wrong with it: never the line's own text, which may be private."""
+def row_of(line: bytes, of: str = "line") -> tuple[Any, str]:
+    """The row that JSON is, or what is wrong with it: never its own text, which may be private.
+
+    `of` is what its bytes are counted in.
+    """
+    value, problem = decoded(line, of)
+    return (None, problem) if problem else (value, rows.fault(value))
+
+
+def decoded(text: bytes, of: str) -> tuple[Any, str]:
+    """Any JSON value, in the same way."""
     try:
-        value = msgspec.json.decode(line)
-    except UnicodeDecodeError as error:
-        return None, f"not UTF-8 (byte {error.start + 1} of the line)"
+        return msgspec.json.decode(text), ""
+    except UnicodeDecodeError:
+        return None, f"not UTF-8 (byte {_first_odd(text)} of the {of})"
     except RecursionError:
         return None, "not JSON that can be read: nested too deeply"
     except msgspec.MsgspecError as error:
         return None, f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
-    return value, rows.fault(value)
+
+
+def _first_odd(text: bytes) -> int:
+    """The place of the first byte that is no UTF-8, from 1: the parser counts from where the string begins."""
+    try:
+        return len(text.decode()) + 1
+    except UnicodeDecodeError as error:
+        return error.start + 1
