@@ -72,22 +72,35 @@ def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = N
         return _over_texts(step, component.convert(item.options)["columns"])
     if component.level == "row":
         return lambda batch: _run_rows(item, step, batch)
-    if component.level == "screen":
-        return lambda batch: _run_batch(partial(step.step, learned), batch)
-    return lambda batch: _run_batch(step, batch)
+    who = culprit(item, registry)
+    return partial(_run_batch, who, partial(step.step, learned) if component.level == "screen" else step)
 
 
-def _run_batch(step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Finding]]:
-    """A step that raises DataError runs again on the rows that it said nothing of."""
-    try:
-        return step(batch), []
-    except DataError as error:
-        numbers = [finding.row for finding in error.findings if finding.row]
-        if not numbers:
-            raise
-        rest = keep(batch, rows.integers(numbers), invert=True)
-        after, more = _run_batch(step, rest)
-        return after, [*error.findings, *more]
+def _run_batch(who: str, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Finding]]:
+    _, after, found = _tried(who, step, batch)
+    return after, found
+
+
+def _tried(who: str, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, list[Finding]]:
+    """(rows that the step took, what it made of them, what it said of the others).
+
+    A step that raises DataError runs again on the rows that it said nothing of, until it raises none. Raises
+    PluginError for one that names only rows that it was not given: it would be run on the same rows for ever.
+    """
+    found: list[Finding] = []
+    while True:
+        try:
+            return batch, step(batch), found
+        except DataError as error:
+            found += error.findings
+            numbers = [finding.row for finding in error.findings if finding.row]
+            if not numbers:
+                raise DataError(found) from error
+            rest = keep(batch, rows.integers(numbers), invert=True)
+            if rest.num_rows == batch.num_rows:
+                message = f"{who} found fault with row {numbers[0]}, which it was not given"
+                raise PluginError(message, "a finding's `row` is the number in the hidden column `_row`") from error
+            batch = rest
 
 
 def _over_texts(step: Text, columns: list[str]) -> Runner:
@@ -158,16 +171,8 @@ def run_format(
 ) -> tuple[pa.RecordBatch, pa.RecordBatch, Done]:
     """(rows that could be formatted, the same formatted, what was done); rows that could not are found or skipped."""
     started = time.perf_counter()
-    found: list[Finding] = []
-    before = batch
     with guarded(stage.item, registry):
-        try:
-            after = formatter(batch)
-        except DataError as error:
-            found = list(error.findings)
-            bad = rows.integers([finding.row for finding in found])
-            before = keep(batch, bad, invert=True)
-            after = formatter(before)
+        before, after, found = _tried(culprit(stage.item, registry), formatter, batch)
     after, _ = settle(culprit(stage.item, registry), before, after, same=True)
     shape = registry.get("format", stage.item.name).data or "chat"
     formatted.verify(culprit(stage.item, registry), after, shape)

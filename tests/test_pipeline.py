@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from ftspec import api, pipeline, preview, registry, rows
 from ftspec.builtin import files
-from ftspec.cleaning import Stage
+from ftspec.cleaning import Stage, runner
 from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.findings import waived
 from ftspec.pipeline import DataResult, How
@@ -472,7 +472,21 @@ def _failing_row() -> api.RowStep:
     return lambda row: {"text": row["text"], "label": row["label"].upper()}
 
 
+def _one_at_a_time(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Tells of the first row that it cannot take, and of no other."""
+    bad = batch.filter(pc.equal(batch["text"], "bad"))
+    if bad.num_rows:
+        raise DataError([Finding(message="is bad", row=bad["_row"][0].as_py())])
+    return batch
+
+
+def _another_row(batch: pa.RecordBatch) -> pa.RecordBatch:
+    raise DataError([Finding(message="is bad", row=1000)])
+
+
 BAD = {
+    "one_at_a_time": _bad_step(_one_at_a_time, "one_at_a_time"),
+    "another_row": _bad_step(_another_row, "another_row"),
     "reverse": _bad_step(
         lambda batch: batch.take(pc.sort_indices(batch["_row"], sort_keys=[("", "descending")])), "reverse"
     ),
@@ -500,6 +514,7 @@ def with_bad_steps() -> Registry:
         ("strip_hidden", "lost the hidden columns"),
         ("crash", "ZeroDivisionError"),
         ("nothing", "must return a RecordBatch"),
+        ("another_row", "found fault with row 1000, which it was not given"),
     ],
 )
 def test_a_step_that_breaks_its_contract_is_named(
@@ -510,6 +525,14 @@ def test_a_step_that_breaks_its_contract_is_named(
         prepare(spec_of(tmp_path, cleaning=[name]), known=with_bad_steps)
     assert f"cleaner '{name}' of bad-plugin[bad]" in caught.value.message
     assert part in caught.value.message
+
+
+def test_a_step_may_tell_of_one_row_at_a_time(with_bad_steps: Registry) -> None:
+    step = runner(item("cleaner", "one_at_a_time"), with_bad_steps, Path())
+    batch = rows.from_dicts([{"text": "good" if at % 400 == 0 else "bad"} for at in range(1600)])
+    after, found = step(batch.append_column(rows.ROW, rows.integers(range(1, 1601))))
+    assert after["_row"].to_pylist() == [1, 401, 801, 1201]
+    assert len({finding.row for finding in found}) == 1596
 
 
 def test_a_row_on_which_a_row_step_fails_is_found_or_skipped(tmp_path: Path, with_bad_steps: Registry) -> None:
