@@ -44,6 +44,8 @@ class Column:
         self.held = 0
         self.count = 0
         self.type: pa.DataType | None = None
+        self.given = False
+        """Whether some value is not null."""
         self.disk: Disk | None = None
 
     def __len__(self) -> int:
@@ -60,7 +62,7 @@ class Column:
         if self.disk is None:
             self.parts.append(array)
             self.held += array.nbytes
-            if not self.memory.take(array.nbytes) and fits(array.type):
+            if not self.memory.take(array.nbytes) and self.given and fits(array.type):
                 self._spill(array.type)
         else:
             self.disk.append(array)
@@ -78,9 +80,11 @@ class Column:
     def take(self, places: pa.Array) -> Column:
         """A column of the values at these places, in their order."""
         whole, made = self.whole(), Column(self.folder, self.memory)
-        made.type = self.type
+        made.type, made.given = self.type, self.given
         for start in range(0, len(places), PIECE):
-            made.append(whole.take(places.slice(start, PIECE)))
+            piece = whole.take(places.slice(start, PIECE))
+            # What was on disk is read as the wide type: large_string, large_list.
+            made.append(piece if self.type is None else piece.cast(self.type))
         return made
 
     def close(self) -> None:
@@ -92,13 +96,19 @@ class Column:
             self.disk = None
 
     def _typed(self, array: pa.Array) -> pa.Array:
-        """The array in the column's type: an array of nulls only has none of its own."""
+        """The array in the column's type, which is that of the first value: nulls only are of any."""
         import pyarrow as pa
 
-        if self.type is None or (self.type == pa.null() and array.type != self.type):
+        empty = array.null_count == len(array)
+        if self.type is None or not (self.given or array.type == self.type or empty):
             self.type = array.type
-            self.parts = [part.cast(array.type) for part in self.parts]
-        return array if array.type == self.type else array.cast(self.type)
+            self.parts = [pa.nulls(len(part), array.type) for part in self.parts]
+        self.given = self.given or not empty
+        if array.type == self.type:
+            return array
+        if not empty:
+            raise TypeError(f"{self.type}, then {array.type}")
+        return pa.nulls(len(array), self.type)
 
     def _spill(self, type_: pa.DataType) -> None:
         self.disk = Disk(self.folder, type_)

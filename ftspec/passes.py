@@ -17,7 +17,8 @@ from ftspec import rows
 from ftspec.cleaning import SAMPLES, Stage
 from ftspec.columns import Column, Memory
 from ftspec.components import Engine, GlobalStep
-from ftspec.items import guarded
+from ftspec.errors import PluginError
+from ftspec.items import culprit, guarded
 from ftspec.ledger import Ledger
 from ftspec.ordering import Sorter, inverse
 from ftspec.reducing import reduced
@@ -57,7 +58,7 @@ class Pass:
         self.numbers.append(outcome.batch.column(rows.ROW))
         self.columns.update(rows.visible(outcome.batch))
         for index, (keys, seconds) in enumerate(zip(outcome.keys, outcome.key_seconds, strict=True)):
-            self.keys[index].append(keys)
+            self._append(self.segment.keys[index], "keys", self.keys[index], keys)
             self.seconds[index] += seconds
 
     def read(self) -> Iterator[pa.RecordBatch]:
@@ -106,7 +107,7 @@ class Pass:
         work = Details(self.segment.folder, self.segment.registry, stage)
         for found, values in self.engine.map(work, self._again(wanted)):
             looked.append(found)
-            details.append(values)
+            self._append(stage, "details", details, values)
         if self.sorted:
             order = _in_order_of(looked.whole(), numbers.whole())
             looked, details = looked.take(order), details.take(order)
@@ -118,6 +119,15 @@ class Pass:
         looked.close()
         details.close()
         return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"])
+
+    def _append(self, stage: Stage, what: str, column: Column, values: pa.Array) -> None:
+        """Raises PluginError for values of another type than those of batches before: they cannot be compared."""
+        try:
+            column.append(values)
+        except TypeError as error:
+            who = culprit(stage.item, self.segment.registry)
+            hint = "make them of one type, whatever a batch holds: `rows.fingerprints` does"
+            raise PluginError(f"{who} made {what} of several types: {error}", hint) from error
 
     def _again(self, wanted: pa.Array) -> Iterator[pa.RecordBatch]:
         """The spooled rows with these numbers, as they came."""

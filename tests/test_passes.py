@@ -60,6 +60,12 @@ def first_letters(*, fault: str = "") -> api.GlobalStep:
     return api.GlobalStep(keys, reason="alike", scope="all", closer=api.Closer(wanted, details, reduce))
 
 
+@api.global_step
+def by_label() -> api.GlobalStep:
+    """Keys are the labels themselves, of whatever type."""
+    return api.GlobalStep(lambda batch: rows.column(batch, "label"), sort=True)
+
+
 class Shuffling:
     """An engine that takes reductions over, as a distributed one does."""
 
@@ -85,7 +91,7 @@ def shuffling() -> api.Engine:
 class Plugin:
     @api.hookimpl
     def ftspec_cleaners(self) -> Mapping[str, api.Component]:
-        return {"shuffled": shuffled, "first_letters": first_letters}
+        return {"shuffled": shuffled, "first_letters": first_letters, "by_label": by_label}
 
     @api.hookimpl
     def ftspec_engines(self) -> Mapping[str, api.Component]:
@@ -140,6 +146,17 @@ def test_a_second_look_decides(tmp_path: Path, known: Registry) -> None:
     with pa.memory_map(str(tmp_path / "out/ledger.arrow")) as source:
         entries = pa.ipc.open_file(source).read_all().to_pylist()
     assert [(entry["row"], entry["because"]) for entry in entries] == [(3, 1), (6, 4)]
+
+
+def test_keys_of_one_type(tmp_path: Path, known: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """7 and "7" are not cast to each other, and the step is named; a batch without labels has keys of any type."""
+    monkeypatch.setattr(files, "BLOCK", 20)
+    write(tmp_path, [{"text": "a" * 20, "label": 7}, {"text": "b" * 20}, {"text": "c" * 20, "label": 5}])
+    prepare(spec_of(tmp_path, cleaning=["by_label", {"drop_empty": {"columns": ["label"]}}]), known=known)
+    assert [question[0] for question in questions(tmp_path / "out")] == ["c", "a"]
+    write(tmp_path, [{"text": "a" * 20, "label": 7}, {"text": "b" * 20, "label": "7"}])
+    with pytest.raises(PluginError, match=r"'by_label' of .* made keys of several types: int64, then string"):
+        prepare(spec_of(tmp_path, cleaning=["by_label"]), known=known)
 
 
 def test_details_for_each_row(tmp_path: Path, known: Registry) -> None:
@@ -247,4 +264,15 @@ def test_a_column_is_the_same_on_disk(data: st.DataObject, kind: tuple[pa.DataTy
         assert whole.to_pylist() == flat
         places = data.draw(st.permutations(range(len(flat))))
         assert column.take(rows.integers(places)).whole().to_pylist() == [flat[place] for place in places]
+        column.close()
+
+
+def test_a_column_has_the_type_of_its_first_value(tmp_path: Path) -> None:
+    for limit in (0, 1000):
+        column = Column(tmp_path, Memory(limit))
+        for part in (pa.array([None], pa.string()), pa.array([1, None]), pa.nulls(2), pa.array([None], pa.string())):
+            column.append(part)
+        with pytest.raises(TypeError, match="int64, then string"):
+            column.append(pa.array(["7"]))
+        assert column.whole().equals(pa.array([None, 1, None, None, None, None], pa.int64()))
         column.close()
