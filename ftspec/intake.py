@@ -175,9 +175,10 @@ class _Account:
 
     def found(self, finding: Finding) -> None:
         self.files.setdefault(finding.file, len(self.files))
-        self.waiting.append(finding)
-        if not self.waits:
-            self._tell(self.waiting)
+        if self.waits:
+            self.waiting.append(finding)
+        else:
+            self._tell([finding])
 
     def took(self, count: int, feed: Feed | None = None) -> None:
         self.intake.ledger.read(self.index, count, 0, self.seconds)
@@ -186,14 +187,18 @@ class _Account:
             whole = feed.length is not None and feed.taken >= feed.length
             file, line = feed.last
             order = self.files.get(file, len(self.files))
-            ready = [each for each in self.waiting if whole or (self.files[each.file], each.line) <= (order, line)]
+            ready: list[Finding] = []
+            later: list[Finding] = []
+            for each in self.waiting:
+                reached = whole or (self.files[each.file], each.line) <= (order, line)
+                (ready if reached else later).append(each)
+            self.waiting = later
             self._tell(ready)
 
     def _tell(self, ready: list[Finding]) -> None:
         for finding in ready:
             self.intake.report(self.item, finding)
         self.intake.ledger.read(self.index, 0, sum(each.severity == "error" for each in ready), 0.0)
-        self.waiting = [each for each in self.waiting if each not in ready]
 
 
 def _with_numbers(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:

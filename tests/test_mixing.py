@@ -13,9 +13,12 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from ftspec import origins, pipeline, registry, rows
+from ftspec import intake, origins, pipeline, registry, rows
 from ftspec.builtin import files
-from ftspec.errors import DataError
+from ftspec.errors import DataError, Finding
+from ftspec.findings import Findings
+from ftspec.ledger import Ledger
+from ftspec.mixing import Feed
 from ftspec.pipeline import DataResult, How
 from ftspec.progress import Quiet
 from ftspec.provider import ModelRef, Request, Written
@@ -139,3 +142,28 @@ def test_a_fault_of_a_row_that_is_repeated_is_said_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         run(spec_of(tmp_path, {"a": 1, "b": 1}, Mix(until="all_exhausted")))
     assert [(each.file, each.line) for each in caught.value.findings] == [("b.jsonl", 4)]
+
+
+class Unlike(Finding):
+    """A finding that is compared with no other."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("findings were compared with each other")
+
+
+def test_findings_of_a_mixture_are_parted_once(tmp_path: Path) -> None:
+    """Comparing each with all that are told takes minutes for a hundred thousand of them."""
+    known = origins.Origins()
+    told = Findings(known.locate)
+    ledger = Ledger(known)
+    source = spec_of(tmp_path, {"a": 1}, Mix()).sources[0]
+    account = intake._Account(
+        intake.Intake(tmp_path, LOADED, known, ledger, told), source, ledger.step("a"), waits=True
+    )
+    for line in (1, 2, 5):
+        account.found(Unlike(message="not JSON", file="a.jsonl", line=line))
+    feed = Feed("a", 1, lambda first: iter(()), repeats=False)
+    feed.last = ("a.jsonl", 3)
+    account.took(1, feed)
+    assert told.totals["error"] == 2
+    assert [finding.line for finding in account.waiting] == [5]
