@@ -101,10 +101,11 @@ class Cached:
         return self.folder / name[:2] / name
 
     def _keep(self, name: str, outcome: Outcome, numbers: pa.Array) -> None:
-        """Write an entry; one that cannot be written (the disk is full) is left out."""
+        """Write an entry; one that cannot be written (the disk is full), or that tells of rows that are none of the
+        batch's (a plugin's mistake, which is the same without a cache), is left out."""
         path = self._path(name)
         part = path.with_name(f"{name}.{secrets.token_hex(4)}.part")
-        with suppress(OSError):
+        with suppress(OSError, ForeignRowError):
             path.parent.mkdir(exist_ok=True)
             data = _packed(self._moved(outcome, _Places(numbers)))
             with open(part, "wb", opener=_private) as file:
@@ -146,8 +147,12 @@ class Cached:
         )
 
 
+class ForeignRowError(LookupError):
+    """A row number that is none of the batch's."""
+
+
 class _Places:
-    """Row numbers → positions in the batch."""
+    """Row numbers → positions in the batch. Raises ForeignRowError."""
 
     def __init__(self, numbers: pa.Array) -> None:
         self.numbers = numbers
@@ -155,7 +160,10 @@ class _Places:
     def array(self, some: pa.Array) -> pa.Array:
         import pyarrow.compute as pc
 
-        return pc.index_in(some, value_set=self.numbers).cast(some.type)
+        found = pc.index_in(some, value_set=self.numbers)
+        if found.null_count:
+            raise ForeignRowError
+        return found.cast(some.type)
 
     def one(self, row: int) -> int:
         return int(self.array(rows.integers([row]))[0].as_py())

@@ -341,7 +341,11 @@ class Component:
 
     @cached_property
     def code_digest(self) -> str:
-        """sha256 of the modules that define the factory and what it is made of: changed code is a changed step."""
+        """sha256 of the modules that define the factory and what it is made of: changed code is a changed step.
+
+        Raises PluginError where `code` names what is not imported: a digest without it would hide its changes."""
+        if missing := [name for name in self.code if name not in sys.modules]:
+            raise PluginError(f"{self.kind} '{self.name}': code names what is not imported: {', '.join(missing)}")
         names = (self.factory.__module__, *self.code)
         sources = [getattr(sys.modules.get(name), "__file__", None) for name in names]
         texts = [FilePath(source).read_bytes() for source in sources if source]

@@ -8,14 +8,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import LOADED, REQUEST, SPLIT, Lines, everything, item, numbered, spec_of, write
 
-from ftspec import blocks, pipeline
+from ftspec import blocks, pipeline, rows
 from ftspec.builtin import files
+from ftspec.cleaning import Stage
+from ftspec.errors import Finding
 from ftspec.progress import Quiet
+from ftspec.segments import Outcome, Segment
 from ftspec.spec import Eval, Spec
 
 STEPS = ["strip", {"length": {"columns": ["text"], "min": 2}}, "dedupe", {"drop_empty": {"columns": ["label"]}}]
@@ -150,6 +154,25 @@ def test_only_this_user_can_look(tmp_path: Path) -> None:
     run(spec_of(tmp_path, cleaning=STEPS), tmp_path / "cache")
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for _, _, path in blocks.sizes(tmp_path / "cache")} == {0o600}
+
+
+# ---- what cannot be kept
+
+
+def test_a_row_that_is_not_of_the_batch_is_no_fault_of_the_cache(tmp_path: Path) -> None:
+    """What a plugin says of rows that it was never given must not end the run only because there is a cache."""
+    write(tmp_path, numbered(20))
+    segment = Segment(tmp_path, LOADED, (Stage(item=item("cleaner", "strip"), index=1),))
+    cached = blocks.Cached(segment, tmp_path, 0, worth=0)
+    numbers = pa.array(range(100, 103), pa.int64())
+    batch = pa.RecordBatch.from_arrays([numbers], names=[rows.ROW])
+    wrong = [Finding(message="odd", row=7)]
+    cached._keep("aa-findings", Outcome(batch, [], wrong), numbers)
+    cached._keep("aa-prompts", Outcome(batch, [], [], prompts=[(7, None)]), numbers)  # type: ignore[list-item]
+    cached._keep("aa-rows", Outcome(batch.slice(1), [], []), numbers.slice(0, 1))
+    assert not names(tmp_path)
+    cached._keep("aa-right", Outcome(batch, [], [Finding(message="odd", row=101)]), numbers)
+    assert names(tmp_path) == {"aa-right"}
 
 
 # ---- it can be lost

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,32 @@ def test_a_process_that_dies_loses_nothing() -> None:
 
 def test_work_that_cannot_be_sent_stays_here() -> None:
     assert list(Local(2, "always").map(lambda item: item + 1, range(5))) == [1, 2, 3, 4, 5]
+
+
+class Learned:
+    """Work that has learned much."""
+
+    def __init__(self) -> None:
+        self.learned = b"x" * 1_000_000
+
+    def __call__(self, item: int) -> tuple[int, int]:
+        return len(self.learned) + item, os.getpid()
+
+
+def test_the_work_is_sent_to_a_process_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes with every batch is the batch."""
+    sent = []
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        sent.append(len(pickle.dumps(arguments)))
+        return submit(self, *arguments)
+
+    submit = ProcessPoolExecutor.submit
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", counted)
+    found = list(Local(2, "always").map(Learned(), range(6)))
+    assert [number for number, _ in found] == [1_000_000 + item for item in range(6)]
+    assert os.getpid() not in {process for _, process in found}
+    assert len(sent) == 6 and max(sent) < 1000
 
 
 def test_processes_make_the_same_bytes(tmp_path: Path) -> None:

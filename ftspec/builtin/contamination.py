@@ -36,7 +36,7 @@ class Known(NamedTuple):
     sides: tuple[str, ...]
 
 
-@api.screen_step(code=["ftspec.builtin.near.texts", "ftspec.builtin.near.words"])
+@api.screen_step(code=["ftspec.builtin.columns", "ftspec.builtin.near.texts", "ftspec.builtin.near.words"])
 def decontaminate(
     *,
     files: Annotated[

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 Threshold = Annotated[float, Meta(gt=0, le=1)]
 Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
-CODE = [f"ftspec.builtin.near.{name}" for name in ("join", "minhash", "texts", "words")]
+CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in ("join", "minhash", "texts", "words"))]
 TOTAL_BYTES = 8
 
 
-@api.global_step
+@api.global_step(code=CODE)
 def dedupe(*, columns: Columns = []) -> api.GlobalStep:
     """Drop rows that are equal to an earlier one, in `columns` or as a whole. A row that has none of them is kept."""
     return api.GlobalStep(

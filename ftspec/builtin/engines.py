@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
@@ -76,7 +76,6 @@ class Pools:
         self.work, self.workers = work, workers
         self.threads = ThreadPoolExecutor(workers, thread_name_prefix="ftspec-data")
         self.processes: Executor | None = None
-        self.packed = b""
         self.tried = False
 
     def use_processes(self) -> None:
@@ -84,19 +83,19 @@ class Pools:
             return
         self.tried = True
         try:
-            self.packed = pickle.dumps(self.work)
+            packed = pickle.dumps(self.work)
         except (pickle.PicklingError, TypeError, AttributeError):
             return
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
         context = multiprocessing.get_context("spawn")
-        self.processes = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin)
+        self.processes = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(packed,))
 
     def send(self, item: Any) -> Sent:
         if self.processes is not None:
             try:
-                return Sent(item, self.processes.submit(_call, self.packed, item))
+                return Sent(item, self.processes.submit(_call, item))
             except BrokenExecutor:
                 self.processes = None
         return Sent(item, self.threads.submit(self.work, item))
@@ -117,10 +116,15 @@ class Pools:
                 pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
+_given: list[bytes] = []
+"""In a new process: its work, packed, until the first batch. Sent once: what a screen has learned may be 100 MB."""
+
+
+def _begin(packed: bytes) -> None:
     """In a new process: ^C is the parent's business, and whatever ends the parent ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
+    _given.append(packed)
 
 
 def _follow() -> None:
@@ -132,14 +136,14 @@ def _follow() -> None:
         os._exit(1)
 
 
-def _call(packed: bytes, item: Any) -> Any:
-    return _unpacked(packed)(item)
+def _call(item: Any) -> Any:
+    return _work()(item)
 
 
-@lru_cache(maxsize=1)
-def _unpacked(packed: bytes) -> api.Work:
-    """The work, built once per process."""
-    work: api.Work = pickle.loads(packed)  # noqa: S301  # from the parent process
+@cache
+def _work() -> api.Work:
+    """The work, built once per process, at its first batch: a fault in it is raised where a result would stand."""
+    work: api.Work = pickle.loads(_given.pop())  # noqa: S301  # from the parent process
     return work
 
 

@@ -14,8 +14,13 @@ from ftspec.builtin.expressions import grammar, meaning, running
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CODE = [
+    "ftspec.builtin.columns",
+    *(f"ftspec.builtin.expressions.{name}" for name in ("grammar", "meaning", "running", "calls")),
+]
 
-@api.batch_step
+
+@api.batch_step(code=CODE)
 def drop_empty(*, columns: Columns = []) -> api.BatchStep:
     """Drop rows in which one of `columns` is missing, null or blank; without `columns`, rows where all are.
 
@@ -50,7 +55,7 @@ def columns_named(options: Mapping[str, Any]) -> Iterator[str]:
     name="filter",
     rules=[where_rule],
     reads=columns_named,
-    code=[f"ftspec.builtin.expressions.{name}" for name in ("grammar", "meaning", "running", "calls")],
+    code=CODE,
 )
 def filter_(
     *,

@@ -12,6 +12,8 @@ from ftspec.builtin.templates import Template
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CODE = ["ftspec.builtin.templates"]
+
 ROLES = ("system", "developer", "user", "assistant")
 
 
@@ -48,7 +50,7 @@ def _turn_problems(index: int, turn: Mapping[str, str]) -> Iterator[api.Clash]:
             yield ("turns", index, role), message
 
 
-@api.format(rules=[chat_rule])
+@api.format(rules=[chat_rule], code=CODE)
 def chat(*, system: str = "", user: str = "", assistant: str = "", turns: list[dict[str, str]] = []) -> api.Format:
     """Make chat messages of a row's columns with templates.
 
@@ -64,7 +66,7 @@ def chat(*, system: str = "", user: str = "", assistant: str = "", turns: list[d
     return format_rows
 
 
-@api.format
+@api.format(code=CODE)
 def prompt_completion(
     *, prompt: str = "prompt", completion: str = "completion", system: str = "", separator: str = "", stop: str = ""
 ) -> api.Format:

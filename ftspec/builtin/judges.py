@@ -51,7 +51,7 @@ def _judge_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("pass_at",), "`against` compares two answers and has no scale: remove it, or `pass_at`"
 
 
-@api.grader(rules=[_judge_rule])
+@api.grader(rules=[_judge_rule], code=["ftspec.builtin.graders", "ftspec.builtin.templates"])
 def llm_judge(
     *,
     provider: api.ProviderRef,

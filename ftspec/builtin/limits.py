@@ -11,6 +11,9 @@ from msgspec import Meta
 from ftspec import api
 from ftspec.builtin.graders import passed_if, said, short
 
+CODE = ["ftspec.builtin.graders"]
+
+
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Price = Annotated[float, Meta(ge=0)]
@@ -39,7 +42,7 @@ def _patterns(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("phrases",), "with `english: false` say what a refusal sounds like"
 
 
-@api.grader(rules=[_patterns])
+@api.grader(rules=[_patterns], code=CODE)
 def refusal(*, phrases: tuple[Annotated[str, Meta(min_length=1)], ...] = (), english: bool = True) -> api.Grader:
     """The answer refuses; with `negate: true` it must not.
 
@@ -66,7 +69,7 @@ def _range(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("max",), f"below `min`, which is {low:g}"
 
 
-@api.grader(rules=[_range])
+@api.grader(rules=[_range], code=CODE)
 def length(
     *,
     min: Count | None = None,
@@ -101,7 +104,7 @@ def _wanted(low: int | None, high: int | None) -> str:
     )
 
 
-@api.grader
+@api.grader(code=CODE)
 def latency(*, max: Positive) -> api.Grader:
     """The answer took at most `max` seconds, as measured when it was asked for."""
 
@@ -113,7 +116,7 @@ def latency(*, max: Positive) -> api.Grader:
     return grade
 
 
-@api.grader
+@api.grader(code=CODE)
 def cost(*, max: Price, prompt_price: Price | None = None, completion_price: Price | None = None) -> api.Grader:
     """The answer cost at most `max` US dollars.
 

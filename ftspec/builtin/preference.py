@@ -15,6 +15,8 @@ from ftspec.builtin.templates import MARKS, Template
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CODE = ["ftspec.builtin.formats", "ftspec.builtin.templates"]
+
 Messages = list[dict[str, Any]]
 MISSING = "column '{}' is missing or null"
 
@@ -56,7 +58,7 @@ def preference_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
             yield (name,), f"`{name}` is empty: name a column, or write a template"
 
 
-@api.format(rules=[preference_rule], data="preference")
+@api.format(rules=[preference_rule], data="preference", code=CODE)
 def preference(*, prompt: str = "", chosen: str = "chosen", rejected: str = "rejected", system: str = "") -> api.Format:
     """Make preference pairs: a prompt, a better answer and a worse one.
 
@@ -134,7 +136,7 @@ def reinforcement_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("turns", len(turns) - 1), "the last turn must be the user's: the model answers it, and is graded"
 
 
-@api.format(rules=[reinforcement_rule], data="reinforcement")
+@api.format(rules=[reinforcement_rule], data="reinforcement", code=CODE)
 def reinforcement(
     *,
     system: str = "",

@@ -37,7 +37,7 @@ def _both_or_none(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("judge_model",), "a judge is `judge_provider` and `judge_model`"
 
 
-@api.source(rules=[_both_or_none])
+@api.source(rules=[_both_or_none], code=["ftspec.builtin.templates"])
 def promptfoo(
     *,
     path: api.Path,

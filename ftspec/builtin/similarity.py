@@ -13,6 +13,9 @@ from msgspec import Meta
 from ftspec import api
 from ftspec.builtin.graders import NOTHING_EXPECTED, normalizer, passed_if, said, short
 
+CODE = ["ftspec.builtin.graders"]
+
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 METRICS = "pip install 'ftspec[metrics]'"
 Measure = Callable[[str, str], float]
@@ -32,7 +35,7 @@ def close(measure: Measure, text: str | None, threshold: float) -> api.Grader:
     return grade
 
 
-@api.grader(dependencies=["rapidfuzz>=3.14"])
+@api.grader(dependencies=["rapidfuzz>=3.14"], code=CODE)
 def similarity(
     *, text: str | None = None, threshold: Share = 0.8, strip: bool = True, ignore_case: bool = False
 ) -> api.Grader:
@@ -48,7 +51,7 @@ def similarity(
     )
 
 
-@api.grader(dependencies=["rouge-score>=0.1.2"], install=METRICS)
+@api.grader(dependencies=["rouge-score>=0.1.2"], install=METRICS, code=CODE)
 def rouge(
     *,
     variant: Literal["rouge1", "rouge2", "rougeL"] = "rougeL",
@@ -68,7 +71,7 @@ def rouge(
     return close(lambda given, wanted: float(getattr(scorer.score(wanted, given)[variant], part)), text, threshold)
 
 
-@api.grader(dependencies=["sacrebleu>=2.6"], install=METRICS)
+@api.grader(dependencies=["sacrebleu>=2.6"], install=METRICS, code=CODE)
 def bleu(
     *,
     tokenize: Literal["13a", "char", "intl", "none", "zh"] = "13a",
@@ -87,7 +90,7 @@ def bleu(
     return close(lambda given, wanted: metric.sentence_score(given, [wanted]).score / 100, text, threshold)
 
 
-@api.grader(dependencies=["sacrebleu>=2.6"], install=METRICS)
+@api.grader(dependencies=["sacrebleu>=2.6"], install=METRICS, code=CODE)
 def chrf(
     *,
     word_order: Annotated[int, Meta(ge=0, le=2)] = 0,
@@ -105,7 +108,7 @@ def chrf(
     return close(lambda given, wanted: metric.sentence_score(given, [wanted]).score / 100, text, threshold)
 
 
-@api.grader(dependencies=["sentence-transformers>=5"], install="pip install 'ftspec[embeddings]'")
+@api.grader(dependencies=["sentence-transformers>=5"], install="pip install 'ftspec[embeddings]'", code=CODE)
 def embedding(*, model: api.Path, text: str | None = None, threshold: Share = 0.8) -> api.Grader:
     """The answer means about the same as the expected one (or `text`): the cosine of two sentence embeddings.
 

@@ -28,7 +28,7 @@ def length_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("columns",), "only one column can be truncated: it is not said which of several would be cut"
 
 
-@api.batch_step(rules=[length_rule], code=["ftspec.builtin.counting"])
+@api.batch_step(rules=[length_rule], code=["ftspec.builtin.columns", "ftspec.builtin.counting"])
 def length(
     *,
     columns: Columns = [],

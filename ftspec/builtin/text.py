@@ -16,10 +16,11 @@ from ftspec.builtin import mojibake
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CODE = ["ftspec.builtin.mojibake"]
 SPACE = r"[\s\x0b\x1c-\x1f\x85\pZ]"
 
 
-@api.text_step
+@api.text_step(code=CODE)
 def strip() -> api.Text:
     """Remove white space around every text. Texts inside tool calls and other JSON stay as they are.
 
@@ -49,7 +50,7 @@ def normalise_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield (), "every part of it is switched off"
 
 
-@api.text_step(rules=[normalise_rule])
+@api.text_step(rules=[normalise_rule], code=CODE)
 def normalise(
     *,
     unicode: Annotated[Literal["NFC", "NFKC", "none"], Meta(description="The Unicode normalization form.")] = "NFC",
@@ -114,7 +115,7 @@ def _re2(pattern: str) -> str:
     return re.sub(r"\\u([0-9a-f]{4})|\\U([0-9a-f]{8})", lambda match: rf"\x{{{match[1] or match[2]}}}", pattern)
 
 
-@api.text_step(dependencies=["ftfy>=6.3"], code=["ftspec.builtin.mojibake"])
+@api.text_step(dependencies=["ftfy>=6.3"], code=CODE)
 def fix_text(
     *,
     html: Annotated[bool, Meta(description="Also `&amp;` and its like, in texts without a `<`.")] = False,
@@ -171,7 +172,7 @@ def _group_fault(find: str, to: str) -> str:
     return ""
 
 
-@api.text_step(rules=[replace_rule])
+@api.text_step(rules=[replace_rule], code=CODE)
 def replace(
     *,
     find: Annotated[str, Meta(min_length=1, description="What is replaced: a text, or an RE2 pattern with `regex`.")],

@@ -22,6 +22,9 @@ from ftspec.builtin.graders import (
     value_at,
 )
 
+CODE = ["ftspec.builtin.graders"]
+
+
 Text = Annotated[str, Meta(min_length=1)]
 Tolerance = Annotated[float, Meta(ge=0)]
 NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
@@ -38,7 +41,7 @@ def _bounds(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("max",), f"below `min`, which is {low:g}"
 
 
-@api.grader(rules=[_bounds])
+@api.grader(rules=[_bounds], code=CODE)
 def number(
     *,
     value: float | None = None,
@@ -104,7 +107,7 @@ def _findable(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("find",), "either `find` or `field`"
 
 
-@api.grader(rules=[_findable])
+@api.grader(rules=[_findable], code=CODE)
 def label(
     *,
     labels: tuple[Text, ...] = (),
@@ -170,7 +173,7 @@ class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
 
 
-@api.grader
+@api.grader(code=CODE)
 def tool_call(
     *,
     calls: tuple[ToolCall, ...] | None = None,

@@ -14,11 +14,13 @@ from ftspec.builtin.checks.leaks import asked_keys
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CODE = ["ftspec.builtin.checks.leaks"]
+
 SHOWN = 20
 """Rows named, of those that are alike."""
 
 
-@api.check
+@api.check(code=CODE)
 def min_examples(*, count: Annotated[int, Meta(ge=1)] = 10) -> api.Check:
     """Want at least `count` rows to train on, after cleaning and without those held out."""
 
@@ -31,7 +33,7 @@ def min_examples(*, count: Annotated[int, Meta(ge=1)] = 10) -> api.Check:
     return api.Check(_trained, judge)
 
 
-@api.check
+@api.check(code=CODE)
 def max_examples(*, count: Annotated[int, Meta(ge=1)]) -> api.Check:
     """Want at most `count` rows to train on, after cleaning and without those held out."""
 
@@ -56,7 +58,7 @@ class Keyed(NamedTuple):
     numbers: pa.Array
 
 
-@api.check
+@api.check(code=CODE)
 def duplicates(
     *,
     max_rate: Annotated[float, Meta(ge=0, lt=1, description="Share of rows that may be repetitions.")] = 0.0,

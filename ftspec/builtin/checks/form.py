@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@api.check
+@api.check(code=["ftspec.builtin.conversations"])
 def format_() -> api.Check:
     """Check that every row is what tuners take: its messages, their keys, roles, tool calls, weights.
 

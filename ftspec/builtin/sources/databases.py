@@ -27,7 +27,12 @@ def _one_place(options: Mapping[str, Any]) -> Iterable[api.Clash]:
         yield ("url",), "an SQLite file goes under `database`: there its path is relative to the spec"
 
 
-@api.source(rules=[_one_place], dependencies=["sqlalchemy>=2"], install="pip install 'ftspec[sql]'")
+@api.source(
+    rules=[_one_place],
+    dependencies=["sqlalchemy>=2"],
+    install="pip install 'ftspec[sql]'",
+    code=["ftspec.builtin.files"],
+)
 def sql(
     *,
     query: str,

@@ -21,7 +21,12 @@ def _one_place(options: Mapping[str, Any]) -> Iterable[api.Clash]:
             yield (name,), f"`{name}` is for a `dataset` of the hub"
 
 
-@api.source(rules=[_one_place], dependencies=["datasets>=3"], install="pip install 'ftspec[huggingface]'")
+@api.source(
+    rules=[_one_place],
+    dependencies=["datasets>=3"],
+    install="pip install 'ftspec[huggingface]'",
+    code=["ftspec.builtin.files"],
+)
 def huggingface(
     *,
     dataset: str = "",

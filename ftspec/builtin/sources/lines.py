@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@api.source
+@api.source(code=["ftspec.builtin.files", "ftspec.builtin.sources.layout"])
 def jsonl(*, path: api.Path) -> api.Source:
     """Read rows from JSON lines: one object per line.
 

@@ -6,7 +6,7 @@ from ftspec import api
 from ftspec.builtin.files import BATCH_ROWS, File, Read, each
 
 
-@api.source
+@api.source(code=["ftspec.builtin.files"])
 def parquet(*, path: api.Path) -> api.Source:
     """Read rows from Parquet files. Dates, times and decimals become text, lists and structs JSON."""
     return api.Source(lambda: each(path, (".parquet",), _read_parquet))

@@ -15,7 +15,7 @@ Parser = Callable[[str], Any]
 ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 
 
-@api.source
+@api.source(code=["ftspec.builtin.files"])
 def csv(*, path: api.Path, delimiter: str = ",", types: dict[str, ColumnType] = {}) -> api.Source:
     """Read rows from a table with a header line.
 

@@ -16,7 +16,7 @@ Passage = tuple[int, list[bytes]]
 """The 1-based number of its first line, and its lines."""
 
 
-@api.source
+@api.source(code=["ftspec.builtin.files"])
 def text(*, path: api.Path, per: Part = "line", column: Annotated[str, Meta(min_length=1)] = "text") -> api.Source:
     """Read rows from plain text in UTF-8, into one column.
 

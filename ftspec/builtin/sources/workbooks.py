@@ -13,7 +13,7 @@ from ftspec.builtin.files import BATCH_ROWS, File, Read, each
 ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
-@api.source(dependencies=["python-calamine>=0.4"], install="pip install 'ftspec[excel]'")
+@api.source(dependencies=["python-calamine>=0.4"], install="pip install 'ftspec[excel]'", code=["ftspec.builtin.files"])
 def excel(*, path: api.Path, sheet: str | int = 0, header: Annotated[int, Meta(ge=1)] = 1) -> api.Source:
     """Read rows from a sheet of an Excel workbook (.xlsx, .xlsm, .xlsb, .xls) or an OpenDocument table (.ods).
 

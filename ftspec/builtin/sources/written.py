@@ -8,7 +8,7 @@ from ftspec import api, rows
 from ftspec.builtin.files import Read
 
 
-@api.source
+@api.source(code=["ftspec.builtin.files"])
 def examples(*, rows: list[dict[str, Any]]) -> api.Source:
     """Rows written in the spec itself."""
     return api.Source(lambda: _read_values(rows))
