@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from ftspec import prefixes, rows
 from ftspec.cleaning import Done
 from ftspec.errors import Finding
+from ftspec.references import secret_names
 from ftspec.segments import Outcome, Segment
 
 if TYPE_CHECKING:
@@ -58,10 +59,18 @@ class Cached:
     def __init__(self, segment: Segment, folder: Path, first: int, worth: float = WORTH) -> None:
         self.segment, self.folder, self.first, self.worth = segment, folder, first, worth
         self.marks = prefixes.marks(segment)
+        told = [bool(secret_names(stage.item.options)) for stage in segment.stages]
+        count = len(told)
+        self.last = told.index(True) if True in told else count if segment.secrets else count + 1
+        """No result of more steps than this is kept or looked for: a name tells no secret, so another would do."""
 
     @property
     def rowwise(self) -> bool:
         return self.segment.rowwise
+
+    @property
+    def secrets(self) -> set[str]:
+        return self.segment.secrets
 
     def __call__(self, batch: pa.RecordBatch) -> Outcome:
         if batch.num_rows == 0:
@@ -80,17 +89,17 @@ class Cached:
                 started = time.perf_counter()
         if point <= count:
             outcome = self.segment.end(outcome)
-            if self._is_worth(started, batch, count + self.segment.last):
+            if self.last > count and self._is_worth(started, batch, count + self.segment.last):
                 self._keep(self.marks[-1] + ends, outcome, numbers)
         return outcome._replace(reused=point)
 
     def _is_worth(self, started: float, batch: pa.RecordBatch, point: int) -> bool:
-        return point >= self.first and time.perf_counter() - started >= self.worth * batch.nbytes
+        return self.first <= point <= self.last and time.perf_counter() - started >= self.worth * batch.nbytes
 
     def _known(self, content: str, ends: str, numbers: pa.Array) -> tuple[int, Outcome | None]:
         """(how many steps, what they made): the longest prefix that is known; the end counts as one step more."""
         count = len(self.segment.stages)
-        for point in range(count + 1, 0, -1):
+        for point in range(min(count + 1, self.last), 0, -1):
             name = self.marks[-1] + ends if point > count else self.marks[point] + content
             outcome = self._read(name, numbers)
             if outcome is not None:

@@ -45,7 +45,6 @@ def _end(segment: Segment) -> dict[str, Any]:
 def _item(segment: Segment, item: Item) -> dict[str, Any]:
     registry: Registry = segment.registry
     component = registry.get(item.kind, item.name)
-    asked = segment.tuned if component.asks_tuner else None
     return {
         "kind": item.kind,
         "name": item.name,
@@ -53,8 +52,16 @@ def _item(segment: Segment, item: Item) -> dict[str, Any]:
         "content": inventory.content(item, registry, segment.folder),
         "code": plan.code_of(component),
         "on_error": item.on_error,
-        "tuned": [msgspec.to_builtins(each) for each in asked] if asked else None,
+        "tuned": _tuned(segment) if component.asks_tuner and segment.tuned else None,
     }
+
+
+def _tuned(segment: Segment) -> list[Any]:
+    """What a step that asks for the tuner knows: the request, the provider's code, whether a tokenizer is here."""
+    assert segment.tuned is not None
+    provider = segment.registry.get("provider", segment.tuned.provider.name)
+    at_hand = segment.tuner.tokenizer() is not None
+    return [*(msgspec.to_builtins(each) for each in segment.tuned), plan.code_of(provider), at_hand]
 
 
 @cache

@@ -17,6 +17,7 @@ from ftspec.components import Check, GlobalStep
 from ftspec.errors import Finding, PluginError
 from ftspec.items import Tuned, build, culprit, guarded
 from ftspec.provider import Prompt, Shape, Tuner
+from ftspec.references import secret_names
 from ftspec.registry import Registry, load
 from ftspec.spec import Item, Split
 
@@ -57,6 +58,10 @@ class OfStep:
     @cached_property
     def registry(self) -> Registry:
         return self._registry or load()
+
+    @property
+    def secrets(self) -> set[str]:
+        return secret_names(self.stage.item.options)
 
     @cached_property
     def step(self) -> GlobalStep:
@@ -134,6 +139,12 @@ class Segment:
     def rowwise(self) -> bool:
         """Whether some step works row by row, in Python: an engine may want processes for that."""
         return any(self.registry.get(stage.item.kind, stage.item.name).level == "row" for stage in self.stages)
+
+    @property
+    def secrets(self) -> set[str]:
+        """Names of the secrets that what it builds will look up, wherever it is built."""
+        stages = [*self.stages, *self.keys, *([self.form] if self.form else [])]
+        return secret_names([item.options for item in (*(stage.item for stage in stages), *self.checks)])
 
     @cached_property
     def tuner(self) -> Tuner:

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import LOADED, REQUEST, SPLIT, Lines, everything, item, numbered, spec_of, write
 
-from ftspec import blocks, pipeline, rows
+from ftspec import blocks, pipeline, prefixes, rows
 from ftspec.builtin import files
 from ftspec.cleaning import Stage
 from ftspec.errors import Finding
+from ftspec.items import Tuned
 from ftspec.progress import Quiet
 from ftspec.segments import Outcome, Segment
 from ftspec.spec import Eval, Spec
@@ -154,6 +155,32 @@ def test_only_this_user_can_look(tmp_path: Path) -> None:
     run(spec_of(tmp_path, cleaning=STEPS), tmp_path / "cache")
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for _, _, path in blocks.sizes(tmp_path / "cache")} == {0o600}
+
+
+def test_another_secret_makes_other_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, [{"text": f"mail a{i}@b.example", "label": "x"} for i in range(20)])
+    redact = {"redact": {"placeholders": "dataset", "key": "${secret:RKEY}"}}
+    spec, cache = spec_of(tmp_path, cleaning=["strip", redact, "dedupe"]), str(tmp_path / "cache")
+    made = []
+    for key in ("first key", "second key"):
+        monkeypatch.setenv("RKEY", key)
+        made.append(everything(spec, tmp_path / "a", cache=cache, worth=0))
+        assert made[-1] == everything(spec, tmp_path / "b")
+    assert made[0] != made[1]
+
+
+def test_the_code_of_the_tuner_counts_where_a_step_asks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned = Tuned(item("provider", "simulated"), REQUEST)
+    asks = Stage(item=item("cleaner", {"length": {"unit": "tokens", "max": 5}}), index=1)
+    plain = Stage(item=item("cleaner", "strip"), index=1)
+    of = [Segment(tmp_path, LOADED, (stage,), tuned=tuned) for stage in (asks, plain)]
+    before = [prefixes.marks(segment)[1] for segment in of]
+    assert before == [prefixes.marks(segment)[1] for segment in of]
+    monkeypatch.setattr(LOADED.get("provider", "simulated"), "revision", 99)
+    newer = [prefixes.marks(segment)[1] for segment in of]
+    assert newer[0] != before[0] and newer[1] == before[1]
+    monkeypatch.setattr(LOADED.get("provider", "simulated").factory, "tokenizer", lambda *_: None)
+    assert prefixes.marks(of[0])[1] != newer[0]
 
 
 # ---- what cannot be kept

@@ -64,6 +64,7 @@ class Ray:
         first = list(islice(waiting, 1))
         if not first:
             return
+        self._refuse_secrets(work)
         size = self._connected() * WINDOW
         payload, rest = pickle.dumps(work), chain(first, waiting)
         with ThreadPoolExecutor(1, thread_name_prefix="ftspec-ray") as ahead:
@@ -78,10 +79,21 @@ class Ray:
         """Rows of equal key together, in the order of their places, through a shuffle."""
         import pyarrow as pa
 
+        self._refuse_secrets(work)
         parts = max(PARTS, self._connected())
         keyed = (pa.Table.from_batches([workers.with_part(item, parts)]) for item in items)
         for packed in _shuffled(pickle.dumps(work), keyed, parts):
             yield workers.unpacked(packed)
+
+    def _refuse_secrets(self, work: api.Work) -> None:
+        """Workers of a cluster that was there before have an environment of their own, without the secret or with
+        another; what Ray is told to set there, it shows to whoever may look at the cluster. Raises FtspecError."""
+        names = sorted(getattr(work, "secrets", ()))
+        if self.address and names:
+            raise api.FtspecError(
+                f"engine 'ray' hands no secret to the cluster at '{self.address}', and a step needs {', '.join(names)}",
+                "leave `address` out for a cluster of this machine alone, or use the default engine",
+            )
 
     def _connected(self) -> int:
         """Connect where that has not happened; returns the cluster's cores. Raises FtspecError."""

@@ -15,9 +15,12 @@ from ftspec_ray import work
 from ray.cluster_utils import Cluster
 
 from ftspec import pipeline, registry, runner, validate
+from ftspec.cleaning import Stage
 from ftspec.cli import guard
 from ftspec.errors import DataError, Finding, FtspecError
 from ftspec.progress import Quiet
+from ftspec.segments import Segment
+from ftspec.spec import Item
 from ftspec.stages import Options
 
 SPEC = """\
@@ -109,6 +112,14 @@ def test_a_cluster_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.
     assert guard.run(["run", str(tmp_path / "spec.yaml"), "-q"]) == 1
     said = capsys.readouterr().err
     assert "engine 'ray' cannot join a cluster at 'nobody-here:1'" in said and "Traceback" not in said
+
+
+def test_no_secret_goes_to_a_cluster(tmp_path: Path) -> None:
+    redact = Item(kind="cleaner", name="redact", options={"placeholders": "dataset", "key": "${secret:RKEY}"})
+    segment = Segment(tmp_path, registry.load(), (Stage(item=redact, index=1),))
+    with pytest.raises(FtspecError, match="RKEY"):
+        next(engines.Ray("nobody-here:1", 0).map(segment, [1]))
+    engines.Ray("", 0)._refuse_secrets(segment)
 
 
 @pytest.mark.parametrize(
