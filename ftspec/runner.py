@@ -162,6 +162,8 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
     """
     site = stages.survey(loaded.spec, registry, options, progress)
     dataset = stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA))
+    if dataset and (note := stages.secrets_note(site.spec)):
+        progress.note(note)
     planned = stages.plan_of(site, dataset)
     if done := _done(site, planned):
         return done

@@ -48,7 +48,7 @@ from ftspec.provider import (
     TunedModel,
 )
 from ftspec.records import Plan, Record, Step
-from ftspec.references import resolve
+from ftspec.references import resolve, secret_names
 from ftspec.registry import Registry
 from ftspec.report import Case
 from ftspec.spec import Eval, Item, Spec
@@ -204,6 +204,13 @@ def cached_dataset(site: Site, step: Step) -> Dataset | None:
     if "data" in site.options.again:
         return None
     return decode(site.store, _step_key(step), Dataset) if site.store.get(_step_key(step)) else None
+
+
+def secrets_note(spec: Spec) -> str:
+    """What to say where kept data were made with a secret: no digest tells its value, so it may be another by now."""
+    makes = [item.options for _, item in spec.items() if item.kind in {"cleaner", "format", "check"}]
+    names = ", ".join(sorted(secret_names(makes)))
+    return f"the data are kept from an earlier run: if {names} has changed, use --again data" if names else ""
 
 
 def make_dataset(site: Site, step: Step) -> Dataset:

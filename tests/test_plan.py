@@ -203,6 +203,17 @@ def test_a_missing_secret_is_an_error_only_when_it_is_used(folder: Path, monkeyp
         plan(folder)
 
 
+def test_data_that_were_made_with_a_secret_are_not_kept_silently(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RKEY", "a key of some length")
+    edit(folder, "[strip]", '[strip, {redact: {placeholders: dataset, key: "${secret:RKEY}"}}]')
+    told: list[str] = []
+    monkeypatch.setattr(Quiet, "note", lambda self, message: told.append(message))
+    run(folder)
+    assert not [note for note in told if "RKEY" in note]
+    run(folder)
+    assert [note for note in told if "RKEY" in note and "--again data" in note]
+
+
 def home(folder: Path) -> Path:
     return folder / ".ftspec/machine/providers/simulated"
 
