@@ -12,8 +12,9 @@ from ftspec_local.provider import INSTALL, LocalProvider
 
 __version__ = "0.1.0"
 
-# Dependencies whose absence is reported come from LocalProvider.problems, with the line that installs them.
-local = api.provider(name="local", install=INSTALL)(LocalProvider)
+# What counts tokens and renders rows: another version may count otherwise, and so is in the data's digests. The rest
+# of what must be installed is reported by LocalProvider.problems.
+local = api.provider(name="local", install=INSTALL, dependencies=["tokenizers", "jinja2"])(LocalProvider)
 
 
 @api.hookimpl

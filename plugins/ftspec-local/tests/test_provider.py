@@ -209,3 +209,12 @@ def test_the_best_checkpoint_can_be_asked_and_a_job_be_ended_early(provider, req
     with provider.serve(checkpoint.model) as model:
         (answer,) = model.answer([question], api.Generation(max_tokens=4))
     assert not answer.error
+
+
+def test_what_counts_tokens_is_in_the_digests_of_the_data() -> None:
+    from ftspec_local import local
+
+    from ftspec import plan
+
+    assert f"tokenizers {plan.version('tokenizers')}" in plan.code_of(local)
+    assert f"jinja2 {plan.version('jinja2')}" in plan.code_of(local)
