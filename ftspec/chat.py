@@ -23,6 +23,11 @@ FIELDS = ("role", "content", "parts", "name", "tool_calls", "tool_call_id", "wei
 TEXT_KEYS = ("role", "content", "name", "tool_call_id")
 LIST_KEYS = {"content": "parts", "tool_calls": "tool_calls"}
 
+DEEPEST = 350
+"""Levels of lists and objects in a row. What walks through values calls itself for each, and Python allows 1,000 calls
+in one another, of which a run needs some itself and a level up to two."""
+DEEP = f"nested more than {DEEPEST} levels deep"
+
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
 
@@ -63,15 +68,31 @@ def _field_types() -> dict[str, pa.DataType]:
     return {name: pa.float64() if name == "weight" else pa.string() for name in FIELDS}
 
 
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects are nested deeper than DEEPEST in a value; a level at a time, so that any depth can be
+    asked about."""
+    level: list[Any] = [[value]]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list, tuple))
+        ]
+        if not level:
+            return False
+    return True
+
+
 def fault(value: Any) -> str:
     """Why a value cannot stand in a `messages` column; "" when it can."""
     if value is None:
         return ""
     if not isinstance(value, list):
-        return f"'messages' must be a list of messages, not {_kind(value)}"
+        return f"'messages' must be a list of messages, not {kind(value)}"
     for number, message in enumerate(value, 1):
         if not isinstance(message, Mapping):
-            return f"message {number} must be an object with a role and a content, not {_kind(message)}"
+            return f"message {number} must be an object with a role and a content, not {kind(message)}"
     return ""
 
 
@@ -205,6 +226,7 @@ def _int32(values: array[int]) -> pa.Array:
     return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """What a decoded value is, in words."""
     names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
     return "null" if value is None else names.get(type(value), type(value).__name__)

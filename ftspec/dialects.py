@@ -110,7 +110,7 @@ def _turn(turn: Row, number: int, waiting: list[str], made: int) -> tuple[dict[s
     speaker = turn.get("from", turn.get("role"))
     role = ROLES.get(speaker) if isinstance(speaker, str) else None
     if role is None:
-        raise Fault(f"turn {number} is of '{speaker}': known are {', '.join(ROLES)}")
+        raise Fault(f"turn {number} is of nobody that is known: known are {', '.join(ROLES)}")
     if "from" not in turn and role != "call":
         return {**turn, "role": role}, []
     value = turn.get("value", turn.get("content"))
@@ -211,10 +211,10 @@ def _response(row: Row, wrapped: bool, name: str) -> tuple[Row | None, tuple[str
 
 def _inner(value: Row) -> Row:
     """What an envelope holds: some have another within."""
-    for name in INSIDE:
-        held = value.get(name)
-        if isinstance(held, Mapping):
-            return _inner(held)
+    held: Row | None = value
+    while held is not None:
+        value = held
+        held = next((value[name] for name in INSIDE if isinstance(value.get(name), Mapping)), None)
     return value
 
 

@@ -1,12 +1,14 @@
 """Requests and responses as providers' APIs have them, and logs keep them, read as OpenAI's messages and tools.
 
 Each reader takes (request, response) as decoded JSON, the response None where there is none, and raises Fault for what
-it cannot say in messages. What a model thinks before it answers is left out. See docs/sources.md for the pages.
+it cannot say in messages. A Fault quotes nothing of a row but words that the APIs themselves have: findings and
+rejected.jsonl are read where rows may not be. What a model thinks before it answers is left out. See docs/sources.md
+for the pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +22,17 @@ THINKING = ("thinking", "redacted_thinking", "reasoningContent", "cachePoint")
 PARTS = ("text", "image_url", "input_image", "input_audio", "file", "refusal")
 OF_ANSWER = ("role", "content", "name", "tool_calls", "refusal", "function_call")
 """Keys of an answer that are kept, those too that no tuner takes: the `format` check names them."""
+WORDS = {
+    "system", "developer", "user", "assistant", "tool", "function", "model",
+    "text", "image", "document", "video", "audio", "file", "refusal", "thinking",
+    "image_url", "input_text", "output_text", "input_image", "input_audio", "input_file",
+    "tool_use", "tool_result", "search_result", "server_tool_use", "web_search_tool_result",
+    "code_execution_tool_result", "mcp_tool_use", "mcp_tool_result", "container_upload",
+    "toolUse", "toolResult", "guardContent", "cachePoint", "reasoningContent", "citationsContent", "searchResult",
+    "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult",
+    "videoMetadata",
+}  # fmt: skip
+"""Roles and types that the APIs have: a Fault may name them."""
 
 
 def openai(request: Row, response: Row | None) -> Made:
@@ -34,8 +47,10 @@ def openai(request: Row, response: Row | None) -> Made:
         if not isinstance(answer, Mapping) or answer.get("role") != "assistant" or answer.get("type") == "message":
             raise Fault("the response holds no message of the assistant")
         messages = [*messages, {key: answer[key] for key in OF_ANSWER if answer.get(key) is not None}]
-    if odd := [part for part in _all_parts(messages) if not isinstance(part, Mapping) or part.get("type") not in PARTS]:
-        raise Fault(f"a part of a message is not OpenAI's: {chat.to_json(odd[0])[:80]}")
+    for number, at, part in _all_parts(messages):
+        if not isinstance(part, Mapping) or not _among(part.get("type"), PARTS):
+            what = f"of type {word(part.get('type'))}" if isinstance(part, Mapping) else chat.kind(part)
+            raise Fault(f"part {at} of message {number} is not OpenAI's: it is {what}")
     functions = [{"type": "function", "function": each} for each in _list(request.get("functions"), "functions")]
     return _made(messages, _list(request.get("tools"), "tools") or functions)
 
@@ -51,7 +66,7 @@ def anthropic(request: Row, response: Row | None) -> Made:
     for message in said:
         role, content = message.get("role"), message.get("content")
         if role not in ("user", "assistant"):
-            raise Fault(f"a message has role '{role}': it is user or assistant")
+            raise Fault(f"a message has role {word(role)}: it is user or assistant")
         messages += _turn(role, [_anthropic_block(block) for block in _blocks(content)])
     tools = [
         _tool(_mapping(each, "tool"), _mapping(each, "tool").get("input_schema"))
@@ -76,7 +91,7 @@ def _anthropic_block(block: Row) -> Made:
             return {"image": source["url"]}
         if source.get("type") == "base64":
             return {"image": f"data:{source.get('media_type')};base64,{source.get('data')}"}
-    raise Fault(f"a block of type '{kind}' that messages have no room for")
+    raise Fault(f"a block of type {word(kind)} that messages have no room for")
 
 
 def gemini(request: Row, response: Row | None) -> Made:
@@ -97,7 +112,7 @@ def gemini(request: Row, response: Row | None) -> Made:
             content.get("role", "user")
         )
         if role is None:
-            raise Fault(f"a content has role '{content.get('role')}': it is user, model or function")
+            raise Fault(f"a content has role {word(content.get('role'))}: it is user, model or function")
         blocks = [_gemini_part(_mapping(part, "part"), calls) for part in _list(content.get("parts"), "parts")]
         messages += _turn(role, blocks)
     declared = [
@@ -126,7 +141,7 @@ def _gemini_part(part: Row, calls: _Calls) -> Made:
     kind = str(_either(held, "mimeType"))
     if kind.startswith("image/"):
         return {"image": f"data:{kind};base64,{held.get('data')}" if held is inline else str(_either(held, "fileUri"))}
-    raise Fault(f"a part that messages have no room for: {', '.join(part) or 'it is empty'}")
+    raise Fault(f"a part that messages have no room for: {', '.join(map(word, part)) or 'it is empty'}")
 
 
 def bedrock(request: Row, response: Row | None) -> Made:
@@ -160,7 +175,7 @@ def _bedrock_block(block: Row) -> Made:
         return {"text": held}
     if kind in THINKING:
         return {}
-    held = _mapping(held, f"block `{kind}`")
+    held = _mapping(held, f"block {word(kind)}")
     if kind == "toolUse":
         return {"call": call(held.get("toolUseId"), held.get("name"), held.get("input"))}
     if kind == "toolResult":
@@ -172,7 +187,7 @@ def _bedrock_block(block: Row) -> Made:
     source = held.get("source")
     if kind == "image" and isinstance(source, Mapping) and isinstance(source.get("bytes"), str):
         return {"image": f"data:image/{held.get('format')};base64,{source['bytes']}"}
-    raise Fault(f"a block `{kind}` that messages have no room for")
+    raise Fault(f"a block {word(kind)} that messages have no room for")
 
 
 class _Calls:
@@ -191,7 +206,7 @@ class _Calls:
         for at, (known, called) in enumerate(self.open):
             if known == identity or (identity is None and called == name):
                 return self.open.pop(at)[0]
-        raise Fault(f"a response to '{name}', which was not called")
+        raise Fault("a response to a function that was not called")
 
 
 def conversation(request: Row, name: str) -> Conversation:
@@ -250,8 +265,23 @@ def _blocks(content: Any) -> list[Row]:
     return [_mapping(each, "block") for each in _list(content, "content")]
 
 
-def _all_parts(messages: Conversation) -> list[Any]:
-    return [part for message in messages if isinstance(message.get("content"), list) for part in message["content"]]
+def _all_parts(messages: Conversation) -> Iterator[tuple[int, int, Any]]:
+    """(number of the message, number of the part, the part)."""
+    for number, message in enumerate(messages, 1):
+        if isinstance(message.get("content"), list):
+            for at, part in enumerate(message["content"], 1):
+                yield number, at, part
+
+
+def _among(value: Any, words: Iterable[str]) -> bool:
+    return isinstance(value, str) and value in words
+
+
+def word(value: Any) -> str:
+    """How a Fault speaks of a role or a type: its name if it is one of an API, else only what kind of value it is."""
+    if isinstance(value, str):
+        return f"'{value}'" if value in WORDS else "(a text that no API has there)"
+    return f"({chat.kind(value)})"
 
 
 def call(identity: Any, name: Any, arguments: Any) -> Made:
@@ -265,9 +295,12 @@ def call(identity: Any, name: Any, arguments: Any) -> Made:
 def parsed(text: str) -> Any:
     """What a text is the JSON of. Raises Fault where it is none."""
     try:
-        return chat.decode(text)
+        value = chat.decode(text)
     except (msgspec.DecodeError, RecursionError):
         raise Fault("a text that must be JSON is none") from None
+    if chat.is_deep(value):
+        raise Fault(f"a text that is JSON is {chat.DEEP}")
+    return value
 
 
 def _answer(identity: Any, text: str) -> Made:

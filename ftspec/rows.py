@@ -125,7 +125,12 @@ def fault(value: Any) -> str:
     for name in value:
         if name.startswith("_") and name in (*HIDDEN, REASON):
             return f"column '{name}' is one of ftspec's own: rename it"
-    return chat.fault(_chat(value.get("messages"))) or _tools_fault(_chat(value.get("tools")))
+    given = [value.get(name) for name in ("messages", "tools")]
+    messages, tools = read = [_chat(each) for each in given]
+    texts = [after for before, after in zip(given, read, strict=True) if after is not before]
+    if any(map(chat.is_deep, [dict(value), *texts])):
+        return f"it is {chat.DEEP}"
+    return chat.fault(messages) or _tools_fault(tools)
 
 
 def from_dicts(values: Sequence[Mapping[str, Any]], conversations: Iterable[str] = ()) -> pa.RecordBatch:

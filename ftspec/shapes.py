@@ -61,6 +61,8 @@ def _parsed(text: str) -> Conversation | None:
         value = chat.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return None
+    if chat.is_deep(value):
+        return None
     known = isinstance(value, list) and value and all(isinstance(each, Mapping) and "role" in each for each in value)
     return value if known else None
 

@@ -253,6 +253,43 @@ def test_a_forced_row_that_does_not_fit_is_found_at_its_line(tmp_path: Path) -> 
     assert "there is no list `conversations`" in found.message
 
 
+SECRET = "My SSN is 078-05-1120"
+ODD: list[tuple[str, dict[str, Any], str]] = [
+    ("openai", {"messages": [user("x"), {"role": "user", "content": [{"type": "text"}, {"type": SECRET}]}]},
+     "part 2 of message 2 is not OpenAI's: it is of type (a text that no API has there)"),
+    ("openai", {"messages": [{"role": "user", "content": [{"type": "x", "text": SECRET}]}]}, "part 1 of message 1"),
+    ("openai", {"messages": [{"role": "user", "content": [SECRET]}]}, "it is text"),
+    ("openai", {"messages": [{"role": "user", "content": [{"type": {"a": SECRET}}]}]}, "of type (an object)"),
+    ("anthropic", {"messages": [{"role": SECRET, "content": "x"}]}, "a message has role (a text"),
+    ("anthropic", {"messages": [{"role": "user", "content": [{"type": SECRET}]}]}, "a block of type (a text"),
+    ("anthropic", {"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "a block of type 'document'"),
+    ("gemini", {"contents": [{"role": SECRET, "parts": []}]}, "a content has role (a text"),
+    ("gemini", {"contents": [{"parts": [{SECRET: 1}]}]}, "no room for: (a text"),
+    ("gemini", {"contents": [{"parts": [{"functionResponse": {"name": SECRET}}]}]}, "was not called"),
+    ("bedrock", {"messages": [{"role": "user", "content": [{SECRET: {}}]}]}, "a block (a text"),
+    ("bedrock", {"messages": [{"role": "user", "content": [{SECRET: 1}]}]}, "block (a text"),
+    ("sharegpt", {"conversations": [{"from": SECRET, "value": "x"}]}, "turn 1 is of nobody that is known"),
+]  # fmt: skip
+"""Rows that are not of the shape they are read as, with something secret where a name should be."""
+
+
+@pytest.mark.parametrize(("name", "row", "part"), ODD)
+def test_what_is_wrong_is_told_without_the_rows_own_words(name: str, row: dict[str, Any], part: str) -> None:
+    with pytest.raises(rows.Fault) as raised:
+        dialects.read(row, name)
+    assert part in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+def test_an_envelope_of_any_depth_can_be_asked_about() -> None:
+    held: dict[str, Any] = {"messages": [user("Hi"), assistant("Ho")]}
+    for _ in range(3_000):
+        held = {"body": held}
+    assert dialects.read({"request": held}, "openai")[0] == {"messages": [user("Hi"), assistant("Ho")]}
+    with pytest.raises(rows.Fault, match="more than 350 levels deep"):
+        dialects.read({"conversations": [user("x")], "tools": "[" * 400 + "]" * 400}, "sharegpt")
+
+
 def test_a_row_of_no_shape_is_told_of_read_as(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         prepare(tmp_path, [{"text": "a"}, CASES["alpaca"][1]])

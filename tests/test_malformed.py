@@ -118,6 +118,9 @@ LINES: dict[str, tuple[bytes, str]] = {
     "binary": (bytes(value for value in range(256) if value != 10), "not JSON"),
     "deep lists": (b'{"text": ' + deep(100_000) + b"}", "nested too deeply"),
     "deep objects": (b'{"text": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}", "nested too deeply"),
+    "351 levels": (b'{"text": ' + deep(350) + b', "label": "x"}', "more than 350 levels"),
+    "nested as JSON can just be read": (b'{"text": ' + b'{"a":' * 600 + b"1" + b"}" * 600 + b"}", "350 levels"),
+    "deep messages as text": (json.dumps({"messages": deep(600).decode()}).encode(), "350 levels"),
     "our own name": (row(_row=3), "ftspec's own"),
     "a tab between values": (b'{"text": "a\tb", "label": "x"}', "not JSON"),
 }
