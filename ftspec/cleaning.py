@@ -69,7 +69,7 @@ def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = N
     component = registry.get(item.kind, item.name)
     step = build(item, registry, folder, tuner)
     if component.level == "text":
-        return _over_texts(step, component.convert(item.options)["columns"])
+        return _over_texts(step, component.convert(item.options)["columns"], component.private)
     if component.level == "row":
         return lambda batch: _run_rows(item, step, batch)
     who = culprit(item, registry)
@@ -103,8 +103,9 @@ def _tried(who: str, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, 
             batch = rest
 
 
-def _over_texts(step: Text, columns: list[str]) -> Runner:
-    where: dict[str, Any] = {"prefilter": step.prefilter, "columns": columns, "nested": step.nested}
+def _over_texts(step: Text, columns: list[str], private: bool) -> Runner:
+    """What a private step removes must not stay as a key or a number either."""
+    where: dict[str, Any] = {"prefilter": step.prefilter, "columns": columns, "nested": step.nested, "whole": private}
     of_row = step.of_row
     if of_row is not None:
         return lambda batch: (rows.map_text_by_row(batch, lambda row: of_row(), **where), [])

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import chat
 from ftspec.arrays import is_json, json_texts, scalar, strings
-from ftspec.texts import changed, map_call, map_nested, map_part
+from ftspec.texts import changed, map_call, map_nested, map_numbers, map_part, map_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Function = Callable[[str], str]
+Walk = Callable[[Any, Function], Any]
 
 
 def map_text_by_row(
@@ -26,12 +27,14 @@ def map_text_by_row(
     prefilter: str | None = None,
     columns: Iterable[str] = (),
     nested: bool = True,
+    whole: bool = False,
 ) -> pa.RecordBatch:
     """`map_text` with a function of its own for every row that has a text worth a call.
 
     `of_row` makes it of the row's place in the batch, from 0.
     """
     functions: dict[int, Function] = {}
+    walk: Walk = map_whole if whole else map_nested
 
     def at(row: int) -> Function:
         if row not in functions:
@@ -42,31 +45,37 @@ def map_text_by_row(
     chosen = named or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
     for name in sorted(chosen & set(batch.schema.names), key=lambda name: (name != "messages", name)):
         column = batch.column(name)
-        after = _map_column(column, at, prefilter, nested or name in named)
+        after = _map_column(column, at, prefilter, nested or name in named, walk)
         if after is not column:
             batch = batch.set_column(batch.schema.get_field_index(name), name, after)
     return batch
 
 
-def _map_column(column: pa.Array, at: Callable[[int], Function], prefilter: str | None, nested: bool) -> pa.Array:
+def _map_column(
+    column: pa.Array, at: Callable[[int], Function], prefilter: str | None, nested: bool, walk: Walk
+) -> pa.Array:
     import pyarrow as pa
 
     own = range(len(column))
     if column.type == pa.string():
         return _map_strings(column, at, prefilter, own)
     if is_json(column.type):
-        after = _map_json(column.storage, lambda value, function: _plain(value, function, nested), at, own)
+        after = _map_json(column.storage, lambda value, function: _plain(value, function, nested, walk), at, own)
         return column if after is column.storage else json_texts(after.to_pylist())
     if column.type == chat.messages_type():
-        return _map_messages(column, at, prefilter, nested)
+        return _map_messages(column, at, prefilter, nested, walk)
+    if walk is map_whole and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return map_numbers(column, lambda row, number: map_whole(number, at(row)))
     return column
 
 
-def _plain(value: Any, function: Function, nested: bool) -> Any:
-    return map_nested(value, function) if nested or isinstance(value, str) else value
+def _plain(value: Any, function: Function, nested: bool, walk: Walk) -> Any:
+    return walk(value, function) if nested or isinstance(value, str) else value
 
 
-def _map_messages(column: pa.Array, at: Callable[[int], Function], prefilter: str | None, nested: bool) -> pa.Array:
+def _map_messages(
+    column: pa.Array, at: Callable[[int], Function], prefilter: str | None, nested: bool, walk: Walk
+) -> pa.Array:
     before = chat.children(column)
     owners = chat.parents(column).to_pylist()
     after = {
@@ -75,8 +84,11 @@ def _map_messages(column: pa.Array, at: Callable[[int], Function], prefilter: st
     }
     if nested:
         after["tool_calls"] = _map_json(
-            before["tool_calls"], lambda calls, f: [map_call(call, f) for call in calls], at, owners
+            before["tool_calls"], lambda calls, f: [map_call(call, f, walk) for call in calls], at, owners
         )
+    if walk is map_whole:
+        after["name"] = _map_strings(before["name"], at, prefilter, owners)
+        after["extra"] = _map_json(before["extra"], walk, at, owners)
     return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
 
 

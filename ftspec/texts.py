@@ -110,15 +110,18 @@ def map_text(
     nested: bool = True,
     beyond_ascii: bool = False,
     arrays: Callable[[pa.Array], pa.Array] | None = None,
+    whole: bool = False,
 ) -> pa.RecordBatch:
     """Apply `function` to every text of the chosen columns (all visible ones but `tools` when none are named).
 
     In messages these are contents and the text parts of contents. `prefilter`, an RE2 pattern, finds the texts worth
     a call. With `nested`, also texts inside JSON values: objects and lists in columns, the arguments of tool calls.
     With `beyond_ascii` no text of ASCII alone is worth one. `arrays` does to an array of texts what `function` does to
-    one, with Arrow's kernels. Columns in which nothing changed are the same objects as before.
+    one, with Arrow's kernels. With `whole`, what is not written as a text is one too: keys of nested objects,
+    numbers of LONG digits and more, names of who speaks. Columns in which nothing changed are the same objects as
+    before.
     """
-    change = _Change(function, prefilter, beyond_ascii, arrays)
+    change = _Change(function, prefilter, beyond_ascii, arrays, map_whole if whole else map_nested)
     chosen = set(columns) or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
     for index, name in enumerate(batch.schema.names):
         if name in chosen:
@@ -166,6 +169,56 @@ def map_nested(value: Any, function: Callable[[str], str]) -> Any:
     return value
 
 
+LONG = 9
+"""Digits from which on a number may be a telephone's, an account's or a person's: no shorter one is looked at."""
+
+
+def map_whole(value: Any, function: Callable[[str], str]) -> Any:
+    """`map_nested` for what must not stay anywhere: keys and long numbers are texts too.
+
+    A number is asked about as a text of its digits, then behind its key (`phone: 2125550123`): what is found in it
+    takes its place, as a text. Keys that become the same are counted: `[EMAIL]`, `[EMAIL] 2`.
+    """
+    if isinstance(value, Mapping):
+        made: dict[str, Any] = {}
+        for key, entry in value.items():
+            named = _unused(function(key), made)
+            number = _digits(entry)
+            made[named] = map_whole(entry, function) if number is None else _map_number(entry, number, key, function)
+        return made
+    if isinstance(value, list):
+        return [map_whole(entry, function) for entry in value]
+    number = _digits(value)
+    return map_nested(value, function) if number is None else _map_number(value, number, "", function)
+
+
+def _unused(key: str, taken: Mapping[str, Any]) -> str:
+    number, free = 1, key
+    while free in taken:
+        number += 1
+        free = f"{key} {number}"
+    return free
+
+
+def _digits(value: Any) -> str | None:
+    """A long number as the text of its digits; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) < 10 ** (LONG - 1):
+        return None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else None
+    return str(value)
+
+
+def _map_number(value: Any, number: str, key: str, function: Callable[[str], str]) -> Any:
+    after = function(number)
+    if after == number and key:
+        before = f"{key}: "
+        after = function(before + number)
+        # What is found in the key alone is not the number's.
+        after = after[len(before) :] if after.startswith(before) else number
+    return value if after == number else after
+
+
 class _Change(NamedTuple):
     """What is done to texts, and to which."""
 
@@ -173,6 +226,12 @@ class _Change(NamedTuple):
     prefilter: str | None
     beyond_ascii: bool
     arrays: Callable[[pa.Array], pa.Array] | None
+    walk: Callable[[Any, Callable[[str], str]], Any]
+    """What is done to values that hold texts: `map_nested` or `map_whole`."""
+
+    @property
+    def whole(self) -> bool:
+        return self.walk is map_whole
 
 
 def _map_column(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
@@ -181,10 +240,31 @@ def _map_column(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
     if column.type == pa.string():
         return _map_strings(column, change)
     if is_json(column.type):
-        return _map_json(column, change.function, nested)
+        return _map_json(column, change, nested)
     if column.type == chat.messages_type():
         return _map_messages(column, change, nested)
+    if change.whole and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return map_numbers(column, lambda _, number: map_whole(number, change.function))
     return column
+
+
+def map_numbers(column: pa.Array, change: Callable[[int, Any], Any]) -> pa.Array:
+    """A column of numbers with `change(place, number)` for each long one: as texts where all are, else as JSON."""
+    import pyarrow.compute as pc
+
+    long = pc.greater_equal(pc.abs(column.cast("float64", safe=False)), scalar(float(10 ** (LONG - 1))))
+    places = pc.indices_nonzero(pc.coalesce(long, scalar(False))).to_pylist()
+    if not places:
+        return column
+    before = column.to_pylist()
+    after = list(before)
+    for place in places:
+        after[place] = change(place, before[place])
+    if after == before:
+        return column
+    if all(value is None or isinstance(value, str) for value in after):
+        return strings(after)
+    return json_texts([None if value is None else to_json(value) for value in after])
 
 
 def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
@@ -206,11 +286,11 @@ def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
     return texts if after.equals(hits) else pc.replace_with_mask(texts, mask, after)
 
 
-def _map_json(column: pa.Array, function: Callable[[str], str], nested: bool) -> pa.Array:
-    def change(value: Any) -> Any:
-        return map_nested(value, function) if nested or isinstance(value, str) else value
+def _map_json(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+    def changed_value(value: Any) -> Any:
+        return change.walk(value, change.function) if nested or isinstance(value, str) else value
 
-    after = _change_json(column.storage, change)
+    after = _change_json(column.storage, changed_value)
     return column if after is column.storage else json_texts(after.to_pylist())
 
 
@@ -222,8 +302,11 @@ def _map_messages(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
     }
     if nested:
         after["tool_calls"] = _change_json(
-            before["tool_calls"], lambda calls: [map_call(call, change.function) for call in calls]
+            before["tool_calls"], lambda calls: [map_call(call, change.function, change.walk) for call in calls]
         )
+    if change.whole:
+        after["name"] = _map_strings(before["name"], change)
+        after["extra"] = _change_json(before["extra"], lambda extra: change.walk(extra, change.function))
     return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
 
 
@@ -249,22 +332,31 @@ def map_part(part: Any, function: Callable[[str], str]) -> Any:
     return part
 
 
-def map_call(call: Any, function: Callable[[str], str]) -> Any:
-    """A tool call with the texts of its arguments changed, be they an object or the JSON text of one."""
+def map_call(
+    call: Any, function: Callable[[str], str], walk: Callable[[Any, Callable[[str], str]], Any] = map_nested
+) -> Any:
+    """A tool call with the texts of its arguments changed, be they an object or the JSON text of one.
+
+    `walk` is `map_nested` or `map_whole`.
+    """
     inner = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(inner, Mapping) or "arguments" not in inner:
         return call
-    return {**call, "function": {**inner, "arguments": _map_arguments(inner["arguments"], function)}}
+    return {**call, "function": {**inner, "arguments": _map_arguments(inner["arguments"], function, walk)}}
 
 
-def _map_arguments(arguments: Any, function: Callable[[str], str]) -> Any:
+def _map_arguments(
+    arguments: Any, function: Callable[[str], str], walk: Callable[[Any, Callable[[str], str]], Any]
+) -> Any:
     if not isinstance(arguments, str):
-        return map_nested(arguments, function)
+        return walk(arguments, function)
     try:
         before = decode(arguments)
     except (msgspec.DecodeError, RecursionError):
         return function(arguments)
-    after = map_nested(before, function)
+    if chat.is_deep(before):
+        return function(arguments)
+    after = walk(before, function)
     return arguments if after == before else to_json(after)
 
 

@@ -16,7 +16,7 @@ from ftspec.builtin.redaction.steps import redact
 
 def redacted(values: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
     step, batch = redact.build(options), rows.from_dicts(values)
-    where = {"prefilter": step.prefilter, "nested": step.nested}
+    where = {"prefilter": step.prefilter, "nested": step.nested, "whole": redact.private}
     if step.of_row:
         return rows.to_dicts(rows.map_text_by_row(batch, lambda row: step.of_row(), **where))
     return rows.to_dicts(rows.map_text(batch, step.function, **where))
@@ -165,8 +165,36 @@ def test_looks_everywhere() -> None:
         {"role": "assistant", "tool_calls": [call, other]},
     ]
     (after,) = redacted([{"a": "x", "deep": {"a@b.example": ["a@b.example"]}, "messages": said}])
-    assert str(after).count("[EMAIL]") == 5
-    assert str(after).count("a@b.example") == 2, "keys of objects stay"
+    assert str(after).count("[EMAIL]") == 7
+    assert "a@b.example" not in str(after)
+
+
+WHOLE = {
+    "d": {"jane@doe.com": 1, "a@b.example": 2, "phone": 2125550123, "ssn": 536228726, "c": [4111111111111111.0, True]},
+    "card": 4111111111111111,
+    "messages": [{"role": "user", "name": "jane@doe.com", "content": "x", "odd": {"a@b.example": 378282246310005}}],
+}
+"""Values that are no texts: keys, numbers, names."""
+
+
+@pytest.mark.parametrize("options", [{}, {"placeholders": "row"}, {"placeholders": "dataset", "key": "k"}])
+def test_keys_numbers_and_names_are_redacted_and_found(options: dict[str, Any]) -> None:
+    values = [WHOLE, {"card": 5, "d": {"n": 123456789012}}]
+    after, other = redacted(values, **options)
+    assert not any(value in str(after) for value in ("jane", "a@b", "2125550123", "536228726", "4111", "3782"))
+    assert len(after["d"]) == 5 and after["d"]["c"][1] is True, "two keys do not become one"
+    assert other == values[1]
+    assert redacted([after, other], **options) == [after, other]
+    (found,) = findings(pii, [WHOLE])
+    assert all(f"{name} (" in found.message for name in ("email", "card")) and "us_ssn" in found.message
+    assert findings(pii, [after]) == []
+
+
+def test_a_step_that_is_not_private_changes_no_key_and_no_number() -> None:
+    batch = rows.from_dicts([WHOLE])
+    after = rows.to_dicts(rows.map_text(batch, lambda text: "y"))[0]
+    assert list(after["d"]) == list(WHOLE["d"]) and after["card"] == WHOLE["card"]
+    assert after["messages"][0]["name"] == "jane@doe.com"
 
 
 def test_only_what_is_named() -> None:

@@ -39,7 +39,11 @@ def _residue(what: str, step: str, names: list[str]) -> api.Check:
 
     def measure(batch: pa.RecordBatch) -> list[Residue]:
         left: dict[int, list[str]] = {}
-        rows.map_text_by_row(batch, lambda row: _collector(wanted, left.setdefault(row, [])), prefilter=where)
+
+        def looking(row: int) -> Callable[[str], str]:
+            return _collector(wanted, left.setdefault(row, []))
+
+        rows.map_text_by_row(batch, looking, prefilter=where, whole=True)
         numbers = batch.column(rows.ROW)
         return [(numbers[row].as_py(), found) for row, found in sorted(left.items()) if found]
 
