@@ -202,6 +202,8 @@ def _fetched(file: InputFile, again: bool = False) -> str:
             os.utime(folder)
         return str(path)
     folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.chmod(0o700)
+    folder.chmod(0o700)
     os.utime(folder)  # one that was there already may look unused: it is about to be filled
     sweep(folder.parent)
     part = folder / f"{secrets.token_hex(8)}.part"
@@ -223,12 +225,17 @@ def _download(file: InputFile, part: Path) -> None:
         if _mark_changed(file, got.meta):
             raise DataError([Finding(message="it changed while it was read", hint="run again", file=file.name)])
         count = 0
-        with part.open("xb") as sink:
+        with open(part, "xb", opener=_private) as sink:
             for chunk in got.stream(min_chunk_size=CHUNK):
                 count += sink.write(chunk)
     if count != file.size:
         message = f"{count} of {file.size} bytes came"
         raise DataError([Finding(message=message, hint="run again", file=file.name)])
+
+
+def _private(path: str, flags: int) -> int:
+    """Opened for this user only: what is fetched is training data."""
+    return os.open(path, flags, 0o600)
 
 
 def _mark_changed(file: InputFile, meta: Any) -> bool:

@@ -102,6 +102,9 @@ def test_a_file_over_http_is_fetched_once_and_named_without(web: Web) -> None:
     assert read(url) == [(url, 1, 1), (url, 2, 2)]
     assert read(url) == [(url, 1, 1), (url, 2, 2)]
     assert len(web.fetched) == 1
+    fetched = Path(named.local())
+    modes = [oct(path.stat().st_mode & 0o777) for path in (fetched, fetched.parent, inputs.cache())]
+    assert modes == ["0o600", "0o700", "0o700"], "training data is for this user only"
 
 
 @pytest.mark.parametrize(("tags", "times"), [(True, True), (False, True), (False, False)])
