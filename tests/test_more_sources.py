@@ -18,7 +18,7 @@ import pytest
 
 from ftspec import api, rows
 from ftspec.builtin import files, sources
-from ftspec.builtin.sources import databases
+from ftspec.builtin.sources import databases, hub
 
 Found = list[tuple[str, int, str]]
 
@@ -264,6 +264,22 @@ def test_a_database_is_only_read(orders: str) -> None:
 def test_queries_that_cannot_be_run(orders: str, query: str, part: str) -> None:
     with pytest.raises(api.FtspecError, match=part):
         read(sources.sql, database=orders, query=query)
+
+
+def test_an_error_of_a_database_quotes_no_cell(orders: str) -> None:
+    query = "select cast(x'534543524554ff' as text) as a order by 1"
+    with pytest.raises(api.FtspecError) as caught:
+        read(sources.sql, database=orders, query=query)
+    assert "SECRET" not in caught.value.message and "OperationalError" in caught.value.message
+
+
+def test_an_error_of_the_library_quotes_no_row() -> None:
+    def opened() -> Any:
+        int("SECRET of a row")
+
+    (finding,) = hub._chunks(opened, "hf://x", "train")
+    assert isinstance(finding, api.Finding)
+    assert finding.message == "cannot be read after row 0: ValueError"
 
 
 def test_an_order_is_wanted(orders: str) -> None:

@@ -143,6 +143,22 @@ def _sqlite_file(path: str) -> str:
     return local.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
+OF_THE_QUERY = re.compile(
+    r'no such (?:table|column|function|collation sequence): |near "|ambiguous column name: |incomplete input'
+    r"|attempt to write a readonly database|unable to open database file|file is not a database|database is locked"
+    r"|(?:A value is required for|You did not supply a value for) |connection (?:failed|to server)"
+    r"|relation |column |syntax error at |permission denied for "
+)
+"""How drivers begin what they say of a query, a file or a server. Anything else may quote what is in a cell."""
+
+
+def _said(error: Exception) -> str:
+    """The driver's first line where it speaks of the query or of the server, else only the error's type."""
+    orig = getattr(error, "orig", None) or error
+    said = str(orig).strip().partition("\n")[0]
+    return said if OF_THE_QUERY.match(said) else type(orig).__name__
+
+
 @contextmanager
 def _explained(url: Any, parameters: Mapping[str, Value]) -> Iterator[None]:
     """Turn what SQLAlchemy and drivers raise into one line. They quote URLs, parameters and values of rows."""
@@ -160,7 +176,7 @@ def _explained(url: Any, parameters: Mapping[str, Value]) -> Iterator[None]:
         message = f"{where}: a value does not fit the query ({type(error.orig).__name__})"
         raise api.FtspecError(message, "run the query by hand to see which") from None
     except exc.SQLAlchemyError as error:
-        said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        said = _said(error)
         secrets = [url.password, *(text for text in parameters.values() if isinstance(text, str) and len(text) > 3)]
         for secret in filter(None, map(str, filter(None, secrets))):
             said = said.replace(secret, "***")

@@ -105,7 +105,6 @@ def _chunks(open_it: Callable[[], Any], name: str, split: str) -> Read:
                 number += batch.num_rows
     except api.FtspecError:
         raise
-    except Exception as error:  # the library and what it stands on raise many kinds
-        reason = str(error).strip().partition("\n")[0][:200]
-        message = f"cannot be read after row {number - 1}: {type(error).__name__}: {reason}"
+    except Exception as error:  # the library and what it stands on raise many kinds, and quote values of rows
+        message = f"cannot be read after row {number - 1}: {type(error).__name__}"
         yield api.Finding(message=message, hint="check id, subset and split", file=origin, line=number)
