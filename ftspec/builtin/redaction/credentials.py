@@ -89,15 +89,20 @@ PEM = re.compile(
     re.DOTALL,
 )
 
-URL = re.compile(r"(?<=://)[^\s:/?#@\"'<>`]{0,100}:([^\s/@\"'<>`]{2,200})@(?=[\w\[-])")
+URL = re.compile(r"(?<=://)[^\s:/?#@\[\"'<>`]{0,100}:(?!\d{1,5}[/?#])((?:(?!://)[^\s\"'<>`]){2,200})(?<!/)@(?=[\w\[-])")
+"""A password goes on to the last `@`, for it may hold one, or a slash; not so the port of an address without one, nor
+a name in a path (`/@name`)."""
 NAME = (
     r"pass(?:word|wort|wd|phrase|code)?|pwd|contraseña|mot de passe|senha|passwort|secret|token"
     r"|api[_ -]?key|access[_ -]?key(?:[_ -]?id)?|(?:account|auth|encryption|private)[_ -]?key|credentials?"
 )
+COMMA = r",(?=[^\s\"'`,;<>=:]*\d)(?![\w.-]{1,40}[=:])"
+"""One within a value, not between two: digits follow, and no name of another value."""
 ASSIGNED = re.compile(
     rf"({NAME})(?:[_-][A-Za-z0-9]{{1,20}}){{0,2}}[\"'`\])*]{{0,3}}"
     r"(\s{0,3}(?::?={1,3}>?|:|=>|\bis\b:?|!={1,2})\s{0,3}(?:@(?=[\"']))?)"
-    r"(?:\"([^\"\n]{4,200})\"|'([^'\n]{4,200})'|`([^`\n]{4,200})`|([^\s\"'`,;<>]{4,200}))",
+    r"(?:\"((?:[^\"\\\n]|\\.){4,200}|[^\"\n]{4,200})\"|'((?:[^'\\\n]|\\.){4,200}|[^'\n]{4,200})'|`([^`\n]{4,200})`"
+    rf"|((?:[^\s\"'`,;<>]|{COMMA}){{4,200}}))",
     re.IGNORECASE,
 )
 HEADER = re.compile(r"\b(?:bearer|basic|apikey|token)[ \t]{1,3}([A-Za-z0-9._~+/-]{16,}={0,2})", re.IGNORECASE)
@@ -112,7 +117,14 @@ def _passwords(text: str) -> Iterator[Span]:
 
 
 def _urls(text: str) -> Iterator[Span]:
-    return matches(URL, lambda match: not PLACEHOLDER.search(match[1]), 1)(text)
+    return matches(URL, _is_password, 1)(text)
+
+
+def _is_password(match: re.Match[str]) -> bool:
+    """What stands there: where no `@` ends it before a slash, it may also be a path, as in `ssh://host:path@version`."""
+    value = match[1]
+    first = re.split(r"[/?#]", value, maxsplit=1)[0]
+    return not PLACEHOLDER.search(value) and ("@" in first or first == value or _is_mixed(value))
 
 
 def _headers(text: str) -> Iterator[Span]:
@@ -207,7 +219,7 @@ ENTITIES: dict[str, Entity] = {
     "jwt": Entity(r"ey[A-Za-z0-9_-]{8,}={0,2}\.ey", matches(JWT, _is_jwt), has_dot),
     "api_key": Entity(_short("|".join(TOKENS.values())), _tokens),
     "password": Entity(
-        rf"://[^\s:/?#@]*:[^\s/@]+@|(?i:(?:{NAME})[^\n]{{0,46}}?(?:[=:]|\bis\b)|(?:bearer|basic|apikey|token)\s)",
+        rf"://[^\s:/?#@]*:[^\s]+@|(?i:(?:{NAME})[^\n]{{0,46}}?(?:[=:]|\bis\b)|(?:bearer|basic|apikey|token)\s)",
         _passwords,
         has_word,
     ),
