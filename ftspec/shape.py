@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ftspec import dialects
 from ftspec.components import Kind
 from ftspec.errors import SpecPath
 from ftspec.figures import DURATION
@@ -97,7 +98,7 @@ _SHARE_OF_MIX = {
 }
 
 _READ_AS = {
-    "enum": ["auto", "none", "sharegpt", "alpaca", "openai", "anthropic", "gemini", "bedrock"],
+    "enum": list(dialects.READ_AS),
     "default": "auto",
     "description": "The shape of conversations that rows have: `auto` tells by the row where the spec has no format "
     "and the method trains on chats, `none` leaves rows as they are.",

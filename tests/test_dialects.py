@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec import dialects, formatted, pipeline, registry, rows, shape
+from ftspec import dialects, formatted, pipeline, registry, rows
 from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.errors import DataError
 from ftspec.progress import Quiet
@@ -296,7 +296,3 @@ def test_a_row_of_no_shape_is_told_of_read_as(tmp_path: Path) -> None:
     (found,) = raised.value.findings
     assert (found.file, found.line) == ("data.jsonl", 1)
     assert "`read_as` at its source" in found.message
-
-
-def test_the_names_are_those_of_the_spec() -> None:
-    assert tuple(shape.SIBLINGS["source"]["read_as"]["enum"]) == dialects.READ_AS
