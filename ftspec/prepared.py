@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,10 +75,9 @@ def of_revision(
     """
     top = Path(_git(spec.parent, "rev-parse", "--show-toplevel"))
     commit = _git(top, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", what=f"no revision '{revision}'")
-    inside = spec.absolute().resolve().relative_to(top.resolve())
+    inside = (spec.parent.resolve() / spec.name).relative_to(top.resolve())
     with tempfile.TemporaryDirectory(prefix="ftspec-revision-") as scratch:
-        _unpack(top, commit, Path(scratch))
-        file = Path(scratch) / inside
+        file = _unpacked(top, commit, Path(scratch)) / inside
         if not file.exists():
             raise FtspecError(f"revision {revision} has no {inside}", "name the spec as that revision calls it")
         own = msgspec.structs.replace(options, store=f"{scratch}/.ftspec-store")
@@ -96,8 +95,20 @@ def named(target: str, registry: Registry, options: Options, progress: Progress)
         with of_spec(path, registry, options, progress) as found:
             yield found
     else:
+        _check_run(path, target, options)
         with of_run(target, options.store) as found:
             yield found
+
+
+def _check_run(path: Path, target: str, options: Options) -> None:
+    """Raise FtspecError for a folder that holds no rows, unless a run is called like it."""
+    try:
+        history.locate(target, options.store)
+    except FtspecError as error:
+        if not path.is_dir():
+            raise
+        hint = "name a run, a spec or such a folder; what `ftspec data export` writes is not one"
+        raise FtspecError(f"{target} holds no {RowsFile.NAME}, which the data step leaves", hint) from error
 
 
 @contextlib.contextmanager
@@ -109,22 +120,28 @@ def _linked(store: Store, dataset: Dataset) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _git(folder: Path, *arguments: str, what: str = "") -> str:
+def _git(folder: Path, *arguments: str, what: str = "", index: Path | None = None) -> str:
+    """What git prints. `index` is a file to use as its index, in place of the repository's own."""
+    own = {**os.environ, "GIT_INDEX_FILE": str(index)} if index else None
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    except FileNotFoundError as error:
-        raise FtspecError("git is not installed", "revisions are compared with git's help") from error
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, env=own)
     except subprocess.CalledProcessError as error:
-        said = what or error.stderr.strip().splitlines()[-1:] or "git failed"
-        message = said if isinstance(said, str) else said[0]
-        raise FtspecError(message, "name a commit, branch or tag of the repository that holds the spec") from error
+        said = what or next(reversed(error.stderr.strip().splitlines()), "git failed")
+        raise FtspecError(said, "name a commit, branch or tag of the repository that holds the spec") from error
+    except OSError as error:
+        if not folder.is_dir():
+            raise FtspecError(f"there is no folder {folder}", "name a spec that is there") from error
+        missing = isinstance(error, FileNotFoundError)
+        message = "git is not installed" if missing else f"git cannot be run: {error.strerror}"
+        raise FtspecError(message, "revisions are compared with git's help") from error
     return done.stdout.strip()
 
 
-def _unpack(top: Path, commit: str, folder: Path) -> None:
-    """The revision's files, streamed."""
-    command = ["git", "archive", "--format=tar", commit]
-    with subprocess.Popen(command, cwd=top, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-            archive.extractall(folder, filter="data")
+def _unpacked(top: Path, commit: str, scratch: Path) -> Path:
+    """A folder with all files of the revision, links as they are, as a checkout makes it. The repository is only read:
+    an index of our own says what to write, and no attribute for archives (`export-ignore`) leaves a file out."""
+    index, tree = scratch / "index", scratch / "tree"
+    tree.mkdir()
+    _git(top, "read-tree", commit, index=index)
+    _git(top, "checkout-index", "--all", "--quiet", f"--prefix={tree.resolve()}/", index=index)
+    return tree

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ftspec import prepared
 from ftspec.cli import guard
+from ftspec.errors import FtspecError
 
 SPEC = """\
 version: 1
@@ -204,6 +206,48 @@ def test_diff_says_what_it_cannot_find(spec: Path, capsys: pytest.CaptureFixture
     assert "no revision 'no-such'" in err
     assert run(capsys, "data", "diff", spec, "-q")[0] == 2
     assert run(capsys, "data", "diff", "no-such-run", spec, "-q")[0] == 1
+
+
+def test_diff_of_a_folder_without_rows_says_so(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(capsys, "data", "export", spec, "--to", "simulated", "-o", "out")
+    code, _, err = run(capsys, "data", "diff", "out", spec, "-q")
+    assert code == 1
+    assert "out holds no rows.arrow" in err
+    assert "ftspec data export" in err
+
+
+def test_a_revision_is_whole(
+    spec: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Links anywhere and what archives leave out are there as in a checkout, and nothing is left in the repository."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write(elsewhere / "more.jsonl", texts([("linked", "a")]))
+    (spec.parent / "data/more.jsonl").symlink_to(elsewhere / "more.jsonl")
+    write(spec.parent / "data/left.jsonl", texts([("left out", "a")]))
+    (spec.parent / ".gitattributes").write_text("data/left.jsonl export-ignore\n")
+    commit(spec.parent, "first")
+    before = sorted(spec.parent.joinpath(".git").rglob("*"))
+    found = asked(capsys, "data", "diff", "HEAD", "--spec", spec)
+    assert (found["rows_before"], found["added"], found["removed"], found["changed"]) == (8, 0, 0, 0)
+    assert sorted(spec.parent.joinpath(".git").rglob("*")) == before
+
+
+def test_what_git_cannot_write_is_an_error(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(spec.parent, "first")
+    held = ["git", "rev-parse", "HEAD:data/rows.jsonl"]
+    blob = subprocess.run(held, cwd=spec.parent, check=True, capture_output=True, text=True).stdout.strip()
+    (spec.parent / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    code, _, err = run(capsys, "data", "diff", "HEAD", "--spec", spec, "-q")
+    assert code == 1
+    assert blob in err
+
+
+def test_a_folder_that_is_gone_is_not_git_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FtspecError, match="there is no folder"):
+        prepared._git(tmp_path / "none", "status")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FtspecError, match="git is not installed"):
+        prepared._git(tmp_path, "status")
 
 
 # ---- export

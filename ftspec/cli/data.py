@@ -129,7 +129,8 @@ def diff_command(
 ) -> None:
     """Show which rows two states of the data have and lack, and which changed.
 
-    A and B are runs (ids or the beginning of one), specs, or folders with prepared rows; with --spec, git revisions.
+    A and B are runs (ids or the beginning of one), specs, or folders that hold rows.arrow, as the data step leaves it;
+    with --spec, git revisions.
     """
     from ftspec import comparison, prepared, registry
     from ftspec.cli import lookviews
