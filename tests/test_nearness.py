@@ -6,9 +6,11 @@ import random
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from test_cleaners import batch_of, chat
 
 from ftspec import api, rows
+from ftspec.builtin import nearness
 from ftspec.builtin.nearness import near_duplicates, near_leakage
 
 draw = random.Random(5)
@@ -54,6 +56,38 @@ def test_a_chain_is_no_leak_by_itself() -> None:
     far[30:38] = text(8).split()
     given = [("train", chat(" ".join(words))), ("test", chat(" ".join(far))), ("test", chat(" ".join(middle)))]
     assert [finding.row for finding in found(near_leakage, given, threshold=0.7)] == [3]
+
+
+def test_a_leak_beside_many_copies_of_another_row() -> None:
+    """Copies count once, so no number of them hides the row that the test row is like."""
+    words = text(100).split()
+    middle, asked = [*words], [*words]
+    middle[:5] = asked[:5] = text(5).split()
+    asked[-4:] = text(4).split()
+    copies = [("train", chat(" ".join(words), "yes"))] * 300
+    given = [*copies, ("train", chat(" ".join(middle), "yes")), ("test", chat(" ".join(asked), "yes"))]
+    (leak,) = found(near_leakage, given, threshold=0.87)
+    assert leak.row == 302
+    assert "{row 301}" in leak.message
+
+
+def test_a_leak_among_more_rows_than_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group is compared in pieces to its end, and what is cut when that takes too long is said."""
+    words = text(60).split()
+    chain = []
+    for at in range(0, 50, 5):
+        words[at : at + 5] = text(5).split()
+        chain.append(" ".join(words))
+    given = [("train", chat(each, "yes")) for each in chain] + [("test", chat(f"{chain[0]} so", "yes"))]
+    given.reverse()
+    monkeypatch.setattr(nearness, "COMPARED", 2)
+    (leak,) = found(near_leakage, given, threshold=0.6)
+    assert leak.row == 1
+    assert "{row 11}" in leak.message
+    monkeypatch.setattr(nearness, "PAIRS", 4)
+    (cut,) = found(near_leakage, given, threshold=0.6)
+    assert (cut.row, cut.severity) == (None, "warning")
+    assert cut.message.endswith("compare each with all: not done for 1")
 
 
 def test_near_duplicates_have_a_rate() -> None:

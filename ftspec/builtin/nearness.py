@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin.checks.leaks import HELD_OUT, said
 from ftspec.builtin.dedupe import CODE, Keys, Shingle, Threshold, keys_of, sets_of
 from ftspec.builtin.near import join, minhash, texts, words
 
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-HELD_OUT = {"validation": ("train",), "test": ("train", "validation"), "prompt": ("train", "validation")}
 ASKED = ("user", "tool")
 COMPARED = 256
-"""Rows of a group that one row is compared with; groups are rarely larger."""
+"""Sets that one is compared with at once; so many it always is, if its group has them."""
+PAIRS = 1 << 21
+"""Comparisons beyond those that a check makes: some 20 seconds. Groups of thousands of unlike questions need more."""
 SHOWN = 20
-CHECK_CODE = ["ftspec.builtin.dedupe", *CODE]
+CHECK_CODE = ["ftspec.builtin.dedupe", "ftspec.builtin.checks.leaks", *CODE]
 
 
 class Measured(NamedTuple):
@@ -35,9 +37,13 @@ class Measured(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Candidates: their sets, in groups, and the numbers and sides of the rows; `total` counts all rows."""
+    """Candidates: rows that are equal to another or may be near it; `total` counts all rows.
+
+    `kinds` says which of the distinct `sets` is a row's, `groups` which candidate is the first of its group.
+    """
 
     sets: words.Hashes
+    kinds: NDArray[np.int64]
     groups: NDArray[np.int64]
     numbers: NDArray[np.int64]
     sides: list[str]
@@ -83,7 +89,7 @@ Tell = Callable[[Found, float], Iterator[api.Finding]]
 
 
 def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Iterator[api.Finding]:
-    """Keys of all rows are held, sets of candidates only: the measures are gone through twice."""
+    """Keys of all rows are held, and each different set of candidates once: the measures are gone through twice."""
     import numpy as np
     import pyarrow as pa
 
@@ -93,48 +99,110 @@ def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Itera
     firsts = keys.firsts()
     apart = keys.candidates(firsts)
     repeated = np.flatnonzero(firsts != np.arange(len(firsts)))
-    places = np.unique(np.concatenate([apart, repeated, firsts[repeated]]))
-    parts: list[Measured] = []
+    distinct = np.unique(np.concatenate([apart, firsts[repeated]]))
+    places = np.unique(np.concatenate([distinct, repeated]))
+    sets: list[pa.Array] = []
+    parts: list[tuple[pa.Array, pa.Array]] = []
     start = 0
     for each in measured:
         end = start + len(each.keys)
-        inside = places[np.searchsorted(places, start) : np.searchsorted(places, end)] - start
-        chosen = pa.Array.from_buffers(pa.int64(), len(inside), [None, pa.py_buffer(inside.tobytes())])
-        parts.append(Measured(*(column.take(chosen) for column in each)))
+        sets.append(each.sets.take(_inside(distinct, start, end)))
+        chosen = _inside(places, start, end)
+        parts.append((each.numbers.take(chosen), each.sides.take(chosen)))
         start = end
-    sets, numbers, sides = (pa.concat_arrays(list(column)) for column in list(zip(*parts, strict=True))[1:])
-    values = words.Hashes(rows.as_numpy(sets.values), rows.as_numpy(sets.offsets).astype(np.int64))
-    groups = join.Groups(len(places))
+    flat = pa.concat_arrays(sets)
+    values = words.Hashes(rows.as_numpy(flat.values), rows.as_numpy(flat.offsets).astype(np.int64))
+    groups = join.Groups(len(distinct))
     join.similar(values, threshold, groups)
-    yield from tell(Found(values, groups.of, rows.as_numpy(numbers), sides.to_pylist(), len(firsts)), threshold)
+    kinds = np.searchsorted(distinct, firsts[places])
+    first = np.searchsorted(places, distinct[groups.of[kinds]])
+    numbers, sides = (pa.concat_arrays(list(column)) for column in zip(*parts, strict=True))
+    found = Found(values, kinds, first, rows.as_numpy(numbers), sides.to_pylist(), len(firsts))
+    yield from tell(found, threshold)
+
+
+def _inside(places: NDArray[np.int64], start: int, end: int) -> pa.Array:
+    """Those of the rising places from start to end, counted from start."""
+    import numpy as np
+    import pyarrow as pa
+
+    here = places[np.searchsorted(places, start) : np.searchsorted(places, end)] - start
+    return pa.Array.from_buffers(pa.int64(), len(here), [None, pa.py_buffer(here.tobytes())])
 
 
 def _leaks(found: Found, threshold: float) -> Iterator[api.Finding]:
     members: dict[int, list[int]] = {}
     for at, group in enumerate(found.groups.tolist()):
         members.setdefault(group, []).append(at)
+    budget = Budget(PAIRS)
     for group in members.values():
-        for at in group if len({found.sides[each] for each in group}) > 1 else ():
-            others = HELD_OUT.get(found.sides[at], ())
-            against = [each for each in group if found.sides[each] in others][:COMPARED]
-            if against:
-                yield from _leak(found, at, against, threshold)
+        if len({found.sides[each] for each in group}) > 1:
+            yield from _leaks_of(group, found, threshold, budget)
+    if budget.cut:
+        yield api.Finding(
+            message=f"too many questions are alike to compare each with all: not done for {budget.cut:,}",
+            hint="use `near_dedupe` in `cleaning`, or a higher `threshold`",
+            severity="warning",
+        )
 
 
-def _leak(found: Found, at: int, against: list[int], threshold: float) -> Iterator[api.Finding]:
-    """The row's most similar one on a side that it must not be near to."""
+class Budget:
+    """How many comparisons are left, and how many questions have been compared with a part of their group only."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.cut = left, 0
+
+
+def _leaks_of(group: list[int], found: Found, threshold: float, budget: Budget) -> Iterator[api.Finding]:
+    """Each row of a group that is too near to one on another side; rows that ask the same are compared once."""
+    against: dict[str, dict[int, int]] = {}
+    nearest: dict[tuple[str, int], tuple[int, float] | None] = {}
+    for at in group:
+        side, kind = found.sides[at], int(found.kinds[at])
+        if side not in HELD_OUT:
+            continue
+        if side not in against:
+            others = [each for each in group if found.sides[each] in HELD_OUT[side]]
+            against[side] = {int(found.kinds[each]): each for each in reversed(others)}
+        if (side, kind) not in nearest:
+            nearest[side, kind] = _nearest(kind, against[side], found.sets, threshold, budget)
+        best = nearest[side, kind]
+        if best:
+            yield _leak(found, at, *best)
+
+
+def _nearest(
+    kind: int, against: dict[int, int], sets: words.Hashes, threshold: float, budget: Budget
+) -> tuple[int, float] | None:
+    """(row, similarity) of the most similar of the sets in `against`, by the row that has each; None if none is similar
+    enough. Those next in size come first, and it ends with the first COMPARED among which there is one."""
     import numpy as np
 
-    alike = join.jaccard(found.sets, np.full(len(against), at), np.array(against))
-    best = int(np.argmax(alike))
-    if alike[best] < threshold:
-        return
-    side = found.sides[at]
-    place = "an evaluation prompt" if side == "prompt" else f"in {side}"
-    other = against[best]
-    yield api.Finding(
-        message=f"asks nearly what {rows.mention(int(found.numbers[other]))} asks ({alike[best]:.0%} the same): "
-        f"that row is in {found.sides[other]}, this one is {place}",
+    if kind in against:
+        return against[kind], 1.0
+    kinds, places = np.array([*against]).astype(np.int64), np.array([*against.values()]).astype(np.int64)
+    sizes = np.diff(sets.offsets)
+    own, size = sizes[kind], sizes[kinds]
+    possible = np.flatnonzero(np.minimum(own, size) >= threshold * np.maximum(own, size) - 1e-9)
+    possible = possible[np.lexsort((places[possible], np.abs(size[possible] - own)))]
+    for start in range(0, len(possible), COMPARED):
+        chosen = possible[start : start + COMPARED]
+        if start and budget.left < len(chosen):
+            budget.cut += 1
+            return None
+        budget.left -= len(chosen) if start else 0
+        chosen = chosen[np.argsort(places[chosen])]
+        alike = join.jaccard(sets, np.full(len(chosen), kind), kinds[chosen])
+        best = int(np.argmax(alike))
+        if alike[best] >= threshold:
+            return int(places[chosen[best]]), float(alike[best])
+    return None
+
+
+def _leak(found: Found, at: int, other: int, alike: float) -> api.Finding:
+    what = f"asks nearly what {rows.mention(int(found.numbers[other]))} asks ({alike:.0%} the same)"
+    return api.Finding(
+        message=said(found.sides[at], what, found.sides[other]),
         hint="use `near_dedupe` or `decontaminate`, or split `by` a column that such rows share",
         row=int(found.numbers[at]),
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+# Also what the check near_leakage says and looks at: its component names this module as its code.
 HELD_OUT = {"validation": ("train",), "test": ("train", "validation"), "prompt": ("train", "validation")}
 
 
@@ -87,12 +88,17 @@ def _listed(keys: pa.Array, numbers: pa.Array, sides: pa.Array, mask: pa.Array) 
 
 
 def _leak(number: int, side: str, other: int, other_side: str) -> api.Finding:
-    place = "an evaluation prompt" if side == "prompt" else f"in {side}"
     return api.Finding(
-        message=f"asks what {rows.mention(other)} asks: that row is in {other_side}, this one is {place}",
+        message=said(side, f"asks what {rows.mention(other)} asks", other_side),
         hint="deduplicate by the column that makes the question, or split `by` a column that such rows share",
         row=number,
     )
+
+
+def said(side: str, what: str, other_side: str) -> str:
+    """The message of a leak: what the row on `side` does, and where both rows are."""
+    place = "an evaluation prompt" if side == "prompt" else f"in {side}"
+    return f"{what}: that row is in {other_side}, this one is {place}"
 
 
 COMPONENTS: dict[str, api.Component] = {leakage.name: leakage}
