@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from packaging.requirements import Requirement
 
 import ftspec
@@ -18,6 +19,7 @@ from ftspec import figures, registry
 from ftspec.errors import FtspecError, PluginError
 from ftspec.records import Record
 from ftspec.registry import Registry
+from ftspec.spec import Item, Spec
 
 MEMORY_WANTED = 4e9
 """Bytes that the quickstart may take."""
@@ -44,7 +46,7 @@ def checks(store: str, spec: Path | None = None) -> Iterator[Check]:
     else:
         yield from _plugins(installed)
         if spec:
-            yield _model(spec, installed)
+            yield from _of_spec(spec, installed)
     yield _store(store)
     yield _cores()
     yield _memory()
@@ -83,11 +85,30 @@ def _satisfied(wanted: Requirement) -> bool:
         return False
 
 
-def _model(file: Path, installed: Registry) -> Check:
-    """Whether the spec's base model is here, by reading it. Raises SpecError for a spec that is not valid."""
-    from ftspec import items, validate
+def _of_spec(file: Path, installed: Registry) -> Iterator[Check]:
+    """What the spec names: its components' packages, and its model. Raises SpecError for a spec that is not valid."""
+    from ftspec import schema, validate
 
-    spec = validate.load_spec(file, installed).spec
+    loaded = validate.load_spec(file, installed)
+    yield from _components(list(schema.items(loaded.document.data)), installed)
+    yield _model(loaded.spec, installed)
+
+
+def _components(named: Sequence[Item], installed: Registry) -> Iterator[Check]:
+    """Each component with packages of its own, but providers, which are looked at whatever a spec names."""
+    for kind, name in dict.fromkeys((item.kind, item.name) for item in named if item.kind != "provider"):
+        loaded = installed.components[kind][name]
+        component = loaded.component
+        if component.dependencies:
+            found = f"of {loaded.distribution}"
+            checked = _packages(f"{kind} {name}", found, component.dependencies, component.install)
+            yield checked if checked.state == "ok" else msgspec.structs.replace(checked, state="failed")
+
+
+def _model(spec: Spec, installed: Registry) -> Check:
+    """Whether the spec's base model is here, by reading it."""
+    from ftspec import items
+
     try:
         found = items.provider_of(spec, installed).fingerprint(spec.model)
     except FtspecError as error:

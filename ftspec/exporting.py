@@ -20,6 +20,7 @@ from ftspec.records import Record
 from ftspec.registry import Registry
 from ftspec.spec import Spec
 from ftspec.spool import read_rows
+from ftspec.violations import FIRST_PARTY
 from ftspec.wording import did_you_mean
 
 SIDES = ("train", "validation", "test")
@@ -76,14 +77,46 @@ def _hub_writer(shape: Shape) -> Write:
     return write
 
 
+def check(spec: Spec, registry: Registry, to: str, method: str = "") -> None:
+    """Raise FtspecError for a target that is not installed or trains on other rows, before any row is read."""
+    if to != HUB:
+        _method(spec, registry, to, method, shape_of(spec, registry))
+
+
 def _writer(spec: Spec, registry: Registry, to: str, model: str, method: str, shape: Shape) -> Write:
     """The provider's own writer, for the spec's model unless another one is named."""
+    chosen = _method(spec, registry, to, method, shape)
+    component = registry.get("provider", to)
+    own = spec.provider.name == to
+    provider: Provider = build(spec.provider, registry, spec.folder) if own else _without_account(component)
+    request = _request(spec, component, chosen, model, same=own and chosen == spec.method)
+
+    def write(folder: Path, side: str, out: BinaryIO) -> tuple[int, int | None]:
+        try:
+            written = provider.write(request, read_rows(folder, (side,)), out)
+        except DataError:
+            raise
+        except (FtspecError, ValueError) as error:  # the spec's model may be nothing to this provider
+            if own or model:
+                raise
+            said, hint = getattr(error, "message", str(error)), getattr(error, "hint", "")
+            ours = f"name one of {to}'s models with `--model`: the spec's own is {spec.provider.name}'s"
+            raise FtspecError(said, f"{ours}; {hint}" if hint else ours) from error
+        return written.rows, written.tokens
+
+    return write
+
+
+def _method(spec: Spec, registry: Registry, to: str, method: str, shape: Shape) -> str:
+    """The provider's method for which rows are written. Raises FtspecError where there is none, or no such provider."""
     providers = registry.components["provider"]
     if to not in providers:
         known = sorted([HUB, *providers])
         near = did_you_mean(to, known)
+        plugin = FIRST_PARTY.get(("provider", to))
         raise FtspecError(
-            f"no format '{to}' is installed{f'; {near}' if near else ''}", f"there are {', '.join(known)}"
+            f"no format '{to}' is installed{f'; {near}' if near and not plugin else ''}",
+            f'pip install "{plugin}"' if plugin else f"there are {', '.join(known)}",
         )
     component = registry.get("provider", to)
     fitting = [name for name, each in component.methods.items() if each.data == shape]
@@ -93,15 +126,7 @@ def _writer(spec: Spec, registry: Registry, to: str, model: str, method: str, sh
             f"'{to}' has no method for rows of the shape '{shape}'" if not method else f"'{to}' has no such '{method}'"
         )
         raise FtspecError(said, f"its methods are {', '.join(component.methods)}")
-    own = spec.provider.name == to
-    provider: Provider = build(spec.provider, registry, spec.folder) if own else _without_account(component)
-    request = _request(spec, component, chosen, model, same=own and chosen == spec.method)
-
-    def write(folder: Path, side: str, out: BinaryIO) -> tuple[int, int | None]:
-        written = provider.write(request, read_rows(folder, (side,)), out)
-        return written.rows, written.tokens
-
-    return write
+    return chosen
 
 
 def _request(spec: Spec, component: Component, method: str, model: str, *, same: bool) -> Request:

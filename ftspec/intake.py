@@ -152,7 +152,7 @@ class Intake:
         return made, sorted(faults)
 
     def report(self, item: Item, finding: Finding) -> None:
-        if item.on_error == "skip" and self.rejected is not None:
+        if item.on_error == "skip" and finding.severity == "error" and self.rejected is not None:
             self.rejected.add(finding.file, finding.line, item.id or item.name, finding.message, read=False)
         self.findings.add(replace(finding, severity="warning") if item.on_error == "skip" else finding)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ftspec import installed
 from ftspec.components import PATH_MARK, Component
 from ftspec.errors import FtspecError, PluginError, SpecPath
 from ftspec.inputs import is_url
@@ -32,17 +33,30 @@ def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = No
 
 @contextmanager
 def guarded(item: Item, registry: Registry) -> Iterator[None]:
-    """Turn an exception of a component's own into a PluginError that names it; ftspec's own pass."""
+    """Turn an exception of a component's own into a PluginError that names it; ftspec's own pass.
+
+    A module that is not there because a declared dependency is not installed is nobody's bug: it says what to install.
+    """
     try:
         yield
     except FtspecError:
         raise
     except Exception as error:
+        _lacking(item, registry, error)
         authors = registry.components[item.kind][item.name].distribution
         raise PluginError(
             f"{culprit(item, registry)} failed: {type(error).__name__}: {error}",
             f"report it to the authors of {authors}",
         ) from error
+
+
+def _lacking(item: Item, registry: Registry, error: Exception) -> None:
+    """Raises FtspecError where a module is missing and so is one of the component's declared dependencies."""
+    component = registry.get(item.kind, item.name)
+    missing = installed.lacking(component) if isinstance(error, ImportError) else []
+    if missing:
+        message = f"{item.kind} '{item.name}' cannot run here without {', '.join(missing)}"
+        raise FtspecError(message, installed.remedy(component)) from error
 
 
 def culprit(item: Item, registry: Registry) -> str:

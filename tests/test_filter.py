@@ -159,6 +159,10 @@ def test_values_of_several_kinds_in_one_column() -> None:
         ("a == b", [1]),
         ("count(a) > 1", [1, 2]),
         ("roles(a) == 'user'", [1, 2]),
+        ("a[0] == 1", [1, 2]),
+        ("a.x == 1", [1, 2]),
+        ("b[0] == 1", [1, 2, 3]),
+        ("b['x'] is null", [1, 2, 3]),
     ],
 )
 def test_a_value_of_the_wrong_kind_fails_its_row(where: str, bad: list[int]) -> None:

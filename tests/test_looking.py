@@ -285,7 +285,14 @@ def test_export_of_pairs_and_tool_calls_for_datasets(spec: Path, capsys: pytest.
     assert json.loads(rows[0]["tools"][0]) == tool
 
 
-def test_export_for_a_provider(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_of_another_providers_model(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ftspec_local")
+    code, _, err = run(capsys, "data", "export", spec, "--to", "local", "-o", "more", "-q")
+    assert code == 1
+    assert "--model" in err
+
+
+def test_export_for_a_provider(spec: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(capsys, "data", "export", spec, "--to", "simulated", "-o", "out", "-q")[0] == 0
     assert len((spec.parent / "out/train.jsonl").read_text().splitlines()) == 4
     code, _, err = run(capsys, "data", "export", spec, "--to", "simulated", "-o", "out", "-q")
@@ -294,6 +301,12 @@ def test_export_for_a_provider(spec: Path, capsys: pytest.CaptureFixture[str]) -
     code, _, err = run(capsys, "data", "export", spec, "--to", "huggingfase", "-o", "more", "-q")
     assert code == 1
     assert "did you mean 'huggingface'?" in err
+    assert "reading" not in err
+    monkeypatch.setenv("FTSPEC_DISABLE_PLUGINS", "all")
+    code, _, err = run(capsys, "data", "export", spec, "--to", "openai", "-o", "more")
+    assert code == 1
+    assert 'pip install "ftspec-openai"' in err
+    assert "reading" not in err
     assert not (spec.parent / "more").exists()
 
 

@@ -451,7 +451,6 @@ TEXTS = "format:\n  chat: {user: '{{ text }}', assistant: 'x'}\n"
 def test_texts(tmp_path: Path, tried: Callable[..., None]) -> None:
     (tmp_path / "a.txt").write_bytes(b"one\n\xff\xfe\n\n \t\ntwo\r\nthr\x00ee\nfour\rfive")
     (tmp_path / "b.txt").write_bytes("one".encode("utf-16"))
-    (tmp_path / "c.txt").write_bytes(b"")
     (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n")[:-9])
     bad = [("a.txt", 2, "not UTF-8"), ("a.txt", 6, "NUL"), ("b.txt", 1, "UTF-16"), ("d.txt.gz", 1, "breaks off")]
     tried("text: {path: '?.txt*'}", 3, bad, form=TEXTS)

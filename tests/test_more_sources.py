@@ -84,10 +84,10 @@ def test_an_array_cut_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         ('[{"a": 1}] [', "", [1], (2, "more after the array")),
         ('[{"a": 1}, {"a": ' + "[" * 200_000 + "]" * 200_000 + "}]", "", [1], (2, "nested too deeply")),
         ("", "", [], (1, "empty")),
-        ('{"a": 1}\n{"a": 2}', "", [], (1, "which `jsonl` reads")),
-        ('{"data": []}', "", [], (1, "say with `pointer`")),
+        ('{"a": 1}\n{"a": 2}', "", [], (1, "these are JSON lines")),
+        ('{"data": []}', "", [], (1, "an object, and no array")),
         ('{"data": []}', "/items", [], (1, "has no 'items'")),
-        ('{"data": 3}', "/data", [], (1, "no array of objects where")),
+        ('{"data": 3}', "/data", [], (1, "`pointer` does not lead to a list")),
         ('{"data": 3}', "data", [], (1, "must begin with a slash")),
         ("[[]]", "/x", [], (1, "no object that could hold 'x'")),
     ],
@@ -430,3 +430,21 @@ def test_a_pinned_commit_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> No
     commit = "0123456789abcdef0123456789abcdef01234567"
     source = sources.huggingface.build({"dataset": "org/name", "revision": commit})
     assert source.fingerprint() == f"org/name {commit}"
+
+
+def test_a_branch_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    import huggingface_hub
+
+    hub = huggingface_hub.HfApi(endpoint="http://127.0.0.1:9")  # the library reads the variable once, when imported
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    with pytest.raises(api.FtspecError, match="does not say what revision 'main' of 'a/b' is") as raised:
+        sources.huggingface.build({"dataset": "a/b"}).fingerprint()
+    assert all(part in raised.value.hint for part in ("network", "revision", "folder"))
+
+
+def test_a_wrong_pointer_is_the_specs(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"data": 3}')
+    for pointer in ("/data", "/items", "data"):
+        (found,) = list(sources.json.build({"path": str(tmp_path / "x.json"), "pointer": pointer}).read())
+        assert "in the spec" in found.hint

@@ -84,8 +84,31 @@ def test_unusual_lines_are_rows(tmp_path: Path, content: bytes, values: list[Any
 
 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
-    assert jsonl(tmp_path / "x.jsonl", b"") == ([], [])
-    assert jsonl(tmp_path / "x.jsonl", b"\n\n") == ([], [])
+    for content in (b"", b"\n\n"):
+        kept, ((line, message),) = jsonl(tmp_path / "x.jsonl", content)
+        assert (kept, line, "the file is empty" in message) == ([], 1, True)
+    (tmp_path / "x.txt").touch()
+    ((_, message),) = read(sources.text, path=str(tmp_path / "x.txt"))[1]
+    assert "the file is empty" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("x.jsonl", "[1]\n", "write each row as"),
+        ("x.jsonl", "{a: 1}\n", "JSON encoder"),
+        ("x.json", '{"a": 1}', "say with `pointer`"),
+        ("x.csv", "", "header line"),
+        ("x.csv", "a\nb\0\n", "remove the byte"),
+        ("x.parquet", "PAR", "write it anew"),
+    ],
+)
+def test_what_is_no_row_says_what_to_do(tmp_path: Path, name: str, content: str, hint: str) -> None:
+    (tmp_path / name).write_text(content)
+    component = sources.COMPONENTS[name[2:]]
+    (found,) = list(component.build({"path": str(tmp_path / name)}).read())
+    assert isinstance(found, api.Finding)
+    assert hint in found.hint
 
 
 def test_utf16_is_one_finding(tmp_path: Path) -> None:

@@ -91,6 +91,36 @@ def _members(path: str, endings: tuple[str, ...]) -> tuple[list[str], str]:
     return found, "" if found else f"no file in the archive ends with {' or '.join(endings)}"
 
 
+HINTS = {
+    "a row must be an object": "write each row as `{...}`, with its columns' names as keys",
+    "not JSON that can be read": "store deeply nested values as text",
+    "not JSON": "write it as a JSON encoder does: quotes around names, no NaN, no comma at the end",
+    "not a Parquet file": "check the file's ending, or write it anew",
+    "not UTF-8": "save it as UTF-8",
+    "holds a NUL byte": "save it as UTF-8 text, or remove the byte",
+    "the table is empty": "write a header line and rows, or take the file out of `path`",
+}
+"""What to do about a line that is no row, by how its message begins."""
+
+
+def no_row(message: str, file: str, line: int) -> api.Finding:
+    """A line that is no row, with what to do about it where that can be told."""
+    hint = next((hint for begins, hint in HINTS.items() if message.startswith(begins)), "")
+    return api.Finding(message=message, hint=hint, file=file, line=line)
+
+
+def or_empty(file: File, read: Read) -> Read:
+    """What was read of a file; a warning that names it where that is nothing."""
+    got = None
+    for got in read:
+        yield got
+    if got is None:
+        hint = "fill it, or take it out of `path`"
+        yield api.Finding(
+            message="the file is empty: no row is in it", hint=hint, severity="warning", file=file.name, line=1
+        )
+
+
 def read_lines(file: File) -> Iterator[Lines | api.Finding]:
     """The lines of a file, decompressed by its ending (.gz, .zst, .bz2, .lz4, .xz), a leading byte order mark left out.
 

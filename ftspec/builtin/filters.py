@@ -77,9 +77,9 @@ def filter_(
     (a message's text), `calls(messages)` (tool calls). `count` also counts the entries of a list.
 
     What is compared must be of one kind: a number that stands as text in a CSV is `number(price) > 5`; a row that has
-    another kind fails. A comparison with a value that is missing neither holds nor fails to hold, nor does its `not`:
-    such a row is not kept, nor dropped by `drop`. Lengths and counts of what is missing are 0. Numbers are 64-bit
-    floats.
+    another kind fails, as does one where `x[0]` or `x.field` is asked of a text or a number. A comparison with a value
+    that is missing neither holds nor fails to hold, nor does its `not`: such a row is not kept, nor dropped by `drop`.
+    Lengths and counts of what is missing are 0. Numbers are 64-bit floats.
     """
     condition = grammar.parse(where)
 

@@ -72,10 +72,13 @@ class _Config:
     def read(self) -> Iterator[api.Chunk | api.Finding]:
         import yaml
 
-        text = self.path.read_text(encoding="utf-8")
         try:
+            text = self.path.read_text(encoding="utf-8")
             data, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
+        except UnicodeDecodeError:
+            yield api.Finding(message="not UTF-8", hint="save it as UTF-8", file=str(self.path), line=1)
+            return
+        except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
             yield self._finding(f"not YAML: {error}", 1)
             return
         if not isinstance(data, dict):

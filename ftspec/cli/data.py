@@ -174,6 +174,7 @@ def export_command(
     from ftspec.cli import lookviews
 
     loaded, registry = load(spec, overrides)
+    exporting.check(loaded.spec, registry, to, method)
     with progress(quiet) as drawing:
         site = stages.survey(loaded.spec, registry, stages.Options(store=store), drawing)
         with prepared.of_site(site) as data:

@@ -68,7 +68,7 @@ def show_command(name: str, format_: str) -> None:
 def doctor_command(spec: Path | None, store: str | None, format_: str) -> None:
     """Check this machine: Python, plugins and their packages, the state folder, memory, disk.
 
-    With SPEC, whether its base model is here too.
+    With SPEC, whether its base model and what its sources, steps and graders need is here too.
     """
     from ftspec import doctor
     from ftspec.workspace import FOLDER

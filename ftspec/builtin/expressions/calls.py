@@ -61,6 +61,11 @@ def inside(value: Any, key: str | float) -> Any:
     return value[index] if there else None
 
 
+def has_inside(value: Any, key: str | float) -> bool:
+    """Whether it is of the kind that has such fields or entries: an object, or a list."""
+    return isinstance(value, Mapping if isinstance(key, str) else list)
+
+
 def may_hold(value: Any, wanted: Any) -> bool:
     """Whether it can be asked if the wanted value is in it."""
     return isinstance(value, list) or (isinstance(value, str) and isinstance(wanted, str))

@@ -143,10 +143,14 @@ def _column(run: Run, node: Node) -> Value:
 
 
 def _inside(run: Run, node: Node) -> Value:
-    """A field or an item of objects and lists; nothing where there is none."""
+    """A field of objects or an entry of lists; nothing where there is none. Other values have neither."""
     value = run.value(node.parts[0])
     if value.kind == "messages":
         run.refuse(value.data.is_valid(), node, "is inside of messages: use first(), last(), roles() or count()")
+    held = value.data if value.kind == "json" else []
+    bad = rows.booleans([each is not None and not calls.has_inside(each, node.value) for each in held])
+    message = "is inside of what is no object" if isinstance(node.value, str) else "is an entry of what is no list"
+    run.refuse(bad if value.kind == "json" else _there(value, run.batch.num_rows), node, f"{message} here")
     if value.kind != "json":
         return Value("null", None)
     return Value("json", [calls.inside(each, node.value) for each in value.data])

@@ -10,7 +10,7 @@ from typing import Any
 
 from ftspec import api, rows
 from ftspec.builtin import files
-from ftspec.builtin.files import BATCH_ROWS, File, Read, each
+from ftspec.builtin.files import BATCH_ROWS, File, Read, each, no_row
 from ftspec.builtin.sources.lines import decoded, row_of
 
 SPACE = re.compile(r"[ \t\n\r]*")
@@ -32,7 +32,11 @@ def json(*, path: api.Path, pointer: str = "") -> api.Source:
 
 
 class Broken(ValueError):
-    """What is no JSON, or not the JSON that was expected."""
+    """What is no JSON, or not the JSON that was expected; `hint` says whether the file or the spec is to be mended."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint or HINT
 
 
 class Text:
@@ -118,7 +122,7 @@ def _read(file: File, pointer: str) -> Read:
         for number, source in enumerate(_elements(text, pointer), 1):
             value, problem = row_of(_bytes(source), "row")
             if problem:
-                yield api.Finding(message=f"{problem} ({text.where()})", file=file.name, line=number)
+                yield no_row(f"{problem} ({text.where()})", file.name, number)
                 continue
             values.append(value)
             numbers.append(number)
@@ -126,7 +130,7 @@ def _read(file: File, pointer: str) -> Read:
                 yield api.Chunk(rows.from_dicts(values), file.name, numbers)
                 values, numbers = [], []
     except Broken as error:
-        damage = api.Finding(message=f"{error} ({text.where()})", hint=HINT, file=file.name, line=number + 1)
+        damage = api.Finding(message=f"{error} ({text.where()})", hint=error.hint, file=file.name, line=number + 1)
     except files.damage() as error:
         damage = api.Finding(message=f"the file breaks off: {error}", hint=HINT, file=file.name, line=number + 1)
     if values:
@@ -136,6 +140,7 @@ def _read(file: File, pointer: str) -> Read:
 
 
 HINT = "mend the file: nothing after this was read"
+POINTER = "mend `pointer` in the spec: the JSON Pointer of the list of rows, as /data/items"
 
 
 def _bytes(text: str) -> bytes:
@@ -147,11 +152,11 @@ def _elements(text: Text, pointer: str) -> Iterator[str]:
     """The text of every element of the array that the pointer names."""
     steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
     if pointer and not pointer.startswith("/"):
-        raise Broken("`pointer` must begin with a slash, as in /data/items")
+        raise Broken("`pointer` must begin with a slash, as in /data/items", POINTER)
     for step in steps:
         _enter(text, step)
     if not text.take("["):
-        raise Broken(_no_array(text, pointer))
+        raise _no_array(text, pointer)
     if text.take("]"):
         return
     while True:
@@ -167,7 +172,7 @@ def _elements(text: Text, pointer: str) -> Iterator[str]:
 def _enter(text: Text, name: str) -> None:
     """Go to the value of that name in the object that is next."""
     if not text.take("{"):
-        raise Broken(f"no object that could hold '{name}', as `pointer` says")
+        raise Broken(f"`pointer` does not lead to a list: no object that could hold '{name}'", POINTER)
     while text.peek() == '"':
         key, problem = decoded(_bytes(text.value()), "name")
         if problem:
@@ -178,15 +183,17 @@ def _enter(text: Text, name: str) -> None:
             return
         text.value()
         text.take(",")
-    raise Broken(f"the object has no '{name}', as `pointer` says")
+    raise Broken(f"`pointer` does not lead to a list: the object has no '{name}'", POINTER)
 
 
-def _no_array(text: Text, pointer: str) -> str:
+def _no_array(text: Text, pointer: str) -> Broken:
     if text.peek() == "":
-        return "the file is empty"
-    if pointer or text.peek() != "{":
-        return "no array of objects" + (" where `pointer` says" if pointer else "")
+        return Broken("the file is empty", "fill it, or take it out of `path`")
+    if pointer:
+        return Broken("`pointer` does not lead to a list: what it names is none", POINTER)
+    if text.peek() != "{":
+        return Broken("no array of objects")
     text.value()
     if text.peek() == "{":
-        return "objects one after the other: these are JSON lines, which `jsonl` reads"
-    return "an object, and no array of objects: say with `pointer` where in it the array is, as /data/items"
+        return Broken("objects one after the other: these are JSON lines", "name the source `jsonl`, which reads them")
+    return Broken("an object, and no array of objects", "say with `pointer` where in it the array is, as /data/items")

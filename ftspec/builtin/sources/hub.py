@@ -59,16 +59,18 @@ def huggingface(
 def _commit(dataset: str, revision: str, token: str) -> str:
     """The commit that a branch or a tag of the hub stands for now."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         return str(HfApi().dataset_info(dataset, revision=revision, token=token or None).sha)
     except (RepositoryNotFoundError, RevisionNotFoundError):
         message = f"the hub has no dataset '{dataset}' of revision '{revision}', or it is not yours to see"
         raise api.FtspecError(message, "check the id; a private one needs a `token: ${secret:HF_TOKEN}`") from None
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except Exception as error:  # the library and what it stands on raise many kinds: httpx's are no OSError
         message = f"the hub does not say what revision '{revision}' of '{dataset}' is: {type(error).__name__}"
-        raise api.FtspecError(message, "pin a commit as `revision`, or try again") from None
+        raise api.FtspecError(
+            message, "check the network, or do without: pin a commit as `revision`, or read a copy by `folder`"
+        ) from None
 
 
 def _from_hub(dataset: str, commit: str, subset: str, split: str, streaming: bool, token: str) -> Any:
@@ -103,8 +105,8 @@ def _chunks(open_it: Callable[[], Any], name: str, split: str) -> Read:
             for batch in table.combine_chunks().to_batches():
                 yield api.Chunk(batch, origin, range(number, number + batch.num_rows))
                 number += batch.num_rows
-    except api.FtspecError:
+    except (api.FtspecError, ImportError):
         raise
     except Exception as error:  # the library and what it stands on raise many kinds, and quote values of rows
         message = f"cannot be read after row {number - 1}: {type(error).__name__}"
-        yield api.Finding(message=message, hint="check id, subset and split", file=origin, line=number)
+        yield api.Finding(message=message, hint="check id, subset, split and network", file=origin, line=number)

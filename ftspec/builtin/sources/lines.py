@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import api, rows
-from ftspec.builtin.files import File, Lines, Read, each, read_lines
+from ftspec.builtin.files import File, Lines, Read, each, no_row, or_empty, read_lines
 from ftspec.builtin.sources.layout import Layout
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def jsonl(*, path: api.Path) -> api.Source:
 
     `path` is a file, a folder or a glob; .gz, .zst and .bz2 files are unpacked. Blank lines are skipped.
     """
-    return api.Source(lambda: each(path, (".jsonl", ".ndjson"), _read_jsonl))
+    return api.Source(lambda: each(path, (".jsonl", ".ndjson"), lambda file: or_empty(file, _read_jsonl(file))))
 
 
 def _read_jsonl(file: File) -> Read:
@@ -64,7 +64,7 @@ class Parser:
         for at in odd:
             value, problem = row_of(lines[at]) if lines[at].strip() else (None, "")
             if problem:
-                yield api.Finding(message=problem, file=self.name, line=block.first + at)
+                yield no_row(problem, self.name, block.first + at)
             elif value is not None:
                 values[at] = value
         made = _together(batch, usual, values)

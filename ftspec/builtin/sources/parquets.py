@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftspec import api
-from ftspec.builtin.files import BATCH_ROWS, File, Read, each
+from ftspec.builtin.files import BATCH_ROWS, File, Read, each, no_row
 
 
 @api.source(code=["ftspec.builtin.files"])
@@ -23,4 +23,4 @@ def _read_parquet(file: File) -> Read:
                 yield api.Chunk(batch, file.name, range(number, number + batch.num_rows))
                 number += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        yield api.Finding(message=f"not a Parquet file that can be read: {error}", file=file.name, line=number)
+        yield no_row(f"not a Parquet file that can be read: {error}", file.name, number)

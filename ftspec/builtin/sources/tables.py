@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import csv as csv_module
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ftspec import api, rows
-from ftspec.builtin.files import BATCH_ROWS, File, Lines, Read, each, read_lines
+from ftspec.builtin.files import BATCH_ROWS, File, Lines, Read, each, no_row, read_lines
 
 Parser = Callable[[str], Any]
 ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 
 
-@api.source(code=["ftspec.builtin.files"])
-def csv(*, path: api.Path, delimiter: str = ",", types: dict[str, ColumnType] = {}) -> api.Source:
+def _delimiter(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    if options["delimiter"] in ('"', "\r", "\n"):
+        yield ("delimiter",), "a quotation mark or the end of a line cannot part cells"
+
+
+@api.source(rules=[_delimiter], code=["ftspec.builtin.files"])
+def csv(
+    *,
+    path: api.Path,
+    delimiter: Annotated[str, Meta(min_length=1, max_length=1, description='One character, as ";" or "\\t".')] = ",",
+    types: dict[str, ColumnType] = {},
+) -> api.Source:
     """Read rows from a table with a header line.
 
     Every cell is text, so that "007" and "1.50" stay what they are, unless `types` says otherwise for its column; an
@@ -76,7 +87,7 @@ def _read_csv(file: File, delimiter: str, types: Mapping[str, ColumnType]) -> Re
     line, header, problem = next(records, (1, [], "the table is empty"))
     problem = problem or _header_problem(header, types)
     if problem:
-        yield table.damage or api.Finding(message=problem, file=file.name, line=line)
+        yield table.damage or no_row(problem, file.name, line)
         return
     parsers = [PARSERS.get(types.get(name, "text")) for name in header]
     columns: list[list[Any]] = []
@@ -84,7 +95,7 @@ def _read_csv(file: File, delimiter: str, types: Mapping[str, ColumnType]) -> Re
     for line, cells, problem in records:
         values, problem = (cells, problem) if problem else _parse(cells, header, parsers)
         if problem:
-            yield api.Finding(message=problem, file=file.name, line=line)
+            yield no_row(problem, file.name, line)
             continue
         columns.append(values)
         numbers.append(line)

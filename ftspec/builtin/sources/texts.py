@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ftspec import api, rows
-from ftspec.builtin.files import BATCH_ROWS, File, Read, each, read_lines
+from ftspec.builtin.files import BATCH_ROWS, File, Read, each, no_row, or_empty, read_lines
 
 Part = Literal["line", "paragraph", "file"]
 Passage = tuple[int, list[bytes]]
@@ -23,7 +23,7 @@ def text(*, path: api.Path, per: Part = "line", column: Annotated[str, Meta(min_
     `per` says what a row is: a line, a paragraph (lines up to the next blank one), or a whole file, which then stands
     in memory. Blank lines make no row.
     """
-    return api.Source(lambda: each(path, (".txt", ".md"), lambda file: _read(file, per, column)))
+    return api.Source(lambda: each(path, (".txt", ".md"), lambda file: or_empty(file, _read(file, per, column))))
 
 
 def _read(file: File, per: Part, column: str) -> Read:
@@ -35,13 +35,13 @@ def _read(file: File, per: Part, column: str) -> Read:
         numbers: list[int] = []
         for number, lines in some:
             if any(b"\0" in line for line in lines):
-                yield api.Finding(message="holds a NUL byte, so it is not text", file=file.name, line=number)
+                yield no_row("holds a NUL byte, so it is not text", file.name, number)
                 continue
             try:
                 texts.append(b"\n".join(lines).decode())
                 numbers.append(number)
             except UnicodeDecodeError:
-                yield api.Finding(message="not UTF-8", hint="save it as UTF-8", file=file.name, line=number)
+                yield no_row("not UTF-8", file.name, number)
         if texts:
             yield api.Chunk(rows.from_dicts([{column: each} for each in texts]), file.name, numbers)
     if problem:

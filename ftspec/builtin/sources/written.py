@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftspec import api, rows
-from ftspec.builtin.files import Read
+from ftspec.builtin.files import Read, no_row
 
 
 @api.source(code=["ftspec.builtin.files"])
@@ -20,7 +20,7 @@ def _read_values(values: list[dict[str, Any]]) -> Read:
     for number, value in enumerate(values, 1):
         problem = rows.fault(value)
         if problem:
-            yield api.Finding(message=problem, line=number)
+            yield no_row(problem, "", number)
         else:
             good.append(value)
             numbers.append(number)

@@ -1,0 +1,59 @@
+"""Which distributions are installed here, by metadata alone: importing them to see would take seconds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+
+from ftspec.components import Component
+
+PLAIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?: *>= *(?P<least>[0-9]{1,9}(?:\.[0-9]{1,9})*))?")
+RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
+INVALID = "is not a requirement"
+
+
+def lacking(component: Component) -> list[str]:
+    """The component's declared dependencies that are not installed here, as the component wrote them."""
+    return [text for text in component.dependencies if trouble(text)]
+
+
+def remedy(component: Component) -> str:
+    """The line that installs what the component lacks."""
+    return component.install or "pip install " + " ".join(f'"{text}"' for text in lacking(component))
+
+
+def trouble(text: str) -> str:
+    """What keeps the requirement from being met here, "" where nothing does."""
+    plain = PLAIN.fullmatch(text)
+    installed = _version(plain["name"]) if plain else None
+    least = _release(plain["least"]) if plain else []
+    if installed and RELEASE.fullmatch(installed) and _release(installed) >= least:
+        return ""  # the usual case, without the tenth of `validate`'s time that importing a parser takes
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return INVALID
+    if requirement.marker and not requirement.marker.evaluate():
+        return ""
+    installed = _version(requirement.name)
+    if installed is None:
+        return "is not installed"
+    met = requirement.specifier.contains(installed, prereleases=True)
+    return "" if met else f"is not met: {installed} is installed"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _release(version: str | None) -> list[int]:
+    """A plain release number, comparable: 1.0 is 1."""
+    numbers = [int(part) for part in (version or "0").split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return numbers
