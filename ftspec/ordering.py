@@ -48,7 +48,7 @@ class Sorter:
         """The rows in their order, once."""
         self._flush()
         for bucket in sorted(self.inside):
-            together = in_order(alike([self.spool.batch(index) for index in self.inside[bucket]]), PLACE)
+            together = in_order(of_one_schema([self.spool.batch(index) for index in self.inside[bucket]]), PLACE)
             together = together.drop_columns([PLACE])
             for start in range(0, together.num_rows, BATCH_ROWS):
                 yield together.slice(start, BATCH_ROWS)
@@ -73,7 +73,7 @@ def in_order(batches: Sequence[pa.RecordBatch], name: str) -> pa.RecordBatch:
     return pa.concat_batches(batches).sort_by(name)
 
 
-def alike(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+def of_one_schema(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
     """The batches with the columns of all of them, each of one type: JSON where they differ."""
     schemas = [batch.schema for batch in batches]
     if all(schema.equals(schemas[0]) for schema in schemas):

@@ -22,12 +22,13 @@ from ftspec.origins import Origins
 from ftspec.provider import Shape
 from ftspec.registry import Registry
 from ftspec.segments import Segment
-from ftspec.spec import Item, Spec, Split
+from ftspec.spec import Item, Mix, Spec, Split
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READERS = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".xlsx": "excel"}
+WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".parquet": "parquet", **dict.fromkeys(WORKBOOKS, "excel")}
 """The source that reads a file; JSON lines where the ending is none of these."""
 
 
@@ -69,7 +70,7 @@ class Reader:
     def references(self, screen: Screen) -> Iterator[Reference]:
         """The rows of the files, then the prompts. Raises DataError for lines that are no row."""
         for path in screen.files:
-            item = Item(kind="source", name=_reader(path), options={"path": path}, path=("files",))
+            item = Item(kind="source", name=_reader(path), options=_options(path), path=("files",))
             for batch in self._read([item]):
                 yield self._reference(batch)
         self.findings.raise_errors()
@@ -85,7 +86,7 @@ class Reader:
         for batch in self._read(items):
             yield self._reference(self._cleaned(batch, self.before))
         if sides:
-            for batch in self._read(self.spec.sources):
+            for batch in self._read(self.spec.sources, self.spec.mix):
                 yield self._reference(self._held_out(batch, sides))
 
     def _held_out(self, batch: pa.RecordBatch, sides: Sequence[str]) -> pa.RecordBatch:
@@ -100,8 +101,8 @@ class Reader:
         work = Segment(self.spec.folder, self.registry, stages, split=split, shape=self.shape, tuned=self.tuned)
         return work(batch).batch
 
-    def _read(self, items: Sequence[Item]) -> Iterator[pa.RecordBatch]:
-        return self.intake.batches(self.intake.open(items), self.spec.split)
+    def _read(self, items: Sequence[Item], mix: Mix | None = None) -> Iterator[pa.RecordBatch]:
+        return self.intake.batches(self.intake.open(items), self.spec.split, mix)
 
     def _reference(self, batch: pa.RecordBatch) -> Reference:
         return Reference(batch, [self.origins.where(row) for row in batch.column(rows.ROW).to_pylist()])
@@ -109,6 +110,11 @@ class Reader:
 
 SEES_ALL = ("global", "screen")
 """Steps that rows of the evaluation do not go through."""
+
+
+def _options(path: str) -> dict[str, str]:
+    tabs = ".tsv" in (ending.lower() for ending in PurePath(path).suffixes)
+    return {"path": path, "delimiter": "\t"} if tabs else {"path": path}
 
 
 def _reader(path: str) -> str:

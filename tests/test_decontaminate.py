@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -16,7 +17,7 @@ from test_pipeline import item, prepare, spec_of, write
 from ftspec import api, ledger, rows
 from ftspec.builtin.contamination import decontaminate
 from ftspec.errors import DataError
-from ftspec.spec import Eval, Split
+from ftspec.spec import Eval, Mix, Split
 
 draw = random.Random(11)
 WORDS = [f"word{number}" for number in range(5000)]
@@ -128,7 +129,7 @@ def test_against_the_side_of_the_split_that_is_asked(tmp_path: Path) -> None:
     assert result.sides["prompt"] == result.sides["test"] == 80 - count.reasons["overlap"] - result.sides["train"]
 
 
-@pytest.mark.parametrize("name", ["known.jsonl", "known.csv", "known.parquet"])
+@pytest.mark.parametrize("name", ["known.jsonl", "known.csv", "known.tsv", "known.parquet"])
 def test_against_files(tmp_path: Path, name: str) -> None:
     asked = text(20)
     write(tmp_path, [{"text": f"so {asked}", "label": "a"}, *({"text": text(30), "label": "b"} for _ in range(20))])
@@ -136,6 +137,8 @@ def test_against_files(tmp_path: Path, name: str) -> None:
         write(tmp_path, [{"question": "x"}, {"question": asked}], name)
     elif name.endswith("csv"):
         (tmp_path / name).write_text(f"question\nx\n{asked}\n")
+    elif name.endswith("tsv"):
+        (tmp_path / name).write_text(f"id\tquestion\n1\tx\n2\t{asked}\n")
     else:
         pa.parquet.write_table(pa.table({"question": ["x", asked]}), tmp_path / name)
     spec = spec_of(tmp_path, cleaning=[{"decontaminate": {"files": [name], "prompts": False}}])
@@ -149,3 +152,12 @@ def test_nothing_to_compare_with_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         prepare(spec_of(tmp_path, cleaning=["decontaminate"]))
     assert "no prompts to compare with" in caught.value.findings[0].message
+
+
+def test_rows_that_a_mixture_does_not_reach_are_no_prompts(tmp_path: Path) -> None:
+    values = [{"text": text(30), "label": "b"} for _ in range(40)]
+    write(tmp_path, [*values, *({"text": f"{each['text']} {text(3)}", "label": "a"} for each in values)])
+    spec = spec_of(tmp_path, split=Split(test=0.3, seed=1), cleaning=["decontaminate"], eval=asking(("test",)))
+    result = prepare(msgspec.structs.replace(spec, mix=Mix(until=40)))
+    (count,) = (count for count in result.counts if count.name == "decontaminate")
+    assert count.rows_in == 40 and not count.reasons
