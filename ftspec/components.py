@@ -12,6 +12,7 @@ nothing is called and nothing heavy imported until a spec that names the compone
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -343,9 +344,12 @@ class Component:
     def code_digest(self) -> str:
         """sha256 of the modules that define the factory and what it is made of: changed code is a changed step.
 
-        Raises PluginError where `code` names what is not imported: a digest without it would hide its changes."""
-        if missing := [name for name in self.code if name not in sys.modules]:
-            raise PluginError(f"{self.kind} '{self.name}': code names what is not imported: {', '.join(missing)}")
+        Raises PluginError where `code` names what cannot be imported: a digest without it would hide its changes."""
+        for name in self.code:
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                raise PluginError(f"{self.kind} '{self.name}': code names '{name}': {error}") from error
         names = (self.factory.__module__, *self.code)
         sources = [getattr(sys.modules.get(name), "__file__", None) for name in names]
         texts = [FilePath(source).read_bytes() for source in sources if source]

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 from ftspec.builtin.redaction import accounts, contacts, credentials, identities
 from ftspec.builtin.redaction.entities import Entity
-
-Secret = Literal["private_key", "jwt", "api_key", "password"]
-Identity = Literal[
-    "us_ssn", "uk_nino", "de_tax_id", "fr_insee", "es_dni", "es_nie", "it_fiscal_code", "nl_bsn", "br_cpf",
-    "in_aadhaar", "in_pan", "ca_sin", "pl_pesel", "be_nn", "ch_ahv", "se_personnummer", "fi_hetu", "no_fnr",
-    "cn_ric", "kr_rrn", "mx_curp",
-]  # fmt: skip
-Personal = Literal["email", "phone", "card", "iban", "ip", "national_id", Identity]
 
 ENTITIES: dict[str, Entity] = {
     **credentials.ENTITIES,
@@ -32,11 +23,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "national_id": tuple(identities.ENTITIES),
     "pii": tuple(name for name in ENTITIES if name not in credentials.ENTITIES),
 }
-MODULES = tuple(
-    f"ftspec.builtin.redaction.{name}"
-    for name in ("entities", "catalogue", "contacts", "accounts", "identities", "credentials")
-)
-"""Whose code decides what is found: a component that looks for entities names them as `code`."""
 
 
 def chosen(names: Iterable[str]) -> list[tuple[str, Entity]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from ftspec import api, rows
-from ftspec.builtin.redaction import catalogue
+from ftspec.builtin.redaction import names as called
 from ftspec.builtin.redaction.entities import Entity, find
 
 if TYPE_CHECKING:
@@ -17,23 +17,25 @@ if TYPE_CHECKING:
 
 Residue = tuple[int, list[str]]
 """Row number, and the entity of each value that is left."""
-PERSONAL: list[catalogue.Personal] = ["email", "phone", "card", "iban", "ip", "national_id"]
-SECRET: list[catalogue.Secret] = ["private_key", "jwt", "api_key", "password"]
+PERSONAL: list[called.Personal] = ["email", "phone", "card", "iban", "ip", "national_id"]
+SECRET: list[called.Secret] = ["private_key", "jwt", "api_key", "password"]
 
 
-@api.check(code=catalogue.MODULES, dependencies=["python-stdnum"], install="pip install python-stdnum")
-def pii(*, entities: Annotated[list[catalogue.Personal], Meta(min_length=1)] = PERSONAL) -> api.Check:
+@api.check(code=called.MODULES, dependencies=["python-stdnum"], install="pip install python-stdnum")
+def pii(*, entities: Annotated[list[called.Personal], Meta(min_length=1)] = PERSONAL) -> api.Check:
     """Find rows in which personal data is left: what `redact` would have replaced. No finding shows a value."""
     return _residue("personal data", "redact: {entities: [pii]}", list(entities))
 
 
-@api.check(code=catalogue.MODULES, dependencies=["python-stdnum"], install="pip install python-stdnum")
-def secrets(*, entities: Annotated[list[catalogue.Secret], Meta(min_length=1)] = SECRET) -> api.Check:
+@api.check(code=called.MODULES, dependencies=["python-stdnum"], install="pip install python-stdnum")
+def secrets(*, entities: Annotated[list[called.Secret], Meta(min_length=1)] = SECRET) -> api.Check:
     """Find rows in which keys, tokens or passwords are left: what `redact` would have replaced. No finding shows it."""
     return _residue("a secret", "redact: {entities: [secrets]}", list(entities))
 
 
 def _residue(what: str, step: str, names: list[str]) -> api.Check:
+    from ftspec.builtin.redaction import catalogue
+
     wanted = catalogue.chosen(names)
     where = catalogue.prefilter(wanted)
 

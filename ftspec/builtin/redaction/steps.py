@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from ftspec import api
-from ftspec.builtin.redaction import catalogue
+from ftspec.builtin.redaction import names
 from ftspec.builtin.redaction.entities import Entity, find
 
-Name = Literal["pii", "secrets", catalogue.Personal, catalogue.Secret]
+Name = Literal["pii", "secrets", names.Personal, names.Secret]
 DIGITS = 8
 
 
@@ -27,7 +27,7 @@ def key_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
 @api.text_step(
     private=True,
     rules=[key_rule],
-    code=catalogue.MODULES,
+    code=names.MODULES,
     dependencies=["python-stdnum"],
     install="pip install python-stdnum",
 )
@@ -46,6 +46,8 @@ def redact(
             `dataset` ([EMAIL_48210377]: the same in all rows, by a keyed hash of the value).
         key: of `dataset`: a secret, `${secret:NAME}`; who knows it can test guesses.
     """
+    from ftspec.builtin.redaction import catalogue
+
     wanted = catalogue.chosen(entities)
     where = catalogue.prefilter(wanted)
     if placeholders == "row":
