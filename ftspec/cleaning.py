@@ -163,7 +163,7 @@ def run_step(stage: Stage, registry: Registry, step: Runner, batch: pa.RecordBat
     seconds = time.perf_counter() - started
     samples = _first_dropped(stage, batch, dropped) + _changed_samples(stage, kept, after, changed)
     count = changed.num_rows if changed is not None else 0
-    names = tuple(rows.visible(batch))
+    names = tuple(rows.filled(batch))
     return after, Done(stage.index, batch.num_rows, after.num_rows, count, seconds, dropped, samples, names, found)
 
 
@@ -181,7 +181,7 @@ def run_format(
     dropped = _dropped([(finding.row or 0, finding.message) for finding in found])
     seconds = time.perf_counter() - started
     findings = found if stage.item.on_error == "fail" else []
-    names = tuple(rows.visible(batch))
+    names = tuple(rows.filled(batch))
     samples = _first_dropped(stage, batch, dropped)
     return (
         before,

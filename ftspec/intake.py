@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,8 @@ class Intake:
         self.rejected = rejected
         self.folder, self.registry, self.shape, self.has_format = folder, registry, shape, has_format
         self.origins, self.ledger, self.findings = origins, ledger, findings
+        self.columns: set[str] = set()
+        """Every column that some row has had."""
 
     def open(self, items: Sequence[Item]) -> list[tuple[Item, int]]:
         """Open the sources' accounts in the ledger, in the spec's order."""
@@ -66,11 +69,11 @@ class Intake:
             (item, index, "prompt" if _of_eval(item) else side_of_source(split, item.id)) for item, index in opened
         ]
         together = [(item, index) for item, index, side in sided if mix and side is None]
-        if mix and together:
-            yield from self._mix(together, mix)
-        for item, index, side in sided:
-            if (item, index) not in together:
-                yield from self._read_source(item, index, side)
+        mixture = self._mix(together, mix) if mix and together else ()
+        whole = (self._read_source(*each) for each in sided if each[:2] not in together)
+        for batch in chain(mixture, chain.from_iterable(whole)):
+            self.columns.update(rows.visible(batch))
+            yield batch
 
     def _read_source(self, item: Item, index: int, side: str | None) -> Iterator[pa.RecordBatch]:
         account = _Account(self, item, index)

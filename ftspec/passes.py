@@ -56,7 +56,7 @@ class Pass:
             return
         self.spool.write(outcome.batch)
         self.numbers.append(outcome.batch.column(rows.ROW))
-        self.columns.update(rows.visible(outcome.batch))
+        self.columns.update(rows.filled(outcome.batch))
         for index, (keys, seconds) in enumerate(zip(outcome.keys, outcome.key_seconds, strict=True)):
             self._append(self.segment.keys[index], "keys", self.keys[index], keys)
             self.seconds[index] += seconds

@@ -336,7 +336,7 @@ class Preparation:
         for stage in stages:
             tally = self.ledger.tallies[stage.index]
             for name in columns(stage.item, self.registry) if tally.rows_in else []:
-                if name not in tally.columns:
+                if name not in tally.columns and name not in self.intake.columns:
                     message = f"step '{stage.item.name}': no row has a column '{name}'"
                     self.findings.add(Finding(message=message, hint=f"columns are {', '.join(sorted(tally.columns))}"))
 

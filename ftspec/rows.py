@@ -82,6 +82,12 @@ def visible(batch: pa.RecordBatch) -> list[str]:
     return [name for name in batch.schema.names if not name.startswith("_")]
 
 
+def filled(batch: pa.RecordBatch) -> list[str]:
+    """Names of the row's own columns that hold a value in some row of the batch. Over all batches these are the same
+    however rows were cut, where `visible` also names columns whose rows have all been dropped."""
+    return [name for name in visible(batch) if batch.column(name).null_count < batch.num_rows]
+
+
 def hidden(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     """The hidden columns by name, for a step that makes its rows anew."""
     return {name: batch.column(name) for name in batch.schema.names if name.startswith("_")}

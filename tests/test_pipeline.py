@@ -616,3 +616,20 @@ def test_an_error_in_a_thread_is_raised_in_its_place(workers: int) -> None:
     assert [next(results), next(results)] == [2, 3]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_which_columns_there_are_does_not_depend_on_how_rows_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A column of rows that are all dropped before: it has been there, and is not listed among those that are left."""
+    write(tmp_path, [{"text": "", "rare": "x", "label": "a"}, *({"text": f"t{n}", "label": "b"} for n in range(6))])
+    cut = [{"drop_empty": {"columns": ["text"]}}, {"rename": {"columns": {"rare": "seldom"}}}]
+    monkeypatch.setattr("ftspec.builtin.files.BLOCK", 24 * size)
+    prepare(spec_of(tmp_path, cleaning=cut))
+    wrong = [{"drop_empty": {"columns": ["text"]}}, {"drop_empty": {"columns": ["nobody"]}}]
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(DataError) as caught:
+        prepare(spec_of(tmp_path, cleaning=wrong))
+    assert "no row has a column 'nobody'" in caught.value.findings[0].message
+    assert caught.value.findings[0].hint == "columns are label, text"

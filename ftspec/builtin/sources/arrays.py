@@ -21,7 +21,7 @@ scan = json_module.JSONDecoder(parse_constant=lambda name: None, parse_int=lambd
 """Finds where a value ends and makes as little of it as it can: Python refuses to read a number of 5,000 digits."""
 
 
-@api.source(code=["ftspec.builtin.files"])
+@api.source(code=["ftspec.builtin.files", "ftspec.builtin.sources.layout", "ftspec.builtin.sources.lines"])
 def json(*, path: api.Path, pointer: str = "") -> api.Source:
     """Read rows from JSON files that hold an array of objects: `[{...}, {...}]`. A row's line is its place in it.
 
