@@ -138,8 +138,8 @@ def test_usual_rows_take_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     row = written({"messages": [{"role": "user", "content": "hi"}], "id": 1, "tools": None}, False, False)
     odd = written({"messages": [{"role": "tool", "content": [], "x": 1}], "tools": [{}]}, False, False)
     decoded: list[bytes] = []
-    decode = lines._decode
-    monkeypatch.setattr(lines, "_decode", lambda line: decoded.append(line) or decode(line))
+    decode = lines.decoded
+    monkeypatch.setattr(lines, "decoded", lambda line, of: decoded.append(line) or decode(line, of))
     parser = lines.Parser("f")
     block = b"\n".join([row] * 20)
     read(parser, [block, block])
