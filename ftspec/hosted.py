@@ -126,25 +126,40 @@ class Unfit(Exception):
 
 
 def write_lines(
-    batches: Iterable[pa.RecordBatch], out: BinaryIO, line: Callable[[api.Example], Mapping[str, Any]]
+    batches: Iterable[pa.RecordBatch],
+    out: BinaryIO,
+    line: Callable[[api.Example], Mapping[str, Any]],
+    plain: frozenset[str] = frozenset(),
 ) -> api.Written:
-    """Write one JSON object a line. Raises DataError that names every row for which `line` raises Unfit."""
+    """Write one JSON object a line. Raises DataError that names every row for which `line` raises Unfit.
+
+    A conversation of nothing but texts whose roles are all among `plain`, and which ends with the assistant's message,
+    is written as {"messages": [...]}, without asking `line`, which would make the same of it: many times as fast.
+    """
     findings: list[api.Finding] = []
     faulty = count = 0
     for batch in batches:
-        for example in rows.examples(batch):
-            try:
-                written = line(example)
-            except Unfit as fault:
-                faulty += 1
-                if faulty <= MOST_FINDINGS:
-                    findings.append(api.Finding(message=str(fault), hint=fault.hint, row=example.row))
-            else:
-                out.write(msgspec.json.encode(written) + b"\n")
-                count += 1
+        for part in rows.parts(batch, lambda said: _ends_with_answer(said, plain)):
+            lines = []
+            for example in rows.examples(part.others):
+                try:
+                    lines.append(msgspec.json.encode(line(example)) + b"\n")
+                except Unfit as fault:
+                    faulty += 1
+                    lines.append(b"")
+                    if faulty <= MOST_FINDINGS:
+                        findings.append(api.Finding(message=str(fault), hint=fault.hint, row=example.row))
+            out.write(part.lines(lines))
+            count += len(part.places) + len(lines)
     if faulty:
         raise api.DataError(findings, faulty)
     return api.Written(rows=count)
+
+
+def _ends_with_answer(said: rows.Conversations, known: frozenset[str]) -> Any:
+    """Of each row, whether its messages are all of known roles, and the last is the assistant's."""
+    strange = said.per_row(~said.is_role(*known))
+    return (strange == 0) & said.is_role("assistant")[said.last]
 
 
 def chat_message(message: api.Message, *, weights: bool = False) -> dict[str, Any]:

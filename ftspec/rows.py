@@ -43,6 +43,7 @@ from ftspec.chat import (
     to_json,
     with_children,
 )
+from ftspec.chatlines import Conversations, Part, parts
 from ftspec.provider import Example, Message
 from ftspec.rowtexts import map_text_by_row
 from ftspec.shapes import Fault, apart, conversation
@@ -54,12 +55,12 @@ if TYPE_CHECKING:
     MESSAGES: pa.DataType
 
 __all__ = [
-    "HIDDEN", "MESSAGES", "ROW", "SIDE", "Fault", "apart", "as_numpy", "as_text", "binaries", "booleans", "calls_text",
-    "cell", "children", "column", "conform", "contents", "conversation",
-    "drop", "examples", "fault", "fingerprints", "floats", "from_children", "from_dicts", "hidden", "integers",
-    "interleave", "is_empty", "is_json", "json_texts", "jsonable", "lengths", "map_nested", "map_text",
-    "map_text_by_row", "mention", "messages_type", "pair", "parents", "part_of", "pattern_fault", "repeated", "scalar",
-    "strings", "to_dicts", "to_json", "values", "visible", "with_children",
+    "HIDDEN", "MESSAGES", "ROW", "SIDE", "Conversations", "Fault", "Part", "apart", "as_numpy", "as_text", "binaries",
+    "booleans", "calls_text", "cell", "children", "column", "conform", "contents", "conversation", "drop", "examples",
+    "fault", "fingerprints", "floats", "from_children", "from_dicts", "hidden", "integers", "interleave", "is_empty",
+    "is_json", "json_texts", "jsonable", "lengths", "map_nested", "map_text", "map_text_by_row", "mention",
+    "messages_type", "pair", "parents", "part_of", "parts", "pattern_fault", "repeated", "scalar", "strings",
+    "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
 ROW = "_row"

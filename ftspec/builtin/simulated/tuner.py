@@ -19,6 +19,8 @@ from ftspec.builtin.simulated.hosting import Hosting
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ftspec import rows
+
 WATERMARK = "simulated"
 SHOWN = 20
 """Findings that are listed at the most; the rest are counted."""
@@ -157,19 +159,14 @@ class Simulated(Hosting):
         """JSON lines, as hosted tuners read them. A conversation from which nothing can be learned is refused."""
         from ftspec import rows
 
-        count = tokens = trained = 0
-        findings = []
+        tally = Tally(request)
         for batch in batches:
-            for example in rows.examples(batch):
-                counts = [(1 + len(_text(message).split()), weight) for message, weight in _said(request, example)]
-                learnt = sum(marked - 1 for marked, weight in counts if weight)
-                if request.method == "sft" and not learnt:
-                    findings.append(_untrained(example))
-                out.write(_line(example))
-                count, tokens, trained = count + 1, tokens + sum(marked for marked, _ in counts), trained + learnt
-        if findings:
-            raise api.DataError(findings[:SHOWN], len(findings))
-        return api.Written(rows=count, tokens=tokens, trained_tokens=trained)
+            for part in rows.parts(batch):
+                lines = tally.count(part)
+                out.write(part.lines(lines))
+        if tally.findings:
+            raise api.DataError(tally.findings[:SHOWN], len(tally.findings))
+        return api.Written(rows=tally.rows, tokens=tally.tokens, trained_tokens=tally.trained)
 
     def render(self, request: api.Request, example: api.Example) -> Sequence[api.Token]:
         """A mark for each message's role, and its words. Of an item that graders judge nothing is trained on."""
@@ -308,6 +305,43 @@ def _line(example: api.Example) -> bytes:
     return msgspec.json.encode(line | (example.item or {})) + b"\n"
 
 
+class Tally:
+    """Counts what is written: rows, words and marks, and those that are trained on."""
+
+    def __init__(self, request: api.Request) -> None:
+        self.request = request
+        self.rows = self.tokens = self.trained = 0
+        self.findings: list[api.Finding] = []
+
+    def count(self, part: rows.Part) -> list[bytes]:
+        """Count a part; returns the lines of those of its rows that are not plain."""
+        from ftspec import rows
+
+        self.rows += len(part.places) + len(part.other_places)
+        untrained = self._plain(part)
+        lines = []
+        for place, example in zip(part.other_places.tolist(), rows.examples(part.others), strict=True):
+            counts = [(1 + len(_text(message).split()), weight) for message, weight in _said(self.request, example)]
+            learnt = sum(marked - 1 for marked, weight in counts if weight)
+            if self.request.method == "sft" and not learnt:
+                untrained.append((place, example.row))
+            lines.append(_line(example))
+            self.tokens, self.trained = self.tokens + sum(marked for marked, _ in counts), self.trained + learnt
+        self.findings += [_untrained(row) for _, row in sorted(untrained)]
+        return lines
+
+    def _plain(self, part: rows.Part) -> list[tuple[int, int]]:
+        """The same for the plain rows, all at once: (place, number) of those of which nothing is learnt."""
+        said = part.plain
+        words = said.words()
+        self.tokens += int(words.sum()) + len(words)
+        if self.request.method != "sft":
+            return []
+        learnt = said.per_row(words * _are_trained(said, self.request.method_options.get("train_on", "assistant")))
+        self.trained += int(learnt.sum())
+        return [(place, part.numbers[place].as_py()) for place in part.places[learnt == 0].tolist()]
+
+
 class Words:
     """What counts as a token here: a word, and a mark for each message's role."""
 
@@ -352,9 +386,23 @@ def _weights(messages: Sequence[api.Message], train_on: TrainOn) -> list[float]:
     return [weight if trained else 0.0 for weight, trained in zip(weights, chosen, strict=True)]
 
 
-def _untrained(example: api.Example) -> api.Finding:
+def _are_trained(said: rows.Conversations, train_on: TrainOn) -> Any:
+    """Of each message of plain rows, which have no weights of their own, whether its words are trained on."""
+    import numpy as np
+
+    if train_on == "all":
+        return np.ones(len(said.row), np.bool_)
+    answers = said.is_role("assistant")
+    if train_on == "assistant":
+        return answers
+    last = np.full(said.count, -1)
+    last[said.row[answers]] = np.flatnonzero(answers)  # of several for one place, NumPy keeps the last
+    return last[said.row] == np.arange(len(said.row))
+
+
+def _untrained(row: int) -> api.Finding:
     return api.Finding(
         message="nothing in this row is trained on: no assistant message with a weight above 0 and a text",
         hint="give the row an assistant message, or drop it in `cleaning`",
-        row=example.row,
+        row=row,
     )

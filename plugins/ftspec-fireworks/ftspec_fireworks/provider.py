@@ -96,7 +96,8 @@ class FireworksProvider(Serving, Cleanup):
 
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines: conversations, or preference pairs."""
-        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example))
+        plain = lines.PLAIN if request.method == "sft" else frozenset[str]()
+        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example), plain)
 
     # ---- the job
 

@@ -7,6 +7,8 @@ from typing import Any
 from ftspec import api, hosted
 
 ROLES = {"system", "user", "assistant", "tool"}
+PLAIN = frozenset(ROLES)
+"""Roles of messages that are sent as they are."""
 
 
 def line(method: str, example: api.Example) -> dict[str, Any]:
