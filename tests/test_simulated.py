@@ -14,9 +14,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ftspec import rows
-from ftspec.builtin.simulated import COMPONENTS
+from ftspec.builtin.simulated import COMPONENTS, server
 from ftspec.builtin.simulated.client import Fault
 from ftspec.errors import Ambiguous, DataError, Rejected, Transient
 from ftspec.provider import DataFile, Generation, JobState, ModelRef, Prompt, Question, RemoteFile, Request, Size
@@ -270,6 +272,42 @@ def test_tokens_are_weighted_by_what_is_trained_on(make: Any, train_on: str, tra
     wanted = msgspec.structs.replace(request(), method_options={"train_on": train_on})
     tokens = make().render(wanted, example)
     assert " ".join(token.text for token in tokens if token.weight) == trained
+
+
+LINES = b"".join(json.dumps({"messages": pair(f"word {n} \u00e9", "a b")}).encode() + b"\n" for n in range(50))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 200)), st.booleans())
+def test_a_file_is_told_the_same_in_whatever_pieces_it_comes(lengths: list[int], ends: bool) -> None:
+    data = LINES if ends else LINES.removesuffix(b"\n")
+    upload, start = server.Upload(), 0
+    for length in lengths:
+        upload.take(data[start : start + length])
+        start += length
+    upload.take(data[start:])
+    known = {"rows": 50, "words": 250, "vocabulary": 54}
+    assert upload.told() == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **known}
+
+
+def test_a_line_that_is_no_row_is_named() -> None:
+    upload = server.Upload()
+    upload.take(LINES + b'{"messages": 3}\n' + LINES)
+    with pytest.raises(server.Refusal, match="line 51"):
+        upload.told()
+
+
+def test_a_large_vocabulary_is_counted_about() -> None:
+    """In bounded memory, and the same in whatever order words come."""
+    words = [f"word{n}" for n in range(3 * server.COUNTED)]
+    counts = []
+    for order in (words, words[::-1]):
+        vocabulary = server.Vocabulary()
+        for start in range(0, len(order), 1000):
+            vocabulary.add(order[start : start + 1000])
+        assert len(vocabulary.kept) <= server.COUNTED
+        counts.append(len(vocabulary))
+    assert counts[0] == counts[1] == pytest.approx(len(words), rel=0.03)
 
 
 def ask(provider: Any, model: Any, temperature: float) -> dict[str, list[bool]]:

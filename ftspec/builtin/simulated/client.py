@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import socket
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -28,6 +29,8 @@ Kind = Literal["refused", "reset", "timeout", "429", "500", "broken", "lost", "o
 START = 30.0
 RESTART = 5.0
 """Seconds in which the process has to come up; after RESTART another is started (of two, the second leaves at once)."""
+BLOCK = 1 << 20
+"""Bytes of a file that are sent at a time."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,10 +64,12 @@ class Client:
         )
         self.refusals: Counter[str] = Counter({fault.call: fault.times for fault in faults if fault.kind == "refused"})
 
-    def call(self, name: str, method: str, path: str, body: bytes = b"", **query: str) -> dict[str, Any]:
+    def call(self, name: str, method: str, path: str, body: bytes | BinaryIO = b"", **query: str) -> dict[str, Any]:
         """Make one call. Raises Transient (nothing was done), Ambiguous (who knows) or Rejected."""
         connection, token = self._connect(name)
         headers = {"Authorization": f"Bearer {token}", "X-Faults": self.orders}
+        if not isinstance(body, bytes):
+            headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)
         try:
             return _said(*_exchange(connection, method, f"{path}?{urlencode(query)}", body, headers))
         finally:
@@ -105,7 +110,7 @@ class Client:
     def _open(self, found: Mapping[str, Any]) -> HTTPConnection | None:
         from http.client import HTTPConnection
 
-        connection = HTTPConnection("127.0.0.1", found["port"], timeout=self.timeout)
+        connection = HTTPConnection("127.0.0.1", found["port"], timeout=self.timeout, blocksize=BLOCK)
         try:
             connection.connect()
         except OSError:
@@ -123,7 +128,7 @@ class Client:
 
 
 def _exchange(
-    connection: HTTPConnection, method: str, target: str, body: bytes, headers: Mapping[str, str]
+    connection: HTTPConnection, method: str, target: str, body: bytes | BinaryIO, headers: Mapping[str, str]
 ) -> tuple[HTTPResponse, bytes]:
     from http.client import HTTPException
 

@@ -35,7 +35,7 @@ import struct
 import sys
 import threading
 import time
-from collections import Counter
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,6 +44,10 @@ from urllib.parse import parse_qs, urlsplit
 
 PAGE = 100
 """Events that one answer holds at the most."""
+COUNTED = 100_000
+"""Different words that are remembered at the most."""
+PIECE = 1 << 20
+"""Bytes of a body that are read at a time."""
 LOGGED = 200
 """Training events that a job has at the most, however many steps."""
 
@@ -104,15 +108,8 @@ class State:
 # ---- files
 
 
-def add_file(state: State, data: bytes, purpose: str) -> Json:
-    file = {
-        "id": f"file-{secrets.token_hex(8)}",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "purpose": purpose,
-        "bytes": len(data),
-        "created_at": time.time(),
-        **statistics(data),
-    }
+def add_file(state: State, upload: Upload, purpose: str) -> Json:
+    file = {"id": f"file-{secrets.token_hex(8)}", "purpose": purpose, "created_at": time.time(), **upload.told()}
     state.save(f"files/{file['id']}", file)
     return file
 
@@ -121,17 +118,68 @@ def find_files(state: State, sha256: str, purpose: str) -> list[Json]:
     return [file for file in state.all("files") if (file["sha256"], file["purpose"]) == (sha256, purpose)]
 
 
-def statistics(data: bytes) -> Json:
-    """Rows of the file, its words, and how many of them are different."""
-    rows, words = 0, Counter[str]()
-    for number, line in enumerate(data.splitlines(), 1):
-        try:
-            said = messages_of(json.loads(line))
-            words.update(word for message in said for word in str(message.get("content") or "").split())
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise Refusal(400, f"line {number} is not an object with messages") from None
-        rows += 1
-    return {"rows": rows, "words": words.total(), "vocabulary": len(words)}
+class Upload:
+    """A file as it comes in, in pieces of any length: all that is kept of it is its hash and its statistics."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+        self.bytes = self.rows = self.words = 0
+        self.vocabulary = Vocabulary()
+        self.parts: list[bytes] = []
+        self.refusal: Refusal | None = None
+
+    def take(self, piece: bytes) -> None:
+        self.hash.update(piece)
+        self.bytes += len(piece)
+        whole, found, rest = piece.rpartition(b"\n")
+        if not found:
+            self.parts.append(rest)
+            return
+        lines, self.parts = b"".join([*self.parts, whole]), [rest]
+        self._count(lines.split(b"\n"))
+
+    def told(self) -> Json:
+        """What is known of the whole. Raises Refusal."""
+        if rest := b"".join(self.parts):
+            self._count([rest])
+        if self.refusal:
+            raise self.refusal
+        counts = {"rows": self.rows, "words": self.words, "vocabulary": len(self.vocabulary)}
+        return {"sha256": self.hash.hexdigest(), "bytes": self.bytes, **counts}
+
+    def _count(self, lines: list[bytes]) -> None:
+        """Rows, words, and how many of them are different."""
+        for line in lines if not self.refusal else ():
+            self.rows += 1
+            try:
+                said = messages_of(json.loads(line))
+                words = [word for message in said for word in str(message.get("content") or "").split()]
+            except (ValueError, TypeError, KeyError, AttributeError):
+                self.refusal = Refusal(400, f"line {self.rows} is not an object with messages")
+                return
+            self.words += len(words)
+            self.vocabulary.add(words)
+
+
+class Vocabulary:
+    """How many different words there are: of very many, those whose hash ends with so many zero bits are counted."""
+
+    def __init__(self) -> None:
+        self.kept: set[str] = set()
+        self.bits = 0
+
+    def add(self, words: list[str]) -> None:
+        new = set(words) - self.kept
+        self.kept |= {word for word in new if self._is_counted(word)} if self.bits else new
+        while len(self.kept) > COUNTED:
+            self.bits += 1
+            self.kept = {word for word in self.kept if self._is_counted(word)}
+
+    def _is_counted(self, word: str) -> bool:
+        return not zlib.crc32(word.encode(errors="replace")) & ((1 << self.bits) - 1)
+
+    def __len__(self) -> int:
+        return len(self.kept) << self.bits
 
 
 def messages_of(row: Json) -> list[Json]:
@@ -411,11 +459,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self, method: str) -> None:
         self.server.touched = time.monotonic()
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urlsplit(self.path)
+        is_file = (method, url.path) == ("POST", "/files")
+        body = self._upload() if is_file else self.rfile.read(self._length())
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self._say(401, {"error": "not for you"})
             return
-        url = urlsplit(self.path)
         call, state = name_of(method, url.path), self.server.state
         with state.lock:
             fault = state.fault(call, self.headers.get("X-Faults") or "")
@@ -427,7 +476,21 @@ class Handler(BaseHTTPRequestHandler):
                 status, said = self._act(method, url.path.strip("/").split("/"), url.query, body)
         self._meet(fault, status, said)
 
-    def _act(self, method: str, path: list[str], query: str, body: bytes) -> tuple[int, Json]:
+    def _length(self) -> int:
+        return int(self.headers.get("Content-Length") or 0)
+
+    def _upload(self) -> Upload:
+        """A file may be larger than memory."""
+        upload, left = Upload(), self._length()
+        while left and (piece := self.rfile.read(min(left, PIECE))):
+            upload.take(piece)
+            left -= len(piece)
+            self.server.touched = time.monotonic()
+        if left:
+            upload.refusal = Refusal(400, "the body breaks off")
+        return upload
+
+    def _act(self, method: str, path: list[str], query: str, body: bytes | Upload) -> tuple[int, Json]:
         asked = {name: values[0] for name, values in parse_qs(query).items()}
         try:
             return 200, respond(self.server.state, method, path, asked, body)
@@ -480,10 +543,10 @@ def name_of(method: str, path: str) -> str:
     return {"answers": "answer", "objects": "list"}.get(parts[0], "")
 
 
-def respond(state: State, method: str, path: list[str], asked: dict[str, str], body: bytes) -> Json:
+def respond(state: State, method: str, path: list[str], asked: dict[str, str], body: bytes | Upload) -> Json:
+    if isinstance(body, Upload):
+        return add_file(state, body, asked["purpose"])
     match (method, *path):
-        case ("POST", "files"):
-            return add_file(state, body, asked["purpose"])
         case ("GET", "files"):
             return {"files": find_files(state, asked["sha256"], asked["purpose"])}
         case ("POST", "jobs"):

@@ -184,8 +184,8 @@ class Simulated(Hosting):
     def upload(self, file: api.DataFile) -> api.RemoteFile:
         held = self.client.call("find_file", "GET", "/files", sha256=file.sha256, purpose=file.purpose)["files"]
         if not held:
-            data = Path(file.path).read_bytes()
-            held = [self.client.call("upload", "POST", "/files", data, purpose=file.purpose)]
+            with Path(file.path).open("rb") as content:
+                held = [self.client.call("upload", "POST", "/files", content, purpose=file.purpose)]
         return api.RemoteFile(id=held[0]["id"], sha256=held[0]["sha256"], bytes=held[0]["bytes"])
 
     def submit(self, request: api.Request, *, key: str) -> api.Job:
