@@ -30,6 +30,10 @@ class Layout:
     def __init__(self, columns: Mapping[str, pa.DataType], keys: frozenset[str] = frozenset()) -> None:
         self.columns, self.keys = columns, keys
 
+    @property
+    def is_empty(self) -> bool:
+        return not self.columns
+
     def learn(self, batch: pa.RecordBatch) -> Layout:
         """With what these rows have."""
         import pyarrow as pa

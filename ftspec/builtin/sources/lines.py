@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import api, rows
-from ftspec.builtin.files import File, Lines, Read, each, no_row, or_empty, read_lines
+from ftspec.builtin.files import File, Lines, Read, each, line_feeds, no_row, or_empty, read_lines
 from ftspec.builtin.sources.layout import Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FIRST = 64
+"""Lines of a file from which a first layout is learnt."""
 
 
 @api.source(code=["ftspec.builtin.files", "ftspec.builtin.sources.layout"])
@@ -46,7 +49,7 @@ class Parser:
         """The rows of a block, after a Finding for each line that is none."""
         sure = not self.mixed and _are_objects(block.data)
         batch = self.layout.parse(block.data) if sure else None
-        if batch is None or batch.num_rows != block.data.count(b"\n") + 1:
+        if batch is None or batch.num_rows != line_feeds(block.data) + 1:
             yield from self._sorted(block)
             return
         self.layout = self.layout.only(batch.schema.names)
@@ -54,6 +57,8 @@ class Parser:
 
     def _sorted(self, block: Lines) -> Read:
         lines = block.lines
+        if self.layout.is_empty:
+            self.layout = self.layout.learn(rows.from_dicts(_some_rows(lines[:FIRST])))
         odd = [at for at, line in enumerate(lines) if not self.layout.fits(line)]
         usual = _others(odd, len(lines))
         batch = self.layout.parse(b"\n".join(lines[at] for at in usual)) if len(odd) < len(usual) else None
@@ -76,11 +81,23 @@ class Parser:
             yield api.Chunk(made, self.name, [block.first + at for at in sorted([*usual, *values])])
 
 
+def _some_rows(lines: Sequence[bytes]) -> list[dict[str, Any]]:
+    """The rows that are among the lines."""
+    read = [row_of(line) for line in lines if line.strip()]
+    return [value for value, problem in read if not problem]
+
+
 def _are_objects(data: bytes) -> bool:
     """Whether every line begins with `{` and ends with `}`. Then none goes on in the next line, for inside of an object
     no `{` follows a `}`; and when there are as many objects as lines, there is one on each."""
-    between = data.count(b"}\n{") + data.count(b"}\r\n{")
-    return between == data.count(b"\n") and data.startswith(b"{") and data.endswith((b"}", b"}\r"))
+    import numpy as np
+
+    if not (data.startswith(b"{") and data.endswith((b"}", b"}\r"))):
+        return False
+    characters = np.frombuffer(data, np.uint8)
+    feeds = np.flatnonzero(characters == ord("\n"))
+    ends = np.where(characters[feeds - 1] == ord("\r"), characters[feeds - 2], characters[feeds - 1])
+    return bool((ends == ord("}")).all() and (characters[feeds + 1] == ord("{")).all())
 
 
 def _others(some: Sequence[int], count: int) -> list[int]:
