@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ftspec import chat
-from ftspec.arrays import booleans, is_json, scalar, strings
+from ftspec.arrays import flags, is_json, scalar, strings
 from ftspec.texts import JSON_CHILDREN, any_message, canonical, canonical_json
 
 if TYPE_CHECKING:
@@ -61,4 +61,4 @@ def _messages_differ(old: pa.Array, new: pa.Array) -> pa.Array:
         pair = (before[name].cast(pa.string()), after[name].cast(pa.string()))
         unlike = _json_differs(*pair) if name in JSON_CHILDREN else _texts_differ(*pair)
         mask = unlike if mask is None else pc.or_(mask, unlike)
-    return booleans([False] * len(old)) if mask is None else any_message(old, mask)
+    return flags(bytes(len(old))) if mask is None else any_message(old, mask)

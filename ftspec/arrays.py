@@ -64,6 +64,13 @@ def booleans(values: Sequence[bool | None]) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), len(values), [_validity(values), bits])
 
 
+def flags(values: bytes | bytearray) -> pa.Array:
+    """A boolean array of one byte each: 0 is false."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
 def json_texts(values: Sequence[str | None]) -> pa.Array:
     """An array of JSON texts, in Arrow's own `arrow.json` type, so that they are not taken for plain text."""
     import pyarrow as pa
@@ -127,7 +134,7 @@ def _validity(values: Sequence[Any]) -> pa.Buffer | None:
     return _bits(bytes(value is not None for value in values)) if None in values else None
 
 
-def _bits(flags: bytes) -> pa.Buffer:
+def _bits(flags: bytes | bytearray) -> pa.Buffer:
     """Packed bits from one byte per flag: Arrow's cast does it in C."""
     import pyarrow as pa
 

@@ -156,15 +156,16 @@ def run_step(stage: Stage, registry: Registry, step: Runner, batch: pa.RecordBat
     """Apply one step, and see what it did."""
     started = time.perf_counter()
     with guarded(stage.item, registry):
-        after, found = step(batch)
-    after, dropped = settle(culprit(stage.item, registry), batch, after)
-    kept = batch if after.num_rows == batch.num_rows else keep(batch, after.column(rows.ROW))
-    changed = changes(kept, after)
+        made, found = step(batch)
+    verify(culprit(stage.item, registry), batch, made)
+    dropped = gone(batch, made)
+    before = batch if made.num_rows == batch.num_rows else keep(batch, made.column(rows.ROW))
+    places = changes(before, made)
+    after = staying(made)
     seconds = time.perf_counter() - started
-    samples = _first_dropped(stage, batch, dropped) + _changed_samples(stage, kept, after, changed)
-    count = changed.num_rows if changed is not None else 0
-    names = tuple(rows.filled(batch))
-    return after, Done(stage.index, batch.num_rows, after.num_rows, count, seconds, dropped, samples, names, found)
+    shown = _first_dropped(stage, batch, dropped) + _changed_samples(stage, before, made, places)
+    names, count = tuple(rows.filled(batch)), len(places)
+    return after, Done(stage.index, batch.num_rows, after.num_rows, count, seconds, dropped, shown, names, found)
 
 
 def run_format(
@@ -174,7 +175,8 @@ def run_format(
     started = time.perf_counter()
     with guarded(stage.item, registry):
         before, after, found = _tried(culprit(stage.item, registry), formatter, batch)
-    after, _ = settle(culprit(stage.item, registry), before, after, same=True)
+    verify(culprit(stage.item, registry), before, after, same=True)
+    after = staying(after)
     shape = registry.get("format", stage.item.name).data or "chat"
     formatted.verify(culprit(stage.item, registry), after, shape)
     after = after.select([name for name in after.schema.names if name not in formatted.ONLY or name in COLUMNS[shape]])
@@ -190,38 +192,40 @@ def run_format(
     )
 
 
-def settle(
-    who: str, before: pa.RecordBatch, after: pa.RecordBatch, *, same: bool = False
-) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """(rows that stay, rows dropped and why). Raises PluginError unless `after` is an ordered subset by `_row`.
-
-    With `same`, it must be all of them.
-    """
+def verify(who: str, before: pa.RecordBatch, after: pa.RecordBatch, *, same: bool = False) -> None:
+    """Raise PluginError unless `after` is an ordered subset of the rows by `_row`; with `same`, it must be all."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if not isinstance(after, pa.RecordBatch):
         raise PluginError(f"{who} must return a RecordBatch, not {type(after).__name__}")
     if not {rows.ROW, rows.SIDE} <= set(after.schema.names):
         raise PluginError(f"{who} lost the hidden columns: keep every column whose name starts with '_'")
     _verify_order(who, before.column(rows.ROW), after.column(rows.ROW), same)
-    reasons = rows.column(after, rows.REASON)
-    dropped = _dropped([])
-    if after.num_rows < before.num_rows or reasons.null_count < len(reasons):
-        dropped = _gone(before.column(rows.ROW), after.column(rows.ROW), reasons)
-    if rows.REASON in after.schema.names:
-        after = after.drop_columns([rows.REASON]).filter(pc.is_null(reasons))
-    return after, dropped
 
 
-def _gone(before: pa.Array, after: pa.Array, reasons: pa.Array) -> pa.RecordBatch:
-    """Rows that are missing or have a reason to go, in the order of the batch."""
+def gone(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows that are missing or have a reason to go, and why, in the order of the batch."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    places = pc.index_in(before, value_set=after)
-    why = pc.coalesce(reasons.take(places), pc.if_else(places.is_null(), rows.scalar(DROPPED), rows.strings([None])[0]))
-    return pa.RecordBatch.from_arrays([before, why], names=["row", "reason"]).filter(why.is_valid())
+    why = rows.column(after, rows.REASON)
+    if after.num_rows == before.num_rows and why.null_count == len(why):
+        return _dropped([])
+    numbers = before.column(rows.ROW)
+    if after.num_rows < before.num_rows:
+        places = pc.index_in(numbers, value_set=after.column(rows.ROW))
+        missing = pc.if_else(places.is_null(), rows.scalar(DROPPED), rows.strings([None])[0])
+        why = pc.coalesce(why.take(places), missing)
+    return pa.RecordBatch.from_arrays([numbers, why], names=["row", "reason"]).filter(why.is_valid())
+
+
+def staying(after: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that have no reason to go."""
+    if rows.REASON not in after.schema.names:
+        return after
+    reasons = after.column(rows.REASON)
+    after = after.drop_columns([rows.REASON])
+    return after if reasons.null_count == len(reasons) else after.filter(reasons.is_null())
 
 
 def _verify_order(who: str, before: pa.Array, after: pa.Array, same: bool) -> None:
@@ -244,8 +248,8 @@ def keep(batch: pa.RecordBatch, numbers: pa.Array, *, invert: bool = False) -> p
     return batch.filter(pc.invert(mask) if invert else mask)
 
 
-def changes(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch | None:
-    """Of the same rows before and after: those whose values differ; None when all are as they were."""
+def changes(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.Array:
+    """Of the same rows before and after: the places of those that stay and whose values differ."""
     import pyarrow.compute as pc
 
     mask = None
@@ -253,9 +257,11 @@ def changes(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch | N
         differs = differ(rows.column(before, name), rows.column(after, name))
         if differs is not None:
             mask = differs if mask is None else pc.or_(mask, differs)
-    if mask is None or not pc.any(mask).as_py():
-        return None
-    return after.filter(mask)
+    if mask is None:
+        return rows.integers([])
+    if rows.REASON in after.schema.names:
+        mask = pc.and_(mask, after.column(rows.REASON).is_null())
+    return pc.indices_nonzero(mask)
 
 
 def _dropped(listed: list[tuple[int, str]]) -> pa.RecordBatch:
@@ -276,21 +282,28 @@ def _first_dropped(stage: Stage, batch: pa.RecordBatch, dropped: pa.RecordBatch)
     """Samples of the first rows that went, each with its own reason."""
     first = dropped.slice(0, SAMPLES)
     found = [
-        samples(stage, keep(batch, rows.integers([number])), reason)
+        samples(stage, _numbered(batch, number), reason)
         for number, reason in zip(*(column.to_pylist() for column in first.columns), strict=True)
     ]
     return [each for group in found for each in group]
 
 
+def _numbered(batch: pa.RecordBatch, number: int) -> pa.RecordBatch:
+    """The row with this number, or none."""
+    import pyarrow.compute as pc
+
+    place = pc.index(batch.column(rows.ROW), rows.scalar(number)).as_py()
+    return batch.slice(place, 1) if place >= 0 else batch.slice(0, 0)
+
+
 def _changed_samples(
-    stage: Stage, before: pa.RecordBatch, after: pa.RecordBatch, changed: pa.RecordBatch | None
+    stage: Stage, before: pa.RecordBatch, after: pa.RecordBatch, places: pa.Array
 ) -> list[dict[str, Any]]:
-    if changed is None:
-        return []
-    numbers = changed.column(rows.ROW).slice(0, SAMPLES)
-    old, new = _texts(stage.shown == "both", keep(before, numbers)), _texts(stage.shown != "none", keep(after, numbers))
-    pairs = zip(old, new, strict=True)
-    return [_sample(number, "changed", *pair) for number, pair in zip(numbers.to_pylist(), pairs, strict=True)]
+    return [
+        _sample(old.column(rows.ROW)[0].as_py(), "changed", *texts)
+        for old, new in ((each.slice(place, 1) for each in (before, after)) for place in places[:SAMPLES].to_pylist())
+        for texts in zip(_texts(stage.shown == "both", old), _texts(stage.shown != "none", new), strict=True)
+    ]
 
 
 def _sample(number: int, reason: str, before: Any, after: Any) -> dict[str, Any]:

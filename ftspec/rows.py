@@ -111,9 +111,9 @@ def drop(batch: pa.RecordBatch, mask: pa.Array, reason: str) -> pa.RecordBatch:
     """
     import pyarrow.compute as pc
 
-    marks = pc.if_else(
-        pc.coalesce(mask, scalar(False)), repeated(reason, batch.num_rows), repeated(None, batch.num_rows)
-    )
+    marks = repeated(None, batch.num_rows)
+    if pc.any(mask).as_py():
+        marks = pc.if_else(pc.coalesce(mask, scalar(False)), scalar(reason), strings([None])[0])
     if REASON not in batch.schema.names:
         return batch.append_column(REASON, marks)
     index = batch.schema.get_field_index(REASON)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from ftspec import chat
-from ftspec.arrays import binaries, integers, is_json, json_texts, repeated, scalar, strings
+from ftspec.arrays import binaries, flags, integers, is_json, json_texts, repeated, scalar, strings
 from ftspec.chat import decode, to_json
 
 if TYPE_CHECKING:
@@ -52,9 +52,18 @@ def lengths(column: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     if column.type == chat.messages_type():
-        breaks = pc.subtract(pc.max_element_wise(column.value_lengths(), scalar(1)), scalar(1))
-        return pc.coalesce(pc.subtract(pc.utf8_length(as_text(column)), breaks), scalar(0))
+        return _summed(column, pc.coalesce(pc.utf8_length(contents(column)), scalar(0)))
     return pc.coalesce(pc.utf8_length(as_text(column)), scalar(0))
+
+
+def _summed(messages: pa.Array, values: pa.Array) -> pa.Array:
+    """The sum of flat values, one per message, over each row's messages."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ends = chat.compact(messages).offsets
+    running = pa.concat_arrays([integers([0]), pc.cumulative_sum(values.cast(pa.int64()))]).take(ends)
+    return pc.subtract(running.slice(1), running.slice(0, len(messages)))
 
 
 def is_empty(column: pa.Array) -> pa.Array:
@@ -65,8 +74,15 @@ def is_empty(column: pa.Array) -> pa.Array:
     if column.type == chat.messages_type():
         return _has_silent_message(column)
     if column.type == pa.string() or is_json(column.type):
-        return pc.coalesce(pc.equal(pc.utf8_trim_whitespace(as_text(column)), scalar("")), scalar(True))
+        return _is_blank(as_text(column))
     return pc.is_null(column)
+
+
+def _is_blank(texts: pa.Array) -> pa.Array:
+    """Whether a text is null or has nothing but white space."""
+    import pyarrow.compute as pc
+
+    return pc.coalesce(pc.or_(pc.utf8_is_space(texts), pc.equal(pc.binary_length(texts), scalar(0))), scalar(True))
 
 
 def fingerprints(batch: pa.RecordBatch, columns: Sequence[str] = (), salt: str = "") -> pa.Array:
@@ -380,20 +396,18 @@ def _has_silent_message(messages: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     fields = chat.children(messages)
-    blank = pc.coalesce(pc.equal(pc.utf8_trim_whitespace(fields["content"]), scalar("")), scalar(True))
-    silent = pc.and_(blank, pc.and_(pc.is_null(fields["parts"]), pc.is_null(fields["tool_calls"])))
-    some = any_message(messages, silent)
+    silent = pc.and_(pc.is_null(fields["parts"]), pc.is_null(fields["tool_calls"]))
+    some = any_message(messages, pc.and_(_is_blank(fields["content"]), silent))
     none = pc.equal(pc.coalesce(messages.value_lengths(), scalar(0)), scalar(0))
     return pc.or_(some, none)
 
 
 def any_message(messages: pa.Array, mask: pa.Array) -> pa.Array:
     """Whether a row has a message for which `mask`, one value per flat message, is true."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    found = chat.parents(messages).filter(mask).cast(pa.int64())
-    return pc.is_in(integers(range(len(messages))), value_set=found)
+    found = bytearray(len(messages))
+    for row in chat.parents(messages).filter(mask).to_pylist():
+        found[row] = 1
+    return flags(found)
 
 
 def _listed(messages: pa.Array, values: pa.Array) -> pa.Array:

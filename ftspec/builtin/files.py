@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from ftspec import api
 
-BLOCK = 1 << 20
+BLOCK = 1 << 21
 """Bytes per block of lines, and so about a batch: small enough for memory and order, large enough for Arrow."""
 
 BATCH_ROWS = 4096
