@@ -324,6 +324,11 @@ class Component:
             f"{self.kind}_{self.name}", fields, kw_only=True, forbid_unknown_fields=True, module=self.factory.__module__
         )
 
+    @cached_property
+    def schema(self) -> Mapping[str, Any]:
+        """JSON Schema of the options, as msgspec makes it."""
+        return msgspec.json.schema(self.options)
+
     @property
     def methods(self) -> Mapping[str, Method]:
         """Of a provider: what it takes per training method."""

@@ -129,7 +129,7 @@ def referred(value: Any, path: SpecPath = ()) -> Item:
 
 def references(item: Item, component: Component) -> Iterator[tuple[SpecPath, Any]]:
     """Every provider that the item's options name: (where in the spec, as written)."""
-    properties = msgspec.json.schema(component.options)["$defs"][component.options.__name__].get("properties", {})
+    properties = component.schema["$defs"][component.options.__name__].get("properties", {})
     for name, value in item.options.items():
         if properties.get(name, {}).get(PATH_MARK) == "provider":
             yield (*item.path, item.name, name), value
@@ -137,7 +137,7 @@ def references(item: Item, component: Component) -> Iterator[tuple[SpecPath, Any
 
 def marked(options: Mapping[str, Any], component: Component, mark: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every string in the options, defaults included, whose annotation bears the mark: (where, text as written)."""
-    schema = msgspec.json.schema(component.options)
+    schema = component.schema
     converted = msgspec.to_builtins(component.convert(options))
     yield from _marked(converted, {"$ref": schema["$ref"]}, schema["$defs"], mark, ())
 

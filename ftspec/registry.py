@@ -139,18 +139,21 @@ def _try_out(found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]
     try:
         scratch.register(plugin, name=found.origin)
         scratch.check_pending()
-        return {kind: _offered(scratch, kind) for kind in KINDS}
+        return {kind: _offered(scratch, kind, found.entry.name == BUILTIN) for kind in KINDS}
     except (Exception, SystemExit) as error:
         hint = getattr(error, "hint", "") or f"report it to the authors of {found.distribution}"
         raise PluginError(f"plugin {found.origin} breaks its contract: {error}", hint) from error
 
 
-def _offered(manager: pluggy.PluginManager, kind: Kind) -> dict[str, Component]:
+def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str, Component]:
+    """The components of a kind. Their options are built now, so that a fault is found at load and names its plugin;
+    not those of ftspec's own, which its tests have tried: all of them would be a fifth of what `validate` takes."""
     offered: dict[str, Component] = {}
     for components in getattr(manager.hook, HOOK_OF[kind])():
         for name, component in components.items():
             if not isinstance(component, Component) or component.kind != kind:
                 raise PluginError(f"{HOOK_OF[kind]}() offers '{name}', which is not a {kind}: {component!r}")
-            component.options  # noqa: B018  # built now, so that a fault is found at load and names its plugin
+            if not tried:
+                component.options  # noqa: B018
             offered[name] = component
     return offered

@@ -1,12 +1,11 @@
 """One JSON Schema (2020-12) out of what is installed; a document checked against it; a Spec out of a sound document.
 
-There is no `oneOf`, and `anyOf` of msgspec's becomes a chain of `if` by type, because with either of them a validator
-can only say "not valid under any": this way every fault has its own path.
+There is no `oneOf` and no `anyOf` (see `fragments`), so that every fault has its own path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,30 +16,31 @@ from ftspec.components import KINDS, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
 from ftspec.figures import seconds
+from ftspec.fragments import URN, Fragments
 from ftspec.provider import Generation, Method, ModelRef
 from ftspec.references import secret_names
-from ftspec.registry import Loaded, Registry
-from ftspec.shape import KEYS, OR_TYPES, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
+from ftspec.registry import Registry
+from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
 from ftspec.spec import Budget, Costs, Eval, Following, Item, Mix, Named, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-URN = "urn:ftspec"
 DEFAULT = "sft"
 
 
-def compose(registry: Registry) -> Schema:
-    """The schema of every spec that the installed plugins allow: a bundle whose fragments have an `$id` each."""
-    fragments = _Fragments(registry)
+def compose(registry: Registry, words: Collection[str] | None = None) -> Schema:
+    """The schema of every spec that the installed plugins allow: a bundle whose fragments have an `$id` each.
+
+    With `words`, all that stands in one document: what none of them names is left open, so that checking a spec does
+    not wait for the options of components that it does not use.
+    """
+    used = [loaded.component for loaded in registry.all() if words is None or loaded.component.name in words]
+    fragments = Fragments(used)
     definitions: dict[str, Schema] = {}
     for kind in KINDS:
-        definitions[kind] = _item(kind, registry.components[kind])
-        for name, loaded in sorted(registry.components[kind].items()):
-            definitions[f"{kind}.{name}"] = fragments.component(name, loaded.component)
+        definitions[kind] = _item(kind, sorted(registry.components[kind]), [each for each in used if each.kind == kind])
+    definitions |= {f"{each.kind}.{each.name}": fragments.component(each) for each in used}
     definitions["prompt"] = _prompt(definitions["source"])
-    selectors = [
-        _selector(name, loaded.component.methods, fragments, definitions)
-        for name, loaded in sorted(registry.components["provider"].items())
-    ]
+    selectors = [_selector(each.name, each.methods, fragments, definitions) for each in used if each.kind == "provider"]
     return {
         "$schema": DIALECT,
         "$id": f"{URN}:spec",
@@ -63,7 +63,7 @@ def check(document: Document, registry: Registry) -> list[Problem]:
         return [newer]
     missing = requires.problems(data)
     translator = violations.Translator(document, registry)
-    found = translator.problems(_validator()(compose(registry)).iter_errors(data))
+    found = translator.problems(_validator()(compose(registry, set(_words(data)))).iter_errors(data))
     if missing:
         # What is unknown now may be known to what is not installed.
         found = [problem for problem in found if problem not in translator.unknown]
@@ -227,22 +227,36 @@ def _validator() -> Callable[[Schema], Any]:
     return made
 
 
-def _item(kind: Kind, components: Mapping[str, Loaded]) -> Schema:
+def _words(data: Any) -> Iterator[str]:
+    """Every text of a document, keys too."""
+    left = [data]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+
+
+def _item(kind: Kind, names: Sequence[str], used: Iterable[Component]) -> Schema:
     """A bare name, or exactly one component's key and siblings."""
-    names = sorted(components)
     siblings = SIBLINGS[kind]
+    options = {each.name: {"$ref": f"#/$defs/{kind}.{each.name}"} for each in used}
+    incomplete = {each.name for each in used if each.needs_options}
     return {
         "title": TITLES[kind],
         "if": {"type": "object"},
         "then": {
-            "properties": {**{name: {"$ref": f"#/$defs/{kind}.{name}"} for name in names}, **siblings},
+            "properties": {**{name: options.get(name, {}) for name in names}, **siblings},
             "additionalProperties": False,
             "not": {"propertyNames": {"enum": list(siblings)}},
             "dependentSchemas": {name: {"propertyNames": {"enum": [name, *siblings]}} for name in names},
         },
         "else": {
             "if": {"type": "string"},
-            "then": {"enum": [name for name in names if not components[name].component.needs_options]},
+            "then": {"enum": [name for name in names if name not in incomplete]},
             "else": {"type": ["string", "object"]},
         },
     }
@@ -257,7 +271,7 @@ def _prompt(source: Schema) -> Schema:
     return {**source, "title": "prompts", "then": then}
 
 
-def _selector(provider: str, methods: Mapping[str, Method], fragments: _Fragments, definitions: Schema) -> Schema:
+def _selector(provider: str, methods: Mapping[str, Method], fragments: Fragments, definitions: Schema) -> Schema:
     """What `method` and `hyperparameters` hold with this provider.
 
     `required` stands inside the `if`: without it the `if` is true for a spec that has no provider at all.
@@ -306,97 +320,3 @@ def _method(provider: str, methods: Mapping[str, Method], definitions: Mapping[s
 def _named(name: str) -> Schema:
     """True of the bare name and of an item with that key; only ever stands inside an `if`, where it reports nothing."""
     return {"if": {"type": "object"}, "then": {"required": [name]}, "else": {"const": name}}
-
-
-class _Fragments:
-    """JSON Schemas of option structs, self-contained: no reference leaves a fragment, so its `$id` changes nothing."""
-
-    def __init__(self, registry: Registry) -> None:
-        structs = [loaded.component.options for loaded in registry.all()]
-        for loaded in registry.all():
-            for method in loaded.component.methods.values():
-                structs += [method.hyperparameters, method.options]
-        self.structs = list(dict.fromkeys(structs))
-        schemas, self.definitions = msgspec.json.schema_components(self.structs)
-        self.schemas = dict(zip(self.structs, schemas, strict=True))
-
-    def component(self, name: str, component: Component) -> Schema:
-        schema = self.struct(component.options, f"{component.kind}:{name}")
-        return {**schema, "title": name, "description": component.description}
-
-    def struct(self, struct: type[msgspec.Struct], identity: str) -> Schema:
-        schema = self._inline(self.schemas[struct], ())
-        return {"$id": f"{URN}:{identity}", **schema}
-
-    def _inline(self, schema: Any, seen: tuple[str, ...]) -> Any:
-        if isinstance(schema, list | tuple):
-            return [self._inline(entry, seen) for entry in schema]
-        if not isinstance(schema, dict):
-            return schema
-        if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
-            if name in seen:
-                return {}  # a recursive type: what is inside is looked at when the options are converted
-            rest = {key: value for key, value in schema.items() if key != "$ref"}
-            return {**self._inline(self.definitions[name], (*seen, name)), **rest}
-        made = {key: self._inline(value, seen) for key, value in schema.items() if key != "discriminator"}
-        if "properties" in made:
-            made.setdefault("additionalProperties", False)
-        return _chain(made) if "anyOf" in made else made
-
-
-def _chain(schema: Schema) -> Schema:
-    """`anyOf` as `if: type → then`, one alternative after the other; at the end the error names all the types."""
-    alternatives = [flat for one in schema.pop("anyOf") for flat in _flat(one)]
-    types = [kind for one in alternatives for kind in _types(one)]
-    chain: Schema = {"type": list(dict.fromkeys(types)), **_any_tag(alternatives)} if types else {}
-    for one in reversed(alternatives):
-        if "enum" in one:
-            others = [kind for kind in dict.fromkeys(types) if kind not in {*_types(one), "null"}]
-            one = {**one, OR_TYPES: others}
-        if set(one) - {"type"}:
-            chain = {"if": _test(one), "then": one, "else": chain}
-    return {**schema, **chain}
-
-
-def _flat(schema: Schema) -> Iterator[Schema]:
-    """The alternatives of a chain that was made of an inner `anyOf`."""
-    while "if" in schema and "then" in schema:
-        yield schema["then"]
-        schema = schema["else"]
-    if "type" in schema and isinstance(schema["type"], list):
-        yield from ({"type": kind} for kind in schema["type"])
-    elif schema:
-        yield schema
-
-
-def _types(schema: Schema) -> list[str]:
-    if "type" in schema:
-        return [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
-    names = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
-    return [names[type(value)] for value in schema.get("enum", ())]
-
-
-def _test(schema: Schema) -> Schema:
-    """What tells this alternative from the others: its type, and for tagged structs the tag."""
-    tags = _tags(schema)
-    test: Schema = {"type": list(dict.fromkeys(_types(schema)))} if _types(schema) else {}
-    return {**test, "properties": tags, "required": list(tags)} if tags else test
-
-
-def _tags(schema: Schema) -> Schema:
-    return {
-        key: value
-        for key, value in schema.get("properties", {}).items()
-        if key in schema.get("required", ()) and len(value.get("enum", ())) == 1
-    }
-
-
-def _any_tag(alternatives: list[Schema]) -> Schema:
-    """What is left to say of an object that none of the tagged structs took: its tag is missing or unknown."""
-    values: dict[str, list[Any]] = {}
-    for one in alternatives:
-        for key, tag in _tags(one).items():
-            values.setdefault(key, []).extend(tag["enum"])
-    tags = {key: {"enum": list(dict.fromkeys(allowed))} for key, allowed in values.items()}
-    return {"properties": tags, "required": list(tags)} if tags else {}
