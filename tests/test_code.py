@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ def imported(module: str) -> set[str]:
     found: set[str] = set()
     waiting = [module]
     while waiting:
-        source = sys.modules[waiting.pop()].__file__
+        source = importlib.import_module(waiting.pop()).__file__
         assert source
         new = {name for name in named(ast.parse(Path(source).read_text())) if is_module(name)} - found
         found |= new
