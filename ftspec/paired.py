@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ftspec.records import Interval
-from ftspec.statistics import DOUBT, Share, Sums, Z
+from ftspec.statistics import Share, Sums, Z
 
 POWER = 0.8416212335729143
 """The standard normal's 0.8 quantile: with what is called detectable, four of five samples show it."""
@@ -19,73 +19,101 @@ POWER = 0.8416212335729143
 EXACT = 2_000_000
 """Steps that an exact test may take; a normal approximation stands for it above."""
 
+TINY = 1e-15
+"""A variance below this is none."""
+
+HALVINGS = 40
+"""Of the interval from -1 to 1: its ends are exact to 1e-12."""
+
 
 class PairSums(NamedTuple):
-    """Both sides by themselves, and over the prompts that both answered the sums of rates and of their products."""
+    """Both sides over the prompts that both answered, and sums over these of what the pairs are worth.
+
+    `won` and `lost` are the weighted shares of pairs of answers to one prompt (each of the tuned model's beside each of
+    the base model's) in which only the tuned one passes, or only the base one; `squares` is the sum of the squared
+    differences of the prompts' rates from their mean, each times its squared weight, over the squared sum of weights.
+    """
 
     base: Sums
     tuned: Sums
-    prompts: float
-    b: float
-    t: float
-    bb: float
-    tt: float
-    bt: float
+    won: float
+    lost: float
+    squares: float
 
     @classmethod
     def of(cls, base: Sequence[Share], tuned: Sequence[Share]) -> PairSums:
-        both = [(b.rate, t.rate) for b, t in zip(base, tuned, strict=True) if b.total and t.total and t.weight]
+        both = [(b, t) for b, t in zip(base, tuned, strict=True) if b.total and t.total and t.weight]
+        rates = [(t.weight, b.rate, t.rate) for b, t in both]
+        whole = sum(weight for weight, _, _ in rates) or 1.0
+        mean = sum(weight * (t - b) for weight, b, t in rates) / whole
         return cls(
-            base=Sums.of(base),
-            tuned=Sums.of(tuned),
-            prompts=len(both),
-            b=sum(b for b, _ in both),
-            t=sum(t for _, t in both),
-            bb=sum(b * b for b, _ in both),
-            tt=sum(t * t for _, t in both),
-            bt=sum(b * t for b, t in both),
+            base=Sums.of([b for b, _ in both]),
+            tuned=Sums.of([t for _, t in both]),
+            won=sum(weight * t * (1 - b) for weight, b, t in rates) / whole,
+            lost=sum(weight * b * (1 - t) for weight, b, t in rates) / whole,
+            squares=sum((weight * (t - b - mean)) ** 2 for weight, b, t in rates) / whole**2,
         )
 
     @property
-    def correlation(self) -> float:
-        """Pearson's correlation of the two pass rates over prompts, 0 where there are too few or one is constant.
+    def size(self) -> float:
+        """How many independent pairs of answers these are worth: between the number of prompts and of answers.
 
-        A positive one narrows the interval, so it is estimated with DOUBT prompts added that only the one model passes,
-        and as many that only the other does: models that agreed on every prompt so far are not known to always agree.
+        The variance of one such pair over the variance of the mean over prompts, as in `Sums.size`; where the prompts
+        do not differ nothing tells how much a prompt's repeats share, and the upper bound stands.
         """
-        found = self._correlation(0.0)
-        return max(0.0, self._correlation(DOUBT)) if found > 0 else found
-
-    def _correlation(self, doubt: float) -> float:
-        n = self.prompts + 2 * doubt
-        if self.prompts < 2:
-            return 0.0
-        b, t = (self.b + doubt) / n, (self.t + doubt) / n
-        spread = (self.bb + doubt - n * b * b) * (self.tt + doubt - n * t * t)
-        return max(-1.0, min(1.0, (self.bt - n * b * t) / math.sqrt(spread))) if spread > 1e-12 else 0.0
+        apart = self.won - self.lost
+        worth = self.tuned.worth
+        most = worth * min(self.base.verdicts, self.tuned.verdicts) / max(self.tuned.prompts, 1.0)
+        alone = self.won + self.lost - apart * apart
+        return min(max(alone / self.squares, worth), most) if self.squares > TINY else most
 
     @property
     def gain(self) -> tuple[float, Interval]:
         """Tuned minus base rate, and its interval: see `gain`."""
-        one, two = self.tuned.interval, self.base.interval
-        p, q, r = self.tuned.rate, self.base.rate, self.correlation
-        low, high = _side(p - one.low, two.high - q, r), _side(one.high - p, q - two.low, r)
-        return p - q, Interval(low=max(-1.0, p - q - low), high=min(1.0, p - q + high))
+        if not self.tuned.prompts:
+            return 0.0, Interval(low=-1.0, high=1.0)
+        apart = self.tuned.rate - self.base.rate
+        open_ = max(self.won + self.lost, abs(apart))
+        return apart, score_interval((open_ + apart) / 2, (open_ - apart) / 2, self.size)
 
 
 def gain(base: Sequence[Share], tuned: Sequence[Share]) -> tuple[float, Interval]:
-    """Tuned minus base rate, and its interval; base[i] and tuned[i] are the same prompt.
+    """Tuned minus base rate over the prompts that both answered, and its interval; base[i], tuned[i]: the same prompt.
 
-    The square-and-add interval for paired proportions: Newcombe (1998), Statistics in Medicine 17:2635-2650, method 10
-    without its continuity correction of the correlation, in the general form of Zou and Donner (2008), Statistics in
-    Medicine 27:1693-1702 (MOVER), which takes each side's own interval, here the clustered one. Unlike a bootstrap
-    it keeps its width where every difference is the same.
+    Tango's score interval of paired proportions at the effective number of pairs. With one answer per prompt it is his
+    interval as published; with repeats the variance of the score statistic is that of whole prompts, as in Yang, Sun
+    and Hardin (2012), Pharmaceutical Statistics 11:386-393, who compare score intervals of clustered pairs.
     """
     return PairSums.of(base, tuned).gain
 
 
-def _side(a: float, b: float, correlated: float) -> float:
-    return math.sqrt(max(0.0, a * a - 2 * correlated * a * b + b * b))
+def score_interval(won: float, lost: float, n: float) -> Interval:
+    """The interval of `won - lost`, shares of n pairs in which only the one side passes; n need not be whole.
+
+    Tango (1998), Statistics in Medicine 17:891-908: all differences that a score test does not reject. The root of its
+    statistic is found by halving, for it falls as the difference grows.
+    """
+    apart = won - lost
+
+    def distance(difference: float) -> float:
+        """The score statistic: how many standard errors the measured difference lies above this one."""
+        b = (2 - apart) * difference - won - lost
+        c = -lost * difference * (1 - difference)
+        loses = (math.sqrt(max(0.0, b * b - 8 * c)) - b) / 4  # the likeliest `lost`, were this the difference
+        variance = max(0.0, 2 * loses + difference * (1 - difference)) / n
+        far = apart - difference
+        return far / math.sqrt(variance) if variance > TINY else math.copysign(math.inf, far) if far else 0.0
+
+    low, high = _falls(distance, Z, -1.0, apart), _falls(distance, -Z, apart, 1.0)
+    return Interval(low=low, high=high)
+
+
+def _falls(distance: Callable[[float], float], to: float, low: float, high: float) -> float:
+    """Where a falling function reaches a value: between `low`, where it is larger, and `high`."""
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if distance(middle) > to else (low, middle)
+    return (low + high) / 2
 
 
 def p_value(base: Sequence[Share], tuned: Sequence[Share]) -> float | None:

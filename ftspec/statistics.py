@@ -19,7 +19,7 @@ TAIL = 0.025
 """What is outside of an interval, on each side."""
 
 DOUBT = 0.25
-"""Prompts added on either side when a design effect or a correlation is estimated: see `Sums.size`."""
+"""Prompts added on either side when a design effect is estimated: see `Sums.size`."""
 
 BOOTSTRAPPED = 2000
 """Of more prompts no bootstrap is made."""

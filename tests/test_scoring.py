@@ -73,7 +73,7 @@ def test_evaluate_pairs_the_models_over_prompts() -> None:
     base, tuned = scored({name: ["x"] for name in names}), scored({name: ["a"] for name in names})
     found = scoring.evaluate(prompts, {"base": base, "tuned": tuned})
     assert found.gain == 1
-    assert found.gain_interval.low > 0.7
+    assert found.gain_interval.low > 0.65
     assert (found.base.accuracy, found.tuned.accuracy) == (0, 1)
 
 

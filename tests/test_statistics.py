@@ -78,18 +78,50 @@ def test_independent_repeats_are_worth_almost_all_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("a", "m", "b", "n", "low", "high"),
-    [  # Newcombe (1998), Statistics in Medicine 17:873-890, table II, method 10 (two independent samples)
-        (56, 70, 48, 80, 0.0524, 0.3339),
-        (9, 10, 3, 10, 0.1705, 0.8090),
-        (5, 56, 0, 29, -0.0381, 0.1926),
+    ("won", "lost", "pairs", "low", "high"),
+    [
+        # Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 8, as the authors'
+        # R package contingencytables has them: complete response, and airway hyper-responsiveness
+        (6, 16, 161, -0.1240, -0.0054),
+        (1, 7, 21, -0.517, -0.026),
+        # nobody changes: z² / (n + z²), where the statistic has a closed form
+        (0, 0, 20, -0.1611, 0.1611),
     ],
 )
-def test_square_and_add_against_published_values(a: int, m: int, b: int, n: int, low: float, high: float) -> None:
-    one, two, d = statistics.wilson(a / m, m), statistics.wilson(b / n, n), a / m - b / n
-    down = paired._side(a / m - one.low, two.high - b / n, 0.0)
-    up = paired._side(one.high - a / m, b / n - two.low, 0.0)
-    assert (d - down, d + up) == pytest.approx((low, high), abs=5e-5)
+def test_the_score_interval_against_published_values(won: int, lost: int, pairs: int, low: float, high: float) -> None:
+    places = 5e-5 if won != 1 else 5e-4
+    found = paired.score_interval(won / pairs, lost / pairs, pairs)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=places)
+    same = pairs - won - lost
+    base = [Share(0, 1)] * won + [Share(1, 1)] * (lost + same)
+    tuned = [Share(1, 1)] * won + [Share(0, 1)] * lost + [Share(1, 1)] * same
+    difference, interval = paired.gain(base, tuned)
+    assert difference == pytest.approx((won - lost) / pairs)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=places)
+
+
+def test_repeats_that_always_agree_say_no_more_of_the_gain_than_one() -> None:
+    def of(passed: int) -> list[Share]:
+        return [Share(passed, passed)] * 12 + [Share(0, passed)] * 8
+
+    single = paired.gain(of(1), [Share(1, 1)] * 20)[1]
+    repeated = paired.gain(of(5), [Share(5, 5)] * 20)[1]
+    assert (repeated.low, repeated.high) == pytest.approx((single.low, single.high))
+
+
+def test_a_prompt_that_only_one_model_answered_is_no_pair() -> None:
+    base = [Share(1, 1), Share(0, 1), Share(0, 0), Share(0, 1)]
+    tuned = [Share(1, 1), Share(1, 1), Share(1, 1), Share(0, 0)]
+    assert paired.gain(base, tuned) == paired.gain(base[:2], tuned[:2])
+    assert paired.gain(base[2:], tuned[2:]) == (0.0, Interval(low=-1, high=1))
+
+
+def test_unequal_weights_are_worth_fewer_pairs() -> None:
+    heavy = [Share(1, 1, 3.0)] * 10 + [Share(1, 1)] * 30
+    found, interval = paired.gain([Share(0, 1, 3.0)] * 10 + [Share(1, 1)] * 30, heavy)
+    plain = paired.gain([Share(0, 1)] * 20 + [Share(1, 1)] * 20, [Share(1, 1)] * 40)
+    assert found == pytest.approx(plain[0]) == pytest.approx(0.5)
+    assert interval.high - interval.low > plain[1].high - plain[1].low
 
 
 def test_pairing_narrows_the_interval_of_the_gain() -> None:
@@ -112,7 +144,7 @@ def test_the_same_answers_gain_nothing() -> None:
     shares = [Share(2, 3), Share(0, 3), Share(3, 3)] * 10
     gain, interval = paired.gain(shares, shares)
     assert gain == 0
-    assert -0.08 < interval.low < 0 < interval.high < 0.08
+    assert -0.09 < interval.low < 0 < interval.high < 0.09
 
 
 @pytest.mark.parametrize(
