@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies
 
+import msgspec
 from msgspec import Struct
 
 from ftspec import api, hosted
 from ftspec_openai import faults
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
 T = TypeVar("T")
@@ -46,6 +49,11 @@ class Address(Struct, frozen=True, kw_only=True):
         mine = [f"{name}={value}" for name, value in self._account() if value]
         return f"{where}?{'&'.join(mine)}" if mine else where
 
+    @property
+    def completions(self) -> str:
+        """Where chat models are asked."""
+        return f"{self.base_url.rstrip('/')}/chat/completions"
+
     def client(self) -> openai.OpenAI:
         """The SDK's client, for whoever calls and waits."""
         import openai
@@ -57,9 +65,21 @@ class Address(Struct, frozen=True, kw_only=True):
         """The SDK's client for many calls at once, in the loop that is running."""
         import openai
 
-        limits = openai.DefaultAioHttpClient(limits=_limits(concurrency), timeout=self._timeout())
-        client = openai.AsyncOpenAI(**self.arguments(asynchronous=True), http_client=limits)
+        client = openai.AsyncOpenAI(**self.arguments(asynchronous=True), http_client=self._sender(concurrency))
         return self._settled(client)
+
+    def _sender(self, concurrency: int) -> httpx2.AsyncClient:
+        """What many calls are sent through. Where the environment names a proxy that is the SDK's own client."""
+        import httpx2
+        import openai
+
+        from ftspec_openai.sending import Sender, Wire
+
+        if getproxies().keys() - {"no"}:
+            limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+            return openai.DefaultAioHttpClient(limits=limits, timeout=self._timeout())
+        connect = min(CONNECT, self.timeout)
+        return Sender(Wire(concurrency, self.timeout, connect), self._timeout())
 
     def arguments(self, *, asynchronous: bool = False) -> dict[str, Any]:
         """What both clients are made with. The key is looked up for each request, and kept by nobody."""
@@ -94,12 +114,6 @@ class Address(Struct, frozen=True, kw_only=True):
         import httpx2
 
         return httpx2.Timeout(self.timeout, connect=min(CONNECT, self.timeout))
-
-
-def _limits(concurrency: int) -> Any:
-    import httpx2
-
-    return httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
 
 
 @contextmanager
@@ -139,6 +153,14 @@ def gone(error: api.Rejected) -> bool:
 def broken(what: str) -> api.Ambiguous:
     """The error for an answer that is not what the API promises."""
     return api.Ambiguous(f"could not {what}: the answer cannot be read")
+
+
+def decoded(data: bytes, what: str) -> Any:
+    """The JSON of an answer."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise broken(what) from error
 
 
 def whole(found: T, what: str, *fields: str) -> T:

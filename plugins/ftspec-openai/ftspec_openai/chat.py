@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import api, hosted
-from ftspec_openai.calls import Address, calling
+from ftspec_openai.calls import Address, calling, decoded
 from ftspec_openai.presets import Preset
 
 if TYPE_CHECKING:
     import openai
 
 WHAT = "ask the model"
+JSON = {"Content-Type": "application/json"}
 FILTERED = ("content_filter", "responsibleaipolicyviolation")
 NEW = ("model_not_found", "deploymentnotfound", "does not exist", "not ready", "not found")
 """What a server says of a model that it has just made and does not know everywhere yet."""
@@ -45,17 +46,21 @@ class ChatModel:
 
     async def ask(self, question: api.Question, generation: api.Generation) -> api.Answer:
         """One call, no retry. The SDK's typed method would cost more time than all the rest of it: this is its plain
-        one, with the same connection and the same errors."""
+        one, with the same connection and the same errors, which takes the body and gives the answer as they are."""
+        import httpx2
+
         if self._client is None:
             self._client = self.address.asking(self.limits.concurrency)
-        body = self.body(question, generation)
+        body = msgspec.json.encode(self.body(question, generation))
         started = time.monotonic()
         try:
             with calling(WHAT):
-                said = await self._client.post("/chat/completions", body=body, cast_to=object)
+                given = await self._client.post(
+                    self.address.completions, content=body, cast_to=httpx2.Response, options={"headers": JSON}
+                )
         except api.Rejected as error:
             return self._refused(question, error)
-        return answer_of(question, said, time.monotonic() - started)
+        return answer_of(question, decoded(given.content, WHAT), time.monotonic() - started)
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -12,8 +12,8 @@ import msgspec
 
 from ftspec import api, hosted
 from ftspec_openai import faults
-from ftspec_openai.calls import CONNECT, broken
-from ftspec_openai.chat import WHAT, ChatModel, answer_of
+from ftspec_openai.calls import CONNECT, decoded
+from ftspec_openai.chat import JSON, WHAT, ChatModel, answer_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -49,8 +49,9 @@ class LeanChatModel(ChatModel):
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.limits.concurrency),
             timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
             headers={
-                "Content-Type": "application/json",
+                **JSON,
                 **{name: value for name, value in account.items() if value},
                 **self.address.headers,
             },
@@ -61,28 +62,24 @@ class LeanChatModel(ChatModel):
         """What the server said. The key is looked up for each request, as with the SDK."""
         import aiohttp
 
-        url = f"{self.address.base_url.rstrip('/')}/chat/completions"
         headers = {"Authorization": f"Bearer {api.resolve(self.address.api_key)}"}
         try:
-            async with session.post(url, data=body, headers=headers) as response:
+            async with session.post(self.address.completions, data=body, headers=headers) as response:
                 data, status = await response.read(), response.status
         except aiohttp.ClientConnectorError as error:
             raise api.Transient(f"could not {WHAT}: {error}", "check the network and `base_url`") from error
         except (aiohttp.ClientError, OSError) as error:
             reason = str(error) or type(error).__name__
             raise api.Ambiguous(f"could not {WHAT}: {reason}", "check the network and `base_url`") from error
-        said = _decoded(data, status)
         if status >= 400:
-            fault = said.get("error", said) if isinstance(said, dict) else said
-            raise faults.of_status(WHAT, status, fault, wait=hosted.retry_after(response))
-        return said
+            raise faults.of_status(WHAT, status, _refusal(data), wait=hosted.retry_after(response))
+        return decoded(data, WHAT)
 
 
-def _decoded(data: bytes, status: int) -> Any:
-    """The body; text where a refusal is no JSON."""
+def _refusal(data: bytes) -> Any:
+    """What a refusal says; its text where it is no JSON."""
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if status >= 400:
-            return data.decode("utf-8", "replace")
-        raise broken(WHAT) from error
+        said = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return data.decode("utf-8", "replace")
+    return said.get("error", said) if isinstance(said, dict) else said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
+from ftspec_openai.calls import Address
+from ftspec_openai.sending import Sender
 from ftspec_openai.tuners import OpenAI
 
 from ftspec import api
@@ -35,12 +38,19 @@ class Handler(BaseHTTPRequestHandler):
     said: ClassVar[bytes] = b""
     headers_: ClassVar[dict[str, str]] = {}
     asked: ClassVar[list[tuple[str, dict[str, str], Any]]] = []
+    moved: ClassVar[dict[str, str]] = {}
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         if self.status == 0:
             self.connection.close()
+            return
+        if self.path in self.moved:
+            self.send_response(307)
+            self.send_header("location", self.moved[self.path])
+            self.send_header("content-length", "0")
+            self.end_headers()
             return
         self.send_response(self.status)
         for name, value in {**self.headers_, "content-length": str(len(self.said))}.items():
@@ -141,3 +151,29 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, client: str) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with pytest.raises(api.Transient):
         ask("http://127.0.0.1:9/v1", client)
+
+
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+def test_a_compressed_answer(server: type[Handler], client: str) -> None:
+    said = gzip.compress(json.dumps(SAID).encode())
+    assert ask(told(server, 200, said, content_encoding="gzip"), client).text == "hello"
+    assert "gzip" in server.asked[-1][1]["accept-encoding"]
+
+
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+def test_a_server_that_has_moved(server: type[Handler], client: str) -> None:
+    server.moved = {"/v1/chat/completions": "/v2/chat/completions"}
+    assert ask(told(server, 200, SAID, content_type="application/json"), client).text == "hello"
+    assert [path for path, _, _ in server.asked] == ["/v1/chat/completions", "/v2/chat/completions"]
+
+
+def test_a_proxy_of_the_environment_is_the_sdks_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sender() -> object:
+        return Address(base_url="http://127.0.0.1:9/v1", api_key=KEY)._sender(4)
+
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    assert isinstance(sender(), Sender)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert not isinstance(sender(), Sender)

@@ -1,0 +1,98 @@
+"""What the SDK sends through where it is asked thousands of small questions: aiohttp, and nothing in between.
+
+httpx2's own client merges headers, cookies and addresses anew for each request, and looks after authentication,
+redirects and streams that no such call has: a third of the CPU of a call.
+Anything out of the ordinary (a redirect, a form, a stream) still goes the long way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import httpx2
+from yarl import URL
+
+LOST: tuple[tuple[type[Exception], type[httpx2.TransportError]], ...] = (
+    (aiohttp.ConnectionTimeoutError, httpx2.ConnectTimeout),
+    (aiohttp.ClientConnectorError, httpx2.ConnectError),
+    (TimeoutError, httpx2.ReadTimeout),
+    (aiohttp.ClientError, httpx2.ReadError),
+    (OSError, httpx2.ReadError),
+)
+"""aiohttp's errors and httpx2's for them, the first that fits: whether a call was sent at all must stay known."""
+
+
+class Wire(httpx2.AsyncBaseTransport):
+    """Requests through aiohttp, each answer read as a whole. Bodies stay compressed: httpx2 unpacks them.
+
+    Args:
+        timeout: seconds without an answer; `connect`: until there is a connection.
+    """
+
+    def __init__(self, concurrency: int, timeout: float, connect: float) -> None:
+        self.concurrency, self.timeout = concurrency, aiohttp.ClientTimeout(sock_connect=connect, sock_read=timeout)
+        self._session: aiohttp.ClientSession | None = None
+        self._urls: dict[httpx2.URL, URL] = {}
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """One request, no retry."""
+        session = self._session or self._connect(request.url.scheme == "https")
+        url = self._urls.get(request.url) or self._urls.setdefault(request.url, URL(str(request.url), encoded=True))
+        content = await request.aread()
+        try:
+            async with session.request(
+                request.method, url, data=content or None, headers=request.headers, allow_redirects=False
+            ) as answer:
+                data = await answer.read()
+        except Exception as error:
+            raise _as_httpx(error) from error
+        return httpx2.Response(answer.status, headers=answer.raw_headers, content=data, request=request)
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    def _connect(self, secure: bool) -> aiohttp.ClientSession:
+        ssl = httpx2.create_ssl_context() if secure else True
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.concurrency, ssl=ssl),
+            timeout=self.timeout,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "gzip, deflate"},
+        )
+        return self._session
+
+
+class Sender(httpx2.AsyncClient):
+    """The `http_client` that the SDK is given."""
+
+    def __init__(self, wire: Wire, timeout: httpx2.Timeout) -> None:
+        super().__init__(transport=wire, timeout=timeout, follow_redirects=True)
+        self._wire = wire
+        self._addresses: dict[str, httpx2.URL] = {}
+
+    def build_request(self, method: str, url: httpx2.URL | str, **others: Any) -> httpx2.Request:
+        """The request as the SDK has made it, where it is bytes with headers."""
+        content, headers = others.get("content"), others.get("headers")
+        if not isinstance(content, bytes) or others.get("params") or others.get("files") or others.get("data"):
+            return super().build_request(method, url, **others)
+        known = self._addresses.get(str(url)) or self._addresses.setdefault(str(url), httpx2.URL(url))
+        return httpx2.Request(method, known, headers=headers, content=content)
+
+    async def send(self, request: httpx2.Request, *, stream: bool = False, **others: Any) -> httpx2.Response:
+        """Straight to the wire; again the long way where the answer says that it is to be had elsewhere."""
+        if not stream and not others:
+            answer = await self._wire.handle_async_request(request)
+            if not answer.has_redirect_location:
+                return answer
+        return await super().send(request, stream=stream, **others)
+
+
+def _as_httpx(error: Exception) -> Exception:
+    """The same as one of httpx2's errors; itself where it is no failure of the network."""
+    kind = next((ours for theirs, ours in LOST if isinstance(error, theirs)), None)
+    return error if kind is None else kind(str(error) or type(error).__name__)
