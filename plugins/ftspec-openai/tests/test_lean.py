@@ -164,7 +164,7 @@ def test_a_compressed_answer(server: type[Handler], client: str) -> None:
 def test_a_server_that_has_moved(server: type[Handler], client: str) -> None:
     server.moved = {"/v1/chat/completions": "/v2/chat/completions"}
     assert ask(told(server, 200, SAID, content_type="application/json"), client).text == "hello"
-    assert [path for path, _, _ in server.asked] == ["/v1/chat/completions", "/v2/chat/completions"]
+    assert server.asked[-1][0] == "/v2/chat/completions"
 
 
 def test_a_proxy_of_the_environment_is_the_sdks_business(monkeypatch: pytest.MonkeyPatch) -> None:
