@@ -14,8 +14,8 @@ from ftspec import api
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {
-    "accelerate", "datasets", "gguf", "httpx", "jinja2", "nltk", "numpy", "obstore", "openai", "pandas", "peft",
-    "pyarrow", "pydantic", "rapidfuzz", "requests", "rich", "rouge_score", "sacrebleu", "safetensors",
+    "accelerate", "datasets", "gguf", "httpx", "jinja2", "llvmlite", "nltk", "numba", "numpy", "obstore", "openai",
+    "pandas", "peft", "pyarrow", "pydantic", "rapidfuzz", "requests", "rich", "rouge_score", "sacrebleu", "safetensors",
     "sentence_transformers", "sklearn", "tokenizers", "torch", "transformers", "trl", "zstandard",
 }  # fmt: skip
 LIST_MODULES = """

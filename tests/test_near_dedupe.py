@@ -20,7 +20,7 @@ from test_pipeline import prepare, spec_of, write
 from ftspec import rows
 from ftspec.builtin import dedupe
 from ftspec.builtin.dedupe import near_dedupe
-from ftspec.builtin.near import join, minhash, words
+from ftspec.builtin.near import characters, hashes, join, minhash, words
 
 WORDS = [f"word{number}" for number in range(20_000)]
 
@@ -68,7 +68,7 @@ def kind_of(character: str) -> str:
         return "alone"
     if category[0] not in "LMNS" and category != "Cn" and code < 0x20000:
         return "apart"
-    return "alone" if any(start <= code <= end for start, end in words.UNSPACED) else "word"
+    return "alone" if any(start <= code <= end for start, end in characters.UNSPACED) else "word"
 
 
 def shingles(text: str, size: int = 5) -> set[tuple[str, ...]]:
@@ -199,7 +199,7 @@ def test_groups_are_those_of_all_pairs(values: list[list[int]], threshold: float
     offsets = np.cumsum([0, *map(len, sets)])
     found, expected = join.Groups(len(sets)), join.Groups(len(sets))
     join.similar(
-        words.Hashes(np.array([value for each in sets for value in each], np.uint64), offsets), threshold, found
+        hashes.Hashes(np.array([value for each in sets for value in each], np.uint64), offsets), threshold, found
     )
     for one, first in enumerate(sets):
         for other, second in enumerate(sets[:one]):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+NEAR = ("characters", "hashes", "kernels", "native", "objects", "texts", "words")
+CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 LEAST = 8
 """Words of a text that is compared as a whole because it is shorter than an n-gram (GPT-3's smallest N)."""
 OFTEN, SHARE, FEW = 10, 0.1, 2
@@ -36,7 +38,7 @@ class Known(NamedTuple):
     sides: tuple[str, ...]
 
 
-@api.screen_step(code=["ftspec.builtin.columns", "ftspec.builtin.near.texts", "ftspec.builtin.near.words"])
+@api.screen_step(code=CODE)
 def decontaminate(
     *,
     files: Annotated[

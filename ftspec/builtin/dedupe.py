@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.columns import Columns
-from ftspec.builtin.near import join, minhash, texts, words
+from ftspec.builtin.near import hashes, join, minhash, texts, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Threshold = Annotated[float, Meta(gt=0, le=1)]
 Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
-CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in ("join", "minhash", "texts", "words"))]
+NEAR = ("characters", "hashes", "join", "kernels", "minhash", "native", "objects", "texts", "words")
+CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 TOTAL_BYTES = 8
 
 
@@ -182,7 +183,9 @@ def sets_of(columns: Any, count: int, size: int) -> pa.Array:
     for start, _, shingles in _shingles(columns, size):
         several |= start == 0 and len(found) > 1
         owner: Any = np.repeat(np.arange(len(shingles.offsets) - 1), np.diff(shingles.offsets))
-        values = words.distinct((owner.astype(np.uint64) << bits) | (shingles.values >> np.uint64(64 - join.HASH_BITS)))
+        values = hashes.distinct(
+            (owner.astype(np.uint64) << bits) | (shingles.values >> np.uint64(64 - join.HASH_BITS))
+        )
         owners.append((values >> bits).astype(np.int64) + start)
         found.append(values & np.uint64((1 << join.HASH_BITS) - 1))
     owner, values = np.concatenate(owners), np.concatenate(found)
@@ -201,18 +204,18 @@ def _shingles(columns: Any, size: int) -> Any:
     import numpy as np
 
     for name, read in columns:
-        salt = np.uint64(words.salt(name))
+        salt = np.uint64(hashes.salt(name))
         for start, end, found in words.blocks(read):
             shingles = words.shingles(words.regrouped(found, read.offsets[start : end + 1]), size)
-            yield start, end, words.Hashes(shingles.values ^ salt, shingles.offsets)
+            yield start, end, hashes.Hashes(shingles.values ^ salt, shingles.offsets)
 
 
-def _as_sets(details: pa.Array) -> words.Hashes:
+def _as_sets(details: pa.Array) -> hashes.Hashes:
     import numpy as np
 
     if len(details) == 0:  # no row was worth a look, so nobody has told the type of what there would have been
-        return words.Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
-    return words.Hashes(rows.as_numpy(details.values), rows.as_numpy(details.offsets).astype(np.int64))
+        return hashes.Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
+    return hashes.Hashes(rows.as_numpy(details.values), rows.as_numpy(details.offsets).astype(np.int64))
 
 
 def _integers(values: NDArray[np.int64]) -> pa.Array:

@@ -11,7 +11,7 @@ from msgspec import Meta
 from ftspec import api, rows
 from ftspec.builtin.checks.leaks import HELD_OUT, said
 from ftspec.builtin.dedupe import CODE, Keys, Shingle, Threshold, keys_of, sets_of
-from ftspec.builtin.near import join, minhash, texts, words
+from ftspec.builtin.near import hashes, join, minhash, texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ class Found(NamedTuple):
     `kinds` says which of the distinct `sets` is a row's, `groups` which candidate is the first of its group.
     """
 
-    sets: words.Hashes
+    sets: hashes.Hashes
     kinds: NDArray[np.int64]
     groups: NDArray[np.int64]
     numbers: NDArray[np.int64]
@@ -111,7 +111,7 @@ def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Itera
         parts.append((each.numbers.take(chosen), each.sides.take(chosen)))
         start = end
     flat = pa.concat_arrays(sets)
-    values = words.Hashes(rows.as_numpy(flat.values), rows.as_numpy(flat.offsets).astype(np.int64))
+    values = hashes.Hashes(rows.as_numpy(flat.values), rows.as_numpy(flat.offsets).astype(np.int64))
     groups = join.Groups(len(distinct))
     join.similar(values, threshold, groups)
     kinds = np.searchsorted(distinct, firsts[places])
@@ -172,7 +172,7 @@ def _leaks_of(group: list[int], found: Found, threshold: float, budget: Budget) 
 
 
 def _nearest(
-    kind: int, against: dict[int, int], sets: words.Hashes, threshold: float, budget: Budget
+    kind: int, against: dict[int, int], sets: hashes.Hashes, threshold: float, budget: Budget
 ) -> tuple[int, float] | None:
     """(row, similarity) of the most similar of the sets in `against`, by the row that has each; None if none is similar
     enough. Those next in size come first, and it ends with the first COMPARED among which there is one."""

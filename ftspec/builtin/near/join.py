@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.near.words import Hashes, distinct
+from ftspec.builtin.near.hashes import Hashes, distinct
 
 if TYPE_CHECKING:
     import numpy as np

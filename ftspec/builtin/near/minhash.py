@@ -11,7 +11,8 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from ftspec.builtin.near.words import RADIX, Hashes, mix
+from ftspec.builtin.near import native
+from ftspec.builtin.near.hashes import RADIX, Hashes, mix
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,9 @@ def minima(shingles: Hashes, permutations: int) -> NDArray[np.uint32]:
     """
     import numpy as np
 
+    compiled = native.loaded()
+    if compiled:
+        return compiled.minima(shingles, _factors(permutations))
     values, offsets = shingles
     made: NDArray[np.uint32] = np.full((permutations, len(offsets) - 1), NONE, np.uint32)
     some = offsets[1:] > offsets[:-1]

@@ -9,10 +9,13 @@ Texts are worked on in blocks that stay in a core's cache, as bytes: no Python o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ftspec.builtin.near import native
+from ftspec.builtin.near.characters import beyond_ascii, small_letters
+from ftspec.builtin.near.hashes import LONGEST, RADIX, Hashes, mix, of_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,23 +25,6 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1 << 17
 BLOCK_ROWS = 1 << 14
 """Text worked on at once: with what is made of it, about as much as a core's own cache holds."""
-LONGEST = 64
-"""Bytes of a word that are hashed by vector instructions. Longer ones are few: hashlib takes them one by one."""
-
-MULTIPLIER = 0xD6E8FEB86659FD93
-"""Of the mixing function (rrmxmx's relative by Pelle Evensen and Degski): odd, and tried by avalanche tests."""
-RADIX = 0x9E3779B97F4A7C15
-"""A shingle is a number in this base, whose digits are the words. 2**64 over the golden ratio, odd."""
-
-WORD, APART, ALONE = 0, 1, 2
-"""What a character does: belongs to a word, separates words, or is a word by itself."""
-
-UNSPACED = (
-    (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19DF), (0x1A20, 0x1AAF), (0x2E80, 0x2FDF),
-    (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x303C), (0x3041, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF), (0xA9E0, 0xA9FF), (0xAA60, 0xAADF), (0xF900, 0xFAFF), (0xFF66, 0xFF9F), (0x20000, 0x3FFFF),
-)  # fmt: skip
-"""Blocks of scripts without spaces: Thai and Lao, Burmese, Khmer, Tai, Han with its radicals, Kana, Han beyond."""
 
 
 class Texts(NamedTuple):
@@ -50,13 +36,6 @@ class Texts(NamedTuple):
     @property
     def rows(self) -> int:
         return len(self.offsets) - 1
-
-
-class Hashes(NamedTuple):
-    """64-bit hashes in groups: group i has `values[offsets[i]:offsets[i + 1]]`."""
-
-    values: NDArray[np.uint64]
-    offsets: NDArray[np.int64]
 
 
 def blocks(texts: Texts) -> Iterator[tuple[int, int, Hashes]]:
@@ -80,6 +59,9 @@ def shingles(words: Hashes, size: int) -> Hashes:
     """The shingles of each group of words, in the order of the text, repeated ones too."""
     import numpy as np
 
+    compiled = native.loaded()
+    if compiled:
+        return compiled.shingles(words, size)
     values, offsets = words
     if len(values) == 0:
         return words
@@ -105,35 +87,6 @@ def regrouped(words: Hashes, offsets: NDArray[np.int64]) -> Hashes:
     return Hashes(words.values, words.offsets[offsets - offsets[0]])
 
 
-def mix(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Every bit of the result depends on every bit of the hash; in place."""
-    import numpy as np
-
-    turned = np.empty_like(hashes)
-    for _ in range(2):
-        np.right_shift(hashes, np.uint64(32), out=turned)
-        hashes ^= turned
-        hashes *= np.uint64(MULTIPLIER)
-    np.right_shift(hashes, np.uint64(32), out=turned)
-    hashes ^= turned
-    return hashes
-
-
-def distinct(values: NDArray[Any]) -> NDArray[Any]:
-    """The values sorted, each once: np.unique's hash table takes ten times as long for numbers that are mostly so."""
-    import numpy as np
-
-    values = np.sort(values)
-    new: NDArray[np.bool_] = np.ones(len(values), np.bool_)
-    np.not_equal(values[1:], values[:-1], out=new[1:])
-    return values[new]
-
-
-def salt(name: str) -> int:
-    """64 bits of a name."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-
-
 def _bytes(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The texts' UTF-8, lower case where it is more than ASCII (that is lowered later), and where each text ends."""
     import numpy as np
@@ -151,72 +104,32 @@ def _words(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Hashes:
     """Hashes of the words of texts that stand one behind the other; no word spans two texts."""
     import numpy as np
 
-    low = np.frombuffer(data.tobytes().translate(_lower()) + bytes(LONGEST + 16), np.uint8)
+    low = np.frombuffer(data.tobytes().translate(small_letters()) + bytes(LONGEST + 16), np.uint8)
+    compiled = native.loaded(len(data))
+    if compiled:
+        return compiled.words(low, bounds)
     inside = low[: len(data)] != 0
-    leads, alone = _beyond_ascii(low, inside)
+    beyond = beyond_ascii(low, len(data))
+    if beyond:
+        for at in range(4):
+            inside[beyond.places[beyond.widths > at] + at] = False
     starts, ends = inside.copy(), inside.copy()
-    starts[1:] &= ~inside[:-1]
-    ends[:-1] &= ~inside[1:]
+    np.greater(inside[1:], inside[:-1], out=starts[1:])
+    np.greater(inside[:-1], inside[1:], out=ends[:-1])
     cuts = bounds[1:-1]
     cuts = cuts[(cuts > 0) & (cuts < len(data))]
-    starts[cuts] |= inside[cuts]
-    ends[cuts - 1] |= inside[cuts - 1]
-    starts[leads] = True
-    ends[alone] = True
+    cuts = cuts[inside[cuts] & inside[cuts - 1]]
+    starts[cuts] = True
+    ends[cuts - 1] = True
+    if beyond:
+        alone = beyond.places[beyond.alone]
+        starts[alone] = True
+        ends[alone + (beyond.widths[beyond.alone] - 1)] = True
     first = np.flatnonzero(starts)
     lengths = np.flatnonzero(ends)
-    lengths -= first - 1
+    lengths -= first
+    lengths += 1
     return Hashes(_hashed(low, first, lengths), np.searchsorted(first, bounds))
-
-
-@cache
-def _lower() -> bytes:
-    """By byte: small letters for capitals, zero for what separates words, the others (digits, bytes beyond ASCII, the
-    symbols # $ % & * + - / < = > @ ^ | ~) as they are."""
-    kept = [chr(code) for code in range(0x80) if chr(code).isalnum() or chr(code) in "#$%&*+-/<=>@^|~"]
-    small = bytes(ord(chr(code).lower()) if chr(code) in kept else 0 for code in range(0x80))
-    return small + bytes(range(0x80, 0x100))
-
-
-def _beyond_ascii(low: NDArray[np.uint8], inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Take out of `inside` the characters beyond ASCII that are no part of a word; where those begin and end that are
-    words by themselves."""
-    import numpy as np
-
-    found = np.flatnonzero(low[: len(inside)] >= 0xC0)
-    if len(found) == 0:
-        return found, found
-    lead = low[found].astype(np.int32)
-    width = 2 + (lead >= 0xE0) + (lead >= 0xF0)
-    code = lead & np.array([0, 0, 0x1F, 0x0F, 0x07], np.int32)[width]
-    for at in (1, 2, 3):
-        following = low[found + at].astype(np.int32) & 0x3F
-        code = np.where(width > at, (code << 6) | following, code)
-    kind = _kinds()[code]
-    for at in range(4):
-        inside[found[(kind != WORD) & (width > at)] + at] = False
-    alone = kind == ALONE
-    return found[alone], found[alone] + width[alone] - 1
-
-
-@cache
-def _kinds() -> NDArray[np.uint8]:
-    """WORD, APART or ALONE for every code point, by Unicode's categories. What has none yet will most likely be a
-    letter: no newer Python is to change much."""
-    import unicodedata
-
-    import numpy as np
-
-    def kind(code: int) -> int:
-        category = unicodedata.category(chr(code))
-        return ALONE if category == "So" else WORD if category[0] in "LMNS" or category == "Cn" else APART
-
-    kinds: NDArray[np.uint8] = np.full(0x110000, WORD, np.uint8)
-    kinds[:0x20000] = np.frombuffer(bytes(map(kind, range(0x20000))), np.uint8)
-    for start, end in UNSPACED:
-        block = kinds[start : end + 1]
-        block[block == WORD] = ALONE
-    return kinds
 
 
 def _hashed(low: NDArray[np.uint8], first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -225,16 +138,41 @@ def _hashed(low: NDArray[np.uint8], first: NDArray[np.int64], lengths: NDArray[n
 
     eights = low[: len(low) // 8 * 8].view("<u8")
     hashes = mix(_eight(eights, first, lengths))
-    rest = np.flatnonzero(lengths > 8)
-    for at in range(8, LONGEST, 8):
-        rest = rest[lengths[rest] > at]
-        if len(rest) == 0:
-            return hashes
-        hashes[rest] = mix(_eight(eights, first[rest] + at, lengths[rest] - at) + hashes[rest] * np.uint64(RADIX))
-    for index in np.flatnonzero(lengths > LONGEST):
-        word = low[first[index] : first[index] + lengths[index]].tobytes()
-        hashes[index] = int.from_bytes(hashlib.blake2b(word, digest_size=8).digest(), "little")
+    long = np.flatnonzero(lengths > 8)
+    if len(long) == 0:
+        return hashes
+    first, lengths, further = first.take(long), lengths.take(long), hashes.take(long)
+    further *= np.uint64(RADIX)
+    further += _eight(eights, first + 8, lengths - 8)
+    hashes[long] = mix(further)
+    longer = np.flatnonzero(lengths > 16)
+    if len(longer):
+        hashes[long.take(longer)] = _longer(low, first.take(longer), lengths.take(longer), hashes[long.take(longer)])
     return hashes
+
+
+def _longer(
+    low: NDArray[np.uint8], first: NDArray[np.int64], lengths: NDArray[np.int64], hashes: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """The hashes of words of more than 16 bytes, of which two eights are in `hashes` already. Few words are so long, so
+    all their eights are read at once; in order of length, those that have a next one are the first of them."""
+    import numpy as np
+
+    order = np.argsort(-lengths)
+    first, lengths, hashes = first[order], lengths[order], hashes[order]
+    steps = np.arange(16, LONGEST, 8)[:, None]
+    found = _eight(low[: len(low) // 8 * 8].view("<u8"), first + steps, np.maximum(lengths - steps, 0))
+    for eights, count in zip(found, (lengths > steps).sum(axis=1).tolist(), strict=True):
+        part = hashes[:count]
+        part *= np.uint64(RADIX)
+        part += eights[:count]
+        mix(part)
+    for index in range(int((lengths > LONGEST).sum())):
+        word = low[first[index] : first[index] + lengths[index]].tobytes()
+        hashes[index] = of_bytes(word)
+    made = np.empty_like(hashes)
+    made[order] = hashes
+    return made
 
 
 def _eight(eights: NDArray[np.uint64], first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:

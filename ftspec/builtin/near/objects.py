@@ -1,0 +1,135 @@
+"""The object code of `kernels`: compiled once on a machine, which takes seconds, kept, and loaded in milliseconds.
+
+Numba makes LLVM's language of them, LLVM the object code. It is kept in `ftspec/native` in `$XDG_CACHE_HOME` or
+`~/.cache`, by what made it and for which processor, and loaded by LLVM alone: Numba is only imported to compile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from ftspec.builtin.near import characters, hashes, kernels
+
+SUM_BYTES = 32
+
+
+def engine(compiles: bool) -> Any:
+    """What has the kernels' addresses; None where they have not been compiled before and `compiles` is false.
+
+    Raises whatever Numba and LLVM do, and where they are not installed.
+    """
+    from importlib.metadata import version
+
+    made_by = [version("numba"), version("llvmlite")]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ftspec" / "native"
+    if not compiles and not any(folder.glob("*.o")):
+        return None
+    place = folder / f"{_digest(made_by)}.o"
+    code = _read(place)
+    if code is None and compiles:
+        code = compiled()
+        _write(place, code)
+    return None if code is None else _loaded(code)
+
+
+def compiled() -> bytes:
+    """The object code, for this processor. Raises RuntimeError if it would need anything but itself: Numba gives its
+    functions a part that raises Python's exceptions, which goes once LLVM sees that these raise none."""
+    import llvmlite.binding as llvm
+    import numba
+    import numpy as np
+
+    scope = {**vars(kernels), "np": np}
+    for name in kernels.HELPERS:
+        scope[name] = numba.njit(_in(scope, name), error_model="numpy")
+    machine = _machine()
+    whole = llvm.parse_assembly("")
+    for name, signature in kernels.SIGNATURES.items():
+        made = numba.cfunc(_type(signature), error_model="numpy")(_in(scope, name))
+        part = llvm.parse_assembly(made.inspect_llvm())
+        for function in part.functions:
+            if not function.is_declaration and function.name != made.native_name:
+                function.linkage = "internal"
+        part.get_function(made.native_name).name = name
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+        builder.getModulePassManager().run(part, builder)
+        whole.link_in(part)
+    foreign = [each.name for each in whole.functions if each.is_declaration and not each.name.startswith("llvm.")]
+    if foreign:
+        raise RuntimeError(f"the kernels call {', '.join(foreign)}")
+    code: bytes = machine.emit_object(whole)
+    return code
+
+
+def _in(scope: dict[str, Any], name: str) -> FunctionType:
+    """A kernel that sees the compiled ones it calls."""
+    return FunctionType(getattr(kernels, name).__code__, scope, name)
+
+
+def _type(signature: str) -> Any:
+    """Numba's type of a function: the result, then its arguments."""
+    from numba import types
+
+    kinds = {"number": types.int64, "nothing": types.void}
+    pointers = {kind: types.CPointer(getattr(types, kind)) for kind in ("uint8", "int64", "uint32", "uint64")}
+    result, *arguments = ((kinds | pointers)[kind] for kind in signature.split())
+    return result(*arguments)
+
+
+def _machine() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
+
+
+def _loaded(code: bytes) -> Any:
+    import llvmlite.binding as llvm
+
+    made = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    made.add_object_file(llvm.ObjectFileRef.from_data(code))
+    made.finalize_object()
+    return made
+
+
+def _digest(made_by: list[str]) -> str:
+    import llvmlite.binding as llvm
+
+    made_for = [llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    made_of = [Path(each.__file__ or "").read_text() for each in (kernels, hashes, characters)]
+    return hashlib.sha256("\0".join([*made_of, *made_by, *made_for]).encode()).hexdigest()[:16]
+
+
+def _read(place: Path) -> bytes | None:
+    """What is kept, behind its sum; None unless it is whole, and this user's, for nobody else to change."""
+    try:
+        with place.open("rb") as file:
+            status = os.fstat(file.fileno())
+            whole = file.read()
+    except OSError:
+        return None
+    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+        return None
+    code = whole[SUM_BYTES:]
+    return code if whole[:SUM_BYTES] == hashlib.sha256(code).digest() else None
+
+
+def _write(place: Path, code: bytes) -> None:
+    """Whole or not at all. Where it cannot be kept, the next process compiles it again."""
+    temporary = place.with_suffix(f".{os.getpid()}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary.write_bytes(hashlib.sha256(code).digest() + code)
+        temporary.chmod(0o600)
+        temporary.replace(place)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
