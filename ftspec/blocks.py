@@ -12,7 +12,7 @@ import os
 import pickle
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from ftspec import prefixes, rows
 from ftspec.cleaning import Done
 from ftspec.errors import Finding
+from ftspec.provider import Prompt
 from ftspec.references import secret_names
 from ftspec.segments import Outcome, Segment
 
@@ -152,7 +153,7 @@ class Cached:
             batch=batch,
             done=done,
             findings=[_moved_finding(each, places) for each in outcome.findings],
-            prompts=[(places.one(row), prompt) for row, prompt in outcome.prompts],
+            prompts=_moved_prompts(outcome.prompts, places),
         )
 
 
@@ -197,6 +198,12 @@ def _moved_done(done: Done, places: Any, step: int, *, fresh: bool) -> Done:
     findings = [_moved_finding(each, places) for each in done.findings]
     seconds = done.seconds if fresh else 0.0
     return done._replace(step=step, dropped=dropped, samples=samples, findings=findings, seconds=seconds)
+
+
+def _moved_prompts(prompts: Sequence[tuple[int, Prompt]], places: Any) -> list[tuple[int, Prompt]]:
+    """All at once: there may be as many as rows."""
+    found = places.array(rows.integers([row for row, _ in prompts])).to_pylist() if prompts else []
+    return [(row, prompt) for row, (_, prompt) in zip(found, prompts, strict=True)]
 
 
 def _moved_finding(finding: Finding, places: Any) -> Finding:
