@@ -28,6 +28,9 @@ PART = 1 << 23
 CHUNK = 1 << 20
 """Elements of sets that are worked on at once."""
 BITS = 512
+FLAGGED = 1024
+"""Sets whose bitmaps are made at once, of a byte per bit first."""
+SIEVE_BITS = 16
 HASH_BITS = 48
 """Of an element. The bits above are the set's, or the pair's, in a chunk: so one sort of plain numbers groups both."""
 
@@ -126,13 +129,13 @@ def _bitmaps(sets: Hashes, sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
 
     made: NDArray[np.uint64] = np.zeros((len(sizes), BITS // 64), np.uint64)
     for start, end in _cut(sizes):
-        owner, elements = _gather(sets, np.arange(start, end))
-        for first in range(0, end - start, 4096):
-            last = min(first + 4096, end - start)
-            flags: NDArray[np.bool_] = np.zeros((last - first, BITS), np.bool_)
-            inside = slice(int(np.searchsorted(owner, first)), int(np.searchsorted(owner, last)))
-            flags[owner[inside] - first, (elements[inside] % np.uint64(BITS)).astype(np.int64)] = True
-            made[start + first : start + last] = np.packbits(flags, axis=1).view(np.uint64)
+        for first in range(start, end, FLAGGED):
+            last = min(first + FLAGGED, end)
+            places = (sets.values[sets.offsets[first] : sets.offsets[last]] & np.uint64(BITS - 1)).astype(np.int64)
+            places += np.repeat(np.arange(last - first) * BITS, sizes[first:last])
+            flags: NDArray[np.bool_] = np.zeros((last - first) * BITS, np.bool_)
+            flags[places] = True
+            made[first:last] = np.packbits(flags).view(np.uint64).reshape(-1, BITS // 64)
     return made
 
 
@@ -199,20 +202,36 @@ def _common(sets: Hashes) -> Hashes:
     import numpy as np
 
     count = len(sets.offsets) - 1
-    chosen = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
-    elements, often = np.unique(_gather(sets, chosen)[1], return_counts=True)
-    many = often > max(2, COMMON * len(chosen))
-    return Hashes(elements[many], often[many])
+    values, sample = sets.values, min(count, SAMPLE)
+    if count > SAMPLE:
+        chosen = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
+        values, sample = _gather(sets, chosen)[1], len(chosen)
+    values = np.sort(values)
+    first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    often = np.diff(np.concatenate([first, [len(values)]]))
+    many = np.flatnonzero(often > max(2, COMMON * sample))
+    return Hashes(values[first[many]], often[many])
 
 
 def _frequency(elements: NDArray[np.uint64], common: Hashes) -> NDArray[np.int64]:
     """How many sets of the sample have each element; 0 for those that are not common."""
     import numpy as np
 
-    if len(common.values) == 0:
-        return np.zeros(len(elements), np.int64)
-    at = np.minimum(np.searchsorted(common.values, elements), len(common.values) - 1)
-    return np.where(common.values[at] == elements, common.offsets[at], 0)
+    made: NDArray[np.int64] = np.zeros(len(elements), np.int64)
+    sieve: NDArray[np.bool_] = np.zeros(1 << SIEVE_BITS, np.bool_)
+    sieve[_sieved(common.values)] = True
+    some = np.flatnonzero(sieve.take(_sieved(elements)))
+    if len(some):
+        sought = elements[some]
+        at = np.minimum(np.searchsorted(common.values, sought), len(common.values) - 1)
+        made[some] = np.where(common.values[at] == sought, common.offsets[at], 0)
+    return made
+
+
+def _sieved(elements: NDArray[np.uint64]) -> NDArray[np.int64]:
+    import numpy as np
+
+    return (elements & np.uint64((1 << SIEVE_BITS) - 1)).astype(np.int64)
 
 
 def _gather(sets: Hashes, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
@@ -222,7 +241,9 @@ def _gather(sets: Hashes, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64],
     start, size = sets.offsets[chosen], sets.offsets[chosen + 1] - sets.offsets[chosen]
     owner: NDArray[np.int64] = np.repeat(np.arange(len(chosen)), size)
     first = np.concatenate([[0], np.cumsum(size)])[:-1]
-    return owner, sets.values[np.arange(len(owner)) + (start - first)[owner]]
+    places = np.arange(len(owner))
+    places += np.repeat(start - first, size)
+    return owner, sets.values.take(places)
 
 
 def _cut(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
