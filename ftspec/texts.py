@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from ftspec import chat
-from ftspec.arrays import binaries, flags, integers, is_json, json_texts, repeated, scalar, strings
+from ftspec.arrays import binaries, flags, integers, is_json, json_texts, scalar, strings
 from ftspec.chat import decode, to_json
 
 if TYPE_CHECKING:
@@ -97,10 +99,27 @@ def fingerprints(batch: pa.RecordBatch, columns: Sequence[str] = (), salt: str =
     names = sorted(name for name in (columns or batch.schema.names) if name in batch.schema.names and name[0] != "_")
     if not names:
         return pa.nulls(batch.num_rows, pa.binary())
-    parts = [pc.coalesce(_entry(name, canonical(batch.column(name))), scalar("")) for name in names]
-    joined = pc.binary_join_element_wise(*parts, scalar("")).cast(pa.binary()).to_pylist()
-    start = hashlib.blake2b(salt.encode(), digest_size=KEY_BYTES)
-    return binaries([_digest(start, text) if text else None for text in joined])
+    entries = [_entry(name, canonical(batch.column(name))) for name in names]
+    joined = entries[0]
+    if len(entries) > 1:
+        joined = pc.binary_join_element_wise(*(_filled(each, "") for each in entries), scalar(""))
+    return _digests(joined.cast(pa.binary()).to_pylist(), hashlib.blake2b(salt.encode(), digest_size=KEY_BYTES))
+
+
+def _digests(texts: list[bytes | None], start: Any) -> pa.Array:
+    """The digest of each text behind what `start` has seen; null where there is none."""
+    import pyarrow as pa
+
+    digests = []
+    for text in texts:
+        if not text:
+            return binaries([_digest(start, text) if text else None for text in texts])
+        state = start.copy()
+        state.update(text)
+        digests.append(state.digest())
+    offsets = array("i", range(0, KEY_BYTES * len(texts) + 1, KEY_BYTES))
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(digests))]
+    return pa.Array.from_buffers(pa.binary(), len(texts), buffers)
 
 
 def canonical(column: pa.Array) -> pa.Array:
@@ -111,7 +130,8 @@ def canonical(column: pa.Array) -> pa.Array:
     if column.type == pa.string():
         return pc.binary_join_element_wise(scalar("s"), column, scalar(""))
     if column.type == chat.messages_type():
-        return pc.binary_join(_listed(column, _canonical_messages(column)), scalar(""))
+        whole = chat.compact(column)
+        return _joined(whole, _canonical_messages(whole))
     if is_json(column.type):
         return strings([canonical_json(text) for text in column.storage.to_pylist()])
     return pc.binary_join_element_wise(scalar("j"), as_text(column), scalar(""))
@@ -418,37 +438,66 @@ def _listed(messages: pa.Array, values: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(pa.list_(pa.string()), len(whole), whole.buffers()[:2], children=[values])
 
 
+def _joined(lists: pa.Array, texts: pa.Array) -> pa.Array:
+    """The texts of each list as one: they lie one behind the other, so only the bounds are new."""
+    import pyarrow as pa
+
+    validity, zeros = lists.buffers()[:2]
+    if len(texts) == 0:
+        return pa.Array.from_buffers(pa.string(), len(lists), [validity, zeros, pa.py_buffer(b"")])
+    ends = pa.Array.from_buffers(pa.int32(), len(texts) + 1, [None, texts.buffers()[1]]).take(lists.offsets)
+    return pa.Array.from_buffers(pa.string(), len(lists), [validity, ends.buffers()[1], texts.buffers()[2]])
+
+
 def _canonical_messages(messages: pa.Array) -> pa.Array:
+    """Each field's netstring, or "-", of each message. Arrow copies all of it once."""
     import pyarrow.compute as pc
 
-    fields = chat.children(chat.compact(messages))
+    fields = chat.children(messages)
     for name in JSON_CHILDREN:
         if fields[name].null_count < len(fields[name]):
             fields[name] = strings([canonical_json(text) for text in fields[name].to_pylist()])
-    role, *others = (fields[name] for name in chat.FIELDS)
-    parts = [scalar("-") if child.null_count == len(child) else _canonical_child(child) for child in others]
-    return pc.binary_join_element_wise(_canonical_child(role), *parts, scalar(""))
-
-
-def _canonical_child(child: pa.Array) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.coalesce(_netstring(child.cast(pa.string())), scalar("-"))
+    pieces: list[pa.Array | str] = []
+    for name in chat.FIELDS:
+        child = fields[name]
+        if name != "role" and child.null_count == len(child):
+            pieces.append("-")
+        elif child.null_count:
+            pieces.append(_filled(_netstring(child.cast("string")), "-"))
+        else:
+            pieces += _pieces(child.cast("string"))
+    together = (list(each) for _, each in groupby(pieces, key=lambda piece: isinstance(piece, str)))
+    parts = [[scalar("".join(each))] if isinstance(each[0], str) else each for each in together]
+    return pc.binary_join_element_wise(*(piece for each in parts for piece in each), scalar(""))
 
 
 def _entry(name: str, texts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
-    return pc.binary_join_element_wise(_netstring(repeated(name, len(texts))), _netstring(texts), scalar(""))
+    length, colon, text = _pieces(texts)
+    return pc.binary_join_element_wise(scalar(f"{len(name.encode())}:{name}"), length, scalar(colon), text, scalar(""))
 
 
 def _netstring(texts: pa.Array) -> pa.Array:
     """`length:text`: joined ones cannot be cut in two ways."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.binary_join_element_wise(pc.binary_length(texts).cast(pa.string()), texts, scalar(":"))
+    length, colon, text = _pieces(texts)
+    return pc.binary_join_element_wise(length, text, scalar(colon))
+
+
+def _pieces(texts: pa.Array) -> tuple[pa.Array, str, pa.Array]:
+    """What a netstring is made of."""
+    import pyarrow.compute as pc
+
+    return pc.binary_length(texts).cast("string"), ":", texts
+
+
+def _filled(texts: pa.Array, filler: str) -> pa.Array:
+    """With `filler` for nulls."""
+    import pyarrow.compute as pc
+
+    return pc.coalesce(texts, scalar(filler)) if texts.null_count else texts
 
 
 def canonical_json(text: str | None) -> str | None:

@@ -6,15 +6,17 @@ import datetime
 import decimal
 import subprocess
 import sys
+from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftspec import chat, rows
 from ftspec.rows import MESSAGES
+from ftspec.texts import JSON_CHILDREN, canonical, canonical_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(
@@ -70,6 +72,35 @@ def test_fingerprints_do_not_depend_on_the_batch(values: list[dict[str, Any]], a
         for j, other in enumerate(values):
             if without_nulls(one) == without_nulls(other) and repr(one) == repr(other):
                 assert whole[i] == whole[j]
+
+
+@settings(deadline=None)
+@given(st.lists(CHAT_ROW, min_size=1, max_size=5), st.data())
+def test_fingerprints_of_messages_are_those_of_their_netstrings(
+    values: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    array = chat.to_array([value["messages"] for value in values])
+    start = data.draw(st.integers(0, len(values)))
+    for part in (array, array.slice(start)):
+        flat = list(zip(*(child.cast("string").to_pylist() for child in chat.children(part).values()), strict=True))
+        said = iter(["".join(_netstring(*field) for field in zip(chat.FIELDS, each, strict=True)) for each in flat])
+        counts = part.value_lengths().to_pylist()
+        joined = [None if count is None else "".join(next(said) for _ in range(count)) for count in counts]
+        whole = canonical(part)
+        whole.validate(full=True)
+        assert whole.to_pylist() == joined
+        entries = [None if text is None else f"3:äm{len(text.encode())}:{text}" for text in joined]
+        keys = rows.fingerprints(pa.RecordBatch.from_arrays([part], names=["äm"]), salt="s").to_pylist()
+        assert keys == [
+            None if each is None else blake2b(b"s" + each.encode(), digest_size=16).digest() for each in entries
+        ]
+
+
+def _netstring(field: str, text: str | None) -> str:
+    if text is None:
+        return "-"
+    text = canonical_json(text) or "" if field in JSON_CHILDREN else text
+    return f"{len(text.encode())}:{text}"
 
 
 @pytest.mark.parametrize(
