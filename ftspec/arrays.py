@@ -9,6 +9,8 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,13 +35,10 @@ def binaries(values: Sequence[bytes | None]) -> pa.Array:
     """A binary array; None is null."""
     import pyarrow as pa
 
-    offsets = array("i", bytes(4))
-    end = 0
-    for value in values:
-        end += len(value) if value is not None else 0
-        offsets.append(end)
-    data = pa.py_buffer(b"".join(value for value in values if value is not None))
-    return pa.Array.from_buffers(pa.binary(), len(values), [_validity(values), pa.py_buffer(offsets), data])
+    given = [value or b"" for value in values]
+    offsets = array("i", accumulate(map(len, given), initial=0))
+    buffers = [_validity(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(given))]
+    return pa.Array.from_buffers(pa.binary(), len(values), buffers)
 
 
 def integers(values: Sequence[int | None]) -> pa.Array:
@@ -78,6 +77,7 @@ def json_texts(values: Sequence[str | None]) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.json_(pa.utf8()), strings(values))
 
 
+@lru_cache(maxsize=1024, typed=True)
 def scalar(value: str | int | float | bool) -> pa.Scalar:
     """One value as an Arrow scalar."""
     if isinstance(value, bool):
@@ -126,8 +126,9 @@ def _hash(value: Any) -> int:
 def _numbers(column_type: pa.DataType, code: str, values: Sequence[Any]) -> pa.Array:
     import pyarrow as pa
 
-    data = array(code, [0 if value is None else value for value in values])
-    return pa.Array.from_buffers(column_type, len(values), [_validity(values), pa.py_buffer(data)])
+    validity = None if isinstance(values, range) else _validity(values)
+    data = array(code, values if validity is None else [0 if value is None else value for value in values])
+    return pa.Array.from_buffers(column_type, len(values), [validity, pa.py_buffer(data)])
 
 
 def _validity(values: Sequence[Any]) -> pa.Buffer | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,14 @@ BLOCK_ROWS = 8192
 class Spool:
     """Rows between two passes, in a file without a name: whatever ends the process, nothing of it is left.
 
-    Batches may differ in their schema, so each is a stream of its own.
+    Batches may differ in their schema, so each is kept with its own. They are not compressed: that would cost more CPU
+    than all else that is done to them here.
     """
 
     def __init__(self, folder: Path) -> None:
         self.file: Any = nameless(folder)
-        self.starts: list[int] = []
+        self.schemas: list[pa.Schema] = []
+        self.starts: list[int] = [0]
         self.sizes: list[int] = []
         self.bytes = 0
 
@@ -34,12 +37,11 @@ class Spool:
 
     def write(self, batch: pa.RecordBatch) -> int:
         """Append a batch; returns its index."""
-        import pyarrow as pa
-
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self.starts.append(self.file.tell())
-        with pa.ipc.new_stream(self.file, batch.schema, options=options) as stream:
-            stream.write_batch(batch)
+        data = batch.serialize()
+        self.file.write(data)
+        known = self.schemas and self.schemas[-1].equals(batch.schema, check_metadata=True)
+        self.schemas.append(self.schemas[-1] if known else batch.schema)
+        self.starts.append(self.starts[-1] + len(data))
         self.sizes.append(batch.num_rows)
         self.bytes += batch.nbytes
         return len(self.sizes) - 1
@@ -49,15 +51,26 @@ class Spool:
         return (self.batch(index) for index in range(len(self.sizes)))
 
     def batch(self, index: int) -> pa.RecordBatch:
-        """One batch by its index. Not while another thread reads: the file has one position."""
+        """One batch by its index."""
         import pyarrow as pa
 
-        self.file.seek(self.starts[index])
-        return pa.ipc.open_stream(pa.PythonFile(self.file, "r")).read_next_batch()
+        self.file.flush()
+        data = self._bytes(self.starts[index], self.starts[index + 1])
+        return pa.ipc.read_record_batch(pa.py_buffer(data), self.schemas[index])
 
     def close(self) -> None:
         """Give the space back."""
         self.file.close()
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        """One call of the system gives two gigabytes at the most."""
+        pieces: list[bytes] = []
+        while start < end:
+            pieces.append(os.pread(self.file.fileno(), end - start, start))
+            if not pieces[-1]:
+                raise OSError("a temporary file is shorter than what was written to it")
+            start += len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class RowsFile:
