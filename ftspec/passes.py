@@ -20,6 +20,7 @@ from ftspec.components import Engine, GlobalStep
 from ftspec.errors import PluginError
 from ftspec.items import culprit, guarded
 from ftspec.ledger import Ledger
+from ftspec.memory import give_back
 from ftspec.ordering import Sorter, inverse
 from ftspec.reducing import reduced
 from ftspec.segments import Details, Outcome, Segment
@@ -64,9 +65,11 @@ class Pass:
     def read(self) -> Iterator[pa.RecordBatch]:
         """The rows that are left, once."""
         for index in range(len(self.keys)):
+            give_back()
             self._reduce(index)
         for column in (self.numbers, *self.keys):
             column.close()
+        give_back()
         yield from self._in_new_order() if self.sorted else self._kept()
         self.spool.close()
 
@@ -74,7 +77,7 @@ class Pass:
         """One step's reduction, on the rows that are left."""
         stage, step = self.segment.keys[index], self.segment.key_steps[index]
         started = time.perf_counter()
-        with self._left(self.keys[index]) as keys, self._left(self.numbers) as numbers:
+        with self._keys_left(index) as keys, self._left(self.numbers) as numbers:
             dropped = self._dropped(stage, step, keys, numbers)
             seconds = self.seconds[index] + time.perf_counter() - started
             self.ledger.saw(stage.index, len(numbers), seconds, self.columns)
@@ -114,6 +117,7 @@ class Pass:
         arrays = [column.whole() for column in (keys, numbers, looked, details)]
         if not len(looked):
             arrays[2:] = [rows.integers([]), details.whole()]
+        give_back()
         with guarded(stage.item, self.segment.registry):
             dropped = step.closer.reduce(*arrays)
         looked.close()
@@ -157,6 +161,14 @@ class Pass:
         table = pa.Table.from_arrays([keys.whole(), places], names=["key", "place"])
         order = pc.sort_indices(table, sort_keys=[("key", "ascending"), ("place", "ascending")])
         self.left, self.sorted = here.take(order), True
+
+    @contextmanager
+    def _keys_left(self, index: int) -> Iterator[Column]:
+        """A step's keys of the rows that are left. Where nothing is sorted by them, the whole is given up for them."""
+        with self._left(self.keys[index]) as keys:
+            if not self.segment.key_steps[index].sort and keys is not self.keys[index]:
+                self.keys[index].close()
+            yield keys
 
     @contextmanager
     def _left(self, column: Column) -> Iterator[Column]:

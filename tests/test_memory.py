@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,20 @@ def test_a_prompt_is_written_once(tmp_path: Path) -> None:
     file.close()
     assert [prompt.id for prompt in load_prompts(tmp_path)] == [one.id, two.id]
     assert len(file) == 2
+
+
+def test_what_was_freed_goes_back_to_the_system() -> None:
+    """Small pieces between others: the C library keeps those, unless it is told."""
+    pieces = [bytearray(100_000) for _ in range(1000)]
+    kept = pieces[::100]
+    del pieces
+    memory.give_back()
+    assert len(kept) == 10 and held() < most_held()
+
+
+def held() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def most_held() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

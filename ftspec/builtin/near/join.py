@@ -27,6 +27,8 @@ PART = 1 << 23
 """Elements of prefixes that are held at once."""
 CHUNK = 1 << 20
 """Elements of sets that are worked on at once."""
+PAIRS = 1 << 16
+"""Pairs whose bitmaps are compared at once."""
 BITS = 512
 FLAGGED = 1024
 """Sets whose bitmaps are made at once, of a byte per bit first."""
@@ -115,11 +117,26 @@ def _possible(
     fewer, more = np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other])
     near = fewer >= threshold * more - 1e-9
     one, other = one[near], other[near]
+    near = np.concatenate(
+        [
+            _bits_allow(sizes, bits, one[start : start + PAIRS], other[start : start + PAIRS], threshold)
+            for start in range(0, len(one), PAIRS)
+        ]
+        or [np.zeros(0, np.bool_)]
+    )
+    return one[near], other[near]
+
+
+def _bits_allow(
+    sizes: NDArray[np.int64], bits: NDArray[np.uint64], one: NDArray[np.int64], other: NDArray[np.int64],
+    threshold: float,
+) -> NDArray[np.bool_]:  # fmt: skip
+    import numpy as np
+
     total = sizes[one] + sizes[other]
     differ = np.bitwise_count(bits[one] ^ bits[other]).sum(axis=1, dtype=np.int64)
     most = (total - differ) // 2
-    near = most >= threshold * (total - most) - 1e-9
-    return one[near], other[near]
+    return np.asarray(most >= threshold * (total - most) - 1e-9, np.bool_)
 
 
 def _bitmaps(sets: Hashes, sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -147,9 +164,11 @@ def _candidates(
 
     elements, places = _prefixes(sets, order, common, lengths, part, parts)
     by = np.argsort(elements, kind="stable")
-    elements, places = elements[by], places[by]
+    places = places[by]
+    elements = elements[by]
     again = np.concatenate([[False], elements[1:] == elements[:-1]])
-    start = np.maximum.accumulate(np.where(again, 0, np.arange(len(elements))))
+    del by, elements
+    start = np.maximum.accumulate(np.where(again, 0, np.arange(len(places), dtype=np.int32)))
     followers = np.flatnonzero(again)
     yield order[places[start[followers]]], order[places[followers]]
     for back in range(1, NEIGHBOURS + 1):
@@ -161,7 +180,7 @@ def _candidates(
 
 def _prefixes(
     sets: Hashes, order: NDArray[np.int64], common: Hashes, lengths: NDArray[np.int64], part: int, parts: int
-) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
     """(element, set by its place in `order`) of every prefix, as far as it belongs to the part; places rise."""
     import numpy as np
 
@@ -174,7 +193,7 @@ def _prefixes(
         if parts > 1:
             inside = inside[elements[inside] % np.uint64(parts) == part]
         found.append(elements[inside])
-        places.append(owner[inside] + start)
+        places.append((owner[inside] + start).astype(np.int32))
     return np.concatenate(found), np.concatenate(places)
 
 
