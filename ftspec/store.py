@@ -144,6 +144,20 @@ class Store:
             self._put(key, _unchanged(Path(path), sha256), overwrite=True)
         return sha256
 
+    def take_file(self, path: str | Path) -> str:
+        """The same for a file that is ours and that nobody writes to any more: without a copy where that can be."""
+        if self.root is None:
+            return self.put_file(path)
+        sha256, size = _hash(Path(path))
+        key = f"blobs/{sha256}"
+        held = self.head(key)
+        if held is None or held.bytes != size:
+            self._make_writable()
+            with self._explained(f"write {key}"):
+                if not self._link(Path(path), key):
+                    return self.put_file(path)
+        return sha256
+
     def local(self, sha256: str, name: str = "") -> Path:
         """A file on this machine with the content, to be read only; `name` where a tool looks at the file's name.
 
@@ -196,6 +210,22 @@ class Store:
             if self.root:
                 obstore.delete(self._backend, staged)
             return False
+        self._sync_folders(self.root / key)
+        return True
+
+    def _link(self, path: Path, key: str) -> bool:
+        """Give a file on this machine a second name, in the store; False where the file system has no such thing."""
+        import obstore
+
+        assert self.root is not None
+        staged = f"{STAGING}/{secrets.token_hex(8)}"
+        (self.root / STAGING).mkdir(parents=True, exist_ok=True)
+        try:
+            (self.root / staged).hardlink_to(path)
+        except OSError:
+            return False
+        _sync(self.root / staged)
+        obstore.rename(self._backend, staged, key, overwrite=True)
         self._sync_folders(self.root / key)
         return True
 

@@ -57,6 +57,29 @@ def test_blobs_are_kept_by_content(store: Store, tmp_path: Path) -> None:
     assert named.read_bytes() == file.read_bytes()
 
 
+def test_a_file_of_ours_is_taken_without_a_copy(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"y" * 3_000_000)
+    sha256 = store.take_file(file)
+    assert sha256 == hashlib.sha256(file.read_bytes()).hexdigest() == store.take_file(file)
+    assert store.root is None or store.local(sha256).samefile(file)
+    file.unlink()
+    assert store.local(sha256).read_bytes() == b"y" * 3_000_000
+    assert store.put_file(store.local(sha256)) == sha256
+
+
+def test_a_file_that_can_have_no_second_name_is_copied(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows").write_bytes(b"z")
+
+    def refused(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    assert store.local(store.take_file(tmp_path / "rows")).read_bytes() == b"z"
+
+
 def test_an_empty_file_is_content_too(store: Store, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert store.local(store.put_file(tmp_path / "empty")).read_bytes() == b""

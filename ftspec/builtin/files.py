@@ -9,8 +9,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 from ftspec import api
 
-BLOCK = 1 << 21
-"""Bytes per block of lines, and so about a batch: small enough for memory and order, large enough for Arrow."""
+BLOCK = 4 << 20
+"""Bytes per block of lines, and so about a batch: what is done once a batch costs too much in smaller ones."""
 
 BATCH_ROWS = 4096
 """Rows per batch where rows are counted one by one."""
