@@ -306,20 +306,26 @@ def map_numbers(column: pa.Array, change: Callable[[int, Any], Any]) -> pa.Array
 def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
     import pyarrow.compute as pc
 
-    if change.beyond_ascii:
-        beyond = pc.invert(pc.coalesce(pc.string_is_ascii(texts), scalar(True)))
-        if not pc.any(beyond).as_py():
-            return texts
-        worth = texts.filter(beyond)
-        after = _map_strings(worth, change._replace(beyond_ascii=False))
-        return texts if after is worth else pc.replace_with_mask(texts, beyond, after)
-    found = pc.is_valid(texts) if change.prefilter is None else pc.match_substring_regex(texts, change.prefilter)
-    mask = pc.coalesce(found, scalar(False))
-    hits = texts.filter(mask)
+    mask = _worth(texts, change)
+    hits = texts if mask.true_count == len(texts) else texts.filter(mask)
     if len(hits) == 0:
         return texts
     after = change.arrays(hits) if change.arrays else strings([change.function(text) for text in hits.to_pylist()])
-    return texts if after.equals(hits) else pc.replace_with_mask(texts, mask, after)
+    if after.equals(hits):
+        return texts
+    return after if hits is texts else pc.replace_with_mask(texts, mask, after)
+
+
+def _worth(texts: pa.Array, change: _Change) -> pa.Array:
+    """Which texts are worth a call."""
+    import pyarrow.compute as pc
+
+    if change.beyond_ascii:
+        beyond = pc.invert(pc.coalesce(pc.string_is_ascii(texts), scalar(True)))
+        found = _worth(texts.filter(beyond), change._replace(beyond_ascii=False))
+        return pc.replace_with_mask(beyond, beyond, found)
+    found = pc.is_valid(texts) if change.prefilter is None else pc.match_substring_regex(texts, change.prefilter)
+    return pc.coalesce(found, scalar(False))
 
 
 def _map_json(column: pa.Array, change: _Change, nested: bool) -> pa.Array:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pytest
-from ftfy.badness import BADNESS_RE
+from ftfy.badness import BADNESS_RE, MOJIBAKE_CATEGORIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftspec import api, rows
-from ftspec.builtin import text
+from ftspec.builtin import mojibake, text
 from ftspec.texts import PLAIN
 
 
@@ -26,8 +26,19 @@ def done(component: api.Component, *said: str, **options: Any) -> list[str]:
 
 
 MESSY = st.text(
-    st.sampled_from("ab \t\r\n\v\f\x00\x1b\x85\u2028\u00a0\u3000\u00ad\u200b\u200d\ufeffe\u0301ｘﬁ\u1100\u1161Å\u0344²")
+    st.sampled_from(
+        "ab \t\r\n\v\f\x00\x1b\x85\u2028\u00a0\u3000\u00ad\u200b\u200d\ufeffe\u0301ｘﬁ\u1100\u1161Å\u0344²"
+        "A\u0303Ãâð€š´\x9f\x98"  # what misread characters are made of
+    )
 )
+EVERY = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+
+
+def test_strip_and_empty_texts_know_the_same_white_space_as_python() -> None:
+    said = [f"{each}a{each}" for each in EVERY]
+    assert done(text.strip, *said) == [each.strip() for each in said]
+    empty = rows.is_empty(rows.strings([*EVERY, "", " \u3000\n", " a"])).to_pylist()
+    assert empty == [*(each.isspace() for each in EVERY), True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,36 @@ def test_normalise_finds_every_character_that_has_another_form() -> None:
     assert not pc.any(pc.match_substring_regex(plain, pattern)).as_py()
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Stra\u00dfe gr\u00f6\u00df\u00adte", "Straße größte"),
+        ("É\u00adCOLE\u00a0: à\u00a0 la", "ÉCOLE\u00a0: à la"),
+        ("é\x85b", "é\nb"),
+    ],
+)
+def test_normalise_takes_what_is_no_part_of_a_misread_character(before: str, after: str) -> None:
+    assert done(text.normalise, before, blanks=True) == [after]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "sloppy-windows-1252"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "así es — voilà  là", "à", "正しい文字を 表す。", "这个字的编码是正确的", "Ångström ĭ Ơ", "Ну что ж, Россия",
+        "έργο Πέτρου", "😅 😭", "שלום", "قلم حبر", "a\u00a0b\u00a0\u00a0c", "„Würde‟ à\nla",
+    ],
+)  # fmt: skip
+def test_normalise_leaves_misread_text_so_that_it_can_be_mended(said: str, encoding: str) -> None:
+    """Whichever of the two steps comes first, the same comes out; an NBSP in the text itself is like any other."""
+    misread = f"“{said}”".encode().decode(encoding)
+    mended = [f"“{said}”"]
+    for options in ({}, {"blanks": True}):
+        first = done(text.normalise, *done(text.fix_text, misread), **options)
+        last = done(text.normalise, *done(text.fix_text, *done(text.normalise, misread, **options)), **options)
+        assert first == last == done(text.normalise, *mended, **options)
+
+
 def test_normalise_leaves_json_and_tool_calls_alone() -> None:
     call = {"id": "1", "function": {"name": "f", "arguments": '{"by": ",  "}'}}
     row = {"a": {"b": "x "}, "messages": [{"role": "assistant", "content": "x ", "tool_calls": [call]}]}
@@ -117,6 +158,31 @@ def test_fix_text_looks_at_all_that_ftfy_would_mend(said: str) -> None:
     if BADNESS_RE.search(said):
         assert pc.match_substring_regex(rows.strings([said]), step.prefilter)[0].as_py()
     assert done(text.fix_text, said) == [step.function(said)]
+
+
+def test_every_pair_that_ftfy_finds_bad_is_a_suspect() -> None:
+    others = re.sub(r"[\x00-\x7f]", "", BADNESS_RE.pattern)
+    of_ftfy = re.compile(f"[{''.join(MOJIBAKE_CATEGORIES.values())} {others}]")
+    characters = [each for each in EVERY if of_ftfy.match(each)]
+    assert {"έ", "я", "\x80", "ф", "Ø", "║"} <= set(characters)
+    said = [f"a{first}{second}a" for first in characters for second in characters]
+    bad = [each for each in said if BADNESS_RE.search(each)]
+    assert len(bad) > 10_000
+    assert pc.all(pc.match_substring_regex(rows.strings(bad), mojibake.suspicious())).as_py()
+    assert all(map(mojibake.is_bad, bad[::7]))
+
+
+def test_another_version_of_ftfy_is_asked_of_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    caches = (mojibake.suspicious, mojibake._suspects)
+    try:
+        monkeypatch.setattr(mojibake, "KNOWN", 1)
+        for each in caches:
+            each.cache_clear()
+        assert done(text.fix_text, "schÃ¶n", "schön", "a") == ["schön", "schön", "a"]
+        assert text.fix_text.build({}).prefilter == r"[^\x00-\x7f]"
+    finally:
+        for each in caches:
+            each.cache_clear()
 
 
 BROKEN = st.builds(

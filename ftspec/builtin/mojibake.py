@@ -1,12 +1,16 @@
-"""Mojibake mended as ftfy mends it, but without most of its work.
+"""Mojibake found as ftfy finds it and mended as ftfy mends it, but without most of its work.
 
-ftfy searches every line for what looks bad again after each repair, which costs more than all the rest. Here the
-common repair is made directly, and one RE2 pattern over all results tells which of them ftfy must see.
+ftfy searches every line for what looks bad with a pattern of some 60 sets of characters, again after each repair, which
+costs more than all the rest. Here a small pattern, PAIRS, tells where ftfy's can match at all, and the common repair
+is made directly; only what is not mended by it goes to ftfy.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
@@ -14,71 +18,142 @@ from ftspec import rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WIDER = {r"\s": r"\s\pZ\x0b\x1c-\x1f\x85", r"\w": r"\pL\pN\pM_"}
-
 COMMON = ("latin-1", "sloppy-windows-1252")
 """What ftfy tries first, in its order."""
+MOST = 8
+"""Times that a text may have been read wrongly for the common repair."""
+
+PAIRS = (
+    ("{odd}{lower_accented}", "[{odd}]"),
+    ("{bad}{box}{end_punctuation}{currency}{numeric}", "[{lower_accented}]"),
+    ("{lower_common}{upper_common}", "[{bad}{upper_accented}]"),
+    ("{c1}Œœ", ""),
+    ("ÂÃÎÐ", "[ \u00a0\u00ad°·–—´šž¡]"),
+    ("{box}", "[{kaomoji}]"),
+    ("{upper_accented}≈", "°"),
+    ("√", "[´ø]"),
+    ("‚", "[âó]"),
+    ("вВ", "Ђ"),
+    ("β", "€"),
+    ("ØÙ", "[{common}{currency}{bad}{numeric}{start_punctuation}ŸŠ®°µ»]"),
+    ("ВГРС", "[{start_punctuation}{end_punctuation}{currency}°µ][ВГРС]"),
+    ("ΒΓΞΟ", "[{start_punctuation}{end_punctuation}{currency}°][ΒΓΞΟ]"),
+)
+"""(a character, what follows it): one of these stands in all that ftfy 6.3 finds bad, by its names of characters."""
+KNOWN = 0x56BEE9B6
+"""CRC-32 of the pattern that PAIRS was read from. With another one every text beyond ASCII is searched."""
+ODD = ("bad", "upper_accented", "box", "start_punctuation", "end_punctuation", "currency", "numeric", "law")
+REACH = 10
+"""Characters beside a pair within which that is: ftfy's longest match has seven."""
+
+CONTINUED = "\x80-\xbf" + bytes([*range(0x80, 0xA0)]).decode("cp1252", "ignore")
+"""What the bytes that continue a character of UTF-8 are read as, in Latin-1 and in Windows-1252."""
+LOST = "\x85\xa0\xad"
+"""Those of them that are white space, or not seen."""
+NO_MARK = "(?![\u0300-\u036f])"
+MISREAD = re.compile(
+    f"[{LOST}](?:(?<=[ÂÃÄÅÆÎÏÐÑ×ØÙÚÛ].)"
+    f"|(?<=[\xe0-\xef].)(?=[{CONTINUED}]{NO_MARK})|(?<=[\xe0-\xef][{CONTINUED}].){NO_MARK}"
+    f"|(?<=[\xf0-\xf4].)(?=[{CONTINUED}]{{2}}{NO_MARK})|(?<=[\xf0-\xf4][{CONTINUED}].)(?=[{CONTINUED}]{NO_MARK})"
+    f"|(?<=[\xf0-\xf4][{CONTINUED}]{{2}}.){NO_MARK})"
+)
+"""One of LOST as the second, third or fourth byte of a misread character that is whole. Of those of two bytes, the ones
+that begin as Latin, Greek, Cyrillic, Hebrew and Arabic letters do: É, Ö or ß before a soft hyphen is nothing but that.
+"""
+HIDDEN = {each: chr(0xDC00 + ord(each)) for each in LOST}
+"""Lone surrogates, which no text has."""
 
 
+def sparing(change: Callable[[str], str]) -> Callable[[str], str]:
+    """`change`, but to a no-break space, soft hyphen or U+0085 that is a byte of a misread character: the character
+    could not be mended any more."""
+
+    def spared(text: str) -> str:
+        hidden = text if text.isascii() else MISREAD.sub(lambda found: HIDDEN[found[0]], text)
+        return change(text) if hidden is text else _shown(change(hidden))
+
+    return spared
+
+
+def _shown(text: str) -> str:
+    for each, hidden in HIDDEN.items():
+        text = text.replace(hidden, each)
+    return text
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """PAIRS, of the characters that are ftfy's; none where its pattern is another one than they were made for."""
+    from ftfy.badness import BADNESS_RE
+    from ftfy.badness import MOJIBAKE_CATEGORIES as CATEGORIES
+
+    if zlib.crc32(BADNESS_RE.pattern.encode()) != KNOWN:
+        return []
+    names = {**CATEGORIES, "odd": "".join(CATEGORIES[name] for name in ODD)}
+    return [(first.format(**names), rest.format(**names)) for first, rest in PAIRS]
+
+
+@cache
 def suspicious() -> str:
-    """An RE2 pattern that finds every text with a line that ftfy finds bad."""
+    """An RE2 pattern that finds every text with a line that ftfy finds bad, and few more."""
+    return "|".join(f"[{first}]{rest}" for first, rest in _pairs()) or r"[^\x00-\x7f]"
+
+
+@cache
+def _suspects() -> re.Pattern[str]:
+    """The same for Python, which searches fast for what begins with a set of characters."""
+    heads = "".join(first for first, _ in _pairs())
+    if not heads:
+        return re.compile(".+", re.DOTALL)
+    return re.compile(f"[{heads}](?:{'|'.join(f'(?<=[{first}]){rest}' for first, rest in _pairs())})")
+
+
+def is_bad(line: str) -> bool:
+    """Whether ftfy finds a line bad."""
     from ftfy.badness import BADNESS_RE
 
-    return f"(?m:{_plain_pattern(BADNESS_RE.pattern)})"
-
-
-def _plain_pattern(verbose: str) -> str:
-    r"""A verbose pattern of Python's in RE2's words: no comments, no white space, and \s and \w of all Unicode.
-
-    It finds all that Python finds, and perhaps a little more.
-    """
-    done: list[str] = []
-    inside = False
-    for part in re.findall(r"\\.|#[^\n]*|.", verbose, re.DOTALL):
-        if part in WIDER:
-            done.append(WIDER[part] if inside else f"[{WIDER[part]}]")
-        elif inside or not (part.isspace() or part.startswith("#")):
-            done.append(part)
-        inside = part != "]" if inside else part == "["
-    return "".join(done)
+    for found in _suspects().finditer(line):
+        if BADNESS_RE.search(line, max(0, found.start() - REACH), found.end() + REACH):
+            return True
+    return False
 
 
 def mend(texts: pa.Array, config: Any) -> pa.Array:
     """`ftfy.fix_text(text, config)` of every text, where the config does nothing but fix encodings."""
+    return rows.strings([_mended(text, config) for text in texts.to_pylist()])
+
+
+def _mended(text: str, config: Any) -> str:
+    """ftfy mends line by line, and cuts those that are longer than it likes."""
     import ftfy
-    import pyarrow.compute as pc
 
-    before = texts.to_pylist()
-    after = rows.strings([quick(text, config.max_decode_length) for text in before])
-    bad = pc.fill_null(pc.match_substring_regex(after, suspicious()), rows.scalar(True))
-    if not pc.any(bad).as_py():
-        return after
-    slow = [ftfy.fix_text(before[place], config) for place in pc.indices_nonzero(bad).to_pylist()]
-    return pc.replace_with_mask(after, bad, rows.strings(slow))
+    if len(text) > config.max_decode_length:
+        return str(ftfy.fix_text(text, config))
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text) if "\n" in text else [text]
+    return "".join([_mended_line(line, config) for line in lines])
 
 
-def quick(text: str, longest: int) -> str | None:
-    """What ftfy's first repair of every line makes; None where that is not plain.
+def _mended_line(line: str, config: Any) -> str:
+    """The common repair, again and again as ftfy does it, until the line is not bad any more."""
+    import ftfy
 
-    It is what ftfy makes of the text unless a line of it still looks bad: then ftfy would go on. `longest` is the
-    number of characters beyond which ftfy cuts lines.
-    """
-    if len(text) > longest or "\x1a" in text or "\ufffd" in text:
-        return None
-    lines = [_line(line) for line in re.findall(r"[^\n]*\n|[^\n]+", text)]
-    return None if None in lines else "".join(line for line in lines if line is not None)
+    for _ in range(MOST):
+        if line.isascii() or not is_bad(line):
+            return line
+        repaired = _repaired(line)
+        if repaired is None:
+            break
+        line = repaired
+    return str(ftfy.fix_text(line, config))
 
 
-def _line(line: str) -> str | None:
-    """ftfy takes the first encoding that can hold the line and whose bytes are UTF-8.
+def _repaired(line: str) -> str | None:
+    """ftfy takes the first encoding that can hold the line and whose bytes are UTF-8; None where it is none of these.
 
     Bytes that are UTF-8 have none of the gaps that ftfy fills before it decodes: those are cut sequences, or the
-    substitute U+001A, which does not come here.
+    substitute U+001A.
     """
-    from ftfy.badness import is_bad
-
-    if line.isascii() or not is_bad(line):
-        return line
+    if "\x1a" in line or "\ufffd" in line:
+        return None
     for encoding in COMMON:
         try:
             return line.encode(encoding).decode()

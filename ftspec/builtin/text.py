@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CODE = ["ftspec.builtin.mojibake"]
-SPACE = r"[\s\x0b\x1c-\x1f\x85\pZ]"
 
 
 @api.text_step(code=CODE)
@@ -26,15 +25,22 @@ def strip() -> api.Text:
 
     White space is what Unicode and Python call so: blanks, tabs, line ends, no-break spaces, the ideographic space.
     """
-    return api.Text(str.strip, prefilter=rf"^{SPACE}|{SPACE}\z", nested=False)
+
+    def stripped(texts: pa.Array) -> pa.Array:
+        import pyarrow.compute as pc
+
+        return pc.utf8_trim_whitespace(texts)
+
+    return api.Text(str.strip, nested=False, arrays=stripped)
 
 
-LINE_END = r"\r\n?|[\x0b\x0c\x85\u2028\u2029]"
+LINE_END = "\r\x0b\x0c\x85\u2028\u2029"
 INVISIBLE = (
     r"\x00-\x08\x0e-\x1f\x7f"  # ASCII's control characters; U+0080-009F are bytes of mojibake, which fix_text needs
     r"\u00ad\u200b\u2060-\u2064\ufeff"  # soft hyphen, zero-width space, word joiner and its kin, byte order mark
     r"\u202a-\u202e\u2066-\u2069\ufff9-\ufffb"  # overrides of the writing direction, interlinear marks
 )
+BLANKS = " \t\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u205f\u3000"
 BLANK = r" \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 NOT_NFC = (  # marks, Hangul letters, and the blocks of characters that have another canonical form
     r"\pM\u1160-\u11ff\u0374\u037e\u0387\u0958-\u095f\u09dc-\u09df\u0a33-\u0a5e\u0b5c-\u0b5d\u0f43-\u0f69"
@@ -69,6 +75,9 @@ def normalise(
     spaces within a line becomes one space, but the indentation at its beginning stays; `trailing` blanks of lines go;
     and more than `empty_lines` empty lines in a row go.
 
+    A no-break space, U+0085 or soft hyphen that is a byte of a misread character (`Ã` and U+00A0: an à) stays, but for
+    NFKC: `fix_text` could not mend the character without it.
+
     NFKC also replaces ligatures, full-width and superscript characters: x² becomes x2. NFC changes nothing that one
     sees.
     """
@@ -79,35 +88,47 @@ def normalise(
             text = function(text)
         return text
 
-    return api.Text(clean, prefilter="|".join(_re2(pattern) for pattern, _ in steps), nested=False)
+    prefilter = "|".join(_re2(pattern) for pattern, _ in steps)
+    # What NFKC makes of a misread text cannot be mended: nothing of it is worth keeping.
+    return api.Text(clean if unicode == "NFKC" else mojibake.sparing(clean), prefilter=prefilter, nested=False)
 
 
 def _normalising(
     unicode: str, line_ends: bool, invisible: bool, blanks: bool, trailing: bool, empty_lines: int | None
 ) -> Iterator[tuple[str, Callable[[str], str]]]:
-    """(a pattern that every text with something to do matches, what does it), in order."""
-    if line_ends:
-        yield LINE_END, _replacing(LINE_END, "\n")
-    if invisible:
-        yield f"[{INVISIBLE}]", _replacing(f"[{INVISIBLE}]", "")
+    """(a pattern that every text with something to do matches, what does it), in order.
+
+    Python searches fast for patterns that begin with a set of characters: where one looks back, that comes second.
+    """
+    if line_ends or invisible:
+        odd = (LINE_END if line_ends else "") + (INVISIBLE if invisible else "")
+        yield f"[{odd}]", _replacing(rf"[{odd}](?:(?<=\r)\n)?", _line_end_or_nothing)
     if unicode != "none":
         yield f"[{NOT_NFC}]" if unicode == "NFC" else r"[^\x00-\x7f]", _normal_form(unicode)
     if blanks:
-        yield f"[{BLANK}][{BLANK}]", _replacing(rf"(?<=[^\s{BLANK}])[{BLANK}]{{2,}}", " ")
+        yield f"[{BLANK}][{BLANK}]", _replacing(rf"[{BLANK}](?<=\S.)[{BLANK}]+", " ")
     if trailing:
-        yield rf"[{BLANK}](?:\n|\z)", _replacing(rf"[{BLANK}]+(?=\n|\Z)", "")
+        yield rf"[{BLANK}](?:\n|\z)", _without_trailing
     if empty_lines is not None:
         most = "\n" * (empty_lines + 1)
         yield most + "\n", _replacing(rf"\n{{{empty_lines + 2},}}", most)
 
 
-def _replacing(pattern: str, by: str) -> Callable[[str], str]:
+def _replacing(pattern: str, by: str | Callable[[re.Match[str]], str]) -> Callable[[str], str]:
     compiled = re.compile(pattern)
     return lambda text: compiled.sub(by, text)
 
 
+def _line_end_or_nothing(found: re.Match[str]) -> str:
+    return "\n" if found[0][0] in LINE_END else ""
+
+
 def _normal_form(form: Any) -> Callable[[str], str]:
     return lambda text: unicodedata.normalize(form, text)
+
+
+def _without_trailing(text: str) -> str:
+    return "\n".join([line.rstrip(BLANKS) for line in text.split("\n")])
 
 
 def _re2(pattern: str) -> str:
