@@ -112,7 +112,8 @@ def is_bad(line: str) -> bool:
     from ftfy.badness import BADNESS_RE
 
     for found in _suspects().finditer(line):
-        if BADNESS_RE.search(line, max(0, found.start() - REACH), found.end() + REACH):
+        start, end = found.span()
+        if BADNESS_RE.match(line, start) or BADNESS_RE.search(line, max(0, start - REACH), end + REACH):
             return True
     return False
 
