@@ -102,26 +102,33 @@ class RowsFile:
         columns = [rows.column(batch, name) for name in self.names]
         self.waiting.append(pa.RecordBatch.from_arrays(columns, schema=self.schema))
         self.count += batch.num_rows
-        if self.count >= BLOCK_ROWS:
-            self._flush(whole=False)
+        while self.count >= BLOCK_ROWS:
+            self._write_block()
 
     def close(self) -> None:
-        self._flush(whole=True)
+        if self.count:
+            self._write_block()
         self.writer.close()
         self.sink.close()
 
-    def _flush(self, *, whole: bool) -> None:
+    def _write_block(self) -> None:
+        """Write the first BLOCK_ROWS rows that wait, or all there are.
+
+        They are copied together with an empty batch, so that Arrow copies one that is alone as well: it would write
+        the end of a longer batch's buffers along, as far as they fill up to 64 bytes.
+        """
         import pyarrow as pa
 
-        if not self.waiting:
-            return
-        together = pa.concat_batches(self.waiting)
-        start = 0
-        while together.num_rows - start >= (1 if whole else BLOCK_ROWS):
-            self.writer.write_batch(together.slice(start, BLOCK_ROWS))
-            start += BLOCK_ROWS
-        rest = together.slice(start)
-        self.waiting, self.count = ([rest], rest.num_rows) if rest.num_rows else ([], 0)
+        parts = [self.waiting[0].slice(0, 0)]
+        wanted = min(self.count, BLOCK_ROWS)
+        while wanted:
+            first = self.waiting.pop(0)
+            parts.append(first.slice(0, wanted))
+            if first.num_rows > wanted:
+                self.waiting.insert(0, first.slice(wanted))
+            wanted -= parts[-1].num_rows
+            self.count -= parts[-1].num_rows
+        self.writer.write_batch(pa.concat_batches(parts))
 
 
 def read_rows(folder: Path, sides: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -33,6 +33,7 @@ from ftspec.provider import Generation, ModelRef, Prompt, Request, Written
 from ftspec.registry import Found, Registry
 from ftspec.segments import Segment
 from ftspec.spec import Eval, Item, Spec, Split, Waiver
+from ftspec.spool import BLOCK_ROWS, RowsFile, read_rows
 
 REQUEST = Request(model=ModelRef(id="base"))
 LOADED = registry.load()
@@ -157,6 +158,25 @@ def test_the_result_can_be_moved_and_loaded(tmp_path: Path) -> None:
         assert (file.bytes, file.rows) == (len(content), content.count(b"\n"))
     assert result.size.rows + result.size.validation_rows == 20
     assert result.size.tokens == 7 * result.size.rows
+
+
+@pytest.mark.parametrize("size", [20_000, BLOCK_ROWS, BLOCK_ROWS - 1, BLOCK_ROWS + 8, 2 * BLOCK_ROWS, 777])
+def test_finished_rows_are_the_same_bytes_however_they_come(tmp_path: Path, size: int) -> None:
+    said = [{"role": "user", "content": "é" * (number % 7)} for number in range(20_000)]
+    called = {"role": "assistant", "tool_calls": [{"id": "1"}]}
+    batch = rows.from_dicts([{"messages": [each, called][: 1 + (index % 3 == 0)]} for index, each in enumerate(said)])
+    batch = batch.append_column("_row", rows.integers(range(20_000)))
+    batch = batch.append_column("_side", rows.repeated("train", 20_000))
+    written = []
+    for name, step in (("one", 1000), ("two", size)):
+        (tmp_path / name).mkdir()
+        file = RowsFile(tmp_path / name)
+        for start in range(0, 20_000, step):
+            file.write(batch.slice(start, step))
+        file.close()
+        written.append(file.path.read_bytes())
+    assert written[0] == written[1]
+    assert [each.num_rows for each in read_rows(tmp_path / "two", ["train"])] == [BLOCK_ROWS, BLOCK_ROWS, 3616]
 
 
 def test_nothing_temporary_stays(tmp_path: Path) -> None:
