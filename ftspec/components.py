@@ -267,6 +267,8 @@ class Component:
         reads: of a cleaner: columns that its options name in other ways than by the type Column, by those options.
         code: further modules, by name, whose code is part of what the component does: see `code_digest`.
         needs: of a gate: what it needs measured, by its options (defaults filled in).
+        packages: by its options (defaults filled in): further distributions, as in `dependencies`, each with the line
+            that installs it. A model that an option names is one.
         experimental: why it is to be taken as untried, for whoever names it in a spec; empty where it is not.
     """
 
@@ -286,6 +288,7 @@ class Component:
         code: Sequence[str] = (),
         reads: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
         needs: Callable[[Mapping[str, Any]], Needs] | None = None,
+        packages: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None,
         experimental: str = "",
     ) -> None:
         self.kind: Kind = kind
@@ -301,6 +304,7 @@ class Component:
         self.code = tuple(code)
         self.reads = reads
         self.needs = needs or _nothing
+        self.packages = packages
         self.data: Shape | None = data or ("chat" if kind == "format" else None)
 
     def __repr__(self) -> str:
@@ -364,6 +368,18 @@ class Component:
         """Validated options with defaults filled in. Raises msgspec.ValidationError."""
         struct = msgspec.convert(dict(options), self.options)
         return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+    def wanted(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """All distributions that it needs with these options, and the line that installs each ("": pip's own).
+
+        Options that are not valid name none: that they are not is said elsewhere."""
+        found = dict.fromkeys(self.dependencies, self.install)
+        if self.packages is None:
+            return found
+        try:
+            return found | dict(self.packages(self.convert(options)))
+        except msgspec.ValidationError:
+            return found
 
     def build(self, options: Mapping[str, Any], tuner: Tuner | None = None) -> Any:
         """Call the factory. Text steps lose `columns`, which core applies (see ftspec.pipeline)."""
@@ -430,6 +446,7 @@ class Decorator(Protocol):
         code: Sequence[str] = (),
         reads: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
         needs: Callable[[Mapping[str, Any]], Needs] | None = None,
+        packages: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None,
         experimental: str = "",
     ) -> Callable[[Callable[..., Any]], Component]: ...
 

@@ -7,7 +7,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,9 @@ from packaging.requirements import Requirement
 
 import ftspec
 from ftspec import figures, registry
+from ftspec.components import Kind
 from ftspec.errors import FtspecError, PluginError
+from ftspec.installed import remedy
 from ftspec.records import Record
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
@@ -61,17 +63,19 @@ def _python() -> Check:
 def _plugins(installed: Registry) -> Iterator[Check]:
     for plugin in installed.plugins:
         wanted = importlib.metadata.requires(plugin.distribution) or []
-        yield _packages(f"plugin {plugin.entry.name}", f"{plugin.distribution} {plugin.version}", wanted, "")
+        found = f"{plugin.distribution} {plugin.version}"
+        yield _packages(f"plugin {plugin.entry.name}", found, dict.fromkeys(wanted, ""))
     for name, loaded in sorted(installed.components["provider"].items()):
         component = loaded.component
-        yield _packages(f"provider {name}", f"of {loaded.distribution}", component.dependencies, component.install)
+        yield _packages(f"provider {name}", f"of {loaded.distribution}", component.wanted({}))
 
 
-def _packages(name: str, found: str, wanted: Sequence[str], install: str) -> Check:
+def _packages(name: str, found: str, wanted: Mapping[str, str]) -> Check:
+    """`wanted` says by which line each is installed, "" where pip does it."""
     missing = [text for text in wanted if not _satisfied(Requirement(text))]
     if not missing:
         return Check(name=name, state="ok", found=found)
-    hint = install or "pip install " + " ".join(f'"{text}"' for text in missing)
+    hint = remedy({text: wanted[text] for text in missing})
     return Check(name=name, state="warning", found=f"{found}; not installed: {', '.join(missing)}", hint=hint)
 
 
@@ -96,12 +100,15 @@ def _of_spec(file: Path, installed: Registry) -> Iterator[Check]:
 
 def _components(named: Sequence[Item], installed: Registry) -> Iterator[Check]:
     """Each component with packages of its own, but providers, which are looked at whatever a spec names."""
-    for kind, name in dict.fromkeys((item.kind, item.name) for item in named if item.kind != "provider"):
-        loaded = installed.components[kind][name]
-        component = loaded.component
-        if component.dependencies:
-            found = f"of {loaded.distribution}"
-            checked = _packages(f"{kind} {name}", found, component.dependencies, component.install)
+    wanted: dict[tuple[Kind, str], dict[str, str]] = {}
+    for item in named:
+        if item.kind != "provider":
+            more = installed.get(item.kind, item.name).wanted(item.options)
+            wanted.setdefault((item.kind, item.name), {}).update(more)
+    for (kind, name), packages in wanted.items():
+        if packages:
+            found = f"of {installed.components[kind][name].distribution}"
+            checked = _packages(f"{kind} {name}", found, packages)
             yield checked if checked.state == "ok" else msgspec.structs.replace(checked, state="failed")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ftspec.components import Component
 
@@ -12,14 +14,16 @@ RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 INVALID = "is not a requirement"
 
 
-def lacking(component: Component) -> list[str]:
-    """The component's declared dependencies that are not installed here, as the component wrote them."""
-    return [text for text in component.dependencies if trouble(text)]
+def lacking(component: Component, options: Mapping[str, Any]) -> dict[str, str]:
+    """What the component needs with these options and is not installed here, with the lines that install it."""
+    return {text: line for text, line in component.wanted(options).items() if trouble(text)}
 
 
-def remedy(component: Component) -> str:
-    """The line that installs what the component lacks."""
-    return component.install or "pip install " + " ".join(f'"{text}"' for text in lacking(component))
+def remedy(missing: Mapping[str, str]) -> str:
+    """The lines that install what is missing: each distribution with its own, "" where pip does it."""
+    unsaid = [f'"{text}"' for text, line in missing.items() if not line]
+    lines = ["pip install " + " ".join(unsaid)] if unsaid else []
+    return " && ".join(dict.fromkeys([*lines, *filter(None, missing.values())]))
 
 
 def trouble(text: str) -> str:

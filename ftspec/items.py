@@ -53,10 +53,10 @@ def guarded(item: Item, registry: Registry) -> Iterator[None]:
 def _lacking(item: Item, registry: Registry, error: Exception) -> None:
     """Raises FtspecError where a module is missing and so is one of the component's declared dependencies."""
     component = registry.get(item.kind, item.name)
-    missing = installed.lacking(component) if isinstance(error, ImportError) else []
+    missing = installed.lacking(component, item.options) if isinstance(error, ImportError) else {}
     if missing:
         message = f"{item.kind} '{item.name}' cannot run here without {', '.join(missing)}"
-        raise FtspecError(message, installed.remedy(component)) from error
+        raise FtspecError(message, installed.remedy(missing)) from error
 
 
 def culprit(item: Item, registry: Registry) -> str:

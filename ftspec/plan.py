@@ -211,7 +211,7 @@ class _Planner:
         for name in component.methods[spec.method].shapes_data:
             keys |= _flat(f"hyperparameters.{name}", request.hyperparameters.get(name))
         keys |= _leaves("method", _as_written(spec.method_options, request.method_options)) | _model_keys(self.target)
-        return keys | {"provider": spec.provider.name, "provider code": code_of(component)}
+        return keys | {"provider": spec.provider.name, "provider code": code_of(component, spec.provider.options)}
 
     def tuning(self, made: Made | None) -> dict[str, str]:
         """The job's key. One more entry must be left out where the spec does not use what is new: were it in every
@@ -270,7 +270,7 @@ class _Planner:
         options = msgspec.to_builtins(component.convert(item.options))
         for where, _ in items.paths(item.options, component):
             options.pop(str(where[0]), None)  # the content counts, not the path
-        keys = {place: item.name, f"{place} code": code_of(component)} | _flat(place, options)
+        keys = {place: item.name, f"{place} code": code_of(component, item.options)} | _flat(place, options)
         if place in self.inventory.contents:
             keys[f"{place} content"] = self.inventory.contents[place]
         for field in ("id", "weight", "negate", "severity", "on_error", "waive", "as_is", "read_as"):
@@ -319,9 +319,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
-def code_of(component: Component) -> str:
+def code_of(component: Component, options: Mapping[str, Any]) -> str:
     """What stands for a component's code in digests."""
-    versions = [f"{name} {version(name)}" for name in component.dependencies]
+    versions = [f"{name} {version(name)}" for name in component.wanted(options)]
     return " ".join([f"revision {component.revision}", component.code_digest, *versions])
 
 

@@ -50,7 +50,7 @@ def _item(segment: Segment, item: Item) -> dict[str, Any]:
         "name": item.name,
         "options": msgspec.to_builtins(component.convert(item.options)),
         "content": inventory.content(item, registry, segment.folder),
-        "code": plan.code_of(component),
+        "code": plan.code_of(component, item.options),
         "on_error": item.on_error,
         "tuned": _tuned(segment) if component.asks_tuner and segment.tuned else None,
     }
@@ -61,7 +61,11 @@ def _tuned(segment: Segment) -> list[Any]:
     assert segment.tuned is not None
     provider = segment.registry.get("provider", segment.tuned.provider.name)
     at_hand = segment.tuner.tokenizer() is not None
-    return [*(msgspec.to_builtins(each) for each in segment.tuned), plan.code_of(provider), at_hand]
+    return [
+        *(msgspec.to_builtins(each) for each in segment.tuned),
+        plan.code_of(provider, segment.tuned.provider.options),
+        at_hand,
+    ]
 
 
 @cache

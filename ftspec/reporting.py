@@ -96,5 +96,5 @@ def versions(site: Site) -> dict[str, str]:
     for _, item in site.spec.items():
         loaded = site.registry.components[item.kind][item.name]
         found[loaded.distribution] = loaded.version
-        found |= {name: version(name) for name in loaded.component.dependencies}
+        found |= {name: version(name) for name in loaded.component.wanted(item.options)}
     return found

@@ -196,10 +196,10 @@ def _packages(stage: _Stage) -> Iterator[Problem]:
     """A warning, and no error: a spec can be checked where it cannot be run."""
     for item in stage.sound:
         component = stage.registry.get(item.kind, item.name)
-        lacking = installed.lacking(component)
+        lacking = installed.lacking(component, item.options)
         if lacking:
             message = f"{TITLES[item.kind]} '{item.name}' cannot run here without {', '.join(lacking)}"
-            hint = installed.remedy(component)
+            hint = installed.remedy(lacking)
             yield Problem(message=message, hint=hint, path=item.path, severity="warning")
 
 

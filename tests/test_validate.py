@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ftspec import api, document, problems, reference, registry, starter, validate
+from ftspec import api, document, plan, problems, reference, registry, starter, validate
 from ftspec.errors import SpecError
 from ftspec.references import mask
 from ftspec.registry import Found, Registry
@@ -195,6 +195,34 @@ def test_missing_packages_are_a_warning_with_the_line_that_helps(tmp_path: Path)
     (warning,) = load(tmp_path, SOURCES + "provider: needy\nmodel: m\n", made).warnings
     assert warning.message == "provider 'needy' cannot run here without nonsuch-a, nonsuch-b>=2, msgspec<0.1"
     assert (warning.severity, warning.line, warning.hint) == ("warning", 5, 'pip install "x[y]"')
+
+
+def test_packages_that_options_name_are_missed_with_their_own_line(tmp_path: Path) -> None:
+    """A model that an option names is one. What pip installs is one line, each of the others has its own."""
+
+    def packages(options: Mapping[str, Any]) -> dict[str, str]:
+        return {name: f"fetch {name}" for name in options["models"]}
+
+    made = with_plugin()
+
+    @api.row_step(dependencies=["msgspec", "nonsuch-a", "nonsuch-b"], packages=packages)
+    def modelled(*, models: list[str] = ["click", "nonsuch_c"]) -> api.RowStep:  # noqa: B006
+        return dict
+
+    plugin = SimpleNamespace(ftspec_cleaners=api.hookimpl(lambda: {"modelled": modelled}))
+    made.add(Found(importlib.metadata.EntryPoint("modelled", "modelled", "ftspec"), "ftspec-modelled", "1"), plugin)
+    steps = "cleaning:\n  - modelled\n  - modelled: {models: [nonsuch_d]}\n  - modelled: {models: []}\n"
+    found = load(tmp_path, SOURCES + steps + TUNER, made).warnings
+    missing = "cleaning step 'modelled' cannot run here without nonsuch-a, nonsuch-b"
+    pip = 'pip install "nonsuch-a" "nonsuch-b"'
+    assert [(each.line, each.message, each.hint) for each in found] == [
+        (6, f"{missing}, nonsuch_c", f"{pip} && fetch nonsuch_c"),
+        (7, f"{missing}, nonsuch_d", f"{pip} && fetch nonsuch_d"),
+        (8, missing, pip),
+    ]
+    codes = {plan.code_of(modelled, {"models": names}) for names in (["click"], ["msgspec"], [])}
+    assert len(codes) == 2  # msgspec counts anyway
+    assert plan.code_of(modelled, {"models": 7}) in codes
 
 
 def test_what_is_experimental_is_a_warning_and_stands_in_the_reference(tmp_path: Path) -> None:

@@ -216,5 +216,5 @@ def test_what_counts_tokens_is_in_the_digests_of_the_data() -> None:
 
     from ftspec import plan
 
-    assert f"tokenizers {plan.version('tokenizers')}" in plan.code_of(local)
-    assert f"jinja2 {plan.version('jinja2')}" in plan.code_of(local)
+    assert f"tokenizers {plan.version('tokenizers')}" in plan.code_of(local, {})
+    assert f"jinja2 {plan.version('jinja2')}" in plan.code_of(local, {})
