@@ -78,6 +78,8 @@ RowStep = Callable[[dict[str, Any]], dict[str, Any] | None]
 class Text(NamedTuple):
     """What a text step returns: text to text, on every text of a row that `prefilter` (an RE2 pattern) finds.
 
+    `prefilter` may also be a function: of an array of texts it tells the places of those worth a call, in order, and
+    for each a number that `function` gets as its second argument. Texts inside JSON values it gets without one.
     `nested` says whether it also works on texts inside JSON values: the arguments of tool calls, lists and objects.
     `of_row`, where a text's fate depends on the row's other texts, is called once per row that has a text worth a call,
     and its result takes the place of `function` for that row's texts, in one order however rows are cut into batches.
@@ -85,10 +87,10 @@ class Text(NamedTuple):
     `arrays` does to an array of texts, with Arrow's kernels, what `function` does to one, and is used where it can be.
     """
 
-    function: Callable[[str], str]
-    prefilter: str | None = None
+    function: Callable[..., str]
+    prefilter: str | Callable[[pa.Array], Mapping[int, int]] | None = None
     nested: bool = True
-    of_row: Callable[[], Callable[[str], str]] | None = None
+    of_row: Callable[[], Callable[..., str]] | None = None
     beyond_ascii: bool = False
     arrays: Callable[[pa.Array], pa.Array] | None = None
 

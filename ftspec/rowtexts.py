@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import chat
 from ftspec.arrays import is_json, json_texts, scalar, strings
-from ftspec.texts import changed, map_call, map_nested, map_numbers, map_part, map_whole
+from ftspec.texts import Prefilter, changed, map_call, map_marked, map_nested, map_numbers, map_part, map_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Function = Callable[[str], str]
+Function = Callable[..., str]
 Walk = Callable[[Any, Function], Any]
 
 
@@ -24,7 +24,7 @@ def map_text_by_row(
     batch: pa.RecordBatch,
     of_row: Callable[[int], Function],
     *,
-    prefilter: str | None = None,
+    prefilter: Prefilter = None,
     columns: Iterable[str] = (),
     nested: bool = True,
     whole: bool = False,
@@ -52,7 +52,7 @@ def map_text_by_row(
 
 
 def _map_column(
-    column: pa.Array, at: Callable[[int], Function], prefilter: str | None, nested: bool, walk: Walk
+    column: pa.Array, at: Callable[[int], Function], prefilter: Prefilter, nested: bool, walk: Walk
 ) -> pa.Array:
     import pyarrow as pa
 
@@ -74,7 +74,7 @@ def _plain(value: Any, function: Function, nested: bool, walk: Walk) -> Any:
 
 
 def _map_messages(
-    column: pa.Array, at: Callable[[int], Function], prefilter: str | None, nested: bool, walk: Walk
+    column: pa.Array, at: Callable[[int], Function], prefilter: Prefilter, nested: bool, walk: Walk
 ) -> pa.Array:
     before = chat.children(column)
     owners = chat.parents(column).to_pylist()
@@ -93,11 +93,13 @@ def _map_messages(
 
 
 def _map_strings(
-    texts: pa.Array, at: Callable[[int], Function], prefilter: str | None, owners: range | list[int]
+    texts: pa.Array, at: Callable[[int], Function], prefilter: Prefilter, owners: range | list[int]
 ) -> pa.Array:
     """`owners` are the rows that the texts belong to."""
     import pyarrow.compute as pc
 
+    if callable(prefilter):
+        return map_marked(texts, prefilter(texts), lambda place, text, mark: at(owners[place])(text, mark))
     found = texts.is_valid() if prefilter is None else pc.match_substring_regex(texts, prefilter)
     mask = pc.coalesce(found, scalar(False))
     hits = texts.filter(mask)

@@ -22,6 +22,9 @@ from ftspec.chat import decode, to_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Prefilter = str | Callable[["pa.Array"], Mapping[int, int]] | None
+"""Which texts are worth a call: those that an RE2 pattern finds, or those that a function of an array of texts names by
+place, in order, each with a number that the step's function gets as its second argument."""
 JSON_CHILDREN = ("parts", "tool_calls", "extra")
 KEY_BYTES = 16
 
@@ -139,9 +142,9 @@ def canonical(column: pa.Array) -> pa.Array:
 
 def map_text(
     batch: pa.RecordBatch,
-    function: Callable[[str], str],
+    function: Callable[..., str],
     *,
-    prefilter: str | None = None,
+    prefilter: Prefilter = None,
     columns: Iterable[str] = (),
     nested: bool = True,
     beyond_ascii: bool = False,
@@ -150,12 +153,12 @@ def map_text(
 ) -> pa.RecordBatch:
     """Apply `function` to every text of the chosen columns (all visible ones but `tools` when none are named).
 
-    In messages these are contents and the text parts of contents. `prefilter`, an RE2 pattern, finds the texts worth
-    a call. With `nested`, also texts inside JSON values: objects and lists in columns, the arguments of tool calls.
-    With `beyond_ascii` no text of ASCII alone is worth one. `arrays` does to an array of texts what `function` does to
-    one, with Arrow's kernels. With `whole`, what is not written as a text is one too: keys of nested objects,
-    numbers of LONG digits and more, names of who speaks. Columns in which nothing changed are the same objects as
-    before.
+    In messages these are contents and the text parts of contents. `prefilter`, an RE2 pattern or a function, finds the
+    texts worth a call. With `nested`, also texts inside JSON values: objects and lists in columns, the arguments of
+    tool calls. With `beyond_ascii` no text of ASCII alone is worth one. `arrays` does to an array of texts what
+    `function` does to one, with Arrow's kernels. With `whole`, what is not written as a text is one too: keys of nested
+    objects, numbers of LONG digits and more, names of who speaks. Columns in which nothing changed are the same objects
+    as before.
     """
     change = _Change(function, prefilter, beyond_ascii, arrays, map_whole if whole else map_nested)
     chosen = set(columns) or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
@@ -258,8 +261,8 @@ def _map_number(value: Any, number: str, key: str, function: Callable[[str], str
 class _Change(NamedTuple):
     """What is done to texts, and to which."""
 
-    function: Callable[[str], str]
-    prefilter: str | None
+    function: Callable[..., str]
+    prefilter: Prefilter
     beyond_ascii: bool
     arrays: Callable[[pa.Array], pa.Array] | None
     walk: Callable[[Any, Callable[[str], str]], Any]
@@ -306,6 +309,8 @@ def map_numbers(column: pa.Array, change: Callable[[int, Any], Any]) -> pa.Array
 def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
     import pyarrow.compute as pc
 
+    if callable(change.prefilter):
+        return map_marked(texts, change.prefilter(texts), lambda _, text, mark: change.function(text, mark))
     mask = _worth(texts, change)
     hits = texts if mask.true_count == len(texts) else texts.filter(mask)
     if len(hits) == 0:
@@ -326,6 +331,21 @@ def _worth(texts: pa.Array, change: _Change) -> pa.Array:
         return pc.replace_with_mask(beyond, beyond, found)
     found = pc.is_valid(texts) if change.prefilter is None else pc.match_substring_regex(texts, change.prefilter)
     return pc.coalesce(found, scalar(False))
+
+
+def map_marked(texts: pa.Array, marks: Mapping[int, int], change: Callable[[int, str, int], str]) -> pa.Array:
+    """`change(place, text, mark)` for each of the marked places; the same array when that changes nothing."""
+    import pyarrow.compute as pc
+
+    places = list(marks)
+    changed = bytearray(len(texts))
+    after: list[str] = []
+    for place, text in zip(places, texts.take(integers(places)).to_pylist(), strict=True):
+        made = change(place, text, marks[place])
+        if made != text:
+            changed[place] = 1
+            after.append(made)
+    return pc.replace_with_mask(texts, flags(changed), strings(after)) if after else texts
 
 
 def _map_json(column: pa.Array, change: _Change, nested: bool) -> pa.Array:

@@ -1,19 +1,102 @@
-"""The hint of an address leaves none out."""
+"""What looks before a search leaves nothing out: hints, quick ways to the next number, words of addresses."""
 
 from __future__ import annotations
 
+import random
 import re
+from collections.abc import Iterator
 
-from hypothesis import given, settings
+import planted
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ftspec.builtin.redaction import contacts
+from ftspec import rows
+from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials, identities
+from ftspec.builtin.redaction.entities import digits, find
+from ftspec.builtin.redaction.sieve import Sieve
+from ftspec.texts import map_text
+
+EVERYTHING = catalogue.sieve(["pii", "secrets"])
+FIVE = catalogue.sieve(["email", "phone", "card", "iban", "ip"])
 
 
-@settings(max_examples=300, deadline=None)
+def values(seed: int, few: int) -> Iterator[str]:
+    """Texts with values of every entity and every vendor's keys."""
+    for source in ("faker", "mimesis"):
+        yield from (text for text, _ in planted.sample(seed, few, source))
+    rng = random.Random(seed)
+    yield from (planted.secret(kind, rng).text for kind in planted.KINDS for _ in range(few))
+
+
+VALUES = list(values(3, 3))
+SIGNS = [*"0123456789 ()+-./@:=#'\"\n_,x", "٣", "é", "İ", "ı", "ſ", "\u212a", "\xa0", "call ", "is", "://", "SSN "]
+
+
+@st.composite
+def mangled(draw: st.DrawFn) -> str:
+    """Values with signs put between, cut anywhere, and others right behind them."""
+    text = "".join(draw(st.lists(st.sampled_from(VALUES).map(lambda value: value[-120:]), min_size=1, max_size=2)))
+    for _ in range(draw(st.integers(0, 4))):
+        place = draw(st.integers(0, len(text)))
+        text = text[:place] + draw(st.sampled_from(SIGNS)) + text[place + draw(st.integers(0, 2)) :]
+    return text
+
+
+def same(sieve: Sieve, text: str) -> None:
+    """What is found in the marked texts, of what the mark names, is what is found by looking at all for everything."""
+    marks = sieve(rows.strings([text]))
+    assert (sieve.find(text, marks[0]) if marks else []) == find(text, sieve.entities)
+
+
+def test_no_value_of_any_entity_is_left_out() -> None:
+    marks = EVERYTHING(rows.strings(VALUES))
+    found: set[str] = set()
+    for place, text in enumerate(VALUES):
+        wanted = EVERYTHING.find(text)
+        assert (EVERYTHING.find(text, marks[place]) if place in marks else []) == wanted, text
+        found |= {each.name for each in wanted}
+    assert found == {name for name, _ in EVERYTHING.entities}
+
+
+@settings(max_examples=100, deadline=None)
+@given(mangled())
+@example("+1 7 91 58٣ 9106 -----BEGIN EC PRIVATE KEY-----\nUzFrJDCZgrL5")
+@example("https://ghp_16C7e42F292c6912E7710c838347Ae178B4a:s3cret99@host.example")
+@example("hf_abcdefghijklmnopqrstuvwxyzABCDEFGH536-22-8726")
+@example("born before 1900: 880320+0016")
+def test_a_mark_leaves_out_nothing(text: str) -> None:
+    same(EVERYTHING, text)
+    same(FIVE, text)
+
+
+def test_marks_name_few() -> None:
+    said = ["a@b.example", "nothing", "It was 2024-01-02.", "4111 1111 1111 1111", "at 10.0.0.1", None]
+    marks = FIVE(rows.strings(said))
+    assert {place: {name for name, _ in FIVE._of(mark)} for place, mark in marks.items()} == {
+        0: {"email"}, 2: {"phone"}, 3: {"card", "phone"}, 4: {"ip"},
+    }  # fmt: skip
+
+
+def test_the_second_argument_is_the_mark() -> None:
+    batch = rows.from_dicts([{"a": "one"}, {"a": "two"}, {"a": {"deep": "two"}}])
+    texts = rows.from_dicts([{"a": "one"}, {"a": "two"}])
+
+    def function(text: str, mark: int = 0) -> str:
+        return f"{text} {mark}"
+
+    after = map_text(texts, function, prefilter=lambda array: {1: 5})
+    assert rows.to_dicts(after) == [{"a": "one"}, {"a": "two 5"}]
+    assert map_text(texts, lambda text, mark: text, prefilter=lambda array: {0: 1}) is texts
+    assert rows.to_dicts(map_text(batch, function, prefilter=lambda array: {}))[2] == {"a": {"deep": "two 0"}}
+
+
+@settings(max_examples=150, deadline=None)
 @given(st.ip_addresses().map(str) | st.text("0129af::::..-g ", max_size=20))
 def test_every_address_has_the_hint(text: str) -> None:
     spans = list(contacts.ENTITIES["ip"].spans(text))
+    matches = [match for match in contacts.ADDRESS.finditer(text) if contacts._is_address(match)]
+    assert spans == [match.span() for match in matches]
     assert all(re.search(contacts.HINT, text[start:end]) for start, end in spans)
 
 
@@ -23,19 +106,82 @@ def test_an_address_of_one_group_is_none() -> None:
     assert list(contacts.ENTITIES["ip"].spans("at 2001:db8::1 now")) == [(3, 14)]
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from([" ", "@", "a", "b.co", ".", "-", "é", "\n", "x@y.org", ","]), max_size=14).map("".join)
+)
+def test_addresses_are_found_word_by_word(text: str) -> None:
+    assert list(contacts._emails(text)) == [match.span() for match in contacts.EMAIL.finditer(text)]
+
+
 NUMBERS = st.text(st.sampled_from("0123456789 ()+-./٣x,aé"), max_size=40)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(NUMBERS, st.integers(0, 40))
 def test_the_next_telephone_number_is_the_one_that_its_pattern_finds(text: str, start: int) -> None:
     found, wanted = contacts._next_phone(text, start), contacts.PHONE.search(text, start)
     assert (found and found.span()) == (wanted and wanted.span())
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("ABZ019 -_é٣"), max_size=40), st.integers(0, 40))
+def test_the_next_account_is_the_one_that_its_pattern_finds(text: str, start: int) -> None:
+    found, wanted = accounts._next_iban(text, start), accounts.IBAN.search(text, start)
+    assert (found and found.span()) == (wanted and wanted.span())
+
+
+PATTERNS = [contacts.PHONE, accounts.IBAN, accounts.CARD, *map(identities.pattern, identities.FORMATS.values())]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(PATTERNS), st.text(st.sampled_from("0123456789 ()+-./x,ABDGH"), max_size=30))
+def test_a_match_is_found_again_where_the_text_ends_with_it(pattern: re.Pattern[str], text: str) -> None:
+    for match in pattern.finditer(text):
+        again = pattern.match(text, match.start(), match.end())
+        assert again and again.span() == match.span()
+
+
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(["Call ", "MOBİL", "mobıl ", "tel", "ſms", ".", " ", "número ", "at ", "Fax", "#"])))
 def test_whatever_announces_a_number_has_one_of_the_stems(words: list[str]) -> None:
     text = "".join(words)
     wanted = contacts.ANNOUNCED.search(text, max(0, len(text) - 40), len(text))
     assert contacts._announced(text, len(text)) == bool(wanted)
+
+
+@pytest.mark.parametrize("country", ["DE", "NL", "FR", "GB", "MT", "XX", "BR"])
+@settings(max_examples=30, deadline=None)
+@given(account=st.text("AZ059", min_size=11, max_size=30), check=st.sampled_from(["right", "00", "47"]))
+def test_accounts_are_those_of_stdnum(country: str, account: str, check: str) -> None:
+    from stdnum import iban
+
+    number = country + (iban.calc_check_digits(f"{country}00{account}") if check == "right" else check) + account
+    match = accounts.IBAN.fullmatch(number)
+    assert match and accounts._is_iban(match) == iban.is_valid(number, check_country=False)
+
+
+def test_accounts_of_every_length_are_those_of_stdnum() -> None:
+    from stdnum import iban
+
+    faker = planted.faker("de_DE")
+    for number in (faker.iban() for _ in range(20)):
+        match = accounts.IBAN.fullmatch(number)
+        assert match and accounts._is_iban(match) and iban.is_valid(number)
+
+
+def test_every_vendors_keys_have_the_lead() -> None:
+    import rstr
+
+    rng = random.Random(5)
+    make = rstr.Rstr(rng)
+    hint = credentials.ENTITIES["api_key"].hint
+    for vendor, pattern in credentials.TOKENS.items():
+        written = re.sub(r"\{(\d+),\}", r"{\1}", pattern).replace(r"[\w", "[A-Za-z0-9_").replace(r"\w", "[A-Za-z0-9_]")
+        for _ in range(30):
+            text = rng.choice(["", " ", "_", "="]) + make.xeger(written)
+            assert credentials.TOKEN.search(text) and re.search(hint, text, re.ASCII), (vendor, text)
+
+
+def test_digits() -> None:
+    assert digits("+1 (٣2)-3x") == "123"

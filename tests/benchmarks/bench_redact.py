@@ -66,9 +66,7 @@ def speed(count: int) -> None:
     started = time.process_time()
     rows.map_text(batch, step.function, prefilter=step.prefilter)
     seconds = time.process_time() - started
-    import pyarrow.compute as pc
-
-    hits = pc.sum(pc.match_substring_regex(batch.column("text"), step.prefilter)).as_py()
+    hits = len(step.prefilter(batch.column("text")))
     size = sum(map(len, texts)) / count
     print(f"\n{count:,} texts of {size:.0f} characters: {seconds / count * 1e6:.1f} µs CPU each, {hits:,} to look at")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from string import ascii_uppercase, digits
 
-from ftspec.builtin.redaction.entities import SEVEN_DIGITS, Entity, announced, digits, free, many_digits, numbers
+from ftspec.builtin.redaction.entities import SIX_DIGITS, Entity, announced, free, many_digits, numbers
 
 NETWORKS: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"4", (13, 16, 19)),  # Visa
@@ -20,10 +22,17 @@ NETWORKS: tuple[tuple[str, tuple[int, ...]], ...] = (
 )
 """First digits (ISO/IEC 7812-1 issuer identification numbers) and lengths, as the networks publish them."""
 
-ISSUERS = [(re.compile(first), lengths) for first, lengths in NETWORKS]
+
+@cache
+def _issuers(length: int) -> re.Pattern[str]:
+    """The first digits of numbers of a length."""
+    return re.compile("|".join(first for first, lengths in NETWORKS if length in lengths) or r"(?!)")
 
 
 SAID = announced(r"cards?|cc|credit|debit|visa|maestro|mastercard|karte|carte|tarjeta|carta|cartão")
+
+
+CARD = re.compile(r"\d(?:[ -]?\d){11,18}", re.ASCII)
 
 
 def _is_card(match: re.Match[str]) -> bool:
@@ -33,27 +42,58 @@ def _is_card(match: re.Match[str]) -> bool:
     """
     from stdnum import luhn
 
-    number = digits(match[0])
-    separators = {character for character in match[0] if character in " -"}
-    known = any(len(number) in lengths and first.match(number) for first, lengths in ISSUERS)
-    plain = known and len(separators) < 2 and free(match) and (len(number) > 13 or SAID(match))
-    return plain and bool(luhn.is_valid(number))
+    text = match[0]
+    number = text.replace(" ", "").replace("-", "")
+    plain = free(match) and not (" " in text and "-" in text) and bool(_issuers(len(number)).match(number))
+    return plain and bool(luhn.is_valid(number)) and (len(number) > 13 or SAID(match))
 
 
 def _is_iban(match: re.Match[str]) -> bool:
     """The country's structure and length, and the check digits right (ISO 13616, ISO/IEC 7064 MOD 97-10)."""
+    text = match[0].replace("-", "").replace(" ", "")
+    if not free(match) or not 15 <= len(text) <= 34:
+        return False
+    return int((text[4:] + text[:4]).translate(VALUES)) % 97 == 1 and _has_structure(
+        text[:2], text[4:].translate(KINDS)
+    )
+
+
+VALUES = {ord(letter): str(value) for value, letter in enumerate(ascii_uppercase, 10)}
+KINDS = str.maketrans(ascii_uppercase + digits, "A" * 26 + "0" * 10)
+
+
+@cache
+def _has_structure(country: str, account: str) -> bool:
+    """Whether a country's accounts look like this one, in which A stands for each letter and 0 for each digit."""
     from stdnum import iban
 
-    text = match[0].replace("-", "").replace(" ", "")
-    return free(match) and 15 <= len(text) <= 34 and bool(iban.is_valid(text, check_country=False))
+    check = iban.calc_check_digits(f"{country}00{account}")
+    return bool(iban.is_valid(f"{country}{check}{account}", check_country=False))
+
+
+IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{1,4}){3,10}")
+COUNTRY = re.compile(r"[A-Z][A-Z]\d\d")
+
+
+def _next_iban(text: str, start: int) -> re.Match[str] | None:
+    """`IBAN.search(text, start)`, which would try its look-behind at every character."""
+    for country in COUNTRY.finditer(text, start):
+        if match := IBAN.match(text, country.start()):
+            return match
+    return None
 
 
 IBAN_BEGINS = r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}"
 ENTITIES: dict[str, Entity] = {
     "iban": Entity(
         IBAN_BEGINS,
-        numbers(re.compile(r"(?<![^\W_])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{1,4}){3,10}"), _is_iban),
+        numbers(IBAN, _is_iban, _next_iban),
         re.compile(IBAN_BEGINS, re.ASCII).search,
     ),
-    "card": Entity(SEVEN_DIGITS, numbers(re.compile(r"\d(?:[ -]?\d){11,18}", re.ASCII), _is_card), many_digits),
+    "card": Entity(
+        r"\b[1-68](?:[ -]?\d){11}",
+        numbers(CARD, _is_card),
+        many_digits,
+        SIX_DIGITS,
+    ),
 }

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.redaction import names as called
-from ftspec.builtin.redaction.entities import Entity, find
+from ftspec.builtin.redaction.sieve import Sieve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,16 +36,15 @@ def secrets(*, entities: Annotated[list[called.Secret], Meta(min_length=1)] = SE
 def _residue(what: str, step: str, names: list[str]) -> api.Check:
     from ftspec.builtin.redaction import catalogue
 
-    wanted = catalogue.chosen(names)
-    where = catalogue.prefilter(wanted)
+    sieve = catalogue.sieve(names)
 
     def measure(batch: pa.RecordBatch) -> list[Residue]:
         left: dict[int, list[str]] = {}
 
-        def looking(row: int) -> Callable[[str], str]:
-            return _collector(wanted, left.setdefault(row, []))
+        def looking(row: int) -> Callable[..., str]:
+            return _collector(sieve, left.setdefault(row, []))
 
-        rows.map_text_by_row(batch, looking, prefilter=where, whole=True)
+        rows.map_text_by_row(batch, looking, prefilter=sieve, whole=True)
         numbers = batch.column(rows.ROW)
         return [(numbers[row].as_py(), found) for row, found in sorted(left.items()) if found]
 
@@ -58,11 +57,11 @@ def _residue(what: str, step: str, names: list[str]) -> api.Check:
     return api.Check(measure, judge)
 
 
-def _collector(wanted: list[tuple[str, Entity]], left: list[str]) -> Callable[[str], str]:
+def _collector(sieve: Sieve, left: list[str]) -> Callable[..., str]:
     """A function that changes nothing, and keeps what it finds."""
 
-    def look(text: str) -> str:
-        left.extend(found.name for found in find(text, wanted))
+    def look(text: str, mark: int | None = None) -> str:
+        left.extend(found.name for found in sieve.find(text, mark))
         return text
 
     return look

@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 
-from ftspec.builtin.redaction.entities import SEVEN_DIGITS, Entity, digits, matches, numbers, some_digits
+from ftspec.builtin.redaction.entities import (
+    SEVEN_DIGITS,
+    SIX_DIGITS,
+    Entity,
+    Span,
+    digits,
+    numbers,
+    some_digits,
+    words,
+)
 
+AT = re.compile("@")
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+%'-]*[\w+%-]@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,24}(?![\w-])")
+
+
+def _emails(text: str) -> Iterator[Span]:
+    for start, end in words(AT, text):
+        for match in EMAIL.finditer(text, start, end):
+            yield match.span()
+
+
 ADDRESS = re.compile(
     r"(?<![\w.:-])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:]))"
 )
 VERSION_BEFORE = re.compile(
     r"(?:\bv|\bver\.?|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§)[ :=]*$", re.IGNORECASE
 )
+
+
+HINT = r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:(?::[0-9A-Fa-f]|[0-9A-Fa-f]{1,4}:)|::[0-9A-Fa-f]{1,4}:"
+"""Of an IPv6 address: two groups of digits, which `_is_address` asks for, and two colons."""
+GROUPS = re.compile(HINT, re.ASCII)
 
 
 def _is_address(match: re.Match[str]) -> bool:
@@ -29,6 +53,14 @@ def _is_address(match: re.Match[str]) -> bool:
             len(groups) > 2 or (len(groups) > 1 and not text.replace(":", "").isdigit())
         )
     return not VERSION_BEFORE.search(match.string, max(0, match.start() - 16), match.start())
+
+
+def _addresses(text: str) -> Iterator[Span]:
+    for start, end in words(GROUPS, text):
+        while match := ADDRESS.search(text, start, end):
+            if _is_address(match):
+                yield match.span()
+            start = match.end()
 
 
 DATE = re.compile(
@@ -71,17 +103,19 @@ PHONE = re.compile(
 )
 
 
-LEAD = re.compile(SEVEN_DIGITS)
+BEGIN = r"\d(?<![\w./-]\d)(?:[ ./()-]{0,2}\d){6}"
+LEAD, ASCII_LEAD = re.compile(BEGIN), re.compile(BEGIN, re.ASCII)
 
 
 def _next_phone(text: str, start: int) -> re.Match[str] | None:
     """`PHONE.search(text, start)`, which would try its look-behinds at every character.
 
-    Seven digits are looked for first: a match begins with them, or with the signs right before them, and never within a
-    row of digits.
+    Seven digits are looked for first: a match begins with them, or with the signs right before them, and nowhere within
+    a word or a number.
     """
     at = start
-    while lead := LEAD.search(text, at):
+    search = (ASCII_LEAD if text.isascii() else LEAD).search
+    while lead := search(text, at):
         digit = first = lead.start()
         while first > start and text[first - 1] in "(+":
             first -= 1
@@ -89,16 +123,16 @@ def _next_phone(text: str, start: int) -> re.Match[str] | None:
             if match := PHONE.match(text, place):
                 return match
         at = digit + 1
-        while text[at : at + 1].isdecimal():
-            at += 1
     return None
 
 
 def _is_phone(match: re.Match[str]) -> bool:
     """International (`+`), grouped as phone numbers are, or announced by a word such as "call me at"."""
-    text = EXTENSION.sub("", match[0])
+    text = match[0]
+    if "x" in text:
+        text = EXTENSION.sub("", text)
     count = len(digits(text))
-    if not 7 <= count <= 15 or DATE.fullmatch(text) or text == "0123456789":
+    if not 7 <= count <= 15 or (count <= 10 and DATE.fullmatch(text)) or text == "0123456789":
         return False
     if text.startswith(("+", "(+")):
         return count >= 8
@@ -111,9 +145,13 @@ def _is_phone(match: re.Match[str]) -> bool:
 
 def _announced(text: str, start: int) -> bool:
     begin = max(0, start - 40)
+    said = text[begin:start]
     # As IGNORECASE compares: Turkish i's, with and without a dot, are i's.
-    said = text[begin:start].casefold().replace("i\u0307", "i").replace("\u0131", "i")
-    return any(stem in said for stem in STEMS) and bool(ANNOUNCED.search(text, begin, start))
+    said = said.lower() if said.isascii() else said.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+    for stem in STEMS:  # any() takes twice the time
+        if stem in said:
+            return bool(ANNOUNCED.search(text, begin, start))
+    return False
 
 
 EXTENSION = re.compile(r"[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$")
@@ -123,10 +161,8 @@ def has_at(text: str) -> bool:
     return "@" in text
 
 
-HINT = r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:(?::[0-9A-Fa-f]|[0-9A-Fa-f]{1,4}:)|::[0-9A-Fa-f]{1,4}:"
-"""Of an IPv6 address: two groups of digits, which `_is_address` asks for, and two colons."""
 ENTITIES: dict[str, Entity] = {
-    "email": Entity(r"\S@[^\s@]+\.\S", matches(EMAIL, lambda match: True), has_at),
-    "ip": Entity(HINT, numbers(ADDRESS, _is_address), re.compile(HINT, re.ASCII).search),
-    "phone": Entity(SEVEN_DIGITS, numbers(PHONE, _is_phone, _next_phone), some_digits),
+    "email": Entity(r"@[^\s@]+\.\S", _emails, has_at),
+    "ip": Entity(HINT, _addresses, GROUPS.search),
+    "phone": Entity(SEVEN_DIGITS, numbers(PHONE, _is_phone, _next_phone), some_digits, SIX_DIGITS),
 }

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from ftspec.builtin.redaction.entities import (
-    SEVEN_DIGITS,
+    SIX_DIGITS,
     Entity,
     announced,
     coded,
@@ -32,16 +32,17 @@ class Format(NamedTuple):
         shape: how it is written, with and without separators.
         plain: the way of writing that needs no word before it (a pattern, "" for none).
         words: what announces it (a pattern).
-        hint: an RE2 pattern that every text with one matches, where that is not simply seven digits.
+        wide: an RE2 pattern that finds it, where it need not have six digits.
     """
 
     module: str
     shape: str
     plain: str
     words: str
-    hint: str = ""
+    wide: str = SIX_DIGITS
 
 
+FISCAL_CODE = r"[A-Z]{3} ?[A-Z]{3} ?[0-9LMNP-V]{2}[A-EHLMPRST][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]"
 PAN = r"[A-Z]{3}[ABCFGHJKLPT][A-Z]\d{4}[A-Z]"
 NINE = r"\d{3}([ .-]?)\d{3}\1\d{3}"
 FORMATS: dict[str, Format] = {
@@ -53,7 +54,6 @@ FORMATS: dict[str, Format] = {
         "", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?:[ -]?\d\d){3}[ -]?[A-D]",
         r"[A-Z]{2}(?:\d{6}| \d\d \d\d \d\d |-\d\d-\d\d-\d\d-| ?\d{6} ?)[A-D]",
         r"ninos?|ni (?:number|no\.?)|national insurance(?: (?:number|no\.?))?",
-        r"[A-Za-z][A-Za-z](?:[ -]?\d\d){3}[ -]?[A-Da-d]",
     ),
     "de_tax_id": Format(
         "de.idnr", r"\d\d[ /]?\d{3}[ /]?\d{3}[ /]?\d{3}", ".+",
@@ -65,13 +65,9 @@ FORMATS: dict[str, Format] = {
     ),
     "es_dni": Format("es.dni", r"\d{8}[ -]?[A-Za-z]", r".+[A-Z]", r"dni|nif|documento nacional de identidad"),
     "es_nie": Format(
-        "es.nie", r"[XYZxyz][ -]?\d{7}[ -]?[A-Za-z]", r".+[A-Z]", r"nie|extranjer[oa]", r"[XYZxyz][ -]?\d{7}",
+        "es.nie", r"[XYZxyz][ -]?\d{7}[ -]?[A-Za-z]", r".+[A-Z]", r"nie|extranjer[oa]",
     ),
-    "it_fiscal_code": Format(
-        "it.codicefiscale",
-        r"[A-Z]{3} ?[A-Z]{3} ?[0-9LMNP-V]{2}[A-EHLMPRST][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]", ".+", "",
-        r"[A-Z]{3} ?[A-Z]{3} ?[0-9LMNP-V]{2}[A-EHLMPRST]",
-    ),
+    "it_fiscal_code": Format("it.codicefiscale", FISCAL_CODE, ".+", "", FISCAL_CODE),
     "nl_bsn": Format(
         "nl.bsn", rf"{NINE}|\d{{4}}([ .])\d{{2}}\2\d{{3}}", "",
         r"bsn|burgerservice ?nummer|sofi(?: ?nummer)?|citizen service number|ssn",
@@ -94,7 +90,7 @@ FORMATS: dict[str, Format] = {
     ),
     "fi_hetu": Format(
         "fi.hetu",
-        r"[0-3]\d[01]\d{3}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", ".+", r"hetu|henkilötunnus", r"\d{6}[-+A-FU-Y]\d{3}",
+        r"[0-3]\d[01]\d{3}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", ".+", r"hetu|henkilötunnus",
     ),
     "no_fnr": Format("no.fodselsnummer", r"\d{6} ?\d{5}", ".+", r"f[øo]dselsnummer|personnummer|fnr"),
     "cn_ric": Format(
@@ -104,7 +100,7 @@ FORMATS: dict[str, Format] = {
     "kr_rrn": Format(
         "", r"\d{6}-?\d{7}", r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-.+", r"rrn|주민등록번호",
     ),
-    "mx_curp": Format("mx.curp", r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[0-9A-Z]\d", ".+", r"curp", r"[A-Z]{4}\d{6}[HMX]"),
+    "mx_curp": Format("mx.curp", r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[0-9A-Z]\d", ".+", r"curp"),
 }  # fmt: skip
 
 
@@ -114,7 +110,7 @@ def _validator(module: str) -> Callable[[str], Any]:
     return is_valid
 
 
-def _entity(form: Format) -> Entity:
+def _entity(name: str, form: Format) -> Entity:
     plain = re.compile(form.plain or r"(?!)")
     said = announced(form.words) if form.words else lambda match: False
 
@@ -126,14 +122,27 @@ def _entity(form: Format) -> Entity:
         return not form.module or bool(_validator(form.module)(_compact(match[0], form.module)))
 
     flags = re.ASCII | (re.IGNORECASE if not form.module else 0)
-    gate = _gate(form)
-    return Entity(form.hint or SEVEN_DIGITS, numbers(re.compile(form.shape, flags), accept), gate)
+    return Entity(
+        _hint(form), numbers(re.compile(form.shape, flags), accept), _gate(name), form.wide, name == "it_fiscal_code"
+    )
 
 
-def _gate(form: Format) -> Callable[[str], object]:
-    if form.module in ("es.dni", "fi.hetu"):
+def pattern(form: Format) -> re.Pattern[str]:
+    """What finds the shape."""
+    return re.compile(form.shape, re.ASCII | (re.IGNORECASE if not form.module else 0))
+
+
+def _hint(form: Format) -> str:
+    """The shape for RE2, which knows no references to groups and no look-ahead, of a number that stands alone."""
+    groups = re.findall(r"\((\[[^]]*\]\??)\)", form.shape)
+    shape = re.sub(r"\\([12])", lambda match: groups[int(match[1]) - 1], re.sub(r"\(\?!.*?\)", "", form.shape))
+    return rf"\b(?:{shape})\b" if form.module else rf"(?i:\b(?:{shape})\b)"
+
+
+def _gate(name: str) -> Callable[[str], object]:
+    if name in ("es_dni", "fi_hetu"):
         return has_digits
-    return coded if form.hint else many_digits
+    return coded if name in ("uk_nino", "es_nie", "it_fiscal_code", "in_pan", "mx_curp") else many_digits
 
 
 UNSURE = {"in_.aadhaar"}
@@ -147,4 +156,4 @@ def _compact(text: str, module: str) -> str:
     return text.upper() if module in MARKED else text.translate(SEPARATORS).upper()
 
 
-ENTITIES: dict[str, Entity] = {name: _entity(form) for name, form in FORMATS.items()}
+ENTITIES: dict[str, Entity] = {name: _entity(name, form) for name, form in FORMATS.items()}

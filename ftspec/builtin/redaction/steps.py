@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from ftspec import api
 from ftspec.builtin.redaction import names
-from ftspec.builtin.redaction.entities import Entity, find
+from ftspec.builtin.redaction.sieve import Sieve
 
 Name = Literal["pii", "secrets", names.Personal, names.Secret]
 DIGITS = 8
@@ -48,23 +48,22 @@ def redact(
     """
     from ftspec.builtin.redaction import catalogue
 
-    wanted = catalogue.chosen(entities)
-    where = catalogue.prefilter(wanted)
+    sieve = catalogue.sieve(entities)
     if placeholders == "row":
-        return api.Text(Numbered(wanted), prefilter=where, of_row=lambda: Numbered(wanted))
-    return api.Text(Hashed(wanted, key) if placeholders == "dataset" else Plain(wanted), prefilter=where)
+        return api.Text(Numbered(sieve), prefilter=sieve, of_row=lambda: Numbered(sieve))
+    return api.Text(Hashed(sieve, key) if placeholders == "dataset" else Plain(sieve), prefilter=sieve)
 
 
 class Plain:
     """[EMAIL] for every address."""
 
-    def __init__(self, entities: list[tuple[str, Entity]]) -> None:
-        self.entities = entities
+    def __init__(self, sieve: Sieve) -> None:
+        self.sieve = sieve
 
-    def __call__(self, text: str) -> str:
+    def __call__(self, text: str, mark: int | None = None) -> str:
         done: list[str] = []
         kept = 0
-        for start, end, name in find(text, self.entities):
+        for start, end, name in self.sieve.find(text, mark):
             done += [text[kept:start], f"[{name.upper()}{self.suffix(name, text[start:end])}]"]
             kept = end
         return "".join([*done, text[kept:]]) if done else text
@@ -76,8 +75,8 @@ class Plain:
 class Numbered(Plain):
     """[EMAIL_1] for the first address of a row, wherever it stands again, [EMAIL_2] for the second."""
 
-    def __init__(self, entities: list[tuple[str, Entity]]) -> None:
-        super().__init__(entities)
+    def __init__(self, sieve: Sieve) -> None:
+        super().__init__(sieve)
         self.numbers: dict[str, dict[str, int]] = {}
 
     def suffix(self, name: str, value: str) -> str:
@@ -88,8 +87,8 @@ class Numbered(Plain):
 class Hashed(Plain):
     """[EMAIL_48210377]: eight digits of a keyed BLAKE2b, so that no pass over all rows has to count."""
 
-    def __init__(self, entities: list[tuple[str, Entity]], key: str) -> None:
-        super().__init__(entities)
+    def __init__(self, sieve: Sieve, key: str) -> None:
+        super().__init__(sieve)
         self.key = key
         self.state: Any = None
 
