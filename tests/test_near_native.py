@@ -6,7 +6,6 @@ import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_near_dedupe import LETTERS, dropped, texts_of
 
-from ftspec.builtin.near import hashes, minhash, native, objects, words
+from ftspec.builtin.near import minhash, native, objects, words
 
 pytest.importorskip("numba")
 ODD = st.one_of(
@@ -46,18 +45,18 @@ def process(monkeypatch: pytest.MonkeyPatch) -> native.Process:
     return made
 
 
-def found(values: list[str], rows: list[int], size: int) -> list[Any]:
-    """Words, shingles and signatures of texts, of which each of `rows` has so many."""
+def found(values: list[str], rows: list[int], size: int) -> list[list[list[int]]]:
+    """By row the words, the shingles and the signature of texts, of which each of `rows` has so many."""
     texts = words.Texts(texts_of(values).values, np.concatenate([[0], np.cumsum(rows)]).astype(np.int64))
-    made: list[Any] = []
+    made: list[list[list[int]]] = []
     for start, end, said in words.blocks(texts):
-        several = words.shingles(words.regrouped(said, texts.offsets[start : end + 1]), size)
-        made += [start, end, said, several, minhash.minima(several, 40)]
-    return [each.tolist() if hasattr(each, "tolist") else each for part in made for each in _flat(part)]
-
-
-def _flat(part: Any) -> list[Any]:
-    return list(part) if isinstance(part, hashes.Hashes) else [part]
+        together = words.regrouped(said, texts.offsets[start : end + 1])
+        several = words.shingles(together, size)
+        signatures = minhash.minima(several, 40)
+        for row in range(end - start):
+            parts = (each.values[each.offsets[row] : each.offsets[row + 1]] for each in (together, several))
+            made.append([*(part.tolist() for part in parts), signatures[:, row].tolist()])
+    return made
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,12 +1,14 @@
 """What a character does: it belongs to a word, separates words, or is a word by itself. Tables over code points.
 
-Capitals are lowered by Arrow (`words._bytes`), those of ASCII by `small_letters`.
+Capitals are lowered as Arrow does it; those of ASCII by `small_letters`.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
+
+from ftspec import rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +72,23 @@ def small_letters() -> bytes:
     kept = [chr(code) for code in range(0x80) if chr(code).isalnum() or chr(code) in "#$%&*+-/<=>@^|~"]
     small = bytes(ord(chr(code).lower()) if chr(code) in kept else 0 for code in range(0x80))
     return small + bytes(range(0x80, 0x100))
+
+
+CASED = 0x20000
+"""Code points beyond have no case."""
+
+
+@cache
+def lowered() -> NDArray[np.uint32]:
+    """The lower case of each code point below CASED, by Arrow, which knows one for each."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    codes: NDArray[np.uint32] = np.arange(CASED, dtype=np.uint32)
+    some = (codes < 0xD800) | (codes >= 0xE000)
+    text = pc.utf8_lower(rows.strings([codes[some].tobytes().decode("utf-32-le")]))[0].as_py()
+    codes[some] = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    return codes
 
 
 @cache

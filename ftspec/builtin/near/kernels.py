@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.builtin.near.characters import APART, WORD
+from ftspec.builtin.near.characters import APART, CASED, WORD
 from ftspec.builtin.near.hashes import LONGEST, MULTIPLIER, RADIX
 
 if TYPE_CHECKING:
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNATURES = {
-    "words": "number uint8 int64 number uint8 uint64 int64 int64",
+    "words": "number uint8 int64 number uint8 uint32 uint8 uint8 uint64 int64 int64",
     "shingles": "nothing uint64 int64 number number uint64 int64",
     "minima": "nothing uint64 int64 number uint32 number uint32 uint32",
 }
 """What each gives back, then what it takes: numbers (of 64 bits), and where such as are named begin."""
-HELPERS = ("mix", "eight", "word", "character")
+HELPERS = ("mix", "eight", "word", "character", "encoded")
 
 LANES = 32
 """Numbers that a loop over a group is made for: a group is filled up to a multiple of them."""
 
 
+BEHIND = 8
+"""Bytes that are read behind the last text: eight at once."""
 ONES, HIGHS = 0x0101010101010101, 0x8080808080808080
 
 
@@ -65,29 +67,52 @@ def word(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, np.uint64]:
         at += 8
 
 
-def character(low: NDArray[np.uint8], kinds: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
-    """(its bytes, its kind) of the character that begins there."""
+def character(
+    low: NDArray[np.uint8], lower: NDArray[np.uint32], kinds: NDArray[np.uint8], at: int, end: int
+) -> tuple[int, int, int]:  # fmt: skip
+    """(its bytes, its code point in lower case, its kind) of the character that begins there."""
     byte: Any = np.int64(low[at])
     if byte < 0xC0:
-        return 1, WORD if byte else APART
+        return 1, byte, WORD if byte else APART
     width = min(2 + (byte >= 0xE0) + (byte >= 0xF0), end - at)
     code = byte & (0xFF >> (width + 1))
     for place in range(at + 1, at + width):
         code = (code << 6) | (np.int64(low[place]) & 0x3F)
-    return width, kinds[min(code, 0x10FFFF)]
+    code = min(code, 0x10FFFF)
+    if code < CASED:
+        code = np.int64(lower[code])
+    return width, code, kinds[code]
+
+
+def encoded(code: Any) -> tuple[int, np.uint64]:
+    """(how many bytes, the bytes as a number) of a code point's UTF-8."""
+    last = 0x80 | (code & 0x3F)
+    third = 0x80 | ((code >> 6) & 0x3F)
+    if code < 0x80:
+        return 1, np.uint64(code)
+    if code < 0x800:
+        return 2, np.uint64(0xC0 | (code >> 6) | (last << 8))
+    if code < 0x10000:
+        return 3, np.uint64(0xE0 | (code >> 12) | (third << 8) | (last << 16))
+    return 4, np.uint64(0xF0 | (code >> 18) | ((0x80 | ((code >> 12) & 0x3F)) << 8) | (third << 16) | (last << 24))
 
 
 def words(
-    low: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, kinds: NDArray[np.uint8],
-    hashes: NDArray[np.uint64], offsets: NDArray[np.int64], long: NDArray[np.int64],
+    data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int,
+    small: NDArray[np.uint8], lower: NDArray[np.uint32], kinds: NDArray[np.uint8],
+    low: NDArray[np.uint8], hashes: NDArray[np.uint64], offsets: NDArray[np.int64], long: NDArray[np.int64],
 ) -> int:  # fmt: skip
-    """`words._words`: hashes of the words of each text, and where each text's begin; gives the number of long words.
+    """`words.blocks`: hashes of the words of each text, and where each text's begin; gives the number of long words.
 
-    low: zero where there is a separator; eight bytes follow.
-    long: of each word with more than LONGEST bytes its number, where it begins, and how many it has. Those are the
-        caller's to hash.
+    small, lower, kinds: the tables of `characters`.
+    low: room for the texts and BEHIND bytes more.
+    long: of each word with more than LONGEST bytes its number, and where it begins and ends. The caller hashes those.
     """
     count, longs = 0, 0
+    for place in range(bounds[texts]):
+        low[place] = small[data[place]]
+    for place in range(bounds[texts], bounds[texts] + BEHIND):
+        low[place] = 0
     for text in range(texts):
         offsets[text] = count
         at, end = bounds[text], bounds[text + 1]
@@ -96,32 +121,34 @@ def words(
                 at += 1
             if at >= end:
                 break
+            start = at
             length, value = word(low, at, end)
+            at += length
             if length == 0:
-                width, kind = character(low, kinds, at, end)
-                value = rest = np.uint64(0)
-                while kind == WORD:
-                    for place in range(at + length, at + length + width):
-                        rest |= np.uint64(low[place]) << np.uint64(8 * (length & 7))
-                        length += 1
-                        if length & 7 == 0:
-                            value, rest = mix(rest + value * np.uint64(RADIX)), np.uint64(0)
-                    if at + length >= end:
+                rest = value = np.uint64(0)
+                while at < end:
+                    width, code, kind = character(low, lower, kinds, at, end)
+                    if kind != WORD:
                         break
-                    width, kind = character(low, kinds, at + length, end)
-                if length == 0 and kind == APART:
+                    more, found = encoded(code)
+                    rest |= found << np.uint64(8 * (length & 7))
+                    if (length & 7) + more >= 8:
+                        value = mix(rest + value * np.uint64(RADIX))
+                        rest = found >> np.uint64(8 * (8 - (length & 7)))
+                    length += more
                     at += width
-                    continue
-                if length == 0:
-                    value, length = mix(eight(low, at, at + width)), width
-                elif length & 7:
+                if length & 7:
                     value = mix(rest + value * np.uint64(RADIX))
+                if length == 0:
+                    at += width
+                    if kind == APART:
+                        continue
+                    value = mix(encoded(code)[1])
             hashes[count] = value
             if length > LONGEST:
-                long[3 * longs], long[3 * longs + 1], long[3 * longs + 2] = count, at, length
+                long[3 * longs], long[3 * longs + 1], long[3 * longs + 2] = count, start, at
                 longs += 1
             count += 1
-            at += length
     offsets[texts] = count
     return longs
 

@@ -10,6 +10,7 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ftspec import rows
 from ftspec.builtin.near import characters, hashes, kernels, objects
 from ftspec.builtin.near.hashes import LONGEST, Hashes
 
@@ -37,18 +38,20 @@ class Native:
         result, *arguments = (kinds.get(kind, ctypes.c_void_p) for kind in kernels.SIGNATURES[name].split())
         return ctypes.CFUNCTYPE(result, *arguments)(self._engine.get_function_address(name))
 
-    def words(self, low: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Hashes:
-        """Of texts that stand one behind the other in `low`: zero where there is a separator, eight bytes follow."""
+    def words(self, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Hashes:
+        """Of texts that stand one behind the other, in upper and lower case; no word spans two texts."""
         import numpy as np
 
-        room = int(bounds[-1])
+        room, texts = len(data), len(bounds) - 1
+        small = np.frombuffer(characters.small_letters(), np.uint8)
+        tables = (_at(small), _at(characters.lowered()), _at(characters.kinds_of_all()))
+        low: NDArray[np.uint8] = np.empty(room + kernels.BEHIND, np.uint8)
         values: NDArray[np.uint64] = np.empty(room, np.uint64)
-        offsets: NDArray[np.int64] = np.empty(len(bounds), np.int64)
-        long: NDArray[np.int64] = np.empty((room // LONGEST + 1, 3), np.int64)
-        inputs = (_at(low), _at(bounds), len(bounds) - 1, _at(characters.kinds_of_all()))
-        found = self._words(*inputs, _at(values), _at(offsets), _at(long))
-        for index, start, length in long[:found].tolist():
-            values[index] = hashes.of_bytes(low[start : start + length].tobytes())
+        offsets: NDArray[np.int64] = np.empty(texts + 1, np.int64)
+        long: NDArray[np.int64] = np.empty((room // LONGEST * 2 + 1, 3), np.int64)
+        found = self._words(_at(data), _at(bounds), texts, *tables, _at(low), _at(values), _at(offsets), _at(long))
+        for index, start, end in long[:found].tolist():
+            values[index] = _hashed(data[start:end].tobytes())
         return Hashes(values[: offsets[-1]], offsets)
 
     def shingles(self, words: Hashes, size: int) -> Hashes:
@@ -72,6 +75,13 @@ class Native:
         inputs = (_at(values), _at(offsets), groups, _at(factors), len(factors))
         self._minima(*inputs, _at(narrow), _at(made))
         return made
+
+
+def _hashed(word: bytes) -> int:
+    import pyarrow.compute as pc
+
+    low: str = pc.utf8_lower(rows.strings([word.decode()]))[0].as_py()
+    return hashes.of_bytes(low.encode())
 
 
 def _at(values: NDArray[Any]) -> int:

@@ -44,14 +44,16 @@ def blocks(texts: Texts) -> Iterator[tuple[int, int, Hashes]]:
 
     if texts.rows == 0:
         return
-    data, ends = _bytes(texts.values)
+    compiled = native.loaded(texts.values.nbytes)
+    data, ends = _bytes(texts.values if compiled else _lowered(texts.values))
     starts = ends[texts.offsets]
     row = 0
     while row < texts.rows:
         end = int(np.searchsorted(starts, starts[row] + BLOCK_BYTES, "right")) - 1
         end = min(max(end, row + 1), row + BLOCK_ROWS, texts.rows)
         bounds = ends[texts.offsets[row] : texts.offsets[end] + 1]
-        yield row, end, _words(data[bounds[0] : bounds[-1]], bounds - bounds[0])
+        block, bounds = data[bounds[0] : bounds[-1]], bounds - bounds[0]
+        yield row, end, compiled.words(block, bounds) if compiled else _words(block, bounds)
         row = end
 
 
@@ -87,14 +89,20 @@ def regrouped(words: Hashes, offsets: NDArray[np.int64]) -> Hashes:
     return Hashes(words.values, words.offsets[offsets - offsets[0]])
 
 
-def _bytes(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The texts' UTF-8, lower case where it is more than ASCII (that is lowered later), and where each text ends."""
-    import numpy as np
+def _lowered(values: pa.Array) -> pa.Array:
+    """Texts of more than ASCII in lower case: the others are lowered later."""
     import pyarrow.compute as pc
 
     more = pc.invert(pc.string_is_ascii(values))
-    if pc.any(more).as_py():
-        values = pc.replace_with_mask(values, more, pc.utf8_lower(values.filter(more)))
+    if not pc.any(more).as_py():
+        return values
+    return pc.replace_with_mask(values, more, pc.utf8_lower(values.filter(more)))
+
+
+def _bytes(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The texts' UTF-8, and where each text ends."""
+    import numpy as np
+
     ends = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1]
     data = values.buffers()[2]
     return np.frombuffer(data if data is not None else b"", np.uint8), ends.astype(np.int64)
@@ -105,9 +113,6 @@ def _words(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Hashes:
     import numpy as np
 
     low = np.frombuffer(data.tobytes().translate(small_letters()) + bytes(LONGEST + 16), np.uint8)
-    compiled = native.loaded(len(data))
-    if compiled:
-        return compiled.words(low, bounds)
     inside = low[: len(data)] != 0
     beyond = beyond_ascii(low, len(data))
     if beyond:
