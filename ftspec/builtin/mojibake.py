@@ -69,8 +69,10 @@ def sparing(change: Callable[[str], str]) -> Callable[[str], str]:
     could not be mended any more."""
 
     def spared(text: str) -> str:
-        hidden = text if text.isascii() else MISREAD.sub(lambda found: HIDDEN[found[0]], text)
-        return change(text) if hidden is text else _shown(change(hidden))
+        first = min((at for each in LOST if (at := text.find(each)) >= 0), default=-1)
+        if first < 0 or not MISREAD.search(text, first):
+            return change(text)
+        return _shown(change(MISREAD.sub(lambda found: HIDDEN[found[0]], text)))
 
     return spared
 
