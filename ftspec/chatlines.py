@@ -82,8 +82,11 @@ class Conversations:
 
         joined, offsets = self._marked()
         space = np.frombuffer(joined, np.uint8) <= 32  # of the characters below, texts have none but white space
-        begins = np.flatnonzero(space[:-1] > space[1:])
-        counts: Numbers = np.diff(np.searchsorted(begins, offsets))
+        begins = np.zeros(len(space), np.bool_)
+        np.greater(space[:-1], space[1:], out=begins[:-1])
+        counts: Numbers = (
+            np.add.reduceat(begins, offsets[:-1], dtype=np.int32) if len(begins) else np.zeros(0, np.int32)
+        )
         foreign = pc.indices_nonzero(pc.invert(pc.string_is_ascii(self.contents)))
         hits = foreign.filter(pc.match_substring_regex(self.contents.take(foreign), SPACES))
         for place, text in zip(hits.to_pylist(), self.contents.take(hits).to_pylist(), strict=True):
