@@ -82,7 +82,7 @@ class Conversations:
 
         joined, offsets = self._marked()
         space = np.frombuffer(joined, np.uint8) <= 32  # of the characters below, texts have none but white space
-        begins = np.zeros(len(space), np.bool_)
+        begins: Numbers = np.zeros(len(space), np.bool_)
         np.greater(space[:-1], space[1:], out=begins[:-1])
         counts: Numbers = (
             np.add.reduceat(begins, offsets[:-1], dtype=np.int32) if len(begins) else np.zeros(0, np.int32)

@@ -149,16 +149,17 @@ class Upload:
 
     def _count(self, lines: list[bytes]) -> None:
         """Rows, words, and how many of them are different."""
+        words: list[str] = []
         for line in lines if not self.refusal else ():
             self.rows += 1
             try:
-                said = messages_of(json.loads(line))
-                words = [word for message in said for word in str(message.get("content") or "").split()]
+                for message in messages_of(json.loads(line)):
+                    words += str(message.get("content") or "").split()
             except (ValueError, TypeError, KeyError, AttributeError):
                 self.refusal = Refusal(400, f"line {self.rows} is not an object with messages")
                 return
-            self.words += len(words)
-            self.vocabulary.add(words)
+        self.words += len(words)
+        self.vocabulary.add(words)
 
 
 class Vocabulary:
