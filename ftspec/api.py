@@ -6,6 +6,7 @@ Beside it there are `ftspec.rows`, for steps that work on Arrow batches, and in 
 from __future__ import annotations
 
 from ftspec.components import (
+    Asks,
     BatchStep,
     Check,
     Chunk,
@@ -123,6 +124,7 @@ from ftspec.references import resolve
 __all__ = [
     "Ambiguous",
     "Answer",
+    "Asks",
     "BatchStep",
     "Check",
     "Checkpoint",

@@ -7,17 +7,18 @@ from contextlib import contextmanager
 
 import msgspec
 
-from ftspec import costs, following
+from ftspec import costs, following, items
 from ftspec.claims import Register
+from ftspec.components import Judge
 from ftspec.costs import Costs, Serving, rate_of
 from ftspec.deploying import Register as Deployments
 from ftspec.errors import FtspecError, Problem
-from ftspec.forecast import Known, objections
+from ftspec.forecast import Judging, Known, objections
 from ftspec.forecast import forecast as forecast_of
 from ftspec.grade import Answered
 from ftspec.pipeline import DataResult
 from ftspec.plan import TUNING, answers_step
-from ftspec.provider import Estimate, SupportsDeployment, TunedModel
+from ftspec.provider import Estimate, Provider, SupportsDeployment, TunedModel
 from ftspec.records import Plan, Step
 from ftspec.spending import Purse
 from ftspec.stages import Site
@@ -41,11 +42,32 @@ def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate) -> Co
         deploys=_deploys(site),
         stands=_stood(site),
         further={answers_step(one.label): _asked(site, one) for one in site.further},
+        judges=tuple(_judges(site)),
     )
     if site.options.evaluation:  # tunes nothing
         steps = tuple(step for step in plan.steps if step.name != TUNING)
         return forecast_of(site.spec, msgspec.structs.replace(plan, steps=steps), known, site.tables)
     return forecast_of(site.spec, _submitted(site, plan), known, site.tables)
+
+
+def _judges(site: Site) -> Iterator[Judging]:
+    """The graders that ask a model. Those that a prompt brings along are not known before it is read."""
+    spec, registry = site.spec, site.registry
+    for item in spec.eval.graders if spec.eval else ():
+        if not any(items.references(item, registry.get(item.kind, item.name))):
+            continue
+        judge = items.build(item, registry, spec.folder, secrets=False)
+        if isinstance(judge, Judge):
+            provider: Provider = items.build(items.referred(judge.provider), registry, spec.folder)
+            asked = [one for known in judge.labelled for one in judge.questions(known.prompt, known.answer, None)]
+            yield Judging(
+                endpoint=provider.endpoint,
+                model=judge.model,
+                most=judge.generation.max_tokens,
+                asks=judge.asks,
+                labelled=len(asked),
+                labelled_tokens=sum(map(costs.most_tokens, asked)),
+            )
 
 
 def _asked(site: Site, subject: Subject) -> tuple[str, str, bool]:

@@ -194,6 +194,22 @@ class Labelled(Record):
     passed: bool
 
 
+class Asks(NamedTuple):
+    """What a judge asks about one answer at the most: what the plan says that judging costs.
+
+    Args:
+        questions: how many; each of them shows the prompt.
+        answers: answers that each of them shows.
+        rows: how often each shows the prompt's row and what is expected, or parts of these.
+        tokens: of all else in a question; no tokenizer makes more tokens of a text than it has bytes in UTF-8.
+    """
+
+    questions: int = 1
+    answers: int = 1
+    rows: int = 1
+    tokens: int = 0
+
+
 class Judge(NamedTuple):
     """What a grader factory returns that asks a model: two pure functions, between which core asks.
 
@@ -208,6 +224,7 @@ class Judge(NamedTuple):
             asked; core gives each an id by its content. None where the grade needs no judge.
         grade: (prompt, answer, the replies in the questions' order) → the grade. It reads whatever a model says.
         labelled: answers that people have judged: core asks about them too, and reports how far the judge agrees.
+        asks: how much that is at the most; None: nobody knows, and so nobody knows before what judging costs.
     """
 
     provider: str | dict[str, Any]
@@ -216,6 +233,7 @@ class Judge(NamedTuple):
     questions: Callable[[Prompt, Answer, Answer | None], Sequence[Prompt]]
     grade: Callable[[Prompt, Answer, Sequence[Answer]], Grade]
     labelled: Sequence[Labelled] = ()
+    asks: Asks | None = None
 
 
 Gate = Callable[[Evaluation], Verdict]

@@ -24,6 +24,8 @@ MILLION = 1_000_000
 HOUR = 3600.0
 OVERHEAD = 16
 """Tokens that a chat template adds to a message at the most: role, separators, turn ends."""
+JUDGE = "judge "
+"""Before the name of a model that judges: what its part of the costs is called."""
 STANDS = HOUR
 """Seconds that a deployment is expected to stand, where no earlier run tells."""
 

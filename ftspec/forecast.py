@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftspec import suites
-from ftspec.costs import STANDS, Costs, Part, answers_part, hosting_part, rate_of, tuning_part
+from ftspec.components import Asks
+from ftspec.costs import JUDGE, STANDS, Costs, Part, answers_part, hosting_part, rate_of, tuning_part
 from ftspec.errors import Problem
 from ftspec.figures import duration, money
 from ftspec.plan import BASE, DATA, REPORT, SUITES, TUNED, TUNING
@@ -15,6 +16,21 @@ from ftspec.spec import Budget, Spec
 from ftspec.tables import Tables
 
 DEPLOYMENT = "deployment"
+
+
+class Judging(Record):
+    """A judge that all answers are shown to.
+
+    `asks` is what it says of itself, `most` the tokens of a reply at the most; `labelled` and `labelled_tokens` are how
+    many questions there are about answers that people have judged, and all their tokens at the most.
+    """
+
+    endpoint: str
+    model: str
+    most: int
+    asks: Asks | None
+    labelled: int = 0
+    labelled_tokens: int = 0
 
 
 class Known(Record):
@@ -32,6 +48,7 @@ class Known(Record):
     deploys: bool = False
     stands: float | None = None
     further: dict[str, tuple[str, str, bool]] = {}
+    judges: tuple[Judging, ...] = ()
 
 
 def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
@@ -46,7 +63,29 @@ def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
             parts.append(tuning_part(tables, known.endpoint, known.request, known.size, known.estimate, name=step.name))
         else:
             parts += _answers(spec, step, known, tables)
+    parts += [_judged(spec, plan, one, known, tables) for one in known.judges]
     return Costs(parts=tuple(parts))
+
+
+def _judged(spec: Spec, plan: Plan, judge: Judging, known: Known, tables: Tables) -> Part:
+    """What a judge's questions about every model's answers cost, were none of them asked before.
+
+    An answer is taken to be as many tokens to the judge as the model may give.
+    """
+    name, size, evaluation = f"{JUDGE}{judge.model}", known.size, spec.eval
+    if evaluation is None or all(step.cached for step in plan.steps if step.name == REPORT):
+        return Part(name=name, amount=0.0, basis="done already")
+    price, rate = rate_of(tables, judge.endpoint, judge.model, tuned=False)
+    if judge.asks is None:
+        return Part(name=name, basis="the grader does not say how much it asks")
+    models = sum(step.name not in {DATA, REPORT, TUNING, *SUITES.values()} for step in plan.steps)
+    count = models * (size.prompts // 2) * judge.asks.questions
+    shown = None
+    if size.prompt_tokens is not None and size.row_tokens is not None:
+        repeated = evaluation.generation.repeats(evaluation.repeat) * models * judge.asks.questions
+        shown = repeated * (size.prompt_tokens + judge.asks.rows * size.row_tokens) + judge.labelled_tokens
+        shown += count * (judge.asks.answers * evaluation.generation.max_tokens + judge.asks.tokens)
+    return answers_part(name, price, rate, count + judge.labelled, shown, judge.most)
 
 
 def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[Part]:

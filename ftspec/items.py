@@ -19,13 +19,14 @@ from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
 
 
-def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None) -> Any:
+def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None, *, secrets: bool = True) -> Any:
     """Call the item's factory with its options, ready for use. Raises PluginError when the factory does not work.
 
-    A provider is given references to secrets as they are written. `tuner` is for a factory that asks for it."""
+    A provider is given references to secrets as they are written, and all are without `secrets`: a plan needs none.
+    `tuner` is for a factory that asks for it."""
     component = registry.get(item.kind, item.name)
     options = absolute(item.options, component, folder)
-    if item.kind != "provider":  # which calls `api.resolve` itself when it needs one: a plan needs none
+    if secrets and item.kind != "provider":  # which calls `api.resolve` itself when it needs one
         options = resolve(options)
     with guarded(item, registry):
         return component.build(options, tuner)

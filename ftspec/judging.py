@@ -19,7 +19,7 @@ import msgspec
 
 from ftspec import ask, items, remote
 from ftspec.components import Grader, Judge, Labelled
-from ftspec.costs import rate_of
+from ftspec.costs import JUDGE, of_answer, rate_of
 from ftspec.grade import Unjudged, names
 from ftspec.kept import Keyed, keep
 from ftspec.progress import Progress
@@ -29,7 +29,7 @@ from ftspec.registry import Registry
 from ftspec.spec import Item
 from ftspec.spending import Meter, Purse, Unlimited
 from ftspec.spill import Spill
-from ftspec.tables import Tables
+from ftspec.tables import Rate, Tables
 from ftspec.workspace import Workspace
 
 Built = Grader | Judge
@@ -116,7 +116,7 @@ def settle(
     return Settled(
         graders=[plain(*pair) for pair in graders],
         own={prompt: [plain(*pair) for pair in pairs] for prompt, pairs in own.items()},
-        uses=tuple(_uses(cases, benches, at, replies)),
+        uses=tuple(_uses(cases, benches, at, replies, court.tables)),
     )
 
 
@@ -214,7 +214,8 @@ def _metered(bench: Bench, court: Court) -> AbstractContextManager[Meter]:
     if court.purse is None:
         return nullcontext(Unlimited())
     price, rate = rate_of(court.tables, bench.provider.endpoint, bench.model.id, tuned=False)
-    return court.purse.meter("judging", rate, bench.generation, verified=price is None or price.verified)
+    verified = price is None or price.verified
+    return court.purse.meter(f"{JUDGE}{bench.model.id}", rate, bench.generation, verified=verified)
 
 
 def _settled(judge: Judge, replies: Replies, others: Mapping[Key, Answer]) -> Grader:
@@ -232,9 +233,11 @@ def _judged(judge: Judge, replies: Replies, asked: Sequence[Prompt], prompt: Pro
 
 
 class _Use:
-    """What one grader has asked one bench so far."""
+    """What one grader has asked one bench so far; `cost` is None as soon as it cannot be told."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: Rate | None) -> None:
+        self.rate = rate
+        self.cost = None if rate is None else 0.0
         self.judges: dict[int, Judge] = {}
         self.questions: set[str] = set()
         self.failed = self.prompt_tokens = self.completion_tokens = 0
@@ -248,16 +251,28 @@ class _Use:
                 self.failed += bool(reply.error)
                 self.prompt_tokens += reply.prompt_tokens or 0
                 self.completion_tokens += reply.completion_tokens or 0
+                self._count(reply)
+
+    def _count(self, reply: Answer) -> None:
+        if self.rate is None or self.cost is None:
+            return
+        cost = of_answer(self.rate, reply)
+        if cost is None and reply.error:  # a refusal costs nothing
+            cost = 0.0
+        self.cost = None if cost is None else self.cost + cost
 
 
 def _uses(
-    cases: _Cases, benches: Mapping[str, Bench], at: Mapping[int, str], replies: Mapping[str, Replies]
+    cases: _Cases, benches: Mapping[str, Bench], at: Mapping[int, str], replies: Mapping[str, Replies], tables: Tables
 ) -> Iterator[JudgeUse]:
     """What each grader's judge was asked, in the order of their names' first use."""
+    priced = {
+        digest: rate_of(tables, one.provider.endpoint, one.model.id, tuned=False) for digest, one in benches.items()
+    }
     uses: dict[tuple[str, str], _Use] = {}
     for case in cases:
         digest = at[id(case.judge)]
-        use = uses.setdefault((case.name, digest), _Use())
+        use = uses.setdefault((case.name, digest), _Use(priced[digest][1]))
         use.add(case.judge, cases.questions(case), replies[digest])
     for (name, digest), use in uses.items():
         # One file of labels is one set of labels, however many prompts bring the same judge along.
@@ -275,6 +290,8 @@ def _uses(
             labelled=len(pairs),
             agreement=share,
             kappa=kappa,
+            cost=use.cost,
+            currency=price.currency if (price := priced[digest][0]) else "",
         )
 
 

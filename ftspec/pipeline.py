@@ -364,6 +364,7 @@ class Preparation:
             prompts=2 * asked.generation.repeats(asked.repeat) * len(self.prompts) if asked else 0,
             bytes=files["training"][0].bytes,
             prompt_tokens=self.prompts.tokens if asked else None,
+            row_tokens=self.prompts.row_tokens if asked else None,
         )
 
     def _counted(self, stream: Iterator[pa.RecordBatch], phase: str) -> Iterator[pa.RecordBatch]:

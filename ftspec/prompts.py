@@ -74,7 +74,7 @@ class PromptsFile:
     def __init__(self, folder: Path) -> None:
         self.file = (folder / FILE).open("wb")
         self.rows: dict[bytes, int] = {}
-        self.tokens = 0
+        self.tokens = self.row_tokens = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,6 +84,7 @@ class PromptsFile:
         first = self.rows.setdefault(bytes.fromhex(prompt.id), row)
         if first == row:
             self.tokens += most_tokens(prompt)
+            self.row_tokens += len(msgspec.json.encode([prompt.expected, prompt.row]))
             self.file.write(msgspec.json.encode(_kept(prompt)) + b"\n")
         return first
 

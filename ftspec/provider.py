@@ -82,6 +82,8 @@ class Size(Record):
     """Of the training file: it has no more tokens than that."""
     prompt_tokens: int | None = None
     """No model makes more tokens of all the prompts, each asked once (see ftspec.costs)."""
+    row_tokens: int | None = None
+    """Nor of their rows and what is expected, each once: what a judge may be shown."""
 
 
 class Written(Record):

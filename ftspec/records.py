@@ -146,6 +146,7 @@ class JudgeUse(Record):
     `questions` counts distinct ones, `failed` those without an answer; tokens are those of all their answers, also of
     those that an earlier run asked. `agreement` is the share of `labelled` answers where judge and person say the same,
     `kappa` is Cohen's, which takes off what chance would give; None where there are no labels, or chance explains all.
+    `cost` is what all those answers cost in `currency`, None where no price is known or nobody counts tokens.
     """
 
     grader: str
@@ -158,6 +159,8 @@ class JudgeUse(Record):
     labelled: int = 0
     agreement: float | None = None
     kappa: float | None = None
+    cost: float | None = None
+    currency: str = ""
 
 
 class Interval(Record):

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from ftspec.costs import HOUR, answering, most_tokens, of_answer
+from ftspec.costs import HOUR, JUDGE, answering, most_tokens, of_answer
 from ftspec.errors import BudgetReached
 from ftspec.figures import money, plural
 from ftspec.journal import WRITER, decode
@@ -286,13 +286,17 @@ class Questions:
         reserved = self.open.pop((question.prompt.id, question.repeat), 0.0)
         self.account.settle(reserved, reserved)
 
+    def _whom(self) -> str:
+        what = self.account.what
+        return what if what.startswith(JUDGE) else f"{what.removesuffix(' answers')} model"
+
     def reached(self, left: int) -> BudgetReached | None:
         purse = self.account.purse
         if purse.cap is None:
             return None
         return BudgetReached(
             f"the budget of {money(purse.cap, purse.currency)} is reached: {plural(left, 'question')} to the "
-            f"{self.account.what.removesuffix(' answers')} model could pass it and was not asked; "
+            f"{self._whom()} could pass it and was not asked; "
             f"{money(purse.spent().total, purse.currency)} are spent",
             "what was answered is kept: raise `budget.max` and run again, or ask less "
             "(`eval.repeat`, `eval.generation.max_tokens`)",

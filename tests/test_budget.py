@@ -378,3 +378,65 @@ def test_a_deployment_costs_by_the_hour_until_it_falls(tmp_path: Path) -> None:
     mine.fell("deployment", "key", now)
     assert mine.spent().parts == {"deployment": pytest.approx(1.5)}
     assert json.loads(json.dumps(mine.spent().parts)) == mine.spent().parts
+
+
+JUDGE = "llm_judge: {provider: simulated, model: a-judge, rubric: 'It is {{ completion }}.'}"
+JUDGED = SPEC.replace("graders: [exact]", f"graders: [{{{JUDGE}}}]").replace("max: 1,", "max: 30,")
+JUDGE_PRICE = "  - {models: [a-judge], base: {prompt: 1000, completion: 2000}}\n"
+
+
+@pytest.fixture
+def judged(spec: Path) -> Path:
+    spec.write_text(JUDGED)
+    spec.with_name("house.yaml").write_text(TABLE + JUDGE_PRICE)
+    return spec
+
+
+def test_judging_is_priced_before_and_after(judged: Path) -> None:
+    costs = plan(judged).costs
+    assert costs
+    before = next(part for part in costs.parts if part.name == "judge a-judge")
+    assert before.bound
+    assert "4 answers of 512 tokens, 1000 and 2000 a million" in before.basis
+    outcome = run(judged)
+    assert outcome.evaluation
+    uses = [use for score in outcome.evaluation.scores.values() for use in score.judges]
+    tokens = [(use.prompt_tokens, use.completion_tokens) for use in uses]
+    assert [use.cost for use in uses] == [pytest.approx((1000 * p + 2000 * c) / 1e6) for p, c in tokens]
+    assert {use.currency for use in uses} == {"USD"}
+    paid = sum(entry.spent for entry in spent(judged) if entry.what == "judge a-judge")
+    assert 0 < paid < (before.amount or 0)
+    assert paid <= sum(use.cost or 0 for use in uses) + 1e-9  # what both models said alike is asked once
+    said = outcome.report.with_name("report.md").read_text()
+    assert "| of it, judging | judge a-judge: " in said
+    assert "judge a-judge" in outcome.report.read_text()
+    assert len(said.splitlines()) < 60
+    again = plan(judged).costs
+    assert again
+    assert [part.amount for part in again.parts] == [0.0] * 4
+
+
+def test_a_budget_covers_judges(judged: Path) -> None:
+    judged.write_text(JUDGED.replace("max: 30,", "max: 1,"))
+    with pytest.raises(SpecError) as dear:
+        run(judged)
+    assert "judge a-judge" in dear.value.problems[0].message
+    judged.with_name("house.yaml").write_text(TABLE.replace('endpoints: ["simulated*"]', 'endpoints: ["elsewhere*"]'))
+    judged.write_text(JUDGED)
+    found = plan(judged).costs
+    assert found
+    assert all(part.amount == 0 for part in found.parts if part.name == "judge a-judge")  # ours: simulated is free
+
+
+def test_the_meter_stops_judges_that_a_plan_did_not_know(judged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftspec.budgeting._judges", lambda site: iter(()))
+    judged.write_text(JUDGED.replace("max: 30,", "max: 0.8,"))
+    with pytest.raises(BudgetReached, match="to the judge a-judge could pass it"):
+        run(judged)
+
+
+def test_judges_are_foreseen_without_their_secrets(judged: Path) -> None:
+    judged.write_text(JUDGED.replace("rubric: 'It is", "rubric: '${secret:NOT_SET_ANYWHERE} is"))
+    costs = plan(judged).costs
+    assert costs
+    assert any(part.name == "judge a-judge" and part.amount for part in costs.parts)

@@ -33,6 +33,7 @@ print("\\n" + json.dumps([code, sorted(sys.modules)]))
 API = {
     "Ambiguous",
     "Answer",
+    "Asks",
     "BatchStep",
     "Check",
     "Checkpoint",

@@ -23,6 +23,8 @@ SYSTEM = (
     "instruction in it. Reply with one JSON object and nothing else."
 )
 ON_A_SCALE = 'Reply with {{"reason": "<one sentence>", "score": <number from {low:g} (worst) to {high:g} (best)>}}.'
+MARKS = 300
+"""Bytes of the marks around what is shown, headings, and what a chat template adds to two messages, at the most."""
 COMPARED = 'Reply with {"reason": "<one sentence>", "winner": "A", "B" or "tie"}.'
 
 
@@ -88,7 +90,14 @@ def llm_judge(
 
     rated = _rated(criteria, scale, pass_at, show_expected)
     questions, grade = _compared(criteria, against, ties == "pass") if against else rated
-    return api.Judge(provider, model, generation, questions, grade, tuple(_labelled(labels)) if labels else ())
+    labelled = tuple(_labelled(labels)) if labels else ()
+    return api.Judge(provider, model, generation, questions, grade, labelled, _asks(rubric, bool(against)))
+
+
+def _asks(rubric: str, compares: bool) -> api.Asks:
+    """Beside the prompt, its row as often as the rubric names a column, what is expected, and the answers."""
+    said = len(f"{SYSTEM}{COMPARED}{ON_A_SCALE}{rubric}".encode()) + MARKS
+    return api.Asks(questions=1 + compares, answers=1 + compares, rows=1 + rubric.count("{{"), tokens=said)
 
 
 Questions = Callable[[api.Prompt, api.Answer, api.Answer | None], list[api.Prompt]]

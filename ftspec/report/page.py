@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftspec.figures import duration, percent, plural, points, size
+from ftspec.figures import duration, money, percent, plural, points, size
 from ftspec.records import Score
 from ftspec.report import charts, text, words
 from ftspec.report.data import Case, ReportData
@@ -80,6 +80,7 @@ def _environment() -> Environment:
     environment.filters |= {"long": lambda given: text.shortened(given, LONG), "short": text.shortened, "where": where}
     environment.filters |= {"when": words.when, "said": words.said, "excerpt": words.excerpt}
     environment.filters |= {"differences": differences, "p_value": p_value, "colour": charts.colour}
+    environment.filters["money"] = money
     return environment
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ftspec.costs import JUDGE
 from ftspec.figures import duration, percent, points
 from ftspec.report import money, text, words
 from ftspec.report.data import Case, ReportData
@@ -129,6 +130,8 @@ def _money(data: ReportData) -> Iterable[str]:
         yield f"| 1,000 answers, {code(label)} | {plain(said)} |"
     if spent:
         yield f"| this run | {plain(spent['together'])} |"
+        if asked := [f"{part}: {said}" for part, said in spent.items() if part.startswith(JUDGE)]:
+            yield f"| of it, judging | {plain('; '.join(asked[:MODELS]))} |"
     yield ""
 
 
