@@ -32,7 +32,7 @@ PAIRS = 1 << 16
 BITS = 512
 FLAGGED = 1024
 """Sets whose bitmaps are made at once, of a byte per bit first."""
-SIEVE_BITS = 16
+SLOT_BITS = 18
 HASH_BITS = 48
 """Of an element. The bits above are the set's, or the pair's, in a chunk: so one sort of plain numbers groups both."""
 
@@ -96,9 +96,11 @@ def jaccard(sets: Hashes, one: NDArray[np.int64], other: NDArray[np.int64]) -> N
     total = sizes[one] + sizes[other]
     shared: NDArray[np.int64] = np.zeros(len(one), np.int64)
     for start, end in _cut(total):
-        pair, elements = _gather(sets, np.concatenate([one[start:end], other[start:end]]))
-        pair %= end - start
-        keys = np.sort((pair.astype(np.uint64) << np.uint64(HASH_BITS)) | elements)
+        chosen = np.concatenate([one[start:end], other[start:end]])
+        pair = np.tile(np.arange(end - start, dtype=np.uint64) << np.uint64(HASH_BITS), 2)
+        keys = np.repeat(pair, sizes[chosen])
+        keys |= _elements(sets, chosen)
+        keys.sort()
         twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(HASH_BITS)
         shared[start:end] = np.bincount(twice.astype(np.int64), minlength=end - start)
     return np.asarray(shared / (total - shared), np.float64)
@@ -208,8 +210,8 @@ def _first(
     seen = np.concatenate([[0], np.cumsum(rare)])
     starts = np.concatenate([[0], np.cumsum(sizes)])
     enough = seen[starts[1:]] - seen[starts[:-1]] >= lengths
-    chosen = rare & enough[owner] & (seen[:-1] - seen[starts[:-1]][owner] < lengths[owner])
-    rest = np.flatnonzero(~enough[owner])
+    chosen = rare & (seen[:-1] < np.repeat(np.where(enough, seen[starts[:-1]] + lengths, 0), sizes))
+    rest = np.flatnonzero(np.repeat(~enough, sizes))
     rest = rest[np.argsort((owner[rest] << 32) | rank[rest], kind="stable")]
     firsts = np.concatenate([[0], np.cumsum(np.where(enough, 0, sizes))])[:-1]
     rest = rest[np.arange(len(rest)) - firsts[owner[rest]] < lengths[owner[rest]]]
@@ -224,7 +226,7 @@ def _common(sets: Hashes) -> Hashes:
     values, sample = sets.values, min(count, SAMPLE)
     if count > SAMPLE:
         chosen = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
-        values, sample = _gather(sets, chosen)[1], len(chosen)
+        values, sample = _elements(sets, chosen), len(chosen)
     values = np.sort(values)
     first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     often = np.diff(np.concatenate([first, [len(values)]]))
@@ -237,32 +239,41 @@ def _frequency(elements: NDArray[np.uint64], common: Hashes) -> NDArray[np.int64
     import numpy as np
 
     made: NDArray[np.int64] = np.zeros(len(elements), np.int64)
-    sieve: NDArray[np.bool_] = np.zeros(1 << SIEVE_BITS, np.bool_)
-    sieve[_sieved(common.values)] = True
-    some = np.flatnonzero(sieve.take(_sieved(elements)))
-    if len(some):
-        sought = elements[some]
-        at = np.minimum(np.searchsorted(common.values, sought), len(common.values) - 1)
-        made[some] = np.where(common.values[at] == sought, common.offsets[at], 0)
+    table: NDArray[np.int32] = np.full(1 << SLOT_BITS, -1, np.int32)
+    table[_slots(common.values)] = np.arange(len(common.values), dtype=np.int32)
+    at = table.take(_slots(elements))
+    some = np.flatnonzero(at >= 0)
+    at, sought = at[some], elements[some]
+    others = np.flatnonzero(common.values[at] != sought)
+    at[others] = np.minimum(np.searchsorted(common.values, sought[others]), len(common.values) - 1)
+    made[some] = np.where(common.values[at] == sought, common.offsets[at], 0)
     return made
 
 
-def _sieved(elements: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _slots(elements: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Where a common element is looked for first; of those with one slot, the last is there."""
     import numpy as np
 
-    return (elements & np.uint64((1 << SIEVE_BITS) - 1)).astype(np.int64)
+    return (elements & np.uint64((1 << SLOT_BITS) - 1)).astype(np.int64)
 
 
 def _gather(sets: Hashes, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """(index into `chosen`, element) of every element of the chosen sets."""
     import numpy as np
 
+    size = sets.offsets[chosen + 1] - sets.offsets[chosen]
+    return np.repeat(np.arange(len(chosen)), size), _elements(sets, chosen)
+
+
+def _elements(sets: Hashes, chosen: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Every element of the chosen sets, set by set."""
+    import numpy as np
+
     start, size = sets.offsets[chosen], sets.offsets[chosen + 1] - sets.offsets[chosen]
-    owner: NDArray[np.int64] = np.repeat(np.arange(len(chosen)), size)
-    first = np.concatenate([[0], np.cumsum(size)])[:-1]
-    places = np.arange(len(owner))
-    places += np.repeat(start - first, size)
-    return owner, sets.values.take(places)
+    ends = np.cumsum(size)
+    places = np.repeat(start - (ends - size), size)
+    places += np.arange(len(places))
+    return sets.values.take(places)
 
 
 def _cut(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -83,14 +83,12 @@ def band_keys(signatures: NDArray[np.uint32], cut: Bands) -> NDArray[np.uint32]:
     """(groups, bands): each band's minima as one number of 32 bits."""
     import numpy as np
 
-    made: NDArray[np.uint32] = np.empty((signatures.shape[1], cut.number), np.uint32)
-    for band in range(cut.number):
-        together = np.zeros(signatures.shape[1], np.uint64)
-        for minimum in signatures[band * cut.rows : (band + 1) * cut.rows]:
-            together *= np.uint64(RADIX)
-            together += minimum
-        made[:, band] = mix(together) >> np.uint64(32)
-    return made
+    banded = signatures[: cut.permutations].reshape(cut.number, cut.rows, -1)
+    together: NDArray[np.uint64] = np.zeros((cut.number, signatures.shape[1]), np.uint64)
+    for row in range(cut.rows):
+        together *= np.uint64(RADIX)
+        together += banded[:, row]
+    return (mix(together) >> np.uint64(32)).astype(np.uint32).T
 
 
 def totals(shingles: Hashes) -> NDArray[np.uint64]:
