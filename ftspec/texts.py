@@ -352,32 +352,45 @@ def _map_json(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
     def changed_value(value: Any) -> Any:
         return change.walk(value, change.function) if nested or isinstance(value, str) else value
 
-    after = _change_json(column.storage, changed_value)
+    after = _change_json(column.storage, change, changed_value)
     return column if after is column.storage else json_texts(after.to_pylist())
 
 
 def _map_messages(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+    function, walk = change.function, change.walk
     before = chat.children(column)
     after = {
         "content": _map_strings(before["content"], change),
-        "parts": _change_json(before["parts"], lambda parts: [map_part(part, change.function) for part in parts]),
+        "parts": _change_json(before["parts"], change, lambda parts: [map_part(part, function) for part in parts]),
     }
     if nested:
         after["tool_calls"] = _change_json(
-            before["tool_calls"], lambda calls: [map_call(call, change.function, change.walk) for call in calls]
+            before["tool_calls"], change, lambda calls: [map_call(call, function, walk) for call in calls]
         )
     if change.whole:
         after["name"] = _map_strings(before["name"], change)
-        after["extra"] = _change_json(before["extra"], lambda extra: change.walk(extra, change.function))
+        after["extra"] = _change_json(before["extra"], change, lambda extra: walk(extra, function))
     return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
 
 
-def _change_json(texts: pa.Array, change: Callable[[Any], Any]) -> pa.Array:
+def _change_json(texts: pa.Array, change: _Change, decoded: Callable[[Any], Any]) -> pa.Array:
     """Each JSON text decoded, changed and encoded; the same array when that changes nothing."""
+    import pyarrow.compute as pc
+
     if texts.null_count == len(texts):
         return texts
-    after = strings([None if text is None else changed(text, change) for text in texts.to_pylist()])
-    return texts if after.equals(texts) else after
+    mask = _holds_more_than_ascii(texts) if change.beyond_ascii else texts.is_valid()
+    before = texts.filter(mask)
+    after = strings([changed(text, decoded) for text in before.to_pylist()])
+    return texts if after.equals(before) else pc.replace_with_mask(texts, mask, after)
+
+
+def _holds_more_than_ascii(texts: pa.Array) -> pa.Array:
+    """Whether a JSON text may be of a value with a character beyond ASCII: it may be escaped."""
+    import pyarrow.compute as pc
+
+    more = pc.or_(pc.invert(pc.string_is_ascii(texts)), pc.match_substring_regex(texts, r"\\u"))
+    return pc.coalesce(more, scalar(False))
 
 
 def changed(text: str, change: Callable[[Any], Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from typing import Any
@@ -23,6 +24,11 @@ def done(component: api.Component, *said: str, **options: Any) -> list[str]:
     where = {name: getattr(step, name) for name in ("prefilter", "nested", "beyond_ascii", "arrays")}
     after = rows.map_text(rows.from_dicts([{"a": each} for each in said]), step.function, **where)
     return [row["a"] for row in rows.to_dicts(after)]
+
+
+def by_ftfy(said: str) -> str:
+    """What ftfy makes of a text by itself."""
+    return mojibake.by_ftfy(said, mojibake.config())
 
 
 MESSY = st.text(
@@ -157,7 +163,7 @@ def test_fix_text_looks_at_all_that_ftfy_would_mend(said: str) -> None:
     step = text.fix_text.build({})
     if BADNESS_RE.search(said):
         assert pc.match_substring_regex(rows.strings([said]), step.prefilter)[0].as_py()
-    assert done(text.fix_text, said) == [step.function(said)]
+    assert done(text.fix_text, said) == [by_ftfy(said)]
 
 
 def test_every_pair_that_ftfy_finds_bad_is_a_suspect() -> None:
@@ -202,21 +208,37 @@ def _misread(said: str, wrong: str, times: int) -> str:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(BROKEN | WORSE, min_size=1, max_size=4))
 def test_fix_text_is_what_ftfy_makes(said: list[str]) -> None:
-    step = text.fix_text.build({})
     joined = [*said, "\n".join(said), "".join(said)]
-    assert done(text.fix_text, *joined) == [step.function(each) for each in joined]
+    assert done(text.fix_text, *joined) == [by_ftfy(each) for each in joined]
 
 
 def test_fix_text_looks_at_every_line() -> None:
-    assert done(text.fix_text, "X.\nÂ 5") == [text.fix_text.build({}).function("X.\nÂ 5")] != ["X.\nÂ 5"]
+    assert done(text.fix_text, "X.\nÂ 5") == [by_ftfy("X.\nÂ 5")] != ["X.\nÂ 5"]
 
 
-def test_fix_text_mends_the_arguments_of_tool_calls() -> None:
-    call = {"id": "1", "function": {"name": "f", "arguments": '{"by": "schÃ¶n"}'}}
-    batch = rows.from_dicts([{"messages": [{"role": "assistant", "tool_calls": [call]}]}])
+@pytest.mark.parametrize("arguments", ['{"by": "schÃ¶n"}', r'{"by": "sch\u00c3\u00b6n"}'])
+def test_fix_text_mends_the_arguments_of_tool_calls(arguments: str) -> None:
+    """Also such as are escaped, in a JSON text of ASCII alone."""
+    plain = {"id": "1", "function": {"name": "f", "arguments": '{"a":  1}'}}
+    call = {"id": "1", "function": {"name": "f", "arguments": arguments}}
+    said = [{"messages": [{"role": "assistant", "tool_calls": [each]}]} for each in (plain, call)]
     step = text.fix_text.build({})
-    (after,) = rows.to_dicts(rows.map_text(batch, step.function, prefilter=step.prefilter))
-    assert after["messages"][0]["tool_calls"][0]["function"]["arguments"] == '{"by":"schön"}'
+    before = rows.from_dicts([{}, *said])
+    after = rows.to_dicts(rows.map_text(before, step.function, prefilter=step.prefilter, beyond_ascii=True))
+    found = [row["messages"][0]["tool_calls"][0]["function"]["arguments"] for row in after[1:]]
+    assert found == ['{"a":  1}', '{"by":"schön"}']
+
+
+def test_fix_text_mends_json_columns_and_parts() -> None:
+    part = {"type": "text", "text": "schÃ¶n"}
+    before: list[dict[str, Any]] = [
+        {"a": {"b": ["schÃ¶n"]}, "messages": [{"role": "user", "content": [part]}]},
+        {"a": {"b": 1}},
+        {},
+    ]
+    step = text.fix_text.build({})
+    batch = rows.map_text(rows.from_dicts(before), step.function, prefilter=step.prefilter, beyond_ascii=True)
+    assert rows.to_dicts(batch) == json.loads(json.dumps(before).replace(r"\u00c3\u00b6", r"\u00f6"))
 
 
 @pytest.mark.parametrize(

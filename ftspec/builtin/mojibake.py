@@ -11,12 +11,7 @@ import re
 import zlib
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
-
-from ftspec import rows
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from typing import Any
 
 COMMON = ("latin-1", "sloppy-windows-1252")
 """What ftfy tries first, in its order."""
@@ -120,25 +115,43 @@ def is_bad(line: str) -> bool:
     return False
 
 
-def mend(texts: pa.Array, config: Any) -> pa.Array:
-    """`ftfy.fix_text(text, config)` of every text, where the config does nothing but fix encodings."""
-    return rows.strings([_mended(text, config) for text in texts.to_pylist()])
-
-
-def _mended(text: str, config: Any) -> str:
-    """ftfy mends line by line, and cuts those that are longer than it likes."""
+def config(*, html: bool = False, quotes: bool = False) -> Any:
+    """What ftfy is to do: fix encodings, and what is asked for."""
     import ftfy
 
+    return ftfy.TextFixerConfig(
+        unescape_html="auto" if html else False,
+        uncurl_quotes=quotes,
+        remove_terminal_escapes=False,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        fix_line_breaks=False,
+        fix_surrogates=False,
+        remove_control_chars=False,
+        normalization=None,
+        explain=False,
+    )
+
+
+def by_ftfy(text: str, config: Any) -> str:
+    import ftfy
+
+    return str(ftfy.fix_text(text, config))
+
+
+def mended(text: str, config: Any) -> str:
+    """`by_ftfy`, where the config does nothing but fix encodings. ftfy goes by lines, and cuts those that are longer
+    than it likes."""
+    if text.isascii():
+        return text
     if len(text) > config.max_decode_length:
-        return str(ftfy.fix_text(text, config))
+        return by_ftfy(text, config)
     lines = re.findall(r"[^\n]*\n|[^\n]+", text) if "\n" in text else [text]
     return "".join([_mended_line(line, config) for line in lines])
 
 
 def _mended_line(line: str, config: Any) -> str:
     """The common repair, again and again as ftfy does it, until the line is not bad any more."""
-    import ftfy
-
     for _ in range(MOST):
         if line.isascii() or not is_bad(line):
             return line
@@ -146,7 +159,7 @@ def _mended_line(line: str, config: Any) -> str:
         if repaired is None:
             break
         line = repaired
-    return str(ftfy.fix_text(line, config))
+    return by_ftfy(line, config)
 
 
 def _repaired(line: str) -> str | None:

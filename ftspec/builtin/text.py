@@ -147,27 +147,11 @@ def fix_text(
     What looks wrong is what the library ftfy finds: sequences of characters that come of UTF-8 read as Windows-1252,
     Latin-1, Mac Roman, Windows-1250 to 1257 and others, several times over. Texts inside tool calls are repaired too.
     """
-    import ftfy
-
-    config = ftfy.TextFixerConfig(
-        unescape_html="auto" if html else False,
-        uncurl_quotes=quotes,
-        remove_terminal_escapes=False,
-        fix_latin_ligatures=False,
-        fix_character_width=False,
-        fix_line_breaks=False,
-        fix_surrogates=False,
-        remove_control_chars=False,
-        normalization=None,
-        explain=False,
-    )
+    config = mojibake.config(html=html, quotes=quotes)
     hints = [mojibake.suspicious(), *(["&"] if html else []), *(["[‘’ʼ“”]"] if quotes else [])]
-    return api.Text(
-        lambda text: str(ftfy.fix_text(text, config)),
-        prefilter="|".join(hints),
-        beyond_ascii=not html,
-        arrays=None if html or quotes else partial(mojibake.mend, config=config),
-    )
+    if html or quotes:
+        return api.Text(partial(mojibake.by_ftfy, config=config), prefilter="|".join(hints), beyond_ascii=not html)
+    return api.Text(partial(mojibake.mended, config=config), prefilter=hints[0], beyond_ascii=True)
 
 
 def replace_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
