@@ -342,6 +342,7 @@ class Method(msgspec.Struct, frozen=True):
         shapes_data: hyperparameters that `write` looks at (such as max_length): changing one makes the data step run
             again, changing any other does not.
         images: the most images that a row may hold; 0: none are taken; None: what the service takes is not known.
+        image_urls: how the address of an image begins that the service reads.
     """
 
     hyperparameters: type[msgspec.Struct]
@@ -349,6 +350,7 @@ class Method(msgspec.Struct, frozen=True):
     shapes_data: tuple[str, ...] = ()
     data: Shape = "chat"
     images: int | None = 0
+    image_urls: tuple[str, ...] = ("https://", "http://", "data:image/")
 
 
 @runtime_checkable
@@ -489,6 +491,7 @@ class Limits(Record):
     """What a provider takes of training data. None where it is not known; `source` is who says so.
 
     Examples are those of a file, `row_tokens` is the most tokens of a row, `file_bytes` the most bytes of a file.
+    `images` is the most images of a row where that is another number with this model than `Method` says.
     """
 
     max_examples: int | None = None
@@ -496,6 +499,7 @@ class Limits(Record):
     file_bytes: int | None = None
     row_tokens: int | None = None
     source: str = ""
+    images: int | None = None
 
 
 @runtime_checkable
@@ -519,11 +523,21 @@ class Tuner:
         return self.provider.tokenizer(self.request)
 
     def images(self) -> int | None:
-        """The most images that a row may hold, as Method says; None where nothing is known."""
+        """The most images that a row may hold, as Limits or Method say; None where nothing is known."""
         if self.request is None or self.provider is None:
             return None
+        of_model = self.limits().images
+        if of_model is not None:
+            return of_model
         method = self.provider.methods.get(self.request.method)
         return method.images if method else None
+
+    def image_urls(self) -> tuple[str, ...]:
+        """How the address of an image may begin, as Method says; () where nothing is known."""
+        if self.request is None or self.provider is None:
+            return ()
+        method = self.provider.methods.get(self.request.method)
+        return method.image_urls if method else ()
 
     def limits(self) -> Limits:
         """What the provider takes of training data, as far as it says."""

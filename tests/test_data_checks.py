@@ -36,11 +36,14 @@ class Words:
 class Knows(api.Tuner):
     def __init__(self, tokenizer: Any = None, **limits: Any) -> None:
         super().__init__()
-        self.most = limits.pop("images", None)
+        self.most, self.urls = limits.pop("images", None), limits.pop("urls", ())
         self.known, self.words = api.Limits(**limits), tokenizer
 
     def images(self) -> int | None:
         return self.most
+
+    def image_urls(self) -> tuple[str, ...]:
+        return self.urls
 
     def tokenizer(self) -> Any:
         return self.words
@@ -286,8 +289,8 @@ def test_images_are_taken_where_the_tuner_takes_them(most: int | None) -> None:
 def test_images_are_refused_row_by_row_where_it_takes_none() -> None:
     found = judged("images", [PLAIN, seen(DATA, WEB), seen(WEB)], Knows(images=0))
     assert [(finding.row, finding.message) for finding in found] == [
-        (2, "a message holds an image, and the tuner takes none with this method"),
-        (3, "a message holds an image, and the tuner takes none with this method"),
+        (2, "a message holds an image, and the tuner takes none with this model and method"),
+        (3, "a message holds an image, and the tuner takes none with this model and method"),
     ]
 
 
@@ -303,6 +306,24 @@ def test_images_are_refused_row_by_row_where_it_takes_none() -> None:
 def test_images_that_no_tuner_takes(row: dict[str, Any], said: str) -> None:
     (found,) = judged("images", [PLAIN, row], Knows(images=3))
     assert found.row == 2 and said in found.message
+
+
+@pytest.mark.parametrize(
+    ("url", "urls", "said"),
+    [
+        (WEB, ("data:image/png;base64,",), "begins with https://"),
+        (DATA, ("gs://", "https://"), "begins with data:image/"),
+        ("data:image/gif;base64,R0lGODlh", ("data:image/png;base64,",), "begins with data:image/"),
+        ("gs://bucket/cat.png", ("https://", "data:image/"), "begins with gs://"),
+    ],
+)
+def test_images_at_addresses_that_the_tuner_does_not_read(url: str, urls: tuple[str, ...], said: str) -> None:
+    (found,) = judged("images", [PLAIN, seen(url)], Knows(images=3, urls=urls))
+    assert found.row == 2 and said in found.message
+    check = CHECKS["images"].build({}, Knows(images=3, urls=urls))
+    (told,) = check.judge([check.measure(batch_of([("train", seen(url))], 1))])
+    assert all(each in told.hint for each in urls)
+    assert judged("images", [PLAIN, seen(url)], Knows(images=3, urls=(*urls, url[:22]))) == []
 
 
 @pytest.mark.parametrize(("provider", "code"), [("local", 1), ("simulated", 0)])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PART = "image_url"
 KINDS = (PART, "input_image", "image")
 """Types of parts that are images: of chat completions, of OpenAI's Responses, of others'."""
+ADDRESSES = ("https://", "http://", "gs://", "data:image/")
 COLUMNS = ("messages", "chosen", "rejected")
 HINT = "drop such rows, or tune where images are taken: docs/sources.md says where"
 Found = tuple[int, str, str]
@@ -25,10 +26,12 @@ Found = tuple[int, str, str]
 def images(*, tuner: api.Tuner) -> api.Check:
     """Refuse images where the tuner takes none; where it does, hold them to what it takes.
 
-    Images are parts of a content: `{type: image_url, image_url: {url: ...}}`, with an https address or a data: URL, in
-    what a model is asked and never in what it answers. This check always runs; name it to give it a waiver.
+    Images are parts of a content: `{type: image_url, image_url: {url: ...}}`, with an https address or a data: URL (or
+    gs://, where the tuner reads it), in what a model is asked and never in what it answers. This check always runs;
+    name it to give it a waiver.
     """
     most = tuner.images()
+    known = tuner.image_urls()
 
     def measure(batch: pa.RecordBatch) -> list[Found]:
         numbers = batch.column(rows.ROW)
@@ -39,7 +42,7 @@ def images(*, tuner: api.Tuner) -> api.Check:
                 continue
             for row, role, part in _images(batch.column(name), numbers):
                 counts[row] = counts.get(row, 0) + 1
-                seen.setdefault(row, []).extend((row, said, hint) for said, hint in _faults(role, part, most))
+                seen.setdefault(row, []).extend((row, said, hint) for said, hint in _faults(role, part, most, known))
         for row, count in counts.items():
             if most and count > most:
                 seen[row].append((row, f"{count} images, and the tuner takes at most {most} in a row", "take fewer"))
@@ -71,9 +74,9 @@ def _images(messages: pa.Array, numbers: pa.Array) -> Iterator[tuple[int, str, M
                 yield row, role or "", part
 
 
-def _faults(role: str, part: Mapping[str, Any], most: int | None) -> Iterator[tuple[str, str]]:
+def _faults(role: str, part: Mapping[str, Any], most: int | None, known: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     if most == 0:
-        yield "a message holds an image, and the tuner takes none with this method", HINT
+        yield "a message holds an image, and the tuner takes none with this model and method", HINT
         return
     if role == "assistant":
         yield "an answer holds an image: tuners learn answers of text alone", "drop such rows"
@@ -83,8 +86,12 @@ def _faults(role: str, part: Mapping[str, Any], most: int | None) -> Iterator[tu
         return
     inner = part.get(PART)
     url = inner.get("url") if isinstance(inner, Mapping) else None
-    if not isinstance(url, str) or not url.startswith(("https://", "http://", "data:image/")):
+    if not isinstance(url, str) or not url.startswith(ADDRESSES):
         yield "an image has neither an http address nor a data: URL", "write {url: 'data:image/png;base64,...'}"
+    elif known and not url.startswith(known):
+        written = next(each for each in ADDRESSES if url.startswith(each))
+        hint = f"write one that begins with {' or '.join(map(repr, known))}"
+        yield f"an image's address begins with {written}, and the tuner reads no such", hint
 
 
 COMPONENTS: dict[str, api.Component] = {images.name: images}

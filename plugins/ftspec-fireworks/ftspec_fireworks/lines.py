@@ -9,6 +9,9 @@ from ftspec import api, hosted
 ROLES = {"system", "user", "assistant", "tool"}
 PLAIN = frozenset(ROLES)
 """Roles of messages that are sent as they are."""
+IMAGES = ("image/png", "image/jpeg", "image/jpg")
+IMAGE_URLS = tuple(f"data:{kind};base64," for kind in IMAGES)
+"""What images a row of a model that sees may hold: docs.fireworks.ai/fine-tuning/fine-tuning-vlm."""
 
 
 def line(method: str, example: api.Example) -> dict[str, Any]:
@@ -16,6 +19,8 @@ def line(method: str, example: api.Example) -> dict[str, Any]:
     said = [_message(message) for message in example.messages]
     tools = {"tools": example.tools} if example.tools else {}
     if method == "dpo":
+        if any(map(hosted.with_images, example.messages)):
+            raise hosted.Unfit("a message holds an image, and Fireworks' dpo takes texts alone", "drop the row")
         chosen, rejected = (_answer(side) for side in (example.chosen, example.rejected))
         return {"input": {"messages": said, **tools}, "preferred_output": chosen, "non_preferred_output": rejected}
     if said[-1]["role"] != "assistant":
@@ -28,6 +33,10 @@ def _message(message: api.Message) -> dict[str, Any]:
     said["role"] = "system" if said["role"] == "developer" else said["role"]
     if said["role"] not in ROLES:
         raise hosted.Unfit(f"Fireworks knows no role '{said['role']}'", f"use one of {', '.join(sorted(ROLES))}")
+    if hosted.with_images(message):
+        if message.role not in {"system", "user"}:
+            raise hosted.Unfit(f"an image stands in a message of {message.role}, not of the user", "drop the row")
+        said["content"] = hosted.embedded(message, IMAGES)
     if said.get("weight") not in {None, 0, 1}:
         raise hosted.Unfit(f"a weight is {said['weight']}, and Fireworks knows 0 and 1", "set it to 0 or 1")
     if said.get("weight") is not None:

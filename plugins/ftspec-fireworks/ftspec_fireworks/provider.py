@@ -48,7 +48,7 @@ class FireworksProvider(Serving, Cleanup):
 
     submission: ClassVar[Literal["idempotent", "findable", "blind"]] = "idempotent"
     methods: ClassVar[Mapping[str, api.Method]] = {
-        "sft": api.Method(hyperparameters=options.SftHyperparameters, options=options.Sft),
+        "sft": api.Method(options.SftHyperparameters, options.Sft, images=None, image_urls=lines.IMAGE_URLS),
         "dpo": api.Method(hyperparameters=options.Hyperparameters, options=options.Dpo, data="preference"),
     }
 

@@ -1,11 +1,14 @@
 """The life of a job on Fireworks, over real HTTP, against a server that speaks the SDK's own types."""
 
+import base64
 import hashlib
 
 import msgspec
 import pytest
+from fireworks.types.shared_params.chat_message import ChatMessage
 from fireworks_server import ACCOUNT, KEY, Fireworks
 from ftspec_fireworks import fireworks, lines, progress
+from pydantic import TypeAdapter
 from servers.proxy import Operation
 
 from ftspec import api, hosted
@@ -86,6 +89,37 @@ def test_rows():
     for wrong in ([said("user", "hi")], [said("critic", "hi"), said("assistant", "ho")]):
         with pytest.raises(hosted.Unfit):
             lines.line("sft", api.Example(messages=wrong))
+
+
+PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
+
+
+def asked(*urls, role="user", kind="image_url"):
+    parts = [{"type": "text", "text": "what is it?"}, *({"type": kind, kind: {"url": url}} for url in urls)]
+    return said(role, parts)
+
+
+def test_images_are_written_as_they_stand_in_the_row():
+    image = {"type": "image_url", "image_url": {"url": PNG}}
+    line = lines.line("sft", api.Example(messages=[asked(PNG, PNG), said("assistant", "a cat")]))
+    assert line["messages"][0] == {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image, image]}
+    TypeAdapter(ChatMessage).validate_python(line["messages"][0])
+
+
+@pytest.mark.parametrize(
+    ("method", "message", "reason"),
+    [
+        ("sft", asked("https://example.com/cat.png"), "must be in the row"),
+        ("sft", asked(PNG.replace("png", "webp")), "an image is image/webp"),
+        ("sft", asked(PNG, role="tool"), "a message of tool"),
+        ("sft", asked(PNG, kind="file"), "holds file"),
+        ("dpo", asked(PNG), "takes texts alone"),
+    ],
+)
+def test_images_that_fireworks_does_not_take_are_named(method, message, reason):
+    more = {"chosen": [said("assistant", "a")], "rejected": [said("assistant", "b")]} if method == "dpo" else {}
+    with pytest.raises(hosted.Unfit, match=reason):
+        lines.line(method, api.Example(messages=[message, said("assistant", "a cat")], **more))
 
 
 def test_a_dataset_that_is_there_is_not_uploaded_again(server, provider, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
@@ -32,6 +33,7 @@ STATES = {
     "user_error": api.JobState.FAILED,
     "completed": api.JobState.SUCCEEDED,
 }
+SEES: Any = {"images": lines.MOST_IMAGES, "image_urls": lines.IMAGE_URLS}
 FAILED = "the job's log says why (`ftspec logs`); most often rows, a model that cannot be tuned, or no credit"
 
 
@@ -40,8 +42,8 @@ class TogetherProvider(Serving, Cleanup):
 
     submission: ClassVar[Literal["idempotent", "findable", "blind"]] = "findable"
     methods: ClassVar[Mapping[str, api.Method]] = {
-        "sft": api.Method(hyperparameters=options.Hyperparameters, options=options.Sft),
-        "dpo": api.Method(hyperparameters=options.Hyperparameters, options=options.Dpo, data="preference"),
+        "sft": api.Method(options.Hyperparameters, options.Sft, **SEES),
+        "dpo": api.Method(options.Hyperparameters, options.Dpo, data="preference", **SEES),
     }
 
     def __init__(
@@ -76,6 +78,10 @@ class TogetherProvider(Serving, Cleanup):
             path = ("hyperparameters", "early_stopping_patience")
             yield api.Problem(message=message, hint=f"set `evaluations: {patience + 2}`, or more", path=path)
 
+    def data_limits(self, request: api.Request) -> api.Limits:
+        """Only models that see take images."""
+        return api.Limits(images=None if request.model.id in lines.SEEING else 0)
+
     def fingerprint(self, model: api.ModelRef) -> str:
         """Together tells none."""
         return ""
@@ -91,7 +97,8 @@ class TogetherProvider(Serving, Cleanup):
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines: conversations, or preference pairs."""
         plain = lines.PLAIN if request.method == "sft" else frozenset[str]()
-        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example), plain)
+        line = partial(lines.line, request.method, model=request.model.id)
+        return hosted.write_lines(batches, out, line, plain)
 
     # ---- the job
 

@@ -1,15 +1,18 @@
 """The life of a job on Together, over real HTTP, against a server that speaks the SDK's own types."""
 
+import base64
 import hashlib
+import io
 
 import msgspec
 import pytest
 from ftspec_together import lines, together
 from servers.proxy import Operation
+from together.lib import constants
 from together.lib.utils import check_file
 from together_server import KEY, PROJECT, Together
 
-from ftspec import api, hosted
+from ftspec import api, hosted, rows
 from ftspec.testing import ProviderSuite
 
 
@@ -86,6 +89,72 @@ def test_rows_are_what_the_sdks_own_check_takes(tmp_path):
         path.write_bytes(b"".join(msgspec.json.encode(lines.line(method, one)) + b"\n" for one in examples))
         report = check_file(path, purpose="fine-tune")
         assert report["is_check_passed"], report
+
+
+PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
+VL = "Qwen/Qwen3-VL-8B-Instruct"
+
+
+def asked(*urls, role="user", kind="image_url"):
+    parts = [{"type": "text", "text": "what is it?"}, *({"type": kind, kind: {"url": url}} for url in urls)]
+    return said(role, parts)
+
+
+def test_images_are_written_for_models_that_see(tmp_path):
+    detailed = asked(PNG)
+    detailed.content[1]["image_url"]["detail"] = "low"
+    chat = api.Example(messages=[said("system", "short"), detailed, said("assistant", "a cat")])
+    good, bad = [said("assistant", "a cat")], [said("assistant", "a dog")]
+    pair = api.Example(messages=[asked(PNG, PNG)], chosen=good, rejected=bad)
+    image = {"type": "image_url", "image_url": {"url": PNG}}
+    written = lines.line("sft", chat, VL)
+    assert written["messages"][1] == {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]}
+    assert lines.line("dpo", pair, VL)["input"]["messages"][0]["content"][1:] == [image, image]
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(msgspec.json.encode(written) + b"\n")
+    assert check_file(path, purpose="fine-tune")["is_check_passed"]
+
+
+@pytest.mark.parametrize(
+    ("message", "model", "reason"),
+    [
+        (asked(PNG), "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", "tunes this model on texts alone"),
+        (asked("https://example.com/cat.png"), VL, "must be in the row"),
+        (asked(PNG.replace("png", "gif")), VL, "an image is image/gif"),
+        (asked("data:image/png;base64,***"), VL, "no base64"),
+        (asked("data:image/png,raw"), VL, "no base64"),
+        (asked(PNG, role="tool"), VL, "a message of tool"),
+        (asked(PNG, kind="input_audio"), VL, "holds input_audio"),
+    ],
+)
+def test_images_that_together_does_not_take_are_named(message, model, reason):
+    with pytest.raises(hosted.Unfit, match=reason):
+        lines.line("sft", api.Example(messages=[message, said("assistant", "a cat")]), model)
+
+
+@pytest.mark.parametrize(("model", "most"), [(VL, 10), ("meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", 0)])
+def test_a_check_knows_which_models_see(provider, model, most):
+    tuner = api.Tuner(provider, msgspec.structs.replace(request_(), model=api.ModelRef(id=model)))
+    assert tuner.images() == most
+    assert all(url.startswith("data:image/") for url in tuner.image_urls())
+
+
+def test_the_limits_of_images_are_the_sdks():
+    assert (lines.MOST_IMAGES, lines.MOST_IMAGE_BYTES) == (constants.MAX_IMAGES_PER_EXAMPLE, constants.MAX_IMAGE_BYTES)
+    large = "data:image/png;base64," + base64.b64encode(bytes(lines.MOST_IMAGE_BYTES + 1)).decode()
+    with pytest.raises(hosted.Unfit, match="10,485,761 bytes"):
+        lines.line("sft", api.Example(messages=[asked(large), said("assistant", "a cat")]), VL)
+
+
+def test_rows_with_images_are_found_by_row_when_a_file_is_written(provider):
+    chats = [{"messages": [{"role": "user", "content": asked(url).content}, {"role": "assistant", "content": "cat"}]}
+             for url in (PNG, "https://example.com/cat.png")]  # fmt: skip
+    made = rows.from_dicts(chats).append_column(rows.ROW, rows.integers([1, 2]))
+    request = msgspec.structs.replace(request_(), model=api.ModelRef(id=VL))
+    with pytest.raises(api.DataError) as caught:
+        provider.write(request, [made], io.BytesIO())
+    assert [(found.row, "must be in the row" in found.message) for found in caught.value.findings] == [(2, True)]
+    assert provider.write(request, [made.slice(0, 1)], io.BytesIO()).rows == 1
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def body(question: api.Question, generation: api.Generation) -> dict[str, Any]:
     if question.prompt.tools:
         raise api.Rejected("the prompt has tools, which this plugin cannot send to Vertex AI")
     try:
-        said = contents.system_and_turns(question.prompt.messages)
+        said = contents.system_and_turns(question.prompt.messages, asked=True)
     except hosted.Unfit as fault:
         raise api.Rejected(str(fault), fault.hint) from fault
     config: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,10 @@ from ftspec import api, hosted
 
 ROLES = {"user": "user", "assistant": "model"}
 DROP = "drop the row in `cleaning`"
+IMAGES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
+IMAGE_URLS = ("gs://", "https://", "http://")
+MOST_IMAGES = 30
+"""Of a row, and what images: docs.cloud.google.com/vertex-ai/generative-ai/docs/models/tune_gemini/image_tune."""
 
 
 def line(method: str, example: api.Example) -> dict[str, Any]:
@@ -18,6 +23,8 @@ def line(method: str, example: api.Example) -> dict[str, Any]:
     if any(message.role == "assistant" and message.weight == 0 for message in example.messages):
         raise hosted.Unfit("an assistant message has weight 0, and Vertex AI trains on every one", DROP)
     said = system_and_turns(example.messages)
+    if method == "dpo" and any(map(hosted.with_images, example.messages)):
+        raise hosted.Unfit("a message holds an image, and preference tuning takes texts alone", DROP)
     if method == "dpo":
         sides = ((1, example.chosen), (0, example.rejected))
         return {**said, "completions": [{"score": score, "completion": _side(side)} for score, side in sides]}
@@ -26,23 +33,39 @@ def line(method: str, example: api.Example) -> dict[str, Any]:
     return said
 
 
-def system_and_turns(messages: Sequence[api.Message]) -> dict[str, Any]:
-    """`systemInstruction`, where there is one, and `contents`."""
+def system_and_turns(messages: Sequence[api.Message], *, asked: bool = False) -> dict[str, Any]:
+    """`systemInstruction`, where there is one, and `contents`; those that are `asked` may hold images themselves."""
     system = [hosted.text_of(message) for message in messages if message.role in {"system", "developer"}]
-    turns = [_turn(message) for message in messages if message.role not in {"system", "developer"}]
+    turns = [_turn(message, asked) for message in messages if message.role not in {"system", "developer"}]
     if not turns:
         raise hosted.Unfit("there is nothing but a system message", DROP)
     instruction = {"role": "system", "parts": [{"text": "\n\n".join(system)}]}
     return {**({"systemInstruction": instruction} if system else {}), "contents": turns}
 
 
-def _turn(message: api.Message) -> dict[str, Any]:
+def _turn(message: api.Message, asked: bool = False) -> dict[str, Any]:
     if message.role not in ROLES or message.tool_calls:
         raise hosted.Unfit("only texts of user and assistant can be sent, and no tool calls", DROP)
+    if message.role == "user" and hosted.with_images(message):
+        parts = [{"text": part} if isinstance(part, str) else _image(part, asked) for part in hosted.parts_of(message)]
+        return {"role": "user", "parts": parts}
     text = hosted.text_of(message)
     if not text:
         raise hosted.Unfit("a message is empty", DROP)
     return {"role": ROLES[message.role], "parts": [{"text": text}]}
+
+
+def _image(image: hosted.Image, asked: bool) -> dict[str, Any]:
+    """A file by its address; rows to learn from have no other way, as far as Google says."""
+    if image.mime not in IMAGES:
+        kind = f"is {image.mime}" if image.mime else "does not tell its type by the end of its address"
+        raise hosted.Unfit(f"an image {kind}, and Vertex AI reads {', '.join(IMAGES)}", "convert or rename it")
+    if image.data is None:
+        return {"fileData": {"mimeType": image.mime, "fileUri": image.url}}
+    if not asked:
+        hint = "put it into a bucket, and write its gs:// address"
+        raise hosted.Unfit("an image stands in the row, and Vertex AI tunes on images at an address", hint)
+    return {"inlineData": {"mimeType": image.mime, "data": base64.b64encode(image.data).decode()}}
 
 
 def _side(side: Sequence[api.Message] | None) -> dict[str, Any]:

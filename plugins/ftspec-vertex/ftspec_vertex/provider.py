@@ -43,7 +43,9 @@ class VertexProvider:
 
     submission: ClassVar[Literal["idempotent", "findable", "blind"]] = "findable"
     methods: ClassVar[Mapping[str, api.Method]] = {
-        "sft": api.Method(hyperparameters=options.Hyperparameters, options=options.Sft),
+        "sft": api.Method(
+            options.Hyperparameters, options.Sft, images=contents.MOST_IMAGES, image_urls=contents.IMAGE_URLS
+        ),
         "dpo": api.Method(hyperparameters=options.Hyperparameters, options=options.Dpo, data="preference"),
     }
 

@@ -1,12 +1,14 @@
 """The life of a job on Vertex AI, over real HTTP, against a server held to Google's own discovery document."""
 
+import base64
 import hashlib
 
 import msgspec
 import pytest
-from ftspec_vertex import contents, vertex
+from ftspec_vertex import chat, contents, vertex
+from google.genai import types
 from servers.proxy import Operation
-from vertex_server import PARENT, TOKEN, Vertex
+from vertex_server import PARENT, TOKEN, Vertex, faults_of, schema
 
 from ftspec import api, hosted
 from ftspec.testing import ProviderSuite
@@ -80,8 +82,8 @@ def said(role, content, **more):
 
 
 def test_rows():
-    chat = api.Example(messages=[said("system", "short"), said("user", "hi"), said("assistant", "ho")])
-    assert contents.line("sft", chat) == {
+    brief = api.Example(messages=[said("system", "short"), said("user", "hi"), said("assistant", "ho")])
+    assert contents.line("sft", brief) == {
         "systemInstruction": {"role": "system", "parts": [{"text": "short"}]},
         "contents": [{"role": "user", "parts": [{"text": "hi"}]}, {"role": "model", "parts": [{"text": "ho"}]}],
     }
@@ -94,6 +96,52 @@ def test_rows():
     for wrong in ([said("user", "hi")], [said("user", "hi"), said("assistant", "ho", weight=0.0)], [said("tool", "x")]):
         with pytest.raises(hosted.Unfit):
             contents.line("sft", api.Example(messages=wrong))
+
+
+PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
+
+
+def asked(*urls, role="user"):
+    parts = [{"type": "text", "text": "what is it?"}, *({"type": "image_url", "image_url": {"url": u}} for u in urls)]
+    return said(role, parts)
+
+
+def test_images_are_files_by_their_address_as_google_describes_them():
+    urls = ["gs://bucket/a b/cat.JPG", "https://example.com/cat.heic?size=1"]
+    line = contents.line("sft", api.Example(messages=[asked(*urls), said("assistant", "a cat")]))
+    assert line["contents"][0]["parts"] == [
+        {"text": "what is it?"},
+        {"fileData": {"mimeType": "image/jpeg", "fileUri": urls[0]}},
+        {"fileData": {"mimeType": "image/heic", "fileUri": urls[1]}},
+    ]
+    for turn in line["contents"]:
+        assert faults_of({"$ref": schema("Content")}, turn) == []
+        assert types.Content.model_validate(turn).model_dump(by_alias=True, exclude_none=True) == turn
+
+
+@pytest.mark.parametrize(
+    ("method", "message", "reason"),
+    [
+        ("sft", asked(PNG), "tunes on images at an address"),
+        ("sft", asked("gs://bucket/cat"), "does not tell its type"),
+        ("sft", asked("gs://bucket/cat.gif"), "an image is image/gif"),
+        ("sft", asked("gs://bucket/cat.png", role="system"), "only text can be sent"),
+        ("dpo", asked("gs://bucket/cat.png"), "takes texts alone"),
+    ],
+)
+def test_images_that_vertex_does_not_take_are_named(method, message, reason):
+    more = {"chosen": [said("assistant", "a")], "rejected": [said("assistant", "b")]} if method == "dpo" else {}
+    with pytest.raises(hosted.Unfit, match=reason):
+        contents.line(method, api.Example(messages=[message, said("user", "?"), said("assistant", "a cat")], **more))
+
+
+def test_a_model_is_asked_with_images_of_the_row_and_at_addresses():
+    prompt = api.Prompt(id="p", messages=[asked(PNG, "gs://bucket/cat.png")])
+    body = chat.body(api.Question(prompt=prompt), api.Generation())
+    sent = types.Content.model_validate(body["contents"][0])
+    assert sent.parts[1].inline_data.data == base64.b64decode(PNG.partition(",")[2])
+    assert sent.parts[2].file_data.file_uri == "gs://bucket/cat.png"
+    assert faults_of({"$ref": schema("Content")}, body["contents"][0]) == []
 
 
 def test_a_file_that_is_there_is_not_uploaded_again(server, provider, tmp_path):
