@@ -21,6 +21,9 @@ from ftspec.shape import SIBLINGS
 from ftspec.spec import Eval, Item
 from ftspec.wording import did_you_mean
 
+VALIDATION = "validation"
+"""The tag, or a column's value, of prompts that choose the best checkpoint and are not reported on for it."""
+
 Fault = tuple[str, str]
 """(message, hint)."""
 
@@ -41,6 +44,13 @@ class Marked(Lazy[Prompt]):
 def marked(prompts: Sequence[Prompt], evaluation: Eval | None) -> Sequence[Prompt]:
     """The prompts as the columns say that `eval.tags` and `eval.weight` name."""
     return Marked(prompts, evaluation) if evaluation and (evaluation.tags or evaluation.weight) else prompts
+
+
+def for_choosing(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The prompts by which one of several checkpoints is chosen: those with the tag `validation`, where others are left
+    to report on; else all."""
+    found = [prompt for prompt in prompts if any(tag.rpartition("=")[2] == VALIDATION for tag in prompt.tags)]
+    return found if 0 < len(found) < len(prompts) else list(prompts)
 
 
 def _mark(prompt: Prompt, evaluation: Eval) -> Prompt:

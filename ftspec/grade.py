@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from ftspec.components import Grader
-from ftspec.kept import Keyed
+from ftspec.kept import Keyed, Picked
 from ftspec.provider import Answer, Prompt
 from ftspec.records import Grade, JudgeUse, Record
 from ftspec.spec import Item
@@ -35,6 +37,11 @@ class Answered(Record):
     graded: Sequence[Graded]
     seconds: float = 0.0
     judges: tuple[JudgeUse, ...] = ()
+
+    def besides(self, prompts: Container[str]) -> Answered:
+        """Without the answers to these prompts, by id."""
+        places = [place for place, graded in enumerate(self.graded) if graded.prompt not in prompts]
+        return msgspec.structs.replace(self, answers=Picked(self.answers, places), graded=Picked(self.graded, places))
 
     def by_prompt(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, list[tuple[Answer, Graded]]]]:
         """Each prompt that was asked, in the prompts' order and each id once, with its answers by repeat."""

@@ -43,6 +43,19 @@ class Lazy(Sequence[T]):
         return (self.at(index) for index in range(len(self)))
 
 
+class Picked(Lazy[T]):
+    """Some of a sequence's items: those at these places, in this order."""
+
+    def __init__(self, items: Sequence[T], places: Iterable[int]) -> None:
+        self._items, self._places = items, array("Q", places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def at(self, index: int) -> T:
+        return self._items[self._places[index]]
+
+
 class Kept(Lazy[R]):
     """The records of a file, one per line of JSON: `starts[i]` to `ends[i]` are the bytes of record i."""
 

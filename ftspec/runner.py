@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from ftspec import accepted, answersheet, budgeting, following, gates, history, report, reporting, stages, tuning
+from ftspec import accepted, answersheet, budgeting, cases, following, gates, history, report, reporting, stages, tuning
 from ftspec.costs import Costs
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.grade import Answered
@@ -353,7 +353,9 @@ class _Walk:
         return answered
 
     def _checkpoints(self, subject: Subject, asking: Asking, base: Answered) -> dict[str, Answered]:
-        """Every checkpoint of the job, or the one that passes most often: the later one of two that are as good."""
+        """Every checkpoint of the job, or the one that passes most often: the later one of two that are as good.
+
+        What it is chosen by is not reported of it, where some prompts are tagged for that."""
         step = _step(self.plan, answers_step(subject.label))
         kept = stages.checkpoints_of(self.site, self.plan)
         found = {
@@ -366,17 +368,22 @@ class _Walk:
         stages.mark_asked(self.site, step, found.values())
         if subject.keys[CHECKPOINTS] == "all":
             return {answered.model: answered for answered in found.values()}
+        choosing = cases.for_choosing(asking.prompts)
         passing = {
-            at: rate([tally.share for tally in tallies(map(brief, asking.prompts), answered)])
+            at: rate([tally.share for tally in tallies(map(brief, choosing), answered)])
             for at, answered in found.items()
         }
         best = max(passing, key=lambda at: (passing[at], at))
         self._decide("checkpoints_compared", best=best, accuracy={str(at): share for at, share in passing.items()})
-        self.site.progress.note(
-            f"the best of {len(found)} checkpoints is that of step {best}: {passing[best]:.1%} pass; "
-            "chosen by these prompts, it looks better on them than on others"
-        )
-        return {subject.label: msgspec.structs.replace(found[best], model=subject.label)}
+        said = f"the best of {len(found)} checkpoints is that of step {best}: {passing[best]:.1%} pass"
+        answered = msgspec.structs.replace(found[best], model=subject.label)
+        if len(choosing) == len(asking.prompts):
+            said += "; chosen by these prompts, it looks better on them than on others: tag some `validation`"
+        else:
+            said += f", of the {len(choosing):,} prompts with the tag `validation`; it is reported on the others"
+            answered = answered.besides({prompt.id for prompt in choosing})
+        self.site.progress.note(said)
+        return {subject.label: answered}
 
     def _answers(self, subject: Subject, asking: Asking, base: Answered | None = None) -> Answered:
         step = _step(self.plan, answers_step(subject.label))

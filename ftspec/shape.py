@@ -268,7 +268,8 @@ _NAMED: Schema = {
         },
         "checkpoints": {
             "enum": ["all", "best"],
-            "description": "Checkpoints of this run's job; `best` shows the one of them that passes most often.",
+            "description": "Checkpoints of this run's job; `best` shows the one of them that passes most often, "
+            "chosen by prompts with the tag `validation` and shown on the others where there are both.",
         },
     },
     "additionalProperties": False,

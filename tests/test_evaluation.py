@@ -217,6 +217,28 @@ def test_all_checkpoints_are_asked_and_the_best_is_shown_by_what_passes(installe
     assert accuracies(again)["best checkpoint"] == given["best checkpoint"]
 
 
+def test_the_best_checkpoint_is_not_reported_on_the_prompts_that_chose_it(installed: Registry) -> None:
+    parts = ", ".join(
+        f'{{prompt: p{number}, completion: "{number}", part: {"validation" if number % 3 else "test"}}}'
+        for number in range(12)
+    )
+    file = write("{checkpoints: all, id: at}, {checkpoints: best}")
+    text = file.read_text().replace(ROWS, parts).replace("  graders:", "  tags: [part]\n  graders:")
+    file.write_text(text)
+    found = run(file, installed)
+    assert found.evaluation
+    scores = found.evaluation.scores
+    best = scores["best checkpoint"]
+    assert (best.prompts, set(best.slices)) == (4, {"part=test"})
+    each = {label: score for label, score in scores.items() if label.startswith("at ")}
+    most = max(score.slices["part=validation"].accuracy for score in each.values())
+    chosen = [one for one in each.values() if one.slices["part=validation"].accuracy == most][-1]
+    assert best.accuracy == chosen.slices["part=test"].accuracy
+    change = found.evaluation.comparison("best checkpoint", "base")
+    assert change
+    assert change.prompts == 4
+
+
 def test_an_evaluation_without_a_tuned_model_asks_no_checkpoint(installed: Registry) -> None:
     assert set(accuracies(evaluated(write("{checkpoints: best}"), installed))) == {"base"}
 
