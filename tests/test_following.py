@@ -120,8 +120,8 @@ def test_logs_follow_a_job_that_nobody_works_on(folder: Path, ftspec: Ftspec) ->
 def test_many_jobs_are_followed_to_their_ends_at_once(folder: Path, ftspec: Ftspec) -> None:
     names = [f"job-{number}" for number in range(3)]
     for number, name in enumerate(names):
-        ftspec("run", write(folder, f"seconds_per_step: 0.02, accuracy: 0.{number + 1}", name=name), "--detach")
-    ftspec("run", write(folder, "outcome: failed, fail_at_step: 3", name="bad"), "--detach")
+        ftspec("run", write(folder, f"seconds_per_step: 0.1, accuracy: 0.{number + 1}", name=name), "--detach")
+    ftspec("run", write(folder, "outcome: failed, fail_at_step: 60, seconds_per_step: 0.1", name="bad"), "--detach")
     told = ftspec("follow", "--format", "json")
     assert told.exit_code == 1, "one of them failed"
     found = [json.loads(line) for line in told.stdout.splitlines()]

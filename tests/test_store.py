@@ -186,8 +186,8 @@ def test_one_of_many_writers_wins(tmp_path: Path) -> None:
 
 def test_an_object_is_whole_or_absent_when_its_writer_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom ftspec.store import Store\nstore = Store.open(sys.argv[1])\nprint('go', flush=True)\n"
-        "for n in range(10**9): store.put(f'objects/{n % 50}', b'x' * 400_000)\n"
+        "import sys\nfrom ftspec.store import Store\nstore = Store.open(sys.argv[1])\n"
+        "for n in range(10**9): store.put(f'objects/{n % 50}', b'x' * 400_000); print('go', flush=True)\n"
     )
     for delay in (0.02, 0.05, 0.08):
         child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)

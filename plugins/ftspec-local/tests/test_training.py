@@ -33,13 +33,20 @@ def worker_of(folder: JobFolder) -> int:
     raise AssertionError("no worker")
 
 
-def wait_for(folder: JobFolder, event: str, timeout: float = 60) -> None:
+def wait_for(folder: JobFolder, event: str, timeout: float = 300) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if any(e["id"] == event for e in folder.events()) or folder.result():
             return
         time.sleep(0.002)
     raise AssertionError(f"no event {event}: {folder.log_tail()}")
+
+
+def wait_for_the_end(folder: JobFolder, timeout: float = 60) -> None:
+    """A worker whose result is there needs a moment to go."""
+    deadline = time.monotonic() + timeout
+    while folder.is_running() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def losses(folder: JobFolder) -> dict[str, dict]:
@@ -102,6 +109,7 @@ def test_a_second_start_of_the_same_job_does_nothing(make_job):
     folder.start()
     assert worker_of(folder) == first
     finish(folder)
+    wait_for_the_end(folder)
     before = folder.events()
     folder.start()
     assert folder.events() == before and not folder.is_running()
