@@ -178,6 +178,14 @@ def test_every_pair_that_ftfy_finds_bad_is_a_suspect() -> None:
     assert all(map(mojibake.is_bad, bad[::7]))
 
 
+@pytest.mark.parametrize("times", [1, mojibake.PATIENCE - 1, mojibake.PATIENCE, 1000])
+def test_capitals_with_accents_are_no_mojibake_and_hide_none(times: int) -> None:
+    capitals = "ÀÀ ÉÉ " * times
+    assert not mojibake.is_bad(capitals)
+    assert mojibake.is_bad(f"{capitals}schÃ¶n") and mojibake.is_bad(f"schÃ¶n {capitals}")
+    assert done(text.fix_text, f"{capitals}schÃ¶n") == [by_ftfy(f"{capitals}schÃ¶n")] == [f"{capitals}schön"]
+
+
 def test_another_version_of_ftfy_is_asked_of_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
     caches = (mojibake.suspicious, mojibake._suspects)
     try:

@@ -40,6 +40,8 @@ KNOWN = 0x56BEE9B6
 ODD = ("bad", "upper_accented", "box", "start_punctuation", "end_punctuation", "currency", "numeric", "law")
 REACH = 10
 """Characters beside a pair within which that is: ftfy's longest match has seven."""
+PATIENCE = 50
+"""Pairs in a line that are not bad, after which ftfy's pattern searches the rest of it at once."""
 
 CONTINUED = "\x80-\xbf" + bytes([*range(0x80, 0xA0)]).decode("cp1252", "ignore")
 """What the bytes that continue a character of UTF-8 are read as, in Latin-1 and in Windows-1252."""
@@ -108,8 +110,10 @@ def is_bad(line: str) -> bool:
     """Whether ftfy finds a line bad."""
     from ftfy.badness import BADNESS_RE
 
-    for found in _suspects().finditer(line):
+    for number, found in enumerate(_suspects().finditer(line)):
         start, end = found.span()
+        if number == PATIENCE:
+            return bool(BADNESS_RE.search(line, max(0, start - REACH)))
         if BADNESS_RE.match(line, start) or BADNESS_RE.search(line, max(0, start - REACH), end + REACH):
             return True
     return False
