@@ -98,7 +98,7 @@ def jaccard(sets: Hashes, one: NDArray[np.int64], other: NDArray[np.int64]) -> N
     for start, end in _cut(total):
         chosen = np.concatenate([one[start:end], other[start:end]])
         pair = np.tile(np.arange(end - start, dtype=np.uint64) << np.uint64(HASH_BITS), 2)
-        keys = np.repeat(pair, sizes[chosen])
+        keys: NDArray[np.uint64] = np.repeat(pair, sizes[chosen])
         keys |= _elements(sets, chosen)
         keys.sort()
         twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(HASH_BITS)
@@ -271,7 +271,7 @@ def _elements(sets: Hashes, chosen: NDArray[np.int64]) -> NDArray[np.uint64]:
 
     start, size = sets.offsets[chosen], sets.offsets[chosen + 1] - sets.offsets[chosen]
     ends = np.cumsum(size)
-    places = np.repeat(start - (ends - size), size)
+    places: NDArray[np.int64] = np.repeat(start - (ends - size), size)
     places += np.arange(len(places))
     return sets.values.take(places)
 

@@ -4,7 +4,7 @@ A word is a run of letters, marks, digits and symbols, without regard to case; p
 separate. In scripts that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese and a few more) each
 character is a word, and so is each emoji. A shingle is `size` words in a row; a text of fewer is one as a whole.
 
-Texts are worked on in blocks that stay in a core's cache, as bytes: no Python object is made per text or word.
+Texts are worked on in blocks, as bytes: no Python object is made per text or word.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-BLOCK_BYTES = 1 << 17
+BLOCK_BYTES = 1 << 20
 BLOCK_ROWS = 1 << 14
-"""Text worked on at once: with what is made of it, about as much as a core's own cache holds."""
+"""Text worked on at once. Smaller blocks would stay in a core's own cache, but each call of NumPy has its price."""
 
 
 class Texts(NamedTuple):
