@@ -22,6 +22,8 @@ def length_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     """The smallest length must not be above the largest; what is cut is one column, to a length."""
     if options["max"] is not None and options["min"] > options["max"]:
         yield ("min",), f"min ({options['min']}) is above max ({options['max']}): every row would be dropped"
+    if options["max"] is None and not options["min"] and options["over"] == "drop":
+        yield (), "says neither `min` nor `max`, so no row is too short or too long"
     if options["over"] != "drop" and options["max"] is None:
         yield ("over",), f"`over: {options['over']}` needs a `max`"
     if options["over"] == "truncate" and len(options["columns"]) > 1:
