@@ -9,12 +9,13 @@ cases / 64 x 0.05 s. promptfoo is asked the same questions by the same server in
     python tests/benchmarks/bench_evaluation.py --promptfoo FOLDER
 
 Memory is the largest sum over all processes of a tool (PSS, /proc). `--large N` asks N cases three times each, kills
-the run with SIGKILL on the way and goes on.
+the run with SIGKILL on the way and goes on. `--calls N` measures the CPU of one call alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import random
@@ -28,7 +29,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import psutil
 
@@ -205,6 +206,43 @@ def compare(cases: int, installed: Path | None) -> None:
                     print(took.out[-2000:])
 
 
+def per_call(calls: int, rounds: int = 8) -> None:
+    """CPU milliseconds of one call by each client, asked as a run does; the least of some rounds, in turns."""
+    from ftspec_openai.tuners import OpenAI
+
+    from ftspec import api
+
+    os.environ.setdefault("OPENAI_API_KEY", "none")
+    generation = api.Generation(max_tokens=16)
+
+    async def timed(model: Any) -> float:
+        async def work(numbers: Iterator[int]) -> None:
+            for number in numbers:
+                said = [api.Message(role="user", content=f"case {number}: {' '.join(WORDS[:20])}")]
+                await model.ask(api.Question(prompt=api.Prompt(id="p", messages=said), repeat=0, seed=1), generation)
+
+        async def all_of(count: int) -> None:
+            numbers = iter(range(count))
+            await asyncio.gather(*(work(numbers) for _ in range(CONCURRENCY)))
+
+        await all_of(CONCURRENCY)  # imports and connections
+        started = time.process_time()
+        await all_of(calls)
+        spent = time.process_time() - started
+        await model.close()
+        return spent / calls * 1000
+
+    clients: tuple[Literal["sdk", "aiohttp"], ...] = ("sdk", "aiohttp")
+    least = {client: float("inf") for client in clients}
+    with echo_server() as url:
+        for _ in range(rounds):
+            for client in clients:
+                provider = OpenAI(base_url=url, client=client, concurrency=CONCURRENCY)
+                with provider.serve(api.ModelRef(id="echo")) as model:
+                    least[client] = min(least[client], asyncio.run(timed(model)))
+    print(f"load {os.getloadavg()}; CPU of one call: " + ", ".join(f"{k} {v:.2f} ms" for k, v in least.items()))
+
+
 def large(cases: int) -> None:
     """Three answers to each case; killed when about a third of them are there, and run again."""
     with echo_server() as url, tempfile.TemporaryDirectory() as place:
@@ -226,10 +264,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--large", type=int, default=0, help="also so many cases, three answers each; 0 for none")
+    parser.add_argument("--calls", type=int, default=0, help="also the CPU of one call, over so many; 0 for not")
     parser.add_argument("--promptfoo", type=Path, help="where `npm install --prefix` put it")
     chosen = parser.parse_args()
     if chosen.cases:
         compare(chosen.cases, chosen.promptfoo.absolute() if chosen.promptfoo else None)
+    if chosen.calls:
+        per_call(chosen.calls)
     if chosen.large:
         large(chosen.large)
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import openai
 
 WHAT = "ask the model"
-JSON = {"Content-Type": "application/json"}
 FILTERED = ("content_filter", "responsibleaipolicyviolation")
 NEW = ("model_not_found", "deploymentnotfound", "does not exist", "not ready", "not found")
 """What a server says of a model that it has just made and does not know everywhere yet."""
@@ -55,9 +54,7 @@ class ChatModel:
         started = time.monotonic()
         try:
             with calling(WHAT):
-                given = await self._client.post(
-                    self.address.completions, content=body, cast_to=httpx2.Response, options={"headers": JSON}
-                )
+                given = await self._client.post(self.address.completions, content=body, cast_to=httpx2.Response)
         except api.Rejected as error:
             return self._refused(question, error)
         return answer_of(question, decoded(given.content, WHAT), time.monotonic() - started)

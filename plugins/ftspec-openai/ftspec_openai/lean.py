@@ -13,7 +13,7 @@ import msgspec
 from ftspec import api, hosted
 from ftspec_openai import faults
 from ftspec_openai.calls import CONNECT, decoded
-from ftspec_openai.chat import JSON, WHAT, ChatModel, answer_of
+from ftspec_openai.chat import WHAT, ChatModel, answer_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -51,7 +51,7 @@ class LeanChatModel(ChatModel):
             timeout=timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
-                **JSON,
+                "Content-Type": "application/json",
                 **{name: value for name, value in account.items() if value},
                 **self.address.headers,
             },
