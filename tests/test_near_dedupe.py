@@ -209,6 +209,18 @@ def test_groups_are_those_of_all_pairs(values: list[list[int]], threshold: float
     assert found.of.tolist() == expected.of.tolist()
 
 
+def test_more_sets_than_fit_beside_an_element() -> None:
+    """Places of more than 16 bits: elements are then compared by what is left of them."""
+    count = 1 << 16
+    draw = np.random.default_rng(3)
+    values = draw.integers(0, 1 << join.HASH_BITS, (count, 4), np.uint64)
+    again = draw.choice(count, 300, replace=False)
+    values = np.sort(np.concatenate([values, values[again]]), axis=1)
+    groups = join.Groups(len(values))
+    join.similar(hashes.Hashes(values.ravel(), np.arange(0, values.size + 1, 4)), 0.9, groups)
+    assert groups.of.tolist() == [*range(count), *again.tolist()]
+
+
 def test_parts_and_chunks_do_not_change_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(5)
     texts = [" ".join(draw.choices(WORDS, k=50)) for _ in range(60)]

@@ -164,12 +164,32 @@ def _candidates(
     """Pairs that share an element of this part of their prefixes: first those with the smallest set that has it."""
     import numpy as np
 
-    elements, places = _prefixes(sets, order, common, lengths, part, parts)
-    by = np.argsort(elements, kind="stable")
-    places = places[by]
-    elements = elements[by]
-    again = np.concatenate([[False], elements[1:] == elements[:-1]])
-    del by, elements
+    known = max(0, len(order).bit_length() - (64 - HASH_BITS))
+    waiting = [_prefixes(sets, order, common, lengths, part, parts)]
+    if known:
+        elements, places = waiting.pop()
+        ends = elements & np.uint64((1 << known) - 1)
+        waiting = [(elements[ends == end], places[ends == end]) for end in range(1 << known)]
+        del elements, places, ends
+    while waiting:
+        yield from _sharing(waiting.pop(), order, known)
+
+
+def _sharing(
+    prefixes: tuple[NDArray[np.uint64], NDArray[np.int64]], order: NDArray[np.int64], known: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The pairs of prefixes whose elements are equal in their lowest `known` bits: an element without those, and a
+    place, are one plain number, and sorted as such."""
+    import numpy as np
+
+    bits = np.uint64(64 - HASH_BITS + known)
+    keys = (prefixes[0] >> np.uint64(known)) << bits
+    keys |= prefixes[1].astype(np.uint64)
+    del prefixes
+    keys.sort()
+    again = np.concatenate([[False], keys[1:] >> bits == keys[:-1] >> bits])
+    places = (keys & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
+    del keys
     start = np.maximum.accumulate(np.where(again, 0, np.arange(len(places), dtype=np.int32)))
     followers = np.flatnonzero(again)
     yield order[places[start[followers]]], order[places[followers]]
