@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from msgspec import Meta
@@ -79,7 +80,7 @@ class Near(NamedTuple):
         return minhash.bands(self.threshold)
 
     def keys(self, batch: pa.RecordBatch) -> pa.Array:
-        return keys_of(texts.of_batch(batch, self.columns), batch.num_rows, self.shingle, self.bands)
+        return keys_of(shingles_of(batch, self.columns, size=self.shingle), batch.num_rows, self.bands)
 
     def wanted(self, keys: pa.Array, numbers: pa.Array) -> pa.Array:
         """Of rows that share a band, the first one of each set."""
@@ -87,7 +88,7 @@ class Near(NamedTuple):
         return numbers.take(_integers(found.candidates()))
 
     def details(self, batch: pa.RecordBatch) -> pa.Array:
-        return sets_of(texts.of_batch(batch, self.columns), batch.num_rows, self.shingle)
+        return sets_of(shingles_of(batch, self.columns, size=self.shingle), batch.num_rows)
 
     def reduce(self, keys: pa.Array, numbers: pa.Array, looked: pa.Array, details: pa.Array) -> api.Dropped:
         """All but the first of each group."""
@@ -152,15 +153,19 @@ class Keys(NamedTuple):
         return np.flatnonzero(found)
 
 
-def keys_of(columns: Any, count: int, size: int, bands: minhash.Bands) -> pa.Array:
-    """Fixed-size binaries, null for rows without a word. `columns` as `texts.of_batch` yields them."""
+Shingles = Iterable[tuple[int, int, hashes.Hashes]]
+"""(first row, end, shingles by row) of parts of a batch; a row is in one part for each of its columns."""
+
+
+def keys_of(parts: Shingles, count: int, bands: minhash.Bands) -> pa.Array:
+    """Fixed-size binaries, one for each of `count` rows, null for those without a word."""
     import numpy as np
     import pyarrow as pa
 
     signatures: NDArray[np.uint32] = np.full((bands.permutations, count), minhash.NONE, np.uint32)
     totals: NDArray[np.uint64] = np.zeros(count, np.uint64)
     given: NDArray[np.bool_] = np.zeros(count, np.bool_)
-    for start, end, shingles in _shingles(columns, size):
+    for start, end, shingles in parts:
         part = signatures[:, start:end]
         np.minimum(part, minhash.minima(shingles, bands.permutations), out=part)
         totals[start:end] += minhash.totals(shingles)
@@ -171,7 +176,7 @@ def keys_of(columns: Any, count: int, size: int, bands: minhash.Bands) -> pa.Arr
     return pa.Array.from_buffers(pa.binary(width), count, [validity, pa.py_buffer(table.tobytes())])
 
 
-def sets_of(columns: Any, count: int, size: int) -> pa.Array:
+def sets_of(parts: Shingles, count: int) -> pa.Array:
     """The set of each row's shingles as a list of sorted numbers, of which the upper bits are zero."""
     import numpy as np
     import pyarrow as pa
@@ -180,7 +185,7 @@ def sets_of(columns: Any, count: int, size: int) -> pa.Array:
     owners: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     found: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
     several = False
-    for start, _, shingles in _shingles(columns, size):
+    for start, _, shingles in parts:
         several |= start == 0 and len(found) > 1
         owner: Any = np.repeat(np.arange(len(shingles.offsets) - 1), np.diff(shingles.offsets))
         values = hashes.distinct(
@@ -198,16 +203,18 @@ def sets_of(columns: Any, count: int, size: int) -> pa.Array:
     return pa.Array.from_buffers(pa.large_list(pa.uint64()), count, [None, offsets], children=[flat])
 
 
-def _shingles(columns: Any, size: int) -> Any:
-    """(first row, end, shingles by row) of every column's texts, block by block. Columns do not share shingles, so that
-    a pair whose answers are swapped is no duplicate."""
+def shingles_of(
+    batch: pa.RecordBatch, columns: Sequence[str] = (), roles: Sequence[str] = (), *, size: int
+) -> Iterator[tuple[int, int, hashes.Hashes]]:
+    """The shingles of what `texts.of_batch` reads, block by block. Columns do not share shingles, so that a pair whose
+    answers are swapped is no duplicate."""
     import numpy as np
 
-    for name, read in columns:
+    for name, read in texts.of_batch(batch, columns, roles):
         salt = np.uint64(hashes.salt(name))
         for start, end, found in words.blocks(read):
-            shingles = words.shingles(words.regrouped(found, read.offsets[start : end + 1]), size)
-            yield start, end, hashes.Hashes(shingles.values ^ salt, shingles.offsets)
+            made = words.shingles(words.regrouped(found, read.offsets[start : end + 1]), size)
+            yield start, end, hashes.Hashes(made.values ^ salt, made.offsets)
 
 
 def _as_sets(details: pa.Array) -> hashes.Hashes:

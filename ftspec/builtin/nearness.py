@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.checks.leaks import HELD_OUT, said
-from ftspec.builtin.dedupe import CODE, Keys, Shingle, Threshold, keys_of, sets_of
-from ftspec.builtin.near import hashes, join, minhash, texts
+from ftspec.builtin.dedupe import CODE, Keys, Shingle, Threshold, keys_of, sets_of, shingles_of
+from ftspec.builtin.near import hashes, join, minhash
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,9 +79,9 @@ def _measure(threshold: float, size: int, roles: tuple[str, ...], batch: pa.Reco
     if not roles:
         batch = batch.filter(pc.equal(batch.column(rows.SIDE), rows.scalar("train")))
     names = ["messages"] if roles else []
-    cut = minhash.bands(threshold)
-    keys = keys_of(texts.of_batch(batch, names, roles), batch.num_rows, size, cut)
-    sets = sets_of(texts.of_batch(batch, names, roles), batch.num_rows, size)
+    parts = list(shingles_of(batch, names, roles, size=size))
+    keys = keys_of(parts, batch.num_rows, minhash.bands(threshold))
+    sets = sets_of(parts, batch.num_rows)
     return Measured(keys, sets, batch.column(rows.ROW), batch.column(rows.SIDE))
 
 
