@@ -98,6 +98,8 @@ def _map_strings(
     """`owners` are the rows that the texts belong to."""
     import pyarrow.compute as pc
 
+    if texts.null_count == len(texts):
+        return texts
     if callable(prefilter):
         return map_marked(texts, prefilter(texts), lambda place, text, mark: at(owners[place])(text, mark))
     found = texts.is_valid() if prefilter is None else pc.match_substring_regex(texts, prefilter)

@@ -309,6 +309,8 @@ def map_numbers(column: pa.Array, change: Callable[[int, Any], Any]) -> pa.Array
 def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
     import pyarrow.compute as pc
 
+    if texts.null_count == len(texts):
+        return texts
     if callable(change.prefilter):
         return map_marked(texts, change.prefilter(texts), lambda _, text, mark: change.function(text, mark))
     mask = _worth(texts, change)

@@ -64,6 +64,8 @@ def test_no_value_of_any_entity_is_left_out() -> None:
 @example("+1 7 91 58٣ 9106 -----BEGIN EC PRIVATE KEY-----\nUzFrJDCZgrL5")
 @example("https://ghp_16C7e42F292c6912E7710c838347Ae178B4a:s3cret99@host.example")
 @example("hf_abcdefghijklmnopqrstuvwxyzABCDEFGH536-22-8726")
+@example("66.166.2.10 +1-412-4٣-6404")
+@example("AB12CDEF@x.example NO93 8 6 011117947")
 @example("born before 1900: 880320+0016")
 def test_a_mark_leaves_out_nothing(text: str) -> None:
     same(EVERYTHING, text)
@@ -98,6 +100,17 @@ def test_every_address_has_the_hint(text: str) -> None:
     matches = [match for match in contacts.ADDRESS.finditer(text) if contacts._is_address(match)]
     assert spans == [match.span() for match in matches]
     assert all(re.search(contacts.HINT, text[start:end]) for start, end in spans)
+    assert bool(contacts.GROUPS.search(text)) == bool(re.search(contacts.HINT, text, re.ASCII))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["v", "Ver.", "VERſION", "releases", "build", "§", "host", "ver"]), st.text(" :=\na", max_size=4)
+)
+def test_a_version_is_told_by_its_last_letter(word: str, signs: str) -> None:
+    text = f"{word}{signs} 10.0.0.1"
+    *_, match = contacts.ADDRESS.finditer(text)
+    assert contacts._is_address(match) == (contacts.VERSION_BEFORE.search(text, 0, match.start()) is None)
 
 
 def test_an_address_of_one_group_is_none() -> None:

@@ -32,7 +32,8 @@ def _issuers(length: int) -> re.Pattern[str]:
 SAID = announced(r"cards?|cc|credit|debit|visa|maestro|mastercard|karte|carte|tarjeta|carta|cartão")
 
 
-CARD = re.compile(r"\d(?:[ -]?\d){11,18}", re.ASCII)
+CARD = re.compile(r"\d" + r"[ -]?\d" * 11 + r"(?:[ -]?\d){0,7}", re.ASCII)
+"""Twelve to nineteen digits: what is written out is searched for in half the time that a repetition takes."""
 
 
 def _is_card(match: re.Match[str]) -> bool:
@@ -89,6 +90,7 @@ ENTITIES: dict[str, Entity] = {
         IBAN_BEGINS,
         numbers(IBAN, _is_iban, _next_iban),
         re.compile(IBAN_BEGINS, re.ASCII).search,
+        strict=True,
     ),
     "card": Entity(
         r"\b[1-68](?:[ -]?\d){11}",

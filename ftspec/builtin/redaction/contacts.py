@@ -37,7 +37,11 @@ VERSION_BEFORE = re.compile(
 
 HINT = r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:(?::[0-9A-Fa-f]|[0-9A-Fa-f]{1,4}:)|::[0-9A-Fa-f]{1,4}:"
 """Of an IPv6 address: two groups of digits, which `_is_address` asks for, and two colons."""
-GROUPS = re.compile(HINT, re.ASCII)
+GROUPS = re.compile(
+    r"[.:](?:(?<=\d\.)\d{1,3}\.\d{1,3}\.\d|(?<=[0-9A-Fa-f]:)(?::[0-9A-Fa-f]|[0-9A-Fa-f]{1,4}:)|(?<=:):[0-9A-Fa-f]{1,4}:)",
+    re.ASCII,
+)
+"""HINT for Python, which quickly finds a dot or a colon."""
 
 
 def _is_address(match: re.Match[str]) -> bool:
@@ -52,7 +56,13 @@ def _is_address(match: re.Match[str]) -> bool:
         return any(map(str.isdigit, text)) and (
             len(groups) > 2 or (len(groups) > 1 and not text.replace(":", "").isdigit())
         )
-    return not VERSION_BEFORE.search(match.string, max(0, match.start() - 16), match.start())
+    begin = max(0, match.start() - 16)
+    said = match.string[begin : match.start()].rstrip(" :=\n")
+    return said[-1:] not in VERSION_ENDS or not VERSION_BEFORE.search(match.string, begin, match.start())
+
+
+VERSION_ENDS = frozenset("vVrR.nNsSſeEdD§")
+"""The last letters of what VERSION_BEFORE finds."""
 
 
 def _addresses(text: str) -> Iterator[Span]:
@@ -98,12 +108,14 @@ OTHERWISE = re.compile(
 )
 """What says that a number grouped like a telephone number is another one."""
 PHONE = re.compile(
-    r"(?<![\w./+-])(?<!\d,)(?:\(?\+\(?)?(?:\((?=[\d ]{1,6}\)))?\d(?:[ ./()-]{0,2}\d){6,14}"
+    r"(?<![\w./+-])(?<!\d,)(?:\(?\+\(?)?(?:\((?=[\d ]{1,6}\)))?\d"
+    + r"[ ./()-]{0,2}\d" * 6
+    + r"(?:[ ./()-]{0,2}\d){0,8}"
     r"(?:[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6})?(?!\w|-\d|[.,]\d)"
 )
 
 
-BEGIN = r"\d(?<![\w./-]\d)(?:[ ./()-]{0,2}\d){6}"
+BEGIN = r"\d(?<![\w./-]\d)" + r"[ ./()-]{0,2}\d" * 6
 LEAD, ASCII_LEAD = re.compile(BEGIN), re.compile(BEGIN, re.ASCII)
 
 
@@ -129,6 +141,8 @@ def _next_phone(text: str, start: int) -> re.Match[str] | None:
 def _is_phone(match: re.Match[str]) -> bool:
     """International (`+`), grouped as phone numbers are, or announced by a word such as "call me at"."""
     text = match[0]
+    if not text.isascii() and not some_digits(match.string):
+        return False
     if "x" in text:
         text = EXTENSION.sub("", text)
     count = len(digits(text))
@@ -146,6 +160,8 @@ def _is_phone(match: re.Match[str]) -> bool:
 def _announced(text: str, start: int) -> bool:
     begin = max(0, start - 40)
     said = text[begin:start]
+    if not said.rstrip(" .:#=\"'(\n")[-1:].isalnum():
+        return False
     # As IGNORECASE compares: Turkish i's, with and without a dot, are i's.
     said = said.lower() if said.isascii() else said.casefold().replace("i\u0307", "i").replace("\u0131", "i")
     for stem in STEMS:  # any() takes twice the time

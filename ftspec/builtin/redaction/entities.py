@@ -95,27 +95,29 @@ def numbers(
     def spans(text: str) -> Iterator[Span]:
         start = 0
         while match := find(text, start):
-            if found := _accepted(text, pattern, accept, match):
-                yield found.span()
-                start = found.end()
+            if accept(match):
+                start = match.end()
+                yield match.span()
+                continue
+            space = text.find(" ", match.start() + 1, match.end())
+            shorter = _shorter(match, accept) if space >= 0 else None
+            if shorter:
+                start = shorter.end()
+                yield shorter.span()
             else:
-                space = text.find(" ", match.start() + 1, match.end())
                 start = match.end() if space < 0 else space
 
     return spans
 
 
-def _accepted(
-    text: str, pattern: re.Pattern[str], accept: Callable[[re.Match[str]], bool], match: re.Match[str]
-) -> re.Match[str] | None:
-    if accept(match):
-        return match
-    start, end = match.span()
+def _shorter(match: re.Match[str], accept: Callable[[re.Match[str]], bool]) -> re.Match[str] | None:
+    """What is accepted of a match without its last word, or its last two."""
+    text, (start, end) = match.string, match.span()
     for _ in range(2):
         end = text.rfind(" ", start, end)
         if end < 0:
             break
-        shorter = pattern.match(text, start, end)
+        shorter = match.re.match(text, start, end)
         if shorter and accept(shorter):
             return shorter
     return None
