@@ -97,6 +97,8 @@ class Mask:
         self.names = set(names)
 
     def __call__(self, text: str) -> str:
+        if not text:
+            return text
         secrets = {os.environ.get(name, "") for name in self.names}
         # A key of several lines is also masked line by line, since output shows lines.
         secrets |= {line for value in secrets for line in value.splitlines() if len(line) >= MASKED_LINE}
