@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LOADED = 4 << 20
+LOADED = 8 << 20
 """Bytes of text after which a process looks for object code. To load it takes as long as it saves on so many."""
 COMPILED = 128 << 20
 """Bytes of text after which one compiles, where there is none: as with hiring and buying, when as much was lost."""
