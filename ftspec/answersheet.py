@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ftspec.arrays import booleans, floats, integers, strings
 from ftspec.errors import FtspecError
 from ftspec.grade import Answered, Graded
 from ftspec.provider import Answer, Prompt
@@ -78,9 +80,13 @@ def write(folder: Path, prompts: Sequence[Prompt], answered: Mapping[str, Answer
 
     folder.mkdir(parents=True, exist_ok=True)
     staged = folder / f".{FILE}.{os.getpid()}"
-    with pq.ParquetWriter(staged, _schema(pa), compression="zstd") as writer:
-        for batch in _batches(row for label, given in answered.items() for row in rows(label, prompts, given)):
-            writer.write_table(pa.Table.from_pylist(batch, schema=_schema(pa)))
+    schema = _schema(pa)
+    with pq.ParquetWriter(staged, schema, compression="zstd") as writer:
+        found = (row for label, given in answered.items() for row in rows(label, prompts, given))
+        while batch := list(islice(found, BATCH)):
+            columns = {name: [getattr(one, name) for one in batch] for name in schema.names}
+            arrays = [_array(schema.field(name).type, values) for name, values in columns.items()]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
     staged.replace(folder / FILE)
     return folder / FILE
 
@@ -128,20 +134,21 @@ def row(label: str, prompt: Prompt, answer: Answer, graded: Graded) -> Row:
     )
 
 
-def _batches(found: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for one in found:
-        batch.append({name: _clean(value) for name, value in msgspec.structs.asdict(one).items()})
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _array(kind: pa.DataType, values: list[Any]) -> pa.Array:
+    """A column; in texts secrets are masked. (`pa.array` would import pandas, where it is installed.)"""
+    import pyarrow as pa
 
-
-def _clean(value: Any) -> Any:
-    """A text as it may be written: secrets masked, and no half of a surrogate pair, which UTF-8 cannot hold."""
-    return mask(value).encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    if pa.types.is_list(kind):
+        ends = integers([0, *accumulate(map(len, values))]).cast(pa.int32())
+        return pa.ListArray.from_arrays(ends, _array(kind.value_type, list(chain.from_iterable(values))))
+    if pa.types.is_boolean(kind):
+        return booleans(values)
+    if pa.types.is_integer(kind):
+        return integers(values).cast(kind)
+    if pa.types.is_floating(kind):
+        return floats(values)
+    masked = {value: value and mask(value) for value in set(values)}
+    return strings([masked[value] for value in values])
 
 
 def _text(content: Any) -> str:

@@ -348,6 +348,7 @@ class _Walk:
             elif model:
                 with self._timed(name):
                     answered |= self._checkpoints(subject, asking, base)
+        self.site.progress.phase("grading")
         self._decide("answered", **{label: len(given.answers) for label, given in answered.items()})
         answersheet.write(self.site.workspace.report_folder(self.plan.run), asking.prompts, answered)
         return answered

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,6 +152,19 @@ def test_the_answersheet_holds_every_graded_answer(installed: Registry) -> None:
     assert not any(row.passed for row in base)
     assert base[0].asked == "p0"
     assert (base[0].answer.prompt, base[0].graded.grades["exact"].passed) == (base[0].prompt, False)
+
+
+def test_an_evaluation_does_not_import_pandas() -> None:
+    """Where it is installed Arrow would: half a second, and memory."""
+    code = """
+import sys
+from pathlib import Path
+from test_evaluation import OTHER, evaluated, registry, write
+print(evaluated(write(OTHER), registry.load()).report, "pandas" in sys.modules)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.split()[-1:] == ["False"], done.stdout + done.stderr
 
 
 def compared(*targets: str) -> comparing.Compared:
