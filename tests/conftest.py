@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers.fixtures import _aimock, aimock, proxied
 
 __all__ = ["_aimock", "aimock", "proxied"]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("ftspec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ftspec")
 
 SHELL = ("FTSPEC_STORE", "FTSPEC_DISABLE_PLUGINS", "FTSPEC_TRACE_PLUGINS", "NO_COLOR", "FORCE_COLOR")
 
