@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ftspec import chat
 from ftspec.arrays import flags, is_json, scalar, strings
-from ftspec.texts import JSON_CHILDREN, any_message, canonical, canonical_json
+from ftspec.canonical import JSON_CHILDREN, canonical, canonical_json
+from ftspec.texts import any_message
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def differ(old: pa.Array, new: pa.Array) -> pa.Array | None:
     """Whether each row's value in `new` is another than in `old`, of whatever types; None when all are alike.
 
-    The same as comparing `texts.canonical` of both.
+    The same as comparing `canonical` of both.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -32,6 +32,7 @@ from ftspec.arrays import (
     scalar,
     strings,
 )
+from ftspec.canonical import fingerprints
 from ftspec.chat import (
     calls_text,
     children,
@@ -44,10 +45,12 @@ from ftspec.chat import (
     with_children,
 )
 from ftspec.chatlines import Conversations, Part, parts
+from ftspec.nested import map_nested
 from ftspec.provider import Example, Message
 from ftspec.rowtexts import map_text_by_row
 from ftspec.shapes import Fault, apart, conversation
-from ftspec.texts import as_text, contents, fingerprints, is_empty, lengths, map_nested, map_text, pattern_fault
+from ftspec.textmaps import map_text
+from ftspec.texts import as_text, contents, is_empty, lengths, pattern_fault
 
 if TYPE_CHECKING:
     import pyarrow as pa

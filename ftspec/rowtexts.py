@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import chat
 from ftspec.arrays import is_json, json_texts, scalar, strings
-from ftspec.texts import Prefilter, changed, map_call, map_marked, map_nested, map_numbers, map_part, map_whole
+from ftspec.nested import changed, map_call, map_nested, map_part, map_whole
+from ftspec.textmaps import Prefilter, map_marked, map_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ftspec import chat, rows
 from ftspec.alike import differ
-from ftspec.texts import canonical
+from ftspec.canonical import canonical
 
 TEXT = st.sampled_from(["", "a", "b", " a"])
 CALLS = [[{"a": 1, "b": 2}], [{"b": 2, "a": 1}], [{"a": 1}], []]

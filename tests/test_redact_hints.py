@@ -15,7 +15,7 @@ from ftspec import rows
 from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials, identities
 from ftspec.builtin.redaction.entities import digits, find
 from ftspec.builtin.redaction.sieve import Sieve
-from ftspec.texts import map_text
+from ftspec.textmaps import map_text
 
 EVERYTHING = catalogue.sieve(["pii", "secrets"])
 FIVE = catalogue.sieve(["email", "phone", "card", "iban", "ip"])

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftspec import chat, rows
+from ftspec.canonical import JSON_CHILDREN, canonical, canonical_json
 from ftspec.rows import MESSAGES
-from ftspec.texts import JSON_CHILDREN, canonical, canonical_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(

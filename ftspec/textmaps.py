@@ -1,0 +1,186 @@
+"""A function applied to every text of a batch: Arrow finds the texts worth a call, Python sees only those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ftspec import chat
+from ftspec.arrays import flags, integers, is_json, json_texts, scalar, strings
+from ftspec.chat import to_json
+from ftspec.nested import LONG, changed, map_call, map_nested, map_part, map_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Prefilter = str | Callable[["pa.Array"], Mapping[int, int]] | None
+"""Which texts are worth a call: those that an RE2 pattern finds, or those that a function of an array of texts names by
+place, in order, each with a number that the step's function gets as its second argument."""
+
+
+def map_text(
+    batch: pa.RecordBatch,
+    function: Callable[..., str],
+    *,
+    prefilter: Prefilter = None,
+    columns: Iterable[str] = (),
+    nested: bool = True,
+    beyond_ascii: bool = False,
+    arrays: Callable[[pa.Array], pa.Array] | None = None,
+    whole: bool = False,
+) -> pa.RecordBatch:
+    """Apply `function` to every text of the chosen columns (all visible ones but `tools` when none are named).
+
+    In messages these are contents and the text parts of contents. `prefilter`, an RE2 pattern or a function, finds the
+    texts worth a call. With `nested`, also texts inside JSON values: objects and lists in columns, the arguments of
+    tool calls. With `beyond_ascii` no text of ASCII alone is worth one. `arrays` does to an array of texts what
+    `function` does to one, with Arrow's kernels. With `whole`, what is not written as a text is one too: keys of nested
+    objects, numbers of LONG digits and more, names of who speaks. Columns in which nothing changed are the same objects
+    as before.
+    """
+    change = _Change(function, prefilter, beyond_ascii, arrays, map_whole if whole else map_nested)
+    chosen = set(columns) or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
+    for index, name in enumerate(batch.schema.names):
+        if name in chosen:
+            column = batch.column(index)
+            changed = _map_column(column, change, nested or name in columns)
+            if changed is not column:
+                batch = batch.set_column(index, name, changed)
+    return batch
+
+
+class _Change(NamedTuple):
+    """What is done to texts, and to which."""
+
+    function: Callable[..., str]
+    prefilter: Prefilter
+    beyond_ascii: bool
+    arrays: Callable[[pa.Array], pa.Array] | None
+    walk: Callable[[Any, Callable[[str], str]], Any]
+    """What is done to values that hold texts: `map_nested` or `map_whole`."""
+
+    @property
+    def whole(self) -> bool:
+        return self.walk is map_whole
+
+
+def _map_column(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+    import pyarrow as pa
+
+    if column.type == pa.string():
+        return _map_strings(column, change)
+    if is_json(column.type):
+        return _map_json(column, change, nested)
+    if column.type == chat.messages_type():
+        return _map_messages(column, change, nested)
+    if change.whole and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return map_numbers(column, lambda _, number: map_whole(number, change.function))
+    return column
+
+
+def map_numbers(column: pa.Array, change: Callable[[int, Any], Any]) -> pa.Array:
+    """A column of numbers with `change(place, number)` for each long one: as texts where all are, else as JSON."""
+    import pyarrow.compute as pc
+
+    long = pc.greater_equal(pc.abs(column.cast("float64", safe=False)), scalar(float(10 ** (LONG - 1))))
+    places = pc.indices_nonzero(pc.coalesce(long, scalar(False))).to_pylist()
+    if not places:
+        return column
+    before = column.to_pylist()
+    after = list(before)
+    for place in places:
+        after[place] = change(place, before[place])
+    if after == before:
+        return column
+    if all(value is None or isinstance(value, str) for value in after):
+        return strings(after)
+    return json_texts([None if value is None else to_json(value) for value in after])
+
+
+def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
+    import pyarrow.compute as pc
+
+    if texts.null_count == len(texts):
+        return texts
+    if callable(change.prefilter):
+        return map_marked(texts, change.prefilter(texts), lambda _, text, mark: change.function(text, mark))
+    mask = _worth(texts, change)
+    hits = texts if mask.true_count == len(texts) else texts.filter(mask)
+    if len(hits) == 0:
+        return texts
+    after = change.arrays(hits) if change.arrays else strings([change.function(text) for text in hits.to_pylist()])
+    if after.equals(hits):
+        return texts
+    return after if hits is texts else pc.replace_with_mask(texts, mask, after)
+
+
+def _worth(texts: pa.Array, change: _Change) -> pa.Array:
+    """Which texts are worth a call."""
+    import pyarrow.compute as pc
+
+    if change.beyond_ascii:
+        beyond = pc.invert(pc.coalesce(pc.string_is_ascii(texts), scalar(True)))
+        found = _worth(texts.filter(beyond), change._replace(beyond_ascii=False))
+        return pc.replace_with_mask(beyond, beyond, found)
+    found = pc.is_valid(texts) if change.prefilter is None else pc.match_substring_regex(texts, change.prefilter)
+    return pc.coalesce(found, scalar(False))
+
+
+def map_marked(texts: pa.Array, marks: Mapping[int, int], change: Callable[[int, str, int], str]) -> pa.Array:
+    """`change(place, text, mark)` for each of the marked places; the same array when that changes nothing."""
+    import pyarrow.compute as pc
+
+    places = list(marks)
+    changed = bytearray(len(texts))
+    after: list[str] = []
+    for place, text in zip(places, texts.take(integers(places)).to_pylist(), strict=True):
+        made = change(place, text, marks[place])
+        if made != text:
+            changed[place] = 1
+            after.append(made)
+    return pc.replace_with_mask(texts, flags(changed), strings(after)) if after else texts
+
+
+def _map_json(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+    def changed_value(value: Any) -> Any:
+        return change.walk(value, change.function) if nested or isinstance(value, str) else value
+
+    after = _change_json(column.storage, change, changed_value)
+    return column if after is column.storage else json_texts(after.to_pylist())
+
+
+def _map_messages(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+    function, walk = change.function, change.walk
+    before = chat.children(column)
+    after = {
+        "content": _map_strings(before["content"], change),
+        "parts": _change_json(before["parts"], change, lambda parts: [map_part(part, function) for part in parts]),
+    }
+    if nested:
+        after["tool_calls"] = _change_json(
+            before["tool_calls"], change, lambda calls: [map_call(call, function, walk) for call in calls]
+        )
+    if change.whole:
+        after["name"] = _map_strings(before["name"], change)
+        after["extra"] = _change_json(before["extra"], change, lambda extra: walk(extra, function))
+    return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
+
+
+def _change_json(texts: pa.Array, change: _Change, decoded: Callable[[Any], Any]) -> pa.Array:
+    """Each JSON text decoded, changed and encoded; the same array when that changes nothing."""
+    import pyarrow.compute as pc
+
+    if texts.null_count == len(texts):
+        return texts
+    mask = _holds_more_than_ascii(texts) if change.beyond_ascii else texts.is_valid()
+    before = texts.filter(mask)
+    after = strings([changed(text, decoded) for text in before.to_pylist()])
+    return texts if after.equals(before) else pc.replace_with_mask(texts, mask, after)
+
+
+def _holds_more_than_ascii(texts: pa.Array) -> pa.Array:
+    """Whether a JSON text may be of a value with a character beyond ASCII: it may be escaped."""
+    import pyarrow.compute as pc
+
+    more = pc.or_(pc.invert(pc.string_is_ascii(texts)), pc.match_substring_regex(texts, r"\\u"))
+    return pc.coalesce(more, scalar(False))
