@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import planted
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from written import contents
 
 from ftspec.builtin.redaction import catalogue
 from ftspec.builtin.redaction.entities import find
@@ -72,26 +71,6 @@ def write_rows(folder: Path) -> list[str]:
         lines.append(json.dumps({"messages": messages, "note": note}))
     (folder / "rows.jsonl").write_text("\n".join([*lines, *lines[:4], ""]))
     return values
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Every file under the folder as text, compressed ones unpacked.
-
-    Not those of machine/cache: this machine's copies of rows between two steps, the ones before `redact` among them.
-    """
-    found = {}
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        if "/machine/cache/" in path.as_posix():
-            continue
-        text = path.read_bytes().decode("utf-8", "replace")
-        if text.startswith("ARROW1"):
-            with pa.memory_map(str(path)) as source:
-                text += str(pa.ipc.open_file(source).read_all().to_pylist())
-        if text.startswith("PAR1"):
-            text += str(pq.read_table(path).to_pylist())
-        found[str(path.relative_to(folder))] = text
-    return found
 
 
 def ftspec(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

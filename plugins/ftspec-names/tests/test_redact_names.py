@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import spacy
 from ftspec_names.finding import PIECE, Finder, Span, load, pieces, trim
@@ -18,6 +16,7 @@ from ftspec_names.replacing import Replacer
 from ftspec_names.step import redact_names
 from test_every_step import made
 from trained import NEW, Marked, Sentences
+from written import contents
 
 from ftspec import installed, plan
 from ftspec.cli import guard
@@ -244,22 +243,6 @@ def ftspec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     return lambda *arguments: (guard.run(arguments), "".join(capfd.readouterr()))
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Every file under the folder as text, compressed ones unpacked; not the cache of rows, nor the pipeline."""
-    texts = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if "/machine/cache/" in path.as_posix() or path.is_relative_to(folder / "people"):
-            continue
-        text = path.read_bytes().decode("utf-8", "replace")
-        if text.startswith("ARROW1"):
-            with pa.memory_map(str(path)) as source:
-                text += str(pa.ipc.open_file(source).read_all().to_pylist())
-        if text.startswith("PAR1"):
-            text += str(pq.read_table(path).to_pylist())
-        texts[str(path.relative_to(folder))] = text
-    return texts
-
-
 def test_no_name_that_was_found_is_in_any_file_of_a_run(
     tmp_path: Path, pipeline: Path, finder: Finder, ftspec: Ftspec
 ) -> None:
@@ -270,7 +253,7 @@ def test_no_name_that_was_found_is_in_any_file_of_a_run(
     code, shown = ftspec("data", "show", "spec.yaml", "--samples")
     assert code == 0, shown
     (tmp_path / "rows.jsonl").unlink()
-    files = {**contents(tmp_path), "output": done + shown}
+    files = {**contents(tmp_path, "people"), "output": done + shown}
     assert any(text.startswith("ARROW1") for text in files.values())
     assert any("[NAME_2]" in text for text in files.values())
     leaks = {(name, value) for value in set(names) for name, text in files.items() if value in text}
