@@ -77,14 +77,19 @@ def json_texts(values: Sequence[str | None]) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.json_(pa.utf8()), strings(values))
 
 
-@lru_cache(maxsize=1024, typed=True)
 def scalar(value: str | int | float | bool) -> pa.Scalar:
     """One value as an Arrow scalar."""
+    # A float is not looked up: 0.0 and -0.0 are one key.
+    return floats([value])[0] if isinstance(value, float) else _scalar(value)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _scalar(value: str | int | bool) -> pa.Scalar:
     if isinstance(value, bool):
         return booleans([value])[0]
     if isinstance(value, str):
         return strings([value])[0]
-    return (integers([value]) if isinstance(value, int) else floats([value]))[0]
+    return integers([value])[0]
 
 
 def repeated(value: str | int | float | bool | None, count: int) -> pa.Array:
@@ -110,6 +115,28 @@ def is_json(column_type: pa.DataType) -> bool:
     import pyarrow as pa
 
     return isinstance(column_type, pa.JsonType)
+
+
+def undictionaried(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch without dictionary encoding: the bytes of a batch, by which rows are kept and known again, leave
+    dictionaries out."""
+    for at, field in enumerate(batch.schema):
+        plain = _undictionaried(field.type)
+        if plain != field.type:
+            batch = batch.set_column(at, field.with_type(plain), batch.column(at).cast(plain))
+    return batch
+
+
+def _undictionaried(column_type: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column_type):
+        return _undictionaried(column_type.value_type)
+    if pa.types.is_list(column_type):
+        return pa.list_(_undictionaried(column_type.value_type))
+    if pa.types.is_struct(column_type):
+        return pa.struct([field.with_type(_undictionaried(field.type)) for field in column_type])
+    return column_type
 
 
 def part_of(keys: pa.Array, parts: int) -> pa.Array:

@@ -15,6 +15,7 @@ import msgspec
 
 from ftspec import formatted, rows
 from ftspec.alike import differ
+from ftspec.arrays import undictionaried
 from ftspec.components import Text
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
@@ -158,6 +159,7 @@ def run_step(stage: Stage, registry: Registry, step: Runner, batch: pa.RecordBat
     with guarded(stage.item, registry):
         made, found = step(batch)
     verify(culprit(stage.item, registry), batch, made)
+    made = undictionaried(made)
     dropped = gone(batch, made)
     before = batch if made.num_rows == batch.num_rows else keep(batch, made.column(rows.ROW))
     places = changes(before, made)
@@ -176,7 +178,7 @@ def run_format(
     with guarded(stage.item, registry):
         before, after, found = _tried(culprit(stage.item, registry), formatter, batch)
     verify(culprit(stage.item, registry), before, after, same=True)
-    after = staying(after)
+    after = staying(undictionaried(after))
     shape = registry.get("format", stage.item.name).data or "chat"
     formatted.verify(culprit(stage.item, registry), after, shape)
     after = after.select([name for name in after.schema.names if name not in formatted.ONLY or name in COLUMNS[shape]])

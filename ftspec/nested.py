@@ -34,14 +34,25 @@ def map_whole(value: Any, function: Callable[[str], str]) -> Any:
     if isinstance(value, Mapping):
         made: dict[str, Any] = {}
         for key, entry in value.items():
-            named = _unused(function(key), made)
-            number = _digits(entry)
-            made[named] = map_whole(entry, function) if number is None else _map_number(entry, number, key, function)
+            made[_unused(function(key), made)] = map_entry(key, entry, function)
         return made
     if isinstance(value, list):
         return [map_whole(entry, function) for entry in value]
     number = _digits(value)
     return map_nested(value, function) if number is None else _map_number(value, number, "", function)
+
+
+def map_entry(key: str, entry: Any, function: Callable[[str], str]) -> Any:
+    """`map_whole` of what stands behind a key, or in a column of that name; the key stays."""
+    number = _digits(entry)
+    return map_whole(entry, function) if number is None else _map_number(entry, number, key, function)
+
+
+def map_value(
+    column: str, value: Any, function: Callable[[str], str], walk: Callable[[Any, Callable[[str], str]], Any]
+) -> Any:
+    """A column's value by `walk`; to `map_whole` the column's name is the value's key."""
+    return map_entry(column, value, function) if walk is map_whole else walk(value, function)
 
 
 def _unused(key: str, taken: Mapping[str, Any]) -> str:

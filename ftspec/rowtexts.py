@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import chat
 from ftspec.arrays import is_json, json_texts, scalar, strings
-from ftspec.nested import changed, map_call, map_nested, map_part, map_whole
+from ftspec.nested import changed, map_call, map_entry, map_nested, map_part, map_value, map_whole
 from ftspec.textmaps import Prefilter, map_marked, map_numbers
 
 if TYPE_CHECKING:
@@ -46,32 +46,36 @@ def map_text_by_row(
     chosen = named or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
     for name in sorted(chosen & set(batch.schema.names), key=lambda name: (name != "messages", name)):
         column = batch.column(name)
-        after = _map_column(column, at, prefilter, nested or name in named, walk)
+        after = _map_column(name, column, at, prefilter, nested or name in named, walk)
         if after is not column:
             batch = batch.set_column(batch.schema.get_field_index(name), name, after)
     return batch
 
 
 def _map_column(
-    column: pa.Array, at: Callable[[int], Function], prefilter: Prefilter, nested: bool, walk: Walk
+    name: str,
+    column: pa.Array,
+    at: Callable[[int], Function],
+    prefilter: Prefilter,
+    nested: bool,
+    walk: Walk,
 ) -> pa.Array:
     import pyarrow as pa
+
+    def plain(value: Any, function: Function) -> Any:
+        return map_value(name, value, function, walk) if nested or isinstance(value, str) else value
 
     own = range(len(column))
     if column.type == pa.string():
         return _map_strings(column, at, prefilter, own)
     if is_json(column.type):
-        after = _map_json(column.storage, lambda value, function: _plain(value, function, nested, walk), at, own)
+        after = _map_json(column.storage, plain, at, own)
         return column if after is column.storage else json_texts(after.to_pylist())
     if column.type == chat.messages_type():
         return _map_messages(column, at, prefilter, nested, walk)
     if walk is map_whole and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return map_numbers(column, lambda row, number: map_whole(number, at(row)))
+        return map_numbers(column, lambda row, number: map_entry(name, number, at(row)))
     return column
-
-
-def _plain(value: Any, function: Function, nested: bool, walk: Walk) -> Any:
-    return walk(value, function) if nested or isinstance(value, str) else value
 
 
 def _map_messages(

@@ -224,8 +224,12 @@ class Store:
             (self.root / staged).hardlink_to(path)
         except OSError:
             return False
-        _sync(self.root / staged)
-        obstore.rename(self._backend, staged, key, overwrite=True)
+        try:
+            _sync(self.root / staged)
+            obstore.rename(self._backend, staged, key, overwrite=True)
+        except BaseException:
+            (self.root / staged).unlink(missing_ok=True)
+            raise
         self._sync_folders(self.root / key)
         return True
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ftspec import chat
 from ftspec.arrays import flags, integers, is_json, json_texts, scalar, strings
 from ftspec.chat import to_json
-from ftspec.nested import LONG, changed, map_call, map_nested, map_part, map_whole
+from ftspec.nested import LONG, changed, map_call, map_entry, map_nested, map_part, map_value, map_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ def map_text(
     for index, name in enumerate(batch.schema.names):
         if name in chosen:
             column = batch.column(index)
-            changed = _map_column(column, change, nested or name in columns)
+            changed = _map_column(name, column, change, nested or name in columns)
             if changed is not column:
                 batch = batch.set_column(index, name, changed)
     return batch
@@ -64,17 +64,17 @@ class _Change(NamedTuple):
         return self.walk is map_whole
 
 
-def _map_column(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+def _map_column(name: str, column: pa.Array, change: _Change, nested: bool) -> pa.Array:
     import pyarrow as pa
 
     if column.type == pa.string():
         return _map_strings(column, change)
     if is_json(column.type):
-        return _map_json(column, change, nested)
+        return _map_json(name, column, change, nested)
     if column.type == chat.messages_type():
         return _map_messages(column, change, nested)
     if change.whole and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return map_numbers(column, lambda _, number: map_whole(number, change.function))
+        return map_numbers(column, lambda _, number: map_entry(name, number, change.function))
     return column
 
 
@@ -141,9 +141,11 @@ def map_marked(texts: pa.Array, marks: Mapping[int, int], change: Callable[[int,
     return pc.replace_with_mask(texts, flags(changed), strings(after)) if after else texts
 
 
-def _map_json(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+def _map_json(name: str, column: pa.Array, change: _Change, nested: bool) -> pa.Array:
     def changed_value(value: Any) -> Any:
-        return change.walk(value, change.function) if nested or isinstance(value, str) else value
+        if not nested and not isinstance(value, str):
+            return value
+        return map_value(name, value, change.function, change.walk)
 
     after = _change_json(column.storage, change, changed_value)
     return column if after is column.storage else json_texts(after.to_pylist())

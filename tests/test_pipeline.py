@@ -500,12 +500,21 @@ def _one_at_a_time(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
+def _encoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Texts as numbers in a dictionary, also within lists; what many libraries give back."""
+    texts = batch["text"].dictionary_encode()
+    ends = pa.array(range(batch.num_rows + 1), pa.int32())
+    plain = batch.set_column(batch.schema.get_field_index("text"), "text", texts)
+    return plain.append_column("inner", pa.ListArray.from_arrays(ends, texts))
+
+
 def _another_row(batch: pa.RecordBatch) -> pa.RecordBatch:
     raise DataError([Finding(message="is bad", row=1000)])
 
 
 BAD = {
     "one_at_a_time": _bad_step(_one_at_a_time, "one_at_a_time"),
+    "encoded": _bad_step(_encoded, "encoded"),
     "another_row": _bad_step(_another_row, "another_row"),
     "reverse": _bad_step(
         lambda batch: batch.take(pc.sort_indices(batch["_row"], sort_keys=[("", "descending")])), "reverse"
@@ -553,6 +562,20 @@ def test_a_step_may_tell_of_one_row_at_a_time(with_bad_steps: Registry) -> None:
     after, found = step(batch.append_column(rows.ROW, rows.integers(range(1, 1601))))
     assert after["_row"].to_pylist() == [1, 401, 801, 1201]
     assert len({finding.row for finding in found}) == 1596
+
+
+def test_columns_that_a_step_encodes_are_rows_like_others(tmp_path: Path, with_bad_steps: Registry) -> None:
+    """Kept between passes and in the cache: the bytes of an encoded batch do not hold its dictionary."""
+    step = {"select": {"columns": ["text", "label"]}}
+    for text in ("a", "b"):  # the same places in another dictionary are other rows
+        write(tmp_path, [{"text": text * (at % 3 + 1), "label": "x"} for at in range(9)])
+        written = []
+        for cleaning in ([step, "dedupe"], ["encoded", step, "dedupe"], ["encoded", step, "dedupe"]):
+            out = tmp_path / f"out{len(written)}{text}"
+            prepare(spec_of(tmp_path, cleaning=cleaning), out, with_bad_steps, cache=str(tmp_path / "cache"), worth=0)
+            written.append((out / "training.jsonl").read_bytes())
+        assert written[0] == written[1] == written[2]
+        assert len(written[0].splitlines()) == 3
 
 
 def test_a_row_on_which_a_row_step_fails_is_found_or_skipped(tmp_path: Path, with_bad_steps: Registry) -> None:

@@ -179,6 +179,7 @@ def test_looks_everywhere() -> None:
 WHOLE = {
     "d": {"jane@doe.com": 1, "a@b.example": 2, "phone": 2125550123, "ssn": 536228726, "c": [4111111111111111.0, True]},
     "card": 4111111111111111,
+    "phone": 2125550123,
     "messages": [{"role": "user", "name": "jane@doe.com", "content": "x", "odd": {"a@b.example": 378282246310005}}],
 }
 """Values that are no texts: keys, numbers, names."""
@@ -186,7 +187,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("options", [{}, {"placeholders": "row"}, {"placeholders": "dataset", "key": "k"}])
 def test_keys_numbers_and_names_are_redacted_and_found(options: dict[str, Any]) -> None:
-    values = [WHOLE, {"card": 5, "d": {"n": 123456789012}}]
+    values = [WHOLE, {"card": 5, "phone": 5, "d": {"n": 123456789012}}]
     after, other = redacted(values, **options)
     assert not any(value in str(after) for value in ("jane", "a@b", "2125550123", "536228726", "4111", "3782"))
     assert len(after["d"]) == 5 and after["d"]["c"][1] is True, "two keys do not become one"

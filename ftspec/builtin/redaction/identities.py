@@ -33,6 +33,8 @@ class Format(NamedTuple):
         plain: the way of writing that needs no word before it (a pattern, "" for none).
         words: what announces it (a pattern).
         wide: an RE2 pattern that finds it, where it need not have six digits.
+        gate: the quick look at a text that has one.
+        strict: that look says more than the shape does.
     """
 
     module: str
@@ -40,6 +42,8 @@ class Format(NamedTuple):
     plain: str
     words: str
     wide: str = SIX_DIGITS
+    gate: Callable[[str], object] = many_digits
+    strict: bool = False
 
 
 FISCAL_CODE = r"[A-Z]{3} ?[A-Z]{3} ?[0-9LMNP-V]{2}[A-EHLMPRST][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]"
@@ -53,7 +57,7 @@ FORMATS: dict[str, Format] = {
     "uk_nino": Format(
         "", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?:[ -]?\d\d){3}[ -]?[A-D]",
         r"[A-Z]{2}(?:\d{6}| \d\d \d\d \d\d |-\d\d-\d\d-\d\d-| ?\d{6} ?)[A-D]",
-        r"ninos?|ni (?:number|no\.?)|national insurance(?: (?:number|no\.?))?",
+        r"ninos?|ni (?:number|no\.?)|national insurance(?: (?:number|no\.?))?", gate=coded,
     ),
     "de_tax_id": Format(
         "de.idnr", r"\d\d[ /]?\d{3}[ /]?\d{3}[ /]?\d{3}", ".+",
@@ -63,11 +67,14 @@ FORMATS: dict[str, Format] = {
         "fr.nir", r"[1-478][ ]?\d\d[ ]?\d\d[ ]?(?:\d\d|2[AB])[ ]?\d{3}[ ]?\d{3}[ ]?\d\d", ".+",
         r"nir|insee|s[ée]curit[ée] sociale|num[ée]ro de s[ée]cu",
     ),
-    "es_dni": Format("es.dni", r"\d{8}[ -]?[A-Za-z]", r".+[A-Z]", r"dni|nif|documento nacional de identidad"),
-    "es_nie": Format(
-        "es.nie", r"[XYZxyz][ -]?\d{7}[ -]?[A-Za-z]", r".+[A-Z]", r"nie|extranjer[oa]",
+    "es_dni": Format(
+        "es.dni", r"\d{8}[ -]?[A-Za-z]", r".+[A-Z]", r"dni|nif|documento nacional de identidad", gate=has_digits,
     ),
-    "it_fiscal_code": Format("it.codicefiscale", FISCAL_CODE, ".+", "", FISCAL_CODE),
+    "es_nie": Format(
+        "es.nie", r"[XYZxyz][ -]?\d{7}[ -]?[A-Za-z]", r".+[A-Z]", r"nie|extranjer[oa]", gate=coded,
+    ),
+    # Letters may stand for its digits; one without any digit behind a letter is not looked for.
+    "it_fiscal_code": Format("it.codicefiscale", FISCAL_CODE, ".+", "", FISCAL_CODE, gate=coded, strict=True),
     "nl_bsn": Format(
         "nl.bsn", rf"{NINE}|\d{{4}}([ .])\d{{2}}\2\d{{3}}", "",
         r"bsn|burgerservice ?nummer|sofi(?: ?nummer)?|citizen service number|ssn",
@@ -77,7 +84,7 @@ FORMATS: dict[str, Format] = {
         "in_.aadhaar", r"\d{4}([ -]?)\d{4}\1\d{4}(?![ -]\d)", r"\d{4}[ -]\d{4}[ -]\d{4}",
         r"aadh?aa?r|uidai|uid|आधार",
     ),
-    "in_pan": Format("in_.pan", PAN, ".+", "", PAN),
+    "in_pan": Format("in_.pan", PAN, ".+", "", PAN, gate=coded),
     "ca_sin": Format("ca.sin", NINE, "", r"sin|nas|social insurance(?: (?:number|no\.?))?|assurance sociale"),
     "pl_pesel": Format("pl.pesel", r"\d{11}", "", r"pesel"),
     "be_nn": Format(
@@ -90,7 +97,7 @@ FORMATS: dict[str, Format] = {
     ),
     "fi_hetu": Format(
         "fi.hetu",
-        r"[0-3]\d[01]\d{3}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", ".+", r"hetu|henkilötunnus",
+        r"[0-3]\d[01]\d{3}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", ".+", r"hetu|henkilötunnus", gate=has_digits,
     ),
     "no_fnr": Format("no.fodselsnummer", r"\d{6} ?\d{5}", ".+", r"f[øo]dselsnummer|personnummer|fnr"),
     "cn_ric": Format(
@@ -100,7 +107,7 @@ FORMATS: dict[str, Format] = {
     "kr_rrn": Format(
         "", r"\d{6}-?\d{7}", r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-.+", r"rrn|주민등록번호",
     ),
-    "mx_curp": Format("mx.curp", r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[0-9A-Z]\d", ".+", r"curp"),
+    "mx_curp": Format("mx.curp", r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[0-9A-Z]\d", ".+", r"curp", gate=coded),
 }  # fmt: skip
 
 
@@ -110,7 +117,7 @@ def _validator(module: str) -> Callable[[str], Any]:
     return is_valid
 
 
-def _entity(name: str, form: Format) -> Entity:
+def _entity(form: Format) -> Entity:
     plain = re.compile(form.plain or r"(?!)")
     said = announced(form.words) if form.words else lambda match: False
 
@@ -121,10 +128,7 @@ def _entity(name: str, form: Format) -> Entity:
             return True
         return not form.module or bool(_validator(form.module)(_compact(match[0], form.module)))
 
-    flags = re.ASCII | (re.IGNORECASE if not form.module else 0)
-    return Entity(
-        _hint(form), numbers(re.compile(form.shape, flags), accept), _gate(name), form.wide, name == "it_fiscal_code"
-    )
+    return Entity(_hint(form), numbers(pattern(form), accept), form.gate, form.wide, form.strict)
 
 
 def pattern(form: Format) -> re.Pattern[str]:
@@ -139,12 +143,6 @@ def _hint(form: Format) -> str:
     return rf"\b(?:{shape})\b" if form.module else rf"(?i:\b(?:{shape})\b)"
 
 
-def _gate(name: str) -> Callable[[str], object]:
-    if name in ("es_dni", "fi_hetu"):
-        return has_digits
-    return coded if name in ("uk_nino", "es_nie", "it_fiscal_code", "in_pan", "mx_curp") else many_digits
-
-
 UNSURE = {"in_.aadhaar"}
 """Of which invented numbers, with a word before them and a wrong check digit, are to go too."""
 SEPARATORS = str.maketrans("", "", " ./-")
@@ -156,4 +154,4 @@ def _compact(text: str, module: str) -> str:
     return text.upper() if module in MARKED else text.translate(SEPARATORS).upper()
 
 
-ENTITIES: dict[str, Entity] = {name: _entity(name, form) for name, form in FORMATS.items()}
+ENTITIES: dict[str, Entity] = {name: _entity(form) for name, form in FORMATS.items()}
