@@ -197,13 +197,18 @@ class Translator:
         missing = next((key for key in error.validator_value if error.message.startswith(f"{key!r} is")), "")
         if not missing or self._dropped((*path, missing)):
             return
-        described = error.schema.get("properties", {}).get(missing, {}).get("description", "")
+        wanted = error.schema.get("properties", {}).get(missing, {})
+        described, choices = wanted.get("description", ""), " or ".join(map(str, wanted.get("enum", ())))
         owner = self._owner(path)
         message = f"{owner} needs '{missing}'" if path else f"'{missing}' is missing"
         if not path:
             hint = {"version": "start the file with `version: 1`"}.get(missing, f"add `{missing}:`")
         else:
-            hint = f"add `{missing}: ...`" + (f": {_sentence(described)}" if described else "")
+            hint = (
+                f"add `{missing}: ...`"
+                + (f" ({choices})" if choices else "")
+                + (f": {_sentence(described)}" if described else "")
+            )
         yield Problem(message=message, hint=hint, path=path, on="key")
 
     def _dropped(self, path: SpecPath) -> bool:
