@@ -43,6 +43,7 @@ def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate) -> Co
         stands=_stood(site),
         further={answers_step(one.label): _asked(site, one) for one in site.further},
         judges=tuple(_judges(site)),
+        checkpoints=_checkpoints(site, plan),
     )
     if site.options.evaluation:  # tunes nothing
         steps = tuple(step for step in plan.steps if step.name != TUNING)
@@ -68,6 +69,13 @@ def _judges(site: Site) -> Iterator[Judging]:
                 labelled=len(asked),
                 labelled_tokens=sum(map(costs.most_tokens, asked)),
             )
+
+
+def _checkpoints(site: Site, plan: Plan) -> int | None:
+    """How many the plan's job has kept, None before it has ended."""
+    step = next((step for step in plan.steps if step.name == TUNING), None)
+    result = following.ended(site.store, step.digest) if step and step.digest else None
+    return len(result.checkpoints) if result else None
 
 
 def _asked(site: Site, subject: Subject) -> tuple[str, str, bool]:

@@ -14,7 +14,7 @@ import msgspec
 from ftspec import items, schema
 from ftspec.components import Grader, Judge
 from ftspec.errors import FtspecError
-from ftspec.kept import Lazy
+from ftspec.kept import Lazy, Picked
 from ftspec.provider import Prompt
 from ftspec.registry import Registry
 from ftspec.shape import SIBLINGS
@@ -46,11 +46,15 @@ def marked(prompts: Sequence[Prompt], evaluation: Eval | None) -> Sequence[Promp
     return Marked(prompts, evaluation) if evaluation and (evaluation.tags or evaluation.weight) else prompts
 
 
-def for_choosing(prompts: Sequence[Prompt]) -> list[Prompt]:
+def for_choosing(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
     """The prompts by which one of several checkpoints is chosen: those with the tag `validation`, where others are left
-    to report on; else all."""
-    found = [prompt for prompt in prompts if any(tag.rpartition("=")[2] == VALIDATION for tag in prompt.tags)]
-    return found if 0 < len(found) < len(prompts) else list(prompts)
+    to report on; else all, as they are."""
+    places = [
+        place
+        for place, prompt in enumerate(prompts)
+        if any(tag.rpartition("=")[2] == VALIDATION for tag in prompt.tags)
+    ]
+    return Picked(prompts, places) if 0 < len(places) < len(prompts) else prompts
 
 
 def _mark(prompt: Prompt, evaluation: Eval) -> Prompt:

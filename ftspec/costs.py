@@ -11,7 +11,7 @@ are allowed for with OVERHEAD a message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,8 @@ OVERHEAD = 16
 """Tokens that a chat template adds to a message at the most: role, separators, turn ends."""
 JUDGE = "judge "
 """Before the name of a model that judges: what its part of the costs is called."""
+ANSWERS = " answers"
+"""After the label of a model under test: what its step is called, and its part of the costs."""
 STANDS = HOUR
 """Seconds that a deployment is expected to stand, where no earlier run tells."""
 
@@ -107,9 +109,18 @@ def answering(rate: Rate, prompt_tokens: float, completion_tokens: float) -> flo
     return (prompt_tokens * rate.prompt + completion_tokens * rate.completion) / MILLION
 
 
+def is_judging(part: str) -> bool:
+    """Whether a part of the costs is a judge's. A model under test may be labelled `judge panel`: its part is not."""
+    return part.startswith(JUDGE) and not part.endswith(ANSWERS)
+
+
+def is_free(rate: Rate) -> bool:
+    return rate.prompt == rate.completion == 0
+
+
 def of_answer(rate: Rate, answer: Answer) -> float | None:
     """What an answer cost; None where the provider does not count tokens."""
-    if rate.prompt == rate.completion == 0:
+    if is_free(rate):
         return 0.0
     if answer.prompt_tokens is None or answer.completion_tokens is None:
         return None
@@ -167,13 +178,27 @@ def answers_part(
     """
     if price is None or rate is None:
         return Part(name=name, basis="no price is known of its answers")
-    if rate.prompt == rate.completion == 0:
+    if is_free(rate):
         return _priced(Part(name=name, amount=0.0), price)
     if prompt_tokens is None:
         return _priced(Part(name=name, basis="the prompts have not been counted"), price)
     amount = answering(rate, prompt_tokens, prompts * most)
     basis = f"{prompts:,} answers of {most} tokens, {rate.prompt:g} and {rate.completion:g} a million"
     return _priced(Part(name=name, amount=amount, bound=True, basis=basis), price)
+
+
+def together(parts: Sequence[Part]) -> Part:
+    """Parts of one name that one price is paid for, as one: cannot be told where one of them cannot."""
+    unknown = next((part for part in parts if part.amount is None), None)
+    if unknown:
+        return unknown
+    costly = [part for part in parts if part.amount] or [parts[0]]
+    return msgspec.structs.replace(
+        costly[0],
+        amount=sum(part.amount or 0.0 for part in costly),
+        bound=any(part.bound for part in costly),
+        basis=", and ".join(part.basis for part in costly),
+    )
 
 
 def hosting_part(name: str, price: Price | None, seconds: float, basis: str) -> Part:

@@ -6,10 +6,21 @@ from collections.abc import Iterator
 
 from ftspec import suites
 from ftspec.components import Asks
-from ftspec.costs import JUDGE, STANDS, Costs, Part, answers_part, hosting_part, rate_of, tuning_part
+from ftspec.costs import (
+    JUDGE,
+    STANDS,
+    Costs,
+    Part,
+    answers_part,
+    hosting_part,
+    is_free,
+    rate_of,
+    together,
+    tuning_part,
+)
 from ftspec.errors import Problem
 from ftspec.figures import duration, money
-from ftspec.plan import BASE, DATA, REPORT, SUITES, TUNED, TUNING
+from ftspec.plan import BASE, CHECKPOINTS, DATA, REPORT, SUITES, TUNED, TUNING
 from ftspec.provider import Estimate, Request, Size
 from ftspec.records import Plan, Record, Step
 from ftspec.spec import Budget, Spec
@@ -38,7 +49,8 @@ class Known(Record):
 
     `estimate` is the provider's; `deploys`: whether its tuned models have to be deployed; `stands`: seconds that an
     earlier deployment of this run stood, None where there was none. `further` maps the step of a further model to its
-    endpoint, its base model, and whether it is a tuned one.
+    endpoint, its base model, and whether it is a tuned one. `checkpoints` is how many the job has kept, None before it
+    has ended.
     """
 
     endpoint: str
@@ -49,6 +61,7 @@ class Known(Record):
     stands: float | None = None
     further: dict[str, tuple[str, str, bool]] = {}
     judges: tuple[Judging, ...] = ()
+    checkpoints: int | None = None
 
 
 def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
@@ -63,12 +76,22 @@ def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
             parts.append(tuning_part(tables, known.endpoint, known.request, known.size, known.estimate, name=step.name))
         else:
             parts += _answers(spec, step, known, tables)
-    parts += [_judged(spec, plan, one, known, tables) for one in known.judges]
-    return Costs(parts=tuple(parts))
+    judged: dict[tuple[str, str], list[Part]] = {}  # graders of one model at one place are one part
+    for one in known.judges:
+        judged.setdefault((one.endpoint, one.model), []).append(_judged(spec, plan, one, known, tables))
+    return Costs(parts=(*parts, *map(together, judged.values())))
+
+
+UNCOUNTED = "how many checkpoints there will be is not known before"
+
+
+def _models(step: Step, known: Known) -> int | None:
+    """How many models answer in a step of answers, None where nobody knows yet."""
+    return known.checkpoints if CHECKPOINTS in step.keys else 1
 
 
 def _judged(spec: Spec, plan: Plan, judge: Judging, known: Known, tables: Tables) -> Part:
-    """What a judge's questions about every model's answers cost, were none of them asked before.
+    """What one grader's questions about every model's answers cost, were none of them asked before.
 
     An answer is taken to be as many tokens to the judge as the model may give.
     """
@@ -76,9 +99,14 @@ def _judged(spec: Spec, plan: Plan, judge: Judging, known: Known, tables: Tables
     if evaluation is None or all(step.cached for step in plan.steps if step.name == REPORT):
         return Part(name=name, amount=0.0, basis="done already")
     price, rate = rate_of(tables, judge.endpoint, judge.model, tuned=False)
+    if rate and is_free(rate):
+        return answers_part(name, price, rate, 0, None, judge.most)
     if judge.asks is None:
         return Part(name=name, basis="the grader does not say how much it asks")
-    models = sum(step.name not in {DATA, REPORT, TUNING, *SUITES.values()} for step in plan.steps)
+    asked = [_models(step, known) for step in plan.steps if step.name not in {DATA, REPORT, TUNING, *SUITES.values()}]
+    models = sum(count or 0 for count in asked)
+    if rate and None in asked:
+        return Part(name=name, basis=UNCOUNTED)
     count = models * (size.prompts // 2) * judge.asks.questions
     shown = None
     if size.prompt_tokens is not None and size.row_tokens is not None:
@@ -100,9 +128,13 @@ def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[P
         suite = suites.load(step.keys["suite"])
         yield answers_part(step.name, price, rate, len(suite.prompts), suite.prompt_tokens, suite.generation.max_tokens)
         return
-    repeats = evaluation.generation.repeats(evaluation.repeat)
+    models = _models(step, known)
+    if models is None and rate and not is_free(rate):
+        yield Part(name=step.name, basis=UNCOUNTED)
+        return
+    repeats = evaluation.generation.repeats(evaluation.repeat) * (models or 0)
     tokens = None if known.size.prompt_tokens is None else known.size.prompt_tokens * repeats
-    asked = known.size.prompts // 2  # of base and tuned model together
+    asked = known.size.prompts // 2 * (models or 0)  # `prompts` are those of base and tuned model together
     yield answers_part(step.name, price, rate, asked, tokens, evaluation.generation.max_tokens)
     if known.deploys and step.name == TUNED:
         hosted = tables.price("hosting_hour", known.endpoint, known.request.model.id)
@@ -126,7 +158,7 @@ def objections(budget: Budget | None, costs: Costs, spent: float, *, begun: bool
     if unknown and budget.when_unknown == "refuse":
         yield Problem(
             message=f"what this costs cannot be told: {'; '.join(unknown)}",
-            hint="name a table of prices under `costs` (docs/costs.md), or set `when_unknown: allow`: uncounted then",
+            hint="name a table of prices under `costs` (docs/costs.md), or set `when_unknown: allow`",
             path=("budget", "when_unknown"),
         )
     counted = [part for part in costs.parts if part.amount and part not in foreign]

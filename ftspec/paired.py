@@ -30,14 +30,16 @@ class PairSums(NamedTuple):
     """Both sides over the prompts that both answered, and sums over these of what the pairs are worth.
 
     `won` and `lost` are the weighted shares of pairs of answers to one prompt (each of the tuned model's beside each of
-    the base model's) in which only the tuned one passes, or only the base one; `squares` is the sum of the squared
-    differences of the prompts' rates from their mean, each times its squared weight, over the squared sum of weights.
+    the base model's) in which only the tuned one passes, or only the base one; `apart` is the weighted mean of
+    the prompts' differences (`won - lost`, rounded once); `squares` is the sum of the squared differences from that
+    mean, each times its squared weight, over the squared sum of weights.
     """
 
     base: Sums
     tuned: Sums
     won: float
     lost: float
+    apart: float
     squares: float
 
     @classmethod
@@ -45,13 +47,14 @@ class PairSums(NamedTuple):
         both = [(b, t) for b, t in zip(base, tuned, strict=True) if b.total and t.total and t.weight]
         rates = [(t.weight, b.rate, t.rate) for b, t in both]
         whole = sum(weight for weight, _, _ in rates) or 1.0
-        mean = sum(weight * (t - b) for weight, b, t in rates) / whole
+        apart = math.fsum(weight * (t - b) for weight, b, t in rates) / whole
         return cls(
             base=Sums.of([b for b, _ in both]),
             tuned=Sums.of([t for _, t in both]),
             won=sum(weight * t * (1 - b) for weight, b, t in rates) / whole,
             lost=sum(weight * b * (1 - t) for weight, b, t in rates) / whole,
-            squares=sum((weight * (t - b - mean)) ** 2 for weight, b, t in rates) / whole**2,
+            apart=apart,
+            squares=sum((weight * (t - b - apart)) ** 2 for weight, b, t in rates) / whole**2,
         )
 
     @property
@@ -61,24 +64,25 @@ class PairSums(NamedTuple):
         The variance of one such pair over the variance of the mean over prompts, as in `Sums.size`; where the prompts
         do not differ nothing tells how much a prompt's repeats share, and the upper bound stands.
         """
-        apart = self.won - self.lost
         worth = self.tuned.worth
         most = worth * min(self.base.verdicts, self.tuned.verdicts) / max(self.tuned.prompts, 1.0)
-        alone = self.won + self.lost - apart * apart
+        alone = self.won + self.lost - self.apart**2
         return min(max(alone / self.squares, worth), most) if self.squares > TINY else most
 
     @property
     def gain(self) -> tuple[float, Interval]:
-        """Tuned minus base rate, and its interval: see `gain`."""
+        """The mean of the prompts' differences, and its interval: see `gain`."""
         if not self.tuned.prompts:
             return 0.0, Interval(low=-1.0, high=1.0)
-        apart = self.tuned.rate - self.base.rate
-        open_ = max(self.won + self.lost, abs(apart))
-        return apart, score_interval((open_ + apart) / 2, (open_ - apart) / 2, self.size)
+        open_ = max(self.won + self.lost, abs(self.apart))
+        return self.apart, score_interval((open_ + self.apart) / 2, (open_ - self.apart) / 2, self.size)
 
 
 def gain(base: Sequence[Share], tuned: Sequence[Share]) -> tuple[float, Interval]:
-    """Tuned minus base rate over the prompts that both answered, and its interval; base[i], tuned[i]: the same prompt.
+    """The mean difference of the prompts that both answered, and its interval; base[i], tuned[i]: the same prompt.
+
+    A prompt's difference is that of its two rates: one that lost answers to errors counts as much as any other, here as
+    in the p-value. Where none is lost, the gain is the tuned model's rate minus the base model's.
 
     Tango's score interval of paired proportions at the effective number of pairs. With one answer per prompt it is his
     interval as published; with repeats the variance of the score statistic is that of whole prompts, as in Yang, Sun

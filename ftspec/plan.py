@@ -17,6 +17,7 @@ import msgspec
 
 from ftspec import items, suites
 from ftspec.components import Component
+from ftspec.costs import ANSWERS
 from ftspec.inventory import Inventory
 from ftspec.provider import ModelRef, Request
 from ftspec.records import Needs, Plan, Record, Step
@@ -112,7 +113,7 @@ def run_name(spec: Spec, target: Target) -> str:
 
 def answers_step(label: str) -> str:
     """The name of the step in which a model answers."""
-    return f"{label} answers"
+    return f"{label}{ANSWERS}"
 
 
 def checkpoint_step(step: Step, checkpoint: str) -> Step:

@@ -84,7 +84,8 @@ class PromptsFile:
         first = self.rows.setdefault(bytes.fromhex(prompt.id), row)
         if first == row:
             self.tokens += most_tokens(prompt)
-            self.row_tokens += len(msgspec.json.encode([prompt.expected, prompt.row]))
+            shown = msgspec.json.encode([prompt.expected, prompt.row])
+            self.row_tokens += len(shown) + shown.count(b",") + shown.count(b":")  # templates write a space after each
             self.file.write(msgspec.json.encode(_kept(prompt)) + b"\n")
         return first
 

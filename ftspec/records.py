@@ -255,6 +255,7 @@ class Comparison(Record):
 
     Args:
         metric: "accuracy" or "consistency".
+        difference: the mean of the prompts' differences.
         p_value: two-sided, that the two do not differ; None where nothing can be said (see docs/statistics.md).
         adjusted: of a slice, the p-value corrected for the number of slices (Holm).
         detectable: the smallest difference that so many prompts show with 80 percent power.
@@ -283,7 +284,7 @@ NOT_ASKED = Score(model="", prompts=0, repeats=0, accuracy=0.0, interval=Interva
 
 
 class Evaluation(Record):
-    """Any number of models on the same prompts. `gain` is tuned minus base accuracy.
+    """Any number of models on the same prompts. `gain` is the tuned model's over the base model: see `Comparison`.
 
     `base` and `tuned` are NOT_ASKED where there is no such model. `further` holds other models, earlier runs and
     checkpoints by label; `scores` has every model that was asked. `suites` holds the evaluations on sets of items that

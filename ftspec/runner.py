@@ -370,16 +370,17 @@ class _Walk:
         if subject.keys[CHECKPOINTS] == "all":
             return {answered.model: answered for answered in found.values()}
         choosing = cases.for_choosing(asking.prompts)
-        passing = {
-            at: rate([tally.share for tally in tallies(map(brief, choosing), answered)])
-            for at, answered in found.items()
-        }
+        shown = [brief(prompt) for prompt in choosing]
+        passing = {at: rate([tally.share for tally in tallies(shown, answered)]) for at, answered in found.items()}
         best = max(passing, key=lambda at: (passing[at], at))
         self._decide("checkpoints_compared", best=best, accuracy={str(at): share for at, share in passing.items()})
         said = f"the best of {len(found)} checkpoints is that of step {best}: {passing[best]:.1%} pass"
         answered = msgspec.structs.replace(found[best], model=subject.label)
         if len(choosing) == len(asking.prompts):
-            said += "; chosen by these prompts, it looks better on them than on others: tag some `validation`"
+            said += (
+                "; chosen by these prompts, it looks better on them than on others. To choose by some and report on "
+            )
+            said += "the others, name a column in `eval.tags: [COLUMN]`, and write `validation` into it for these"
         else:
             said += f", of the {len(choosing):,} prompts with the tag `validation`; it is reported on the others"
             answered = answered.besides({prompt.id for prompt in choosing})

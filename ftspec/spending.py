@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from ftspec.costs import HOUR, JUDGE, answering, most_tokens, of_answer
+from ftspec.costs import ANSWERS, HOUR, answering, is_judging, most_tokens, of_answer
 from ftspec.errors import BudgetReached
 from ftspec.figures import money, plural
 from ftspec.journal import WRITER, decode
@@ -288,7 +288,7 @@ class Questions:
 
     def _whom(self) -> str:
         what = self.account.what
-        return what if what.startswith(JUDGE) else f"{what.removesuffix(' answers')} model"
+        return what if is_judging(what) else f"{what.removesuffix(ANSWERS)} model"
 
     def reached(self, left: int) -> BudgetReached | None:
         purse = self.account.purse

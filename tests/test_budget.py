@@ -16,6 +16,7 @@ import pytest
 
 from ftspec import registry, runner, validate
 from ftspec.cli import guard
+from ftspec.costs import is_judging
 from ftspec.errors import BudgetReached, Rejected, SpecError, StillRunning
 from ftspec.journal import decode
 from ftspec.progress import Quiet
@@ -440,3 +441,95 @@ def test_judges_are_foreseen_without_their_secrets(judged: Path) -> None:
     costs = plan(judged).costs
     assert costs
     assert any(part.name == "judge a-judge" and part.amount for part in costs.parts)
+
+
+def part_of(spec: Path, name: str) -> Any:
+    costs = plan(spec).costs
+    assert costs
+    (found,) = (part for part in costs.parts if part.name == name)
+    return found
+
+
+def refused(spec: Path) -> str:
+    with pytest.raises(SpecError) as error:
+        run(spec)
+    return error.value.problems[0].message
+
+
+def test_a_judge_that_does_not_say_what_it_asks_is_unknown_unless_it_is_free(judged: Path) -> None:
+    judged.write_text(JUDGED.replace("{{ completion }}", "{{ completion ~ completion }}"))
+    unknown = part_of(judged, "judge a-judge")
+    assert (unknown.amount, unknown.basis) == (None, "the grader does not say how much it asks")
+    assert "cannot be told: judge a-judge (the grader" in refused(judged)
+    judged.with_name("house.yaml").write_text(TABLE + JUDGE_PRICE.replace("1000", "0").replace("2000", "0"))
+    assert part_of(judged, "judge a-judge").amount == 0
+    judged.with_name("house.yaml").write_text(TABLE.replace('["simulated*"]', '["elsewhere*"]'))
+    assert part_of(judged, "judge a-judge").amount == 0  # ours: simulated is free
+
+
+def test_two_graders_of_one_model_are_one_part(judged: Path) -> None:
+    one = part_of(judged, "judge a-judge")
+    second = JUDGE.replace("model:", "max_tokens: 100, model:")
+    judged.write_text(JUDGED.replace(f"[{{{JUDGE}}}]", f"[{{{JUDGE}, id: first}}, {{{second}, id: second}}]"))
+    both = part_of(judged, "judge a-judge")
+    assert both.bound
+    assert both.amount == pytest.approx(2 * one.amount - 4 * 412 * 2000 / 1e6)
+    assert both.basis == ", and ".join((one.basis, one.basis.replace("512", "100")))
+    run(judged)
+    assert {entry.what for entry in spent(judged)} >= {"judge a-judge"}
+
+
+@pytest.mark.parametrize("which", ["all", "best"])
+def test_checkpoints_are_priced_when_it_is_known_how_many_there_are(judged: Path, which: str) -> None:
+    text = JUDGED.replace("  graders:", f"  models: [{{checkpoints: {which}, id: kept}}]\n  graders:")
+    judged.write_text(text)
+    why = "how many checkpoints there will be is not known before"
+    for name in ("kept answers", "judge a-judge"):
+        assert (part_of(judged, name).amount, part_of(judged, name).basis) == (None, why)
+    assert f"cannot be told: kept answers ({why}); judge a-judge ({why})" in refused(judged)
+    judged.write_text(JUDGED)  # the same job, whose checkpoints nobody asks
+    run(judged)
+    judged.write_text(text)
+    tuned, kept, judging = (part_of(judged, name) for name in ("tuned answers", "kept answers", "judge a-judge"))
+    assert tuned.amount == 0
+    count = kept.amount / (2 * BASE)
+    assert count > 1
+    assert count == pytest.approx(round(count))
+    assert f"{2 * round(count)} answers" in kept.basis
+    assert f"{2 * (2 + round(count))} answers" in judging.basis  # base's, tuned's, and each checkpoint's
+    outcome = run(judged, "budget.max=1000")
+    assert outcome.evaluation
+    entries = spent(judged)
+    assert 0 < sum(one.spent for one in entries if one.what == "kept answers") <= kept.amount
+    assert sum(one.spent for one in entries if one.what == "judge a-judge") > 0
+
+
+def test_free_checkpoints_cost_nothing_however_many(judged: Path) -> None:
+    judged.write_text(JUDGED.replace("  graders:", "  models: [{checkpoints: all}]\n  graders:"))
+    judged.with_name("house.yaml").write_text(TABLE.replace('["simulated*"]', '["elsewhere*"]'))
+    for name in ("checkpoint answers", "judge a-judge"):
+        assert part_of(judged, name).amount == 0
+
+
+def test_a_model_under_test_may_be_called_a_judge(judged: Path) -> None:
+    assert is_judging("judge a-judge")
+    assert not is_judging("judge panel answers")
+    models = "  models: [{model: judge panel, provider: {simulated: {idle: 5}}}]\n  graders:"
+    judged.write_text(JUDGED.replace("  graders:", models))
+    panel = "  - {models: [judge panel], base: {prompt: 100, completion: 200}}\n"
+    judged.with_name("house.yaml").write_text(TABLE + JUDGE_PRICE + panel)
+    outcome = run(judged)
+    assert any(entry.what == "judge panel answers" and entry.spent for entry in spent(judged))
+    said = outcome.report.with_name("report.md").read_text()
+    (line,) = (line for line in said.splitlines() if line.startswith("| of it, judging |"))
+    assert "judge a-judge: " in line
+    assert "panel" not in line
+
+
+def test_who_is_not_asked_any_more_is_named(tmp_path: Path) -> None:
+    mine = purse(tmp_path, 0.0)
+    for what, whom in {"judge panel answers": "judge panel model", "judge panel": "judge panel"}.items():
+        with mine.meter(what, Rate(prompt=1, completion=1), Generation()) as meter:
+            reached = meter.reached(2)
+        assert reached
+        assert f"2 questions to the {whom} could pass it" in str(reached)

@@ -11,9 +11,11 @@ import pytest
 from ftspec import registry, runner, validate
 from ftspec.builtin.promptfoo import Judged, Unmapped, grader
 from ftspec.builtin.sources import COMPONENTS as SOURCES
-from ftspec.cases import tags_of
+from ftspec.cases import for_choosing, tags_of
 from ftspec.errors import DataError, SpecError
+from ftspec.kept import Lazy, Picked
 from ftspec.progress import Quiet
+from ftspec.provider import Prompt
 from ftspec.stages import Options
 
 HEAD = """\
@@ -43,6 +45,29 @@ def run(spec: Path) -> Any:
 def plan(spec: Path) -> Any:
     installed = registry.load()
     return runner.plan(validate.load_spec(spec, installed), installed, Options(), Quiet())
+
+
+class OnDisk(Lazy[Prompt]):
+    """Tells how many prompts there are, and makes each when it is asked for."""
+
+    def __init__(self, tags: list[tuple[str, ...]]) -> None:
+        self.tags = tags
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def at(self, index: int) -> Prompt:
+        return Prompt(id=f"p{index}", messages=[], tags=self.tags[index])
+
+
+@pytest.mark.parametrize("tag", ["validation", "part=validation"])
+def test_prompts_that_choose_a_checkpoint_stay_on_disk(tag: str) -> None:
+    none, every = OnDisk([("x",)] * 3), OnDisk([(tag,)] * 3)
+    assert for_choosing(none) is none
+    assert for_choosing(every) is every
+    some = for_choosing(OnDisk([("x",), (tag, "x"), (), (tag,)]))
+    assert isinstance(some, Picked)
+    assert [prompt.id for prompt in some] == ["p1", "p3"]
 
 
 ROWS = [

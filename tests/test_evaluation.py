@@ -55,9 +55,25 @@ def write(models: str = "", gates: str = "", name: str = "spec.yaml") -> Path:
     return Path(name)
 
 
+class Notes(Quiet):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
 def run(spec: Path, installed: Registry, **options: bool | tuple[str, ...]) -> Outcome:
     loaded = validate.load_spec(spec, installed)
     return runner.run(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
+
+
+def notes(spec: Path, installed: Registry) -> str:
+    told = Notes()
+    runner.run(validate.load_spec(spec, installed), installed, Options(), told)
+    return "\n".join(told.notes)
 
 
 def evaluated(spec: Path, installed: Registry) -> Outcome:
@@ -231,6 +247,16 @@ def test_all_checkpoints_are_asked_and_the_best_is_shown_by_what_passes(installe
     assert given["best checkpoint"] == max(each.values())
     again = run(write("{checkpoints: best}"), installed)
     assert accuracies(again)["best checkpoint"] == given["best checkpoint"]
+
+
+def test_a_run_says_how_to_choose_the_best_checkpoint_by_prompts_of_its_own(installed: Registry) -> None:
+    file = write("{checkpoints: best}")
+    assert "name a column in `eval.tags: [COLUMN]`, and write `validation` into it" in notes(file, installed)
+    text = file.read_text().replace('completion: "1"}', 'completion: "1", COLUMN: validation}')
+    file.write_text(text.replace("  graders:", "  tags: [COLUMN]\n  graders:"))
+    said = notes(file, installed)
+    assert "prompts with the tag `validation`; it is reported on the others" in said
+    assert "eval.tags" not in said
 
 
 def test_the_best_checkpoint_is_not_reported_on_the_prompts_that_chose_it(installed: Registry) -> None:

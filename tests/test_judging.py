@@ -11,10 +11,12 @@ from sklearn.metrics import cohen_kappa_score
 
 from ftspec import api, judging, registry, validate
 from ftspec.builtin.judges import COMPONENTS
+from ftspec.builtin.templates import Template
 from ftspec.components import Judge
 from ftspec.errors import DataError, SpecError
 from ftspec.grade import grade
 from ftspec.progress import Quiet
+from ftspec.prompts import PromptsFile
 from ftspec.provider import Answer, Message, Prompt
 from ftspec.spec import Item
 from ftspec.workspace import Workspace
@@ -51,6 +53,31 @@ def settle(court: judging.Court, made: Judge, answers: list[Answer], base: list[
     prompts = [prompt(one.prompt) for one in answers]
     settled = judging.settle([(item, made)], {}, prompts, answers, base or answers, court)
     return settled, list(grade(prompts, answers, settled.graders))
+
+
+@pytest.mark.parametrize(
+    ("rubric", "rows"),
+    [
+        ("Nothing is named.", 1),
+        ("{{ thing }} and {{ thing | tojson }}, {{expected}}", 4),
+        ("{{ thing ~ thing }}", None),
+        ("{% for one in thing %}{{ thing }}{% endfor %}", None),
+        ("{{ thing | replace('a', 'aaaa') }}", None),
+        ("{# {{ thing }} #}", None),
+    ],
+)
+def test_what_a_judge_asks_is_only_said_where_it_is_bounded(rubric: str, rows: int | None) -> None:
+    asks = judge(rubric=rubric).asks
+    assert (asks.rows if asks else None) == rows
+
+
+def test_a_row_counts_at_least_as_many_bytes_as_a_template_makes_of_it(tmp_path: Path) -> None:
+    row = {"many": [1] * 50, "nested": {"a": {"b": [True, None]}}, "text": 'said "é"\n', "number": 1.5}
+    file = PromptsFile(tmp_path)
+    file.add(0, Prompt(id="00", messages=[], row=row))
+    file.close()
+    shown = Template(" ".join(f"{{{{ {name} | tojson }}}}" for name in row)).text_of(row)
+    assert file.row_tokens >= len(shown.encode())
 
 
 def test_a_simulated_judge_lets_pass_what_is_expected(court: judging.Court) -> None:

@@ -116,6 +116,21 @@ def test_a_prompt_that_only_one_model_answered_is_no_pair() -> None:
     assert paired.gain(base[2:], tuned[2:]) == (0.0, Interval(low=-1, high=1))
 
 
+def test_the_gain_is_what_its_interval_and_p_value_are_about_where_answers_are_lost() -> None:
+    base, tuned = [Share(0, 1)] * 20 + [Share(3, 9)] * 20, [Share(1, 1)] * 20 + [Share(0, 9)] * 20
+    found, interval = paired.gain(base, tuned)
+    assert found == pytest.approx(1 / 3)  # of all answers alike, it would be 20 of 200 minus 60 of 200
+    assert 0 < interval.low < found < interval.high
+    assert (paired.p_value(base, tuned) or 0) < 0.01
+    swapped, mirrored = paired.gain(tuned, base)
+    assert (swapped, mirrored.low, mirrored.high) == pytest.approx((-found, -interval.high, -interval.low))
+
+
+def test_where_no_answer_is_lost_the_gain_is_the_difference_of_the_rates() -> None:
+    base, tuned = [Share(1, 3), Share(3, 3), Share(0, 3)] * 10, [Share(2, 3), Share(2, 3), Share(3, 3)] * 10
+    assert paired.gain(base, tuned)[0] == pytest.approx(statistics.rate(tuned) - statistics.rate(base))
+
+
 def test_unequal_weights_are_worth_fewer_pairs() -> None:
     heavy = [Share(1, 1, 3.0)] * 10 + [Share(1, 1)] * 30
     found, interval = paired.gain([Share(0, 1, 3.0)] * 10 + [Share(1, 1)] * 30, heavy)

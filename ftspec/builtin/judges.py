@@ -94,10 +94,17 @@ def llm_judge(
     return api.Judge(provider, model, generation, questions, grade, labelled, _asks(rubric, bool(against)))
 
 
-def _asks(rubric: str, compares: bool) -> api.Asks:
-    """Beside the prompt, its row as often as the rubric names a column, what is expected, and the answers."""
+def _asks(rubric: str, compares: bool) -> api.Asks | None:
+    """Beside the prompt, its row as often as the rubric names a column, what is expected, and the answers.
+
+    None for a rubric with expressions or loops: what they make of a row may be of any length.
+    """
+    pieces = templates.plain_pieces(rubric)
+    if pieces is None:
+        return None
+    named = sum(bool(piece.column) for piece in pieces)
     said = len(f"{SYSTEM}{COMPARED}{ON_A_SCALE}{rubric}".encode()) + MARKS
-    return api.Asks(questions=1 + compares, answers=1 + compares, rows=1 + rubric.count("{{"), tokens=said)
+    return api.Asks(questions=1 + compares, answers=1 + compares, rows=1 + named, tokens=said)
 
 
 Questions = Callable[[api.Prompt, api.Answer, api.Answer | None], list[api.Prompt]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ftspec.costs import JUDGE
+from ftspec.costs import is_judging
 from ftspec.figures import duration, percent, points
 from ftspec.report import money, text, words
 from ftspec.report.data import Case, ReportData
@@ -130,7 +130,7 @@ def _money(data: ReportData) -> Iterable[str]:
         yield f"| 1,000 answers, {code(label)} | {plain(said)} |"
     if spent:
         yield f"| this run | {plain(spent['together'])} |"
-        if asked := [f"{part}: {said}" for part, said in spent.items() if part.startswith(JUDGE)]:
+        if asked := [f"{part}: {said}" for part, said in spent.items() if is_judging(part)]:
             yield f"| of it, judging | {plain('; '.join(asked[:MODELS]))} |"
     yield ""
 

@@ -135,7 +135,7 @@ def gains(cell: Cell, trials: int, rng: Any) -> Gains:
 def pair_sums(before: Any, after: Any, repeats: int) -> list[PairSums]:
     b, t = before / repeats, after / repeats
     n, apart = before.shape[1], t - b
-    columns = [(t * (1 - b)).mean(1), (b * (1 - t)).mean(1), apart.var(1) / n]
+    columns = [(t * (1 - b)).mean(1), (b * (1 - t)).mean(1), apart.mean(1), apart.var(1) / n]
     sides = zip(sums(before, repeats), sums(after, repeats), *columns, strict=True)
     return [PairSums(one, two, *map(float, rest)) for one, two, *rest in sides]
 
