@@ -34,6 +34,18 @@ Kind = Literal["source", "cleaner", "format", "check", "provider", "grader", "ga
 Level = Literal["batch", "text", "row", "global", "screen", ""]
 KINDS: tuple[Kind, ...] = ("source", "cleaner", "format", "check", "provider", "grader", "gate", "engine")
 
+TITLES: dict[Kind, str] = {
+    "source": "source",
+    "cleaner": "cleaning step",
+    "format": "format",
+    "check": "check",
+    "provider": "provider",
+    "grader": "grader",
+    "gate": "gate",
+    "engine": "engine",
+}
+"""What the kinds are called where a user reads it."""
+
 PATH_MARK = "x-ftspec"
 Path = Annotated[str, Meta(extra_json_schema={PATH_MARK: "path"})]
 """A file, folder or glob. Relative to the spec there; core hashes its content and hands over an absolute path."""
@@ -267,7 +279,7 @@ Clash = tuple[tuple[str | int, ...], str]
 """(path within the options, message): what does not go together."""
 
 Rule = Callable[[Mapping[str, Any]], Iterable[Clash]]
-"""Sees all options, defaults filled in, and yields what does not go together."""
+"""Sees all options, defaults filled in and every Path absolute, and yields what does not go together."""
 
 
 class Component:

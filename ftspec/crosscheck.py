@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 
 from ftspec import schema
-from ftspec.components import PATH_MARK, Component, Kind
+from ftspec.components import PATH_MARK, TITLES, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
 from ftspec.provider import Shape
 from ftspec.records import Needs
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
-from ftspec.shape import RESERVED, SPLIT_PROMPTS, TITLES, place_of
+from ftspec.shape import RESERVED, SPLIT_PROMPTS, place_of
 from ftspec.wording import did_you_mean
 
 SIDES = ("validation", "test")

@@ -1,19 +1,16 @@
 """What plugins of hosted tuners need alike: `from ftspec import hosted`. Like any plugin it stands on `api` and `rows`.
 
-What a failed call means, JSON lines with findings, images in messages, names made of a job's key, and chat in the
-shape that OpenAI's `/chat/completions` made common.
+What a failed call means, JSON lines with findings, names made of a job's key, and chat in the
+shape that OpenAI's `/chat/completions` made common. Images in messages are in `hostedimages`.
 """
 
 from __future__ import annotations
 
-import binascii
 import json
-import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -119,6 +116,9 @@ def _said(fault: Any) -> tuple[str, str]:
 
 # ---- files
 
+DROP = "drop the row in `cleaning`"
+"""The hint where nothing else helps."""
+
 
 class Unfit(Exception):
     """A row that the provider would refuse: what is wrong, and what to do."""
@@ -180,77 +180,23 @@ def text_of(message: api.Message) -> str:
     parts = [message.content] if isinstance(message.content, str) else message.content or []
     for part in parts:
         if not isinstance(part, str) and part.get("type") not in {None, "text"}:
-            raise Unfit(f"a message holds {part['type']}, and only text can be sent", "drop the row in `cleaning`")
+            raise Unfit(f"a message holds {part['type']}, and only text can be sent", DROP)
     return "".join(part if isinstance(part, str) else str(part.get("text", "")) for part in parts)
 
 
-# ---- images
-
-DROP = "drop the row in `cleaning`"
-TYPES = {name: f"image/{name}" for name in ("png", "jpeg", "webp", "heic", "heif", "gif")} | {"jpg": "image/jpeg"}
-"""By the end of an address; Python's own table depends on the machine."""
-DATA_URL = re.compile(r"data:(image/[a-z0-9.+-]+);base64,")
-
-
-class Image(NamedTuple):
-    """An image of a message: its address, its MIME type ("" where that does not tell), its bytes in a data: URL."""
-
-    url: str
-    mime: str
-    data: bytes | None
+def only_answer(side: Sequence[api.Message] | None) -> api.Message:
+    """The message that one side of a preference pair consists of. Raises Unfit for any other side."""
+    if not side or len(side) != 1 or side[0].role != "assistant":
+        raise Unfit("each side of a pair must be one message of the assistant", DROP)
+    return side[0]
 
 
-def parts_of(message: api.Message) -> list[str | Image]:
-    """A message's texts and images, in order. Raises Unfit for other parts, and for what is no image."""
-    parts = [message.content] if isinstance(message.content, str) else message.content or []
-    return [part if isinstance(part, str) else _part(part) for part in parts]
-
-
-def _part(part: Mapping[str, Any]) -> str | Image:
-    kind = part.get("type")
-    if kind in {None, "text"}:
-        return str(part.get("text", ""))
-    inner = part.get("image_url")
-    url = inner.get("url") if isinstance(inner, Mapping) else None
-    if kind != "image_url" or not isinstance(url, str):
-        raise Unfit(f"a message holds {kind}, and only texts and images as image_url can be sent", DROP)
-    if not url.startswith("data:"):
-        return Image(url, TYPES.get(urlsplit(url).path.rpartition(".")[2].lower(), ""), None)
-    head = DATA_URL.match(url)
-    try:
-        if head:
-            return Image(url, head[1], binascii.a2b_base64(url[head.end() :], strict_mode=True))
-    except ValueError:
-        pass
-    raise Unfit("an image's data: URL is no base64 behind its type", "write data:image/png;base64,...")
-
-
-def with_images(message: api.Message) -> bool:
-    """Whether it has a part that is no text."""
-    parts = [] if isinstance(message.content, str) else message.content or []
-    return any(not isinstance(part, str) and part.get("type") not in {None, "text"} for part in parts)
-
-
-def embedded(message: api.Message, kinds: Collection[str], most: int | None = None) -> list[dict[str, Any]]:
-    """The parts of a content in OpenAI's shape, where each image is a base64 data: URL; `detail` is left out.
-
-    Raises Unfit for images at other addresses, of other MIME types than `kinds`, or of more than `most` bytes."""
-    return [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": "image_url", "image_url": {"url": _embedded(part, kinds, most)}}
-        for part in parts_of(message)
-    ]
-
-
-def _embedded(image: Image, kinds: Collection[str], most: int | None) -> str:
-    if image.data is None:
-        raise Unfit("an image is at an address, and must be in the row", "write it as data:image/png;base64,...")
-    if image.mime not in kinds:
-        raise Unfit(f"an image is {image.mime}, and only {', '.join(kinds)} can be sent", "convert it")
-    if most is not None and len(image.data) > most:
-        raise Unfit(f"an image has {len(image.data):,} bytes, and at most {most:,} can be sent", "make it smaller")
-    return image.url
+def pair(asked: Mapping[str, Any], example: api.Example) -> dict[str, Any]:
+    """A preference pair in OpenAI's shape: what was asked, and two answers of text alone. Raises Unfit."""
+    said: dict[str, Any] = {"input": asked}
+    for name, side in (("preferred_output", example.chosen), ("non_preferred_output", example.rejected)):
+        said[name] = [{"role": "assistant", "content": text_of(only_answer(side))}]
+    return said
 
 
 # ---- names

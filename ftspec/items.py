@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ftspec import installed
-from ftspec.components import PATH_MARK, Component
+from ftspec.components import PATH_MARK, TITLES, Component
 from ftspec.errors import FtspecError, PluginError, SpecPath
 from ftspec.inputs import is_url
 from ftspec.provider import Provider, Request, Shape, Tuner
@@ -56,7 +56,7 @@ def _lacking(item: Item, registry: Registry, error: Exception) -> None:
     component = registry.get(item.kind, item.name)
     missing = installed.lacking(component, item.options) if isinstance(error, ImportError) else {}
     if missing:
-        message = f"{item.kind} '{item.name}' cannot run here without {', '.join(missing)}"
+        message = f"{TITLES[item.kind]} '{item.name}' cannot run here without {', '.join(missing)}"
         raise FtspecError(message, installed.remedy(missing)) from error
 
 

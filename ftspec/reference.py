@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ftspec.components import KINDS, PATH_MARK, Kind
+from ftspec.components import KINDS, PATH_MARK, TITLES, Kind
 from ftspec.registry import Loaded, Registry
-from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, TITLES, Schema
+from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, Schema
 
 HEADER = ("key", "type", "default", "bounds", "what it is")
 INTRODUCTION = """# The spec

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ftspec import requires, violations
-from ftspec.components import KINDS, Component, Kind
+from ftspec.components import KINDS, TITLES, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
 from ftspec.figures import seconds
@@ -20,7 +20,7 @@ from ftspec.fragments import URN, Fragments
 from ftspec.provider import Generation, Method, ModelRef
 from ftspec.references import secret_names
 from ftspec.registry import Registry
-from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, TITLES, Schema
+from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, Schema
 from ftspec.spec import Budget, Costs, Eval, Following, Item, Mix, Named, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

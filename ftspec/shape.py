@@ -30,17 +30,6 @@ PLACES: tuple[tuple[Kind, SpecPath], ...] = (
 )
 """Where items stand; `*` is an index."""
 
-TITLES: dict[Kind, str] = {
-    "source": "source",
-    "cleaner": "cleaning step",
-    "format": "format",
-    "check": "check",
-    "provider": "provider",
-    "grader": "grader",
-    "gate": "gate",
-    "engine": "engine",
-}
-
 OR_TYPES = "x-ftspec-or"
 """Beside an `enum` that is one alternative of several: the types that would do as well, for messages."""
 

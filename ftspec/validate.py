@@ -15,14 +15,13 @@ import msgspec
 from ftspec import crosscheck, installed, items, problems, references, requires, retirement, schema, tables
 from ftspec import document as yaml_document
 from ftspec import overrides as changes
-from ftspec.components import Component
+from ftspec.components import TITLES, Component
 from ftspec.document import Document
 from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
 from ftspec.inputs import is_url
 from ftspec.provider import Request
 from ftspec.references import mask, secret_names
 from ftspec.registry import Registry
-from ftspec.shape import TITLES
 from ftspec.spec import Item, Spec
 from ftspec.wording import did_you_mean
 
@@ -214,12 +213,12 @@ def _untried(stage: _Stage) -> Iterator[Problem]:
 
 
 def _rules(stage: _Stage) -> Iterator[Problem]:
-    """Each component's own rules about what does not go together, with defaults filled in."""
+    """Each component's own rules about what does not go together, with defaults filled in and paths absolute."""
     for item in stage.sound:
         component = stage.registry.get(item.kind, item.name)
         yield from _ignored(item, component)
         try:
-            options = component.convert(item.options)
+            options = component.convert(items.absolute(item.options, component, stage.folder))
             said = [entry for rule in component.rules for entry in rule(options)]
         except msgspec.ValidationError as error:
             yield _not_convertible(item, error)

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from ftspec.components import Kind
+from ftspec.components import TITLES, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
 from ftspec.figures import plural
 from ftspec.references import SECRET
 from ftspec.registry import Registry
-from ftspec.shape import OR_TYPES, SIBLINGS, SPLIT_PROMPTS, STAGES, TITLES, place_of
+from ftspec.shape import OR_TYPES, SIBLINGS, SPLIT_PROMPTS, STAGES, place_of
 from ftspec.wording import SHOWN, did_you_mean, dotted, either, every, nearest, plain, quoted, suggestion
 
 FIRST_PARTY: dict[tuple[Kind, str], str] = {

@@ -283,6 +283,8 @@ PLAIN = {"messages": [{"role": "user", "content": "image_url"}, {"role": "assist
 
 @pytest.mark.parametrize("most", [None, 3])
 def test_images_are_taken_where_the_tuner_takes_them(most: int | None) -> None:
+    capitals = DATA.replace("data:image/png", "DATA:image/PNG")
+    assert judged("images", [seen(capitals)], Knows(images=most, urls=("data:image/png;base64,",))) == []
     assert judged("images", [PLAIN, seen(DATA, WEB), seen(WEB)], Knows(images=most)) == []
 
 
@@ -299,7 +301,10 @@ def test_images_are_refused_row_by_row_where_it_takes_none() -> None:
     [
         (seen(DATA, role="assistant"), "an answer holds an image"),
         (seen(DATA, kind="input_image"), "a part of type 'input_image'"),
-        (seen("cat.png"), "neither an http address nor a data: URL"),
+        (seen("cat.png"), "begins with none of https://, http://, gs://, data:image/"),
+        (seen("data:image/png;base64,@@@@"), "no base64 behind its type"),
+        (seen("data:image/png;base64,"), "no base64 behind its type"),
+        (seen("data:image/svg+xml,<svg/>"), "no base64 behind its type"),
         (seen(*[WEB] * 4), "4 images, and the tuner takes at most 3"),
     ],
 )
@@ -313,7 +318,7 @@ def test_images_that_no_tuner_takes(row: dict[str, Any], said: str) -> None:
     [
         (WEB, ("data:image/png;base64,",), "begins with https://"),
         (DATA, ("gs://", "https://"), "begins with data:image/"),
-        ("data:image/gif;base64,R0lGODlh", ("data:image/png;base64,",), "begins with data:image/"),
+        ("data:image/gif;base64,R0lGODlh", ("data:image/png;base64,",), "begins with data:image/gif;base64, and"),
         ("gs://bucket/cat.png", ("https://", "data:image/"), "begins with gs://"),
     ],
 )

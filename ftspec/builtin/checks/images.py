@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 PART = "image_url"
 KINDS = (PART, "input_image", "image")
 """Types of parts that are images: of chat completions, of OpenAI's Responses, of others'."""
-ADDRESSES = ("https://", "http://", "gs://", "data:image/")
+DATA = "data:image/"
+SHOWN = 60
+ADDRESSES = ("https://", "http://", "gs://", DATA)
 COLUMNS = ("messages", "chosen", "rejected")
 HINT = "drop such rows, or tune where images are taken: docs/sources.md says where"
 Found = tuple[int, str, str]
@@ -26,12 +29,12 @@ Found = tuple[int, str, str]
 def images(*, tuner: api.Tuner) -> api.Check:
     """Refuse images where the tuner takes none; where it does, hold them to what it takes.
 
-    Images are parts of a content: `{type: image_url, image_url: {url: ...}}`, with an https address or a data: URL (or
-    gs://, where the tuner reads it), in what a model is asked and never in what it answers. This check always runs;
-    name it to give it a waiver.
+    Images are parts of a content: `{type: image_url, image_url: {url: ...}}`, with an http or https address or a base64
+    data: URL (or gs://, where the tuner reads it), in what a model is asked and never in what it answers. Nobody looks
+    at what is at an address. This check always runs; name it to give it a waiver.
     """
     most = tuner.images()
-    known = tuner.image_urls()
+    known = tuple(start.lower() for start in tuner.image_urls())
 
     def measure(batch: pa.RecordBatch) -> list[Found]:
         numbers = batch.column(rows.ROW)
@@ -86,12 +89,28 @@ def _faults(role: str, part: Mapping[str, Any], most: int | None, known: tuple[s
         return
     inner = part.get(PART)
     url = inner.get("url") if isinstance(inner, Mapping) else None
-    if not isinstance(url, str) or not url.startswith(ADDRESSES):
-        yield "an image has neither an http address nor a data: URL", "write {url: 'data:image/png;base64,...'}"
-    elif known and not url.startswith(known):
-        written = next(each for each in ADDRESSES if url.startswith(each))
+    head = _head(url) if isinstance(url, str) else ""
+    if not isinstance(url, str) or not head.startswith(ADDRESSES):
+        hint = f"write one that begins with {' or '.join(map(repr, known or ADDRESSES))}"
+        yield f"an image's address begins with none of {', '.join(ADDRESSES)}", hint
+    elif known and not head.startswith(known):
+        written = head.rstrip(",") if head.startswith(DATA) else head.partition("//")[0] + "//"
         hint = f"write one that begins with {' or '.join(map(repr, known))}"
-        yield f"an image's address begins with {written}, and the tuner reads no such", hint
+        yield f"an image's address begins with {written[:SHOWN]}, and the tuner reads no such", hint
+    elif head.startswith(DATA) and not _is_base64(head, url[len(head) :]):
+        yield "an image's data: URL is no base64 behind its type", "write {url: 'data:image/png;base64,...'}"
+
+
+def _head(url: str) -> str:
+    """What is looked at in small letters: of a data: URL what stands up to its comma, of an address all."""
+    return (url[: url.find(",") + 1 or None] if url[: len(DATA)].lower() == DATA else url).lower()
+
+
+def _is_base64(head: str, data: str) -> bool:
+    try:
+        return head.endswith(";base64,") and bool(binascii.a2b_base64(data, strict_mode=True))
+    except ValueError:
+        return False
 
 
 COMPONENTS: dict[str, api.Component] = {images.name: images}

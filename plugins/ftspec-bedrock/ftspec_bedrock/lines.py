@@ -8,7 +8,7 @@ from ftspec import api, hosted
 from ftspec_bedrock.options import family
 
 SCHEMA = "bedrock-conversation-2024"
-DROP = "drop the row in `cleaning`, or tune another model"
+DROP = f"{hosted.DROP}, or tune another model"
 
 
 def line(model: str, example: api.Example) -> dict[str, Any]:
@@ -31,9 +31,7 @@ def _turns(example: api.Example) -> tuple[str, list[tuple[str, str]]]:
     if example.tools or any(message.tool_calls or message.role == "tool" for message in example.messages):
         raise hosted.Unfit("the row has tools, which Bedrock does not train on", DROP)
     if any(message.role == "assistant" and message.weight == 0 for message in example.messages):
-        raise hosted.Unfit(
-            "an assistant message has weight 0, and Bedrock trains on every one", "drop the row in `cleaning`"
-        )
+        raise hosted.Unfit("an assistant message has weight 0, and Bedrock trains on every one", hosted.DROP)
     system = [hosted.text_of(message) for message in example.messages if message.role in {"system", "developer"}]
     turns = [(m.role, hosted.text_of(m)) for m in example.messages if m.role not in {"system", "developer"}]
     wanted = ["user", "assistant"] * (len(turns) // 2)
@@ -42,7 +40,7 @@ def _turns(example: api.Example) -> tuple[str, list[tuple[str, str]]]:
             "turns must be user, assistant, user, assistant ...", "bring the row into that order, or drop it"
         )
     if any(not text.strip() for _, text in turns):
-        raise hosted.Unfit("a message is empty", "drop the row in `cleaning`")
+        raise hosted.Unfit("a message is empty", hosted.DROP)
     return "\n\n".join(filter(None, system)), turns
 
 

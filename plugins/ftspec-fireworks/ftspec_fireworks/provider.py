@@ -96,8 +96,7 @@ class FireworksProvider(Serving, Cleanup):
 
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines: conversations, or preference pairs."""
-        plain = lines.PLAIN if request.method == "sft" else frozenset[str]()
-        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example), plain)
+        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example), lines.ROLES)
 
     # ---- the job
 

@@ -104,6 +104,9 @@ def test_images_are_written_as_they_stand_in_the_row():
     line = lines.line("sft", api.Example(messages=[asked(PNG, PNG), said("assistant", "a cat")]))
     assert line["messages"][0] == {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image, image]}
     TypeAdapter(ChatMessage).validate_python(line["messages"][0])
+    for role in ("system", "developer"):
+        chat = [asked(PNG, PNG, role=role), said("user", "?"), said("assistant", "a cat")]
+        assert lines.line("sft", api.Example(messages=chat))["messages"][0] == {**line["messages"][0], "role": "system"}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,8 @@ def test_images_are_written_as_they_stand_in_the_row():
     [
         ("sft", asked("https://example.com/cat.png"), "must be in the row"),
         ("sft", asked(PNG.replace("png", "webp")), "an image is image/webp"),
-        ("sft", asked(PNG, role="tool"), "a message of tool"),
+        ("sft", asked(PNG, role="tool"), "a message of tool, not of system or user"),
+        ("sft", asked("https://[x/cat.png"), "address is none"),
         ("sft", asked(PNG, kind="file"), "holds file"),
         ("dpo", asked(PNG), "takes texts alone"),
     ],

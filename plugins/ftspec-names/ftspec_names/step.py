@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -14,12 +15,25 @@ from ftspec_names.replacing import Replacer
 
 LETTER = re.compile(r"[^\W\d_]")
 """What a text must have to be worth a look."""
+WRITTEN = ("config.cfg", "meta.json")
+"""What spaCy writes into the folder of every pipeline, and must find there."""
 
 
 def model_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     """One pipeline: a package by its name, or a folder."""
     if (options["model"] is None) == (options["path"] is None):
         yield (), "say which pipeline finds the names: `model: en_core_web_sm` (a package) or `path` (a folder)"
+
+
+def folder_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    """A folder as spaCy writes one, told without spaCy. One that is not there is told elsewhere."""
+    path = Path(options["path"] or "")
+    if options["path"] is None or not path.exists():
+        return
+    missing = [name for name in WRITTEN if not (path / name).is_file()]
+    if missing:
+        without = f"there is no {' and no '.join(missing)} in it" if path.is_dir() else "it is a file"
+        yield ("path",), f"no spaCy pipeline: {without}; name the folder that `nlp.to_disk` or `spacy train` wrote"
 
 
 def model_package(options: Mapping[str, Any]) -> dict[str, str]:
@@ -29,7 +43,7 @@ def model_package(options: Mapping[str, Any]) -> dict[str, str]:
 
 @api.row_step(
     private=True,
-    rules=[model_rule],
+    rules=[model_rule, folder_rule],
     dependencies=["spacy>=3.8.2"],
     install="pip install ftspec-names",
     packages=model_package,

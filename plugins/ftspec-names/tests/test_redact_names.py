@@ -280,6 +280,11 @@ def test_rows_do_not_depend_on_how_they_are_cut_nor_on_threads(tmp_path: Path, p
         ("{model: en_core_web_sm, path: people}", "say which pipeline finds the names"),
         ("{model: ../people}", "'model' cannot be '../people'"),
         ("{path: nowhere}", "no such file: nowhere"),
+        (
+            "{path: people}",
+            "step 'redact_names': no spaCy pipeline: there is no config.cfg and no meta.json in it",
+        ),
+        ("{path: rows.jsonl}", "cleaning step 'redact_names': no spaCy pipeline: it is a file"),
     ],
 )
 def test_validate_says_what_is_wrong_with_the_options(
@@ -290,6 +295,21 @@ def test_validate_says_what_is_wrong_with_the_options(
     (tmp_path / "people").mkdir()
     code, said = ftspec("validate", "spec.yaml")
     assert code == 1 and "spec.yaml:7:" in said and message in said
+
+
+def test_a_folder_is_looked_for_beside_the_spec(
+    tmp_path: Path, ruled: Path, ftspec: Ftspec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"note": "x"}\n')
+    (tmp_path / "spec.yaml").write_text(SPEC.format(options=""))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    shutil.copytree(ruled, tmp_path / "people")
+    code, said = ftspec("validate", "../spec.yaml")
+    assert code == 0, said
+    (tmp_path / "people" / "meta.json").unlink()
+    code, said = ftspec("validate", "../spec.yaml")
+    assert code == 1 and "spec.yaml:7:" in said and "there is no meta.json in it" in said
 
 
 @pytest.mark.parametrize(("command", "expected"), [("validate", 0), ("plan", 1), ("doctor", 1)])

@@ -2,12 +2,13 @@
 
 httpx2's own client merges headers, cookies and addresses anew for each request, and looks after authentication,
 redirects and streams that no such call has: a third of the CPU of a call.
-Anything out of the ordinary (a redirect, a form, a stream) still goes the long way.
+Anything out of the ordinary (a form, a stream, from a redirect on) still goes the long way.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import aiohttp
 import httpx2
@@ -21,6 +22,21 @@ LOST: tuple[tuple[type[Exception], type[httpx2.TransportError]], ...] = (
     (OSError, httpx2.ReadError),
 )
 """aiohttp's errors and httpx2's for them, the first that fits: whether a call was sent at all must stay known."""
+ANSWERED = "ftspec.answer"
+"""Among a request's extensions: the answer that it already has."""
+ADDRESSES = 64
+"""How many are remembered: a client asks at one, or at a few."""
+
+
+class Parsed(NamedTuple):
+    """One address as both libraries read it."""
+
+    theirs: httpx2.URL
+    wire: URL
+
+
+def _parsed(text: str) -> Parsed:
+    return Parsed(httpx2.URL(text), URL(text, encoded=True))
 
 
 class Wire(httpx2.AsyncBaseTransport):
@@ -32,13 +48,16 @@ class Wire(httpx2.AsyncBaseTransport):
 
     def __init__(self, concurrency: int, timeout: float, connect: float) -> None:
         self.concurrency, self.timeout = concurrency, aiohttp.ClientTimeout(sock_connect=connect, sock_read=timeout)
+        self.address = lru_cache(ADDRESSES)(_parsed)
         self._session: aiohttp.ClientSession | None = None
-        self._urls: dict[httpx2.URL, URL] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """One request, no retry."""
-        session = self._session or self._connect(request.url.scheme == "https")
-        url = self._urls.get(request.url) or self._urls.setdefault(request.url, URL(str(request.url), encoded=True))
+        """One request, no retry; one that has its answer already is not sent again."""
+        held: httpx2.Response | None = request.extensions.pop(ANSWERED, None)
+        if held is not None:
+            return held
+        session = self._session or self._connect()
+        url = self.address(str(request.url)).wire
         content = await request.aread()
         try:
             async with session.request(
@@ -55,10 +74,9 @@ class Wire(httpx2.AsyncBaseTransport):
             session, self._session = self._session, None
             await session.close()
 
-    def _connect(self, secure: bool) -> aiohttp.ClientSession:
-        ssl = httpx2.create_ssl_context() if secure else True
+    def _connect(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.concurrency, ssl=ssl),
+            connector=aiohttp.TCPConnector(limit=self.concurrency, ssl=httpx2.create_ssl_context()),
             timeout=self.timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -73,22 +91,21 @@ class Sender(httpx2.AsyncClient):
     def __init__(self, wire: Wire, timeout: httpx2.Timeout) -> None:
         super().__init__(transport=wire, timeout=timeout, follow_redirects=True)
         self._wire = wire
-        self._addresses: dict[str, httpx2.URL] = {}
 
     def build_request(self, method: str, url: httpx2.URL | str, **others: Any) -> httpx2.Request:
         """The request as the SDK has made it, where it is bytes with headers."""
         content, headers = others.get("content"), others.get("headers")
         if not isinstance(content, bytes) or others.get("params") or others.get("files") or others.get("data"):
             return super().build_request(method, url, **others)
-        known = self._addresses.get(str(url)) or self._addresses.setdefault(str(url), httpx2.URL(url))
-        return httpx2.Request(method, known, headers=headers, content=content)
+        return httpx2.Request(method, self._wire.address(str(url)).theirs, headers=headers, content=content)
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **others: Any) -> httpx2.Response:
-        """Straight to the wire; again the long way where the answer says that it is to be had elsewhere."""
+        """Straight to the wire; where the answer says that it is to be had elsewhere, httpx2 goes on from there."""
         if not stream and not others:
             answer = await self._wire.handle_async_request(request)
             if not answer.has_redirect_location:
                 return answer
+            request.extensions[ANSWERED] = answer
         return await super().send(request, stream=stream, **others)
 
 

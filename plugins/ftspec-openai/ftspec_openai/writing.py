@@ -80,7 +80,7 @@ def _preference(example: api.Example) -> dict[str, Any]:
         if [message.role for message in side] != ["assistant"]:
             raise Unfit("an answer to be compared must be one assistant message", "split longer ones, or drop the row")
     if example.chosen == example.rejected:
-        raise Unfit("the chosen and the rejected answer are the same", "drop the row in `cleaning`")
+        raise Unfit("the chosen and the rejected answer are the same", hosted.DROP)
     return {
         "input": {"messages": [_message(message) for message in example.messages], **_tools(example)},
         **{name: [_message(message) for message in side] for name, side in sides.items()},

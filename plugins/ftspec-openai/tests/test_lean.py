@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+import httpx2
+import openai
 import pytest
 from ftspec_openai.calls import Address
-from ftspec_openai.sending import Sender
+from ftspec_openai.sending import Sender, Wire
 from ftspec_openai.tuners import OpenAI
 
 from ftspec import api
@@ -74,6 +77,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Handler]]:
 
 
 def ask(url: str, client: Any) -> api.Answer:
+    """One question: by the SDK through what we give it, by aiohttp alone, or ("own") by the SDK's own client."""
+    if client == "own":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Address, "_sender", lambda *_: openai.DefaultAioHttpClient())
+            return ask(url, "sdk")
     provider = OpenAI(base_url=url, organization="org-1", project="proj-1", client=client, timeout=5)
     question = api.Question(
         prompt=api.Prompt(id="p", messages=[api.Message(role="user", content="hi")]), repeat=2, seed=7
@@ -160,11 +168,60 @@ def test_a_compressed_answer(server: type[Handler], client: str) -> None:
     assert "gzip" in server.asked[-1][1]["accept-encoding"]
 
 
-@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
-def test_a_server_that_has_moved(server: type[Handler], client: str) -> None:
-    server.moved = {"/v1/chat/completions": "/v2/chat/completions"}
+def shared(headers: dict[str, str]) -> dict[str, str]:
+    """What must not depend on the client."""
+    return {name: headers.get(name, "") for name in ("authorization", "host", "openai-organization", "content-type")}
+
+
+@pytest.mark.parametrize("client", ["own", "sdk", "aiohttp"])
+def test_a_server_that_has_moved_is_asked_once_at_each_address(server: type[Handler], client: str) -> None:
+    server.moved = {"/v1/chat/completions": "/v2/chat/completions", "/v2/chat/completions": "/v3/chat/completions"}
     assert ask(told(server, 200, SAID, content_type="application/json"), client).text == "hello"
-    assert server.asked[-1][0] == "/v2/chat/completions"
+    assert [path for path, _, _ in server.asked] == [f"/v{n}/chat/completions" for n in (1, 2, 3)]
+    assert [headers["authorization"] for _, headers, _ in server.asked] == [f"Bearer {KEY}"] * 3
+    assert server.asked[0][2] == server.asked[1][2] == server.asked[2][2]
+
+
+def test_a_key_does_not_follow_to_another_origin(server: type[Handler]) -> None:
+    url = told(server, 200, SAID, content_type="application/json")
+    elsewhere = url.replace("127.0.0.1", "localhost") + "/elsewhere"
+    server.moved = {"/v1/chat/completions": elsewhere}
+    seen = []
+    for client in ("own", "sdk", "aiohttp"):
+        server.asked.clear()
+        assert ask(url, client).text == "hello"
+        assert [path for path, _, _ in server.asked] == ["/v1/chat/completions", "/v1/elsewhere"]
+        assert KEY not in str(server.asked[1])
+        seen.append([(shared(headers), body) for _, headers, body in server.asked])
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[1][1][0]["host"].startswith("localhost:")
+
+
+def test_a_server_that_moves_for_ever_is_left_after_as_many_calls(server: type[Handler]) -> None:
+    server.moved = {"/v1/chat/completions": "/v1/chat/completions"}
+    url, counts = told(server, 200, SAID), []
+    for client in ("own", "sdk"):
+        server.asked.clear()
+        with pytest.raises(api.ProviderError):
+            ask(url, client)
+        counts.append(len(server.asked))
+    assert counts == [21, 21]
+
+
+def test_certificates_are_looked_at_wherever_the_first_question_went(server: type[Handler]) -> None:
+    url = told(server, 200, SAID, content_type="application/json")
+
+    async def connected() -> Any:
+        wire = Wire(1, 5, 5)
+        try:
+            await wire.handle_async_request(httpx2.Request("POST", url + "/x", content=b"{}"))
+            return wire._session.connector._ssl  # type: ignore[union-attr]
+        finally:
+            await wire.aclose()
+
+    context = asyncio.run(connected())
+    assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
+    assert context.get_ca_certs() or context.cert_store_stats()["x509_ca"]
 
 
 def test_a_proxy_of_the_environment_is_the_sdks_business(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftspec import api, hosted
+from ftspec import api, hosted, hostedimages
 
-ROLES = {"system", "user", "assistant", "tool"}
-PLAIN = frozenset(ROLES)
+ROLES = frozenset({"system", "user", "assistant", "tool"})
 """Roles of messages that are sent as they are."""
 IMAGES = ("image/png", "image/jpeg", "image/webp")
-IMAGE_URLS = tuple(f"data:{kind};base64," for kind in IMAGES)
+IMAGE_URLS = tuple(map(hostedimages.data_url, IMAGES))
 MOST_IMAGES = 10
 MOST_IMAGE_BYTES = 10 * 1024 * 1024
 SEEING = (
@@ -31,10 +30,9 @@ def line(method: str, example: api.Example, model: str = "") -> dict[str, Any]:
     said = [_message(message, model) for message in example.messages]
     tools = {"tools": example.tools} if example.tools else {}
     if method == "dpo":
-        chosen, rejected = (_answer(side) for side in (example.chosen, example.rejected))
-        return {"input": {"messages": said, **tools}, "preferred_output": chosen, "non_preferred_output": rejected}
+        return hosted.pair({"messages": said, **tools}, example)
     if said[-1]["role"] != "assistant":
-        raise hosted.Unfit("the last message is not the assistant's", "drop the row in `cleaning`")
+        raise hosted.Unfit("the last message is not the assistant's", hosted.DROP)
     weights = {message.get("weight") for message in said} - {None, 0, 1}
     if weights:
         raise hosted.Unfit(f"a weight is {weights.pop()}, and Together knows 0 and 1", "set it to 0 or 1")
@@ -47,7 +45,7 @@ def _message(message: api.Message, model: str) -> dict[str, Any]:
         said["role"] = "system"
     if said["role"] not in ROLES:
         raise hosted.Unfit(f"Together knows no role '{said['role']}'", f"use one of {', '.join(sorted(ROLES))}")
-    if hosted.with_images(message):
+    if hostedimages.with_images(message):
         said["content"] = _seen(message, model)
     if "weight" in said:
         said["weight"] = int(said["weight"]) if said["weight"] in (0, 1) else said["weight"]
@@ -59,11 +57,5 @@ def _seen(message: api.Message, model: str) -> list[dict[str, Any]]:
         hint = f"drop such rows, or tune one that sees: {', '.join(SEEING)}"
         raise hosted.Unfit("a message holds an image, and Together tunes this model on texts alone", hint)
     if message.role != "user":
-        raise hosted.Unfit(f"an image stands in a message of {message.role}, not of the user", "drop the row")
-    return hosted.embedded(message, IMAGES, MOST_IMAGE_BYTES)
-
-
-def _answer(side: list[api.Message] | None) -> list[dict[str, Any]]:
-    if not side or len(side) != 1 or side[0].role != "assistant":
-        raise hosted.Unfit("each side of a pair must be one message of the assistant", "drop the row in `cleaning`")
-    return [{"role": "assistant", "content": hosted.text_of(side[0])}]
+        raise hosted.Unfit(f"an image stands in a message of {message.role}, not of the user", hosted.DROP)
+    return hostedimages.embedded(message, IMAGES, MOST_IMAGE_BYTES)

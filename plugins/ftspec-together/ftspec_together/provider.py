@@ -96,9 +96,8 @@ class TogetherProvider(Serving, Cleanup):
 
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines: conversations, or preference pairs."""
-        plain = lines.PLAIN if request.method == "sft" else frozenset[str]()
         line = partial(lines.line, request.method, model=request.model.id)
-        return hosted.write_lines(batches, out, line, plain)
+        return hosted.write_lines(batches, out, line, lines.ROLES)
 
     # ---- the job
 

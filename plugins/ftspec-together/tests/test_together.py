@@ -110,6 +110,10 @@ def test_images_are_written_for_models_that_see(tmp_path):
     written = lines.line("sft", chat, VL)
     assert written["messages"][1] == {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]}
     assert lines.line("dpo", pair, VL)["input"]["messages"][0]["content"][1:] == [image, image]
+    capitals = asked(PNG.replace("data:image/png", "data:image/PNG", 1))
+    assert lines.line("sft", api.Example(messages=[capitals, said("assistant", "a cat")]), VL) == {
+        "messages": [written["messages"][1], {"role": "assistant", "content": "a cat"}]
+    }
     path = tmp_path / "rows.jsonl"
     path.write_bytes(msgspec.json.encode(written) + b"\n")
     assert check_file(path, purpose="fine-tune")["is_check_passed"]
@@ -123,6 +127,8 @@ def test_images_are_written_for_models_that_see(tmp_path):
         (asked(PNG.replace("png", "gif")), VL, "an image is image/gif"),
         (asked("data:image/png;base64,***"), VL, "no base64"),
         (asked("data:image/png,raw"), VL, "no base64"),
+        (asked("data:image/png;base64,"), VL, "no base64"),
+        (asked("https://[x/cat.png"), VL, "address is none"),
         (asked(PNG, role="tool"), VL, "a message of tool"),
         (asked(PNG, kind="input_audio"), VL, "holds input_audio"),
     ],

@@ -123,6 +123,7 @@ def test_images_are_files_by_their_address_as_google_describes_them():
     ("method", "message", "reason"),
     [
         ("sft", asked(PNG), "tunes on images at an address"),
+        ("sft", asked("https://[x/cat.png"), "address is none"),
         ("sft", asked("gs://bucket/cat"), "does not tell its type"),
         ("sft", asked("gs://bucket/cat.gif"), "an image is image/gif"),
         ("sft", asked("gs://bucket/cat.png", role="system"), "only text can be sent"),
