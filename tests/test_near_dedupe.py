@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from test_pipeline import prepare, spec_of, write
 from ftspec import rows
 from ftspec.builtin import dedupe
 from ftspec.builtin.dedupe import near_dedupe
-from ftspec.builtin.near import characters, hashes, join, minhash, words
+from ftspec.builtin.near import characters, crowds, groups, join, minhash, sets, words
 
 WORDS = [f"word{number}" for number in range(20_000)]
 
@@ -167,14 +167,14 @@ def test_a_chain_is_one_group_and_every_row_of_it_has_a_neighbour() -> None:
 
 def test_rows_that_share_a_template_are_not_compared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
-    exact = join.jaccard
+    exact = groups.jaccard
 
     def counted(sets: Any, one: Any, other: Any) -> Any:
         nonlocal compared
         compared += len(one)
         return exact(sets, one, other)
 
-    monkeypatch.setattr(join, "jaccard", counted)
+    monkeypatch.setattr(groups, "jaccard", counted)
     draw = random.Random(3)
     template = " ".join(draw.choices(WORDS, k=60))
     texts = [f"{template} {' '.join(draw.choices(WORDS, k=40))}" for _ in range(2000)]
@@ -189,36 +189,35 @@ def test_rows_that_share_a_template_are_not_compared_one_by_one(monkeypatch: pyt
     assert compared < 10_000
 
 
+Find = Callable[[sets.Sets, float, groups.Groups], None]
+
+
+def in_one_band(flat: sets.Sets, threshold: float, found: groups.Groups) -> None:
+    join.join(flat, np.zeros((len(flat.sizes), 2), np.uint32), threshold, found)
+
+
+def in_a_crowd(flat: sets.Sets, threshold: float, found: groups.Groups) -> None:
+    crowds.join(flat, np.arange(len(flat.sizes)), threshold, found)
+
+
+@pytest.mark.parametrize("find", [in_one_band, in_a_crowd])
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=25), min_size=2, max_size=40),
     st.sampled_from([0.3, 0.5, 0.7, 0.75, 0.8, 1.0]),
 )
-def test_groups_are_those_of_all_pairs(values: list[list[int]], threshold: float) -> None:
-    sets = [sorted({value * 77_777 for value in each}) for each in values]
-    offsets = np.cumsum([0, *map(len, sets)])
-    found, expected = join.Groups(len(sets)), join.Groups(len(sets))
-    join.similar(
-        hashes.Hashes(np.array([value for each in sets for value in each], np.uint64), offsets), threshold, found
-    )
-    for one, first in enumerate(sets):
-        for other, second in enumerate(sets[:one]):
+def test_groups_are_those_of_all_pairs(find: Find, values: list[list[int]], threshold: float) -> None:
+    numbers = [sorted({value * 77_777 for value in each}) for each in values]
+    offsets = np.cumsum([0, *map(len, numbers)])
+    flat = sets.Sets(np.array([value for each in numbers for value in each], np.uint32), offsets)
+    found, expected = groups.Groups(len(numbers)), groups.Groups(len(numbers))
+    find(flat, threshold, found)
+    for one, first in enumerate(numbers):
+        for other, second in enumerate(numbers[:one]):
             shared = len(set(first) & set(second))
             if shared / (len(first) + len(second) - shared) >= threshold:
                 expected.join(np.array([one]), np.array([other]))
     assert found.of.tolist() == expected.of.tolist()
-
-
-def test_more_sets_than_fit_beside_an_element() -> None:
-    """Places of more than 16 bits: elements are then compared by what is left of them."""
-    count = 1 << 16
-    draw = np.random.default_rng(3)
-    values = draw.integers(0, 1 << join.HASH_BITS, (count, 4), np.uint64)
-    again = draw.choice(count, 300, replace=False)
-    values = np.sort(np.concatenate([values, values[again]]), axis=1)
-    groups = join.Groups(len(values))
-    join.similar(hashes.Hashes(values.ravel(), np.arange(0, values.size + 1, 4)), 0.9, groups)
-    assert groups.of.tolist() == [*range(count), *again.tolist()]
 
 
 def test_parts_and_chunks_do_not_change_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,8 +227,8 @@ def test_parts_and_chunks_do_not_change_the_groups(monkeypatch: pytest.MonkeyPat
     values = [{"text": text} for text in texts]
     whole = dropped(values)
     assert len(whole) > 90
-    monkeypatch.setattr(join, "PART", 200)
-    monkeypatch.setattr(join, "CHUNK", 100)
+    monkeypatch.setattr(crowds, "PART", 200)
+    monkeypatch.setattr(sets, "CHUNK", 100)
     assert dropped(values, cut=7) == whole
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.columns import Columns
 from ftspec.builtin.near import hashes, join, minhash, texts, words
+from ftspec.builtin.near.groups import Groups
+from ftspec.builtin.near.sets import BITS, Sets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 Threshold = Annotated[float, Meta(gt=0, le=1)]
 Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
-NEAR = ("characters", "hashes", "join", "kernels", "minhash", "native", "objects", "texts", "words")
+NEAR = (
+    "characters", "crowds", "groups", "hashes", "join", "kernels", "minhash", "native", "objects", "sets", "texts",
+    "words",
+)  # fmt: skip
 CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 TOTAL_BYTES = 8
 
@@ -97,10 +102,10 @@ class Near(NamedTuple):
         found = Keys.read(keys)
         firsts = found.firsts()
         places = found.candidates(firsts)
-        groups = join.Groups(len(places))
         if len(looked) != len(places) or not numbers.take(_integers(places)).equals(looked):
             raise ValueError("the rows looked at are not the ones that were wanted")
-        join.similar(_as_sets(details), self.threshold, groups)
+        groups = Groups(len(places))
+        join.join(as_sets(details), found.bands[places], self.threshold, groups)
         keeper = np.arange(len(keys))
         keeper[places] = places[groups.of]
         because = keeper[firsts]
@@ -124,6 +129,10 @@ class Keys(NamedTuple):
         table = data.view(np.uint32).reshape(len(keys), width // 4)
         return cls(rows.as_numpy(keys.is_valid()), table)
 
+    @property
+    def bands(self) -> NDArray[np.uint32]:
+        return self.table[:, TOTAL_BYTES // 4 :]
+
     def firsts(self) -> NDArray[np.int64]:
         """For each row, the first one with the same set (itself where it has no words)."""
         import numpy as np
@@ -144,12 +153,8 @@ class Keys(NamedTuple):
         firsts = self.firsts() if firsts is None else firsts
         alone = np.flatnonzero((firsts == np.arange(len(firsts))) & self.given)
         found: NDArray[np.bool_] = np.zeros(len(firsts), np.bool_)
-        for band in range(2, self.table.shape[1]):
-            pairs = np.sort((self.table[alone, band].astype(np.uint64) << np.uint64(32)) | alone.astype(np.uint64))
-            again = pairs[1:] >> np.uint64(32) == pairs[:-1] >> np.uint64(32)
-            places = (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
-            found[places[1:][again]] = True
-            found[places[:-1][again]] = True
+        for band in self.bands.T:
+            found[alone[join.sharing(band[alone]).places]] = True
         return np.flatnonzero(found)
 
 
@@ -177,30 +182,34 @@ def keys_of(parts: Shingles, count: int, bands: minhash.Bands) -> pa.Array:
 
 
 def sets_of(parts: Shingles, count: int) -> pa.Array:
-    """The set of each row's shingles as a list of sorted numbers, of which the upper bits are zero."""
+    """The set of each row's shingles as a list of sorted numbers: the upper BITS of their hashes."""
     import numpy as np
     import pyarrow as pa
 
-    bits = np.uint64(join.HASH_BITS)
-    owners: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    found: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+    owned: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
     several = False
     for start, _, shingles in parts:
-        several |= start == 0 and len(found) > 1
-        owner: Any = np.repeat(np.arange(len(shingles.offsets) - 1), np.diff(shingles.offsets))
-        values = hashes.distinct(
-            (owner.astype(np.uint64) << bits) | (shingles.values >> np.uint64(64 - join.HASH_BITS))
-        )
-        owners.append((values >> bits).astype(np.int64) + start)
-        found.append(values & np.uint64((1 << join.HASH_BITS) - 1))
-    owner, values = np.concatenate(owners), np.concatenate(found)
+        several |= start == 0 and len(owned) > 1
+        owner = np.arange(start, start + len(shingles.offsets) - 1, dtype=np.uint64) << np.uint64(BITS)
+        made: NDArray[np.uint64] = np.repeat(owner, np.diff(shingles.offsets))
+        made |= shingles.values >> np.uint64(64 - BITS)
+        owned.append(hashes.distinct(made))
+    values = np.concatenate(owned)
     if several:
-        order = np.lexsort((values, owner))
-        owner, values = owner[order], values[order]
-    ends = np.cumsum(np.bincount(owner, minlength=count))
-    offsets = pa.py_buffer(np.concatenate([[0], ends]).astype(np.int64).tobytes())
-    flat = pa.Array.from_buffers(pa.uint64(), len(values), [None, pa.py_buffer(values.tobytes())])
-    return pa.Array.from_buffers(pa.large_list(pa.uint64()), count, [None, offsets], children=[flat])
+        values = hashes.distinct(values)
+    owners = (values >> np.uint64(BITS)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))]).astype(np.int64)
+    elements = values.astype(np.uint32)
+    flat = pa.Array.from_buffers(pa.uint32(), len(elements), [None, pa.py_buffer(elements)])
+    return pa.Array.from_buffers(pa.large_list(pa.uint32()), count, [None, pa.py_buffer(offsets)], children=[flat])
+
+
+def as_sets(lists: pa.Array) -> Sets:
+    import numpy as np
+
+    if len(lists) == 0:  # no row was worth a look, so nobody has told the type of what there would have been
+        return Sets(np.zeros(0, np.uint32), np.zeros(1, np.int64))
+    return Sets(rows.as_numpy(lists.values), rows.as_numpy(lists.offsets).astype(np.int64))
 
 
 def shingles_of(
@@ -215,14 +224,6 @@ def shingles_of(
         for start, end, found in words.blocks(read):
             made = words.shingles(words.regrouped(found, read.offsets[start : end + 1]), size)
             yield start, end, hashes.Hashes(made.values ^ salt, made.offsets)
-
-
-def _as_sets(details: pa.Array) -> hashes.Hashes:
-    import numpy as np
-
-    if len(details) == 0:  # no row was worth a look, so nobody has told the type of what there would have been
-        return hashes.Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
-    return hashes.Hashes(rows.as_numpy(details.values), rows.as_numpy(details.offsets).astype(np.int64))
 
 
 def _integers(values: NDArray[np.int64]) -> pa.Array:

@@ -10,8 +10,10 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.checks.leaks import HELD_OUT, said
-from ftspec.builtin.dedupe import CODE, Keys, Shingle, Threshold, keys_of, sets_of, shingles_of
-from ftspec.builtin.near import hashes, join, minhash
+from ftspec.builtin.dedupe import CODE, Keys, Shingle, Threshold, as_sets, keys_of, sets_of, shingles_of
+from ftspec.builtin.near import join, minhash
+from ftspec.builtin.near.groups import Groups
+from ftspec.builtin.near.sets import Sets, jaccard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +44,7 @@ class Found(NamedTuple):
     `kinds` says which of the distinct `sets` is a row's, `groups` which candidate is the first of its group.
     """
 
-    sets: hashes.Hashes
+    sets: Sets
     kinds: NDArray[np.int64]
     groups: NDArray[np.int64]
     numbers: NDArray[np.int64]
@@ -111,9 +113,9 @@ def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Itera
         parts.append((each.numbers.take(chosen), each.sides.take(chosen)))
         start = end
     flat = pa.concat_arrays(sets)
-    values = hashes.Hashes(rows.as_numpy(flat.values), rows.as_numpy(flat.offsets).astype(np.int64))
-    groups = join.Groups(len(distinct))
-    join.similar(values, threshold, groups)
+    values = as_sets(flat)
+    groups = Groups(len(distinct))
+    join.join(values, keys.bands[distinct], threshold, groups)
     kinds = np.searchsorted(distinct, firsts[places])
     first = np.searchsorted(places, distinct[groups.of[kinds]])
     numbers, sides = (pa.concat_arrays(list(column)) for column in zip(*parts, strict=True))
@@ -172,7 +174,7 @@ def _leaks_of(group: list[int], found: Found, threshold: float, budget: Budget) 
 
 
 def _nearest(
-    kind: int, against: dict[int, int], sets: hashes.Hashes, threshold: float, budget: Budget
+    kind: int, against: dict[int, int], sets: Sets, threshold: float, budget: Budget
 ) -> tuple[int, float] | None:
     """(row, similarity) of the most similar of the sets in `against`, by the row that has each; None if none is similar
     enough. Those next in size come first, and it ends with the first COMPARED among which there is one."""
@@ -192,7 +194,7 @@ def _nearest(
             return None
         budget.left -= len(chosen) if start else 0
         chosen = chosen[np.argsort(places[chosen])]
-        alike = join.jaccard(sets, np.full(len(chosen), kind), kinds[chosen])
+        alike = jaccard(sets, np.full(len(chosen), kind), kinds[chosen])
         best = int(np.argmax(alike))
         if alike[best] >= threshold:
             return int(places[chosen[best]]), float(alike[best])
