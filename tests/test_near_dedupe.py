@@ -167,14 +167,14 @@ def test_a_chain_is_one_group_and_every_row_of_it_has_a_neighbour() -> None:
 
 def test_rows_that_share_a_template_are_not_compared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
-    exact = groups.jaccard
+    exact = sets.jaccard
 
     def counted(sets: Any, one: Any, other: Any) -> Any:
         nonlocal compared
         compared += len(one)
         return exact(sets, one, other)
 
-    monkeypatch.setattr(groups, "jaccard", counted)
+    monkeypatch.setattr("ftspec.builtin.near.groups.jaccard", counted)
     draw = random.Random(3)
     template = " ".join(draw.choices(WORDS, k=60))
     texts = [f"{template} {' '.join(draw.choices(WORDS, k=40))}" for _ in range(2000)]
