@@ -297,17 +297,19 @@ def test_a_line_that_is_no_row_is_named() -> None:
         upload.told()
 
 
-def test_a_large_vocabulary_is_counted_about() -> None:
-    """In bounded memory, and the same in whatever order words come."""
-    words = [f"word{n}" for n in range(3 * server.COUNTED)]
-    counts = []
-    for order in (words, words[::-1]):
-        vocabulary = server.Vocabulary()
-        for start in range(0, len(order), 1000):
-            vocabulary.add(order[start : start + 1000])
-        assert len(vocabulary.kept) <= server.COUNTED
-        counts.append(len(vocabulary))
-    assert counts[0] == counts[1] == pytest.approx(len(words), rel=0.03)
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 200)), st.booleans())
+def test_of_a_large_file_the_first_rows_are_looked_into_and_all_are_counted(lengths: list[int], ends: bool) -> None:
+    data = LINES + b"no row\n" + (LINES if ends else LINES.removesuffix(b"\n"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "READ", len(LINES))
+        upload, start = server.Upload(), 0
+        for length in lengths:
+            upload.take(data[start : start + length])
+            start += length
+        upload.take(data[start:])
+        told = upload.told()
+    assert (told["rows"], told["words"], told["vocabulary"]) == (101, 250, 54)
 
 
 def ask(provider: Any, model: Any, temperature: float) -> dict[str, list[bool]]:

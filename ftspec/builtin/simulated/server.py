@@ -35,7 +35,6 @@ import struct
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,8 +43,8 @@ from urllib.parse import parse_qs, urlsplit
 
 PAGE = 100
 """Events that one answer holds at the most."""
-COUNTED = 100_000
-"""Different words that are remembered at the most."""
+READ = 4 << 20
+"""Bytes of a file whose rows are looked into: the loss curve is told by their words. Of the rest, rows are counted."""
 PIECE = 1 << 20
 """Bytes of a body that are read at a time."""
 LOGGED = 200
@@ -119,68 +118,54 @@ def find_files(state: State, sha256: str, purpose: str) -> list[Json]:
 
 
 class Upload:
-    """A file as it comes in, in pieces of any length: all that is kept of it is its hash and its statistics."""
+    """A file as it comes in, in pieces of any length: all that is kept of it is its hash and its statistics.
+
+    Rows that are no conversations are refused among the first READ bytes, which is where words are counted, too.
+    """
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
         self.bytes = self.rows = self.words = 0
-        self.vocabulary = Vocabulary()
+        self.vocabulary: set[str] = set()
         self.parts: list[bytes] = []
+        self.looked = self.looked_bytes = 0
         self.refusal: Refusal | None = None
 
     def take(self, piece: bytes) -> None:
         self.hash.update(piece)
         self.bytes += len(piece)
+        self.rows += piece.count(b"\n")
         whole, found, rest = piece.rpartition(b"\n")
-        if not found:
-            self.parts.append(rest)
-            return
-        lines, self.parts = b"".join([*self.parts, whole]), [rest]
-        self._count(lines.split(b"\n"))
+        self.parts.append(whole if found else rest)
+        if found:
+            for line in b"".join(self.parts).split(b"\n") if self.looked_bytes < READ else ():
+                self._look(line)
+            self.parts = [rest]
 
     def told(self) -> Json:
         """What is known of the whole. Raises Refusal."""
         if rest := b"".join(self.parts):
-            self._count([rest])
+            self.rows += 1
+            self._look(rest)
         if self.refusal:
             raise self.refusal
         counts = {"rows": self.rows, "words": self.words, "vocabulary": len(self.vocabulary)}
         return {"sha256": self.hash.hexdigest(), "bytes": self.bytes, **counts}
 
-    def _count(self, lines: list[bytes]) -> None:
-        """Rows, words, and how many of them are different."""
-        words: list[str] = []
-        for line in lines if not self.refusal else ():
-            self.rows += 1
-            try:
-                for message in messages_of(json.loads(line)):
-                    words += str(message.get("content") or "").split()
-            except (ValueError, TypeError, KeyError, AttributeError):
-                self.refusal = Refusal(400, f"line {self.rows} is not an object with messages")
-                return
-        self.words += len(words)
-        self.vocabulary.add(words)
-
-
-class Vocabulary:
-    """How many different words there are: of very many, those whose hash ends with so many zero bits are counted."""
-
-    def __init__(self) -> None:
-        self.kept: set[str] = set()
-        self.bits = 0
-
-    def add(self, words: list[str]) -> None:
-        new = set(words) - self.kept
-        self.kept |= {word for word in new if self._is_counted(word)} if self.bits else new
-        while len(self.kept) > COUNTED:
-            self.bits += 1
-            self.kept = {word for word in self.kept if self._is_counted(word)}
-
-    def _is_counted(self, word: str) -> bool:
-        return not zlib.crc32(word.encode(errors="replace")) & ((1 << self.bits) - 1)
-
-    def __len__(self) -> int:
-        return len(self.kept) << self.bits
+    def _look(self, line: bytes) -> None:
+        """Count the words of a row, and which are different."""
+        if self.looked_bytes >= READ or self.refusal:
+            return
+        self.looked += 1
+        self.looked_bytes += len(line) + 1
+        try:
+            said = [str(message.get("content") or "").split() for message in messages_of(json.loads(line))]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self.refusal = Refusal(400, f"line {self.looked} is not an object with messages")
+            return
+        for words in said:
+            self.words += len(words)
+            self.vocabulary.update(words)
 
 
 def messages_of(row: Json) -> list[Json]:
