@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ftspec.errors import PluginError
 from ftspec.progress import Progress
 from ftspec.provider import Answer, Generation, Prompt, Question
-from ftspec.remote import Answers
+
+if TYPE_CHECKING:
+    from ftspec.remote import Answers
 
 SHOW = 0.1
 """Seconds between two words about the progress."""

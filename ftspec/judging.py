@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ftspec import ask, items, remote
+from ftspec import ask, items
 from ftspec.components import Grader, Judge, Labelled
 from ftspec.costs import JUDGE, of_answer, rate_of
 from ftspec.grade import Unjudged, names
@@ -193,6 +193,8 @@ class _Cases:
 
 def _replies(bench: Bench, asked: Iterable[Prompt], court: Court) -> Replies:
     """Replies to all questions; the model is only put up where the store lacks one."""
+    from ftspec import remote
+
     spill = Spill(court.workspace.store, f"judgements/{bench.digest}")
     wanted = keep(Prompt, asked, court.workspace.local)
     round_ = ask.Round(wanted, bench.generation, repeat=1, seed=0)

@@ -21,7 +21,6 @@ from ftspec import (
     kept,
     likeness,
     pipeline,
-    remote,
     subjects,
     suites,
     tables,
@@ -443,6 +442,8 @@ def _base(subject: Subject) -> str:
 
 def _ask(site: Site, subject: Subject, wanted: ask.Round, spill: Spill, meter: Meter, deployer: Deployer) -> None:
     """Put the model up, where a question is open, and ask."""
+    from ftspec import remote
+
     if "answers" in site.options.again:
         spill.drop()
     for answer in spill.read(Answer):

@@ -259,6 +259,27 @@ def test_data_stays_text_in_the_page() -> None:
     assert not text.HIDDEN.search(page.render(evil_data()))
 
 
+def test_compiled_templates_are_kept_and_nothing_else_is_taken_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    data = sample_data()
+    first = page.render(data)
+    kept = list((tmp_path / "ftspec/templates").iterdir())
+    written = {place: place.stat().st_mtime_ns for place in kept}
+    assert len(kept) == 6 and not any(place.stat().st_mode & 0o077 for place in kept)
+    assert page.render(data) == first
+    assert {place: place.stat().st_mtime_ns for place in kept} == written
+    kept[0].write_bytes(kept[0].read_bytes()[:-1])  # cut short
+    kept[1].chmod(0o666)  # anybody's
+    kept[2].write_bytes(b"")
+    assert page.render(data) == first
+    assert {place: place.stat().st_mtime_ns for place in kept[3:]} == {place: written[place] for place in kept[3:]}
+    assert all(place.stat().st_mtime_ns != written[place] for place in kept[:3])
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # no folder: nothing is kept
+    assert page.render(data) == first
+
+
 def test_hidden_characters_are_seen_and_joiners_left_alone() -> None:
     assert text.visible("a\u202eb\x00c\ud800d\r\ne\tf") == "a⟨U+202E⟩b⟨U+0000⟩c⟨U+D800⟩d\ne\tf"
     assert text.visible("👩\u200d🔧 مرحبا नमस्ते") == "👩\u200d🔧 مرحبا नमस्ते"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
 from ftspec import api
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 AHEAD = 2
 """Batches per worker that may be under way or done and not yet taken: this bounds memory."""
@@ -73,6 +74,8 @@ class Pools:
     """Threads, and processes once they are wanted, for one piece of work."""
 
     def __init__(self, work: api.Work, workers: int) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         self.work, self.workers = work, workers
         self.threads = ThreadPoolExecutor(workers, thread_name_prefix="ftspec-data")
         self.processes: Executor | None = None
@@ -82,6 +85,8 @@ class Pools:
         if self.tried:
             return
         self.tried = True
+        import pickle
+
         try:
             packed = pickle.dumps(self.work)
         except (pickle.PicklingError, TypeError, AttributeError):
@@ -93,6 +98,8 @@ class Pools:
         self.processes = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(packed,))
 
     def send(self, item: Any) -> Sent:
+        from concurrent.futures import BrokenExecutor
+
         if self.processes is not None:
             try:
                 return Sent(item, self.processes.submit(_call, item))
@@ -101,6 +108,8 @@ class Pools:
         return Sent(item, self.threads.submit(self.work, item))
 
     def result(self, sent: Sent) -> Any:
+        from concurrent.futures import BrokenExecutor
+
         try:
             return sent.future.result()
         except BrokenExecutor:
@@ -143,6 +152,8 @@ def _call(item: Any) -> Any:
 @cache
 def _work() -> api.Work:
     """The work, built once per process, at its first batch: a fault in it is raised where a result would stand."""
+    import pickle
+
     work: api.Work = pickle.loads(_given.pop())  # noqa: S301  # from the parent process
     return work
 

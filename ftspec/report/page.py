@@ -64,11 +64,15 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    from ftspec.report.compiled import Compiled
+
     def seen(value: Any) -> Any:
         return value if isinstance(value, Markup) else text.visible(str(value))
 
     environment = Environment(
         loader=FileSystemLoader(HERE),
+        bytecode_cache=Compiled(Path(__file__)),
+        auto_reload=False,
         autoescape=True,
         finalize=seen,
         undefined=StrictUndefined,

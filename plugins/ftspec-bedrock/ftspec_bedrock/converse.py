@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftspec import api, hosted
 from ftspec_bedrock.aws import MANY, Aws, calling
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 STOPS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
 STOPS |= {"guardrail_intervened": "content_filter", "content_filtered": "content_filter"}
@@ -25,6 +26,9 @@ class ConverseModel:
 
     async def ask(self, question: api.Question, generation: api.Generation) -> api.Answer:
         """One call, no retry."""
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
         if self._threads is None:
             self._threads = ThreadPoolExecutor(min(MANY, self.limits.concurrency))
         loop = asyncio.get_running_loop()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import getproxies
 
 import msgspec
 from msgspec import Struct
@@ -70,6 +69,8 @@ class Address(Struct, frozen=True, kw_only=True):
 
     def _sender(self, concurrency: int) -> httpx2.AsyncClient:
         """What many calls are sent through. Where the environment names a proxy that is the SDK's own client."""
+        from urllib.request import getproxies
+
         import httpx2
         import openai
 
