@@ -25,7 +25,7 @@ HOUR = 3600.0
 OVERHEAD = 16
 """Tokens that a chat template adds to a message at the most: role, separators, turn ends."""
 JUDGE = "judge "
-"""Before the name of a model that judges: what its part of the costs is called."""
+"""Before the name of a model that judges: what its part of the costs is called, see `judge_name`."""
 ANSWERS = " answers"
 """After the label of a model under test: what its step is called, and its part of the costs."""
 STANDS = HOUR
@@ -107,6 +107,11 @@ def training(price: Price | None, tokens: int | None, epochs: float | None, seco
 
 def answering(rate: Rate, prompt_tokens: float, completion_tokens: float) -> float:
     return (prompt_tokens * rate.prompt + completion_tokens * rate.completion) / MILLION
+
+
+def judge_name(model: str) -> str:
+    """What a judge's part of the costs is called: no label of a model under test makes the same of `LABEL answers`."""
+    return f"{JUDGE}'{model}'" if model.endswith(ANSWERS) else f"{JUDGE}{model}"
 
 
 def is_judging(part: str) -> bool:

@@ -53,7 +53,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong with the data.
 
     A step or check names rows by their number (`row`, the hidden `_row` column); core turns that into `file` and
-    1-based `line`. A source that cannot even make a row of a line sets `file` and `line` itself.
+    1-based `line`. A source that cannot even make a row of a line sets `file` and `line` itself, and `column` (from 1,
+    in characters) where it knows it.
     """
 
     message: str
@@ -63,6 +64,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""
     line: int = 0
     check: str = ""
+    column: int = 0
+
+    @property
+    def place(self) -> str:
+        """ "file:line:column" as far as it is known."""
+        numbers = [self.line, self.column] if self.line else []
+        return ":".join([self.file, *(str(number) for number in numbers if number)]) if self.file else ""
 
 
 class FtspecError(Exception):

@@ -57,7 +57,7 @@ class Findings:
             for (level, message), count in self.alike.items()
             if level == severity and count > KEPT_ALIKE
         ]
-        return tuple(sorted(kept, key=lambda finding: (finding.file, finding.line)) + more[:KEPT])
+        return tuple(sorted(kept, key=lambda finding: (finding.file, finding.line, finding.column)) + more[:KEPT])
 
     def _located(self, finding: Finding) -> Finding:
         message = MENTION.sub(lambda match: ":".join(map(str, self.locate(int(match[1])))), finding.message)

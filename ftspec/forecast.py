@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from ftspec import suites
 from ftspec.components import Asks
 from ftspec.costs import (
-    JUDGE,
     STANDS,
     Costs,
     Part,
     answers_part,
     hosting_part,
     is_free,
+    judge_name,
     rate_of,
     together,
     tuning_part,
@@ -95,7 +95,7 @@ def _judged(spec: Spec, plan: Plan, judge: Judging, known: Known, tables: Tables
 
     An answer is taken to be as many tokens to the judge as the model may give.
     """
-    name, size, evaluation = f"{JUDGE}{judge.model}", known.size, spec.eval
+    name, size, evaluation = judge_name(judge.model), known.size, spec.eval
     if evaluation is None or all(step.cached for step in plan.steps if step.name == REPORT):
         return Part(name=name, amount=0.0, basis="done already")
     price, rate = rate_of(tables, judge.endpoint, judge.model, tuned=False)

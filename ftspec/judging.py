@@ -19,7 +19,7 @@ import msgspec
 
 from ftspec import ask, items
 from ftspec.components import Grader, Judge, Labelled
-from ftspec.costs import JUDGE, of_answer, rate_of
+from ftspec.costs import judge_name, of_answer, rate_of
 from ftspec.grade import Unjudged, names
 from ftspec.kept import Keyed, keep
 from ftspec.progress import Progress
@@ -217,7 +217,7 @@ def _metered(bench: Bench, court: Court) -> AbstractContextManager[Meter]:
         return nullcontext(Unlimited())
     price, rate = rate_of(court.tables, bench.provider.endpoint, bench.model.id, tuned=False)
     verified = price is None or price.verified
-    return court.purse.meter(f"{JUDGE}{bench.model.id}", rate, bench.generation, verified=verified)
+    return court.purse.meter(judge_name(bench.model.id), rate, bench.generation, verified=verified)
 
 
 def _settled(judge: Judge, replies: Replies, others: Mapping[Key, Answer]) -> Grader:

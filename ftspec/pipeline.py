@@ -184,6 +184,7 @@ class Preparation:
 
     def judge(self) -> None:
         """Every check, over all rows. Raises DataError with everything found so far."""
+        self.progress.phase("checking rows")
         tuner = self.tuned.tuner(self.registry, self.spec.folder)
         for index, item in enumerate(self.checks):
             check: Check = build(item, self.registry, self.spec.folder, tuner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ftspec.errors import FtspecError, SpecPath
@@ -71,13 +71,32 @@ def resolve(value: Any, environment: Mapping[str, str] | None = None) -> Any:
     environment = os.environ if environment is None else environment
     names = secret_names(value)
     mask.names.update(names)
-    missing = sorted(name for name in names if name not in environment)
+    missing = sorted(name for name in names if not environment.get(name))
     if missing:
         raise FtspecError(
-            f"secret{'s'[: len(missing) != 1]} not set: {', '.join(missing)}",
-            "set the environment variable of that name, e.g. from your CI's secret store",
+            f"secret{'s'[: len(missing) != 1]} not set: {', '.join(missing)}", hint_for(missing, environment)
         )
     return _replace(value, environment)
+
+
+def hint_for(missing: Iterable[str], environment: Mapping[str, str] | None = None) -> str:
+    """What to do about secrets that are not set. CI sets one that it does not know to nothing."""
+    environment = os.environ if environment is None else environment
+    if any(name in environment for name in missing):
+        return "the environment variable of that name is empty: look whether your CI's secret store has it"
+    return "set the environment variable of that name, e.g. from your CI's secret store"
+
+
+def missing_secrets(value: Any, path: SpecPath = ()) -> Iterator[tuple[SpecPath, str]]:
+    """Where a value, at `path`, refers to secrets that are not set, and their names."""
+    if isinstance(value, str):
+        yield from ((path, name) for name in dict.fromkeys(SECRET.findall(value)) if not os.environ.get(name))
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from missing_secrets(entry, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield from missing_secrets(entry, (*path, index))
 
 
 def _replace(value: Any, environment: Mapping[str, str]) -> Any:

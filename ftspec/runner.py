@@ -174,7 +174,7 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
         )
     if errors := [problem for problem in _objections(registry, planned) if problem.severity == "error"]:
         raise SpecError(errors, loaded.document)
-    stages.rehearse(site, from_data=dataset is None)
+    stages.rehearse(site, loaded.document, from_data=dataset is None)
     if "tuning" in options.again:
         stages.record_attempt(site)
     walk = _Walk(site, loaded, planned)

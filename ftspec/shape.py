@@ -36,9 +36,12 @@ OR_TYPES = "x-ftspec-or"
 SPLIT_PROMPTS = "split"
 """`- split: test` among the prompts names a side of the split; everything else there is a source."""
 
+PATTERN = "patternErrorMessage"
+"""What to write where a text does not match: a key that editors know too (VS Code, yaml-language-server)."""
 _ID = {
     "type": "string",
     "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+    PATTERN: "Write letters, digits, '.', '_' and '-', at most 64, a letter or a digit first.",
     "description": "What reports and other keys call it: letters, digits, '.', '_' and '-'.",
 }
 _ON_ERROR = {
@@ -66,6 +69,7 @@ _WAIVE = {
         "until": {
             "type": "string",
             "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+            PATTERN: "Write the last day it holds as year-month-day, like 2027-06-30.",
             "description": "The last day it holds, as year-month-day.",
         },
     },
@@ -191,7 +195,10 @@ _FOLLOW: Schema = {
     "properties": {
         "stall": {
             "if": {"type": "string"},
-            "then": {"pattern": f"^{DURATION}$", "description": "Write a number and a unit, as `90m`, `6h` or `1d`."},
+            "then": {
+                "pattern": f"^(?=.*[1-9]){DURATION}$",
+                PATTERN: "Write a number above 0 and a unit, as `90m`, `6h` or `1d`.",
+            },
             "else": {"type": ["number", "string"], "exclusiveMinimum": 0},
             "default": "1d",
             "description": "How long a job may show no sign of life before it is left, as `90m`, `6h` or `1d`.",
@@ -326,6 +333,7 @@ _BUDGET: Schema = {
         "currency": {
             "type": "string",
             "pattern": "^[A-Z]{3}$",
+            PATTERN: "Write three capital letters, as USD or EUR.",
             "default": "USD",
             "description": "As in the tables of prices: amounts are never converted.",
         },

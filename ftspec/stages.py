@@ -29,6 +29,8 @@ from ftspec import plan as plans
 from ftspec.components import Judge
 from ftspec.costs import rate_of
 from ftspec.deploying import Deployer
+from ftspec.document import Document
+from ftspec.errors import Problem, SpecError
 from ftspec.following import Follow, chosen, ended
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
@@ -47,7 +49,7 @@ from ftspec.provider import (
     TunedModel,
 )
 from ftspec.records import Plan, Record, Step
-from ftspec.references import resolve, secret_names
+from ftspec.references import hint_for, missing_secrets, secret_names
 from ftspec.registry import Registry
 from ftspec.report import Case
 from ftspec.spec import Eval, Item, Spec
@@ -164,19 +166,31 @@ def _attempts(spec: Spec, registry: Registry, found: Inventory, target: Target) 
     return f"attempts/{plans.attempts_key(spec, registry, found, target)}"
 
 
-def rehearse(site: Site, *, from_data: bool = False) -> None:
+def rehearse(site: Site, document: Document, *, from_data: bool = False) -> None:
     """Build what judges, so that a fault in it is found before anything is paid for.
 
     A run that starts `from_data` will need its provider: a secret that is not set is found before that work too.
+    Raises SpecError with those, at their places.
     """
-    if from_data:
-        named = site.registry.get("provider", site.spec.provider.name).convert(site.spec.provider.options)
-        resolve(msgspec.to_builtins(named))
+    if missing := list(_missing_secrets(site, from_data)):
+        raise SpecError(missing, document)
     for _, item in site.spec.items():
         if item.kind in {"grader", "gate"}:
             built = items.build(item, site.registry, site.spec.folder)
             if isinstance(built, Judge):
                 judging.bench(built, _court(site))
+
+
+def _missing_secrets(site: Site, from_data: bool) -> Iterator[Problem]:
+    """Secrets that the run is going to need and that are not set; one that an option has by default is told at the
+    component's name."""
+    for _, item in site.spec.items():
+        component = site.registry.get(item.kind, item.name)
+        asked = [items.referred(value, path) for path, value in items.references(item, component)]
+        for one in [item, *asked] if from_data else [item] if item.kind in {"grader", "gate"} else []:
+            options = msgspec.to_builtins(site.registry.get(one.kind, one.name).convert(one.options))
+            for path, name in missing_secrets(options, (*one.path, one.name)):
+                yield Problem(message=f"secret not set: {name}", hint=hint_for([name]), path=path)
 
 
 def plan_of(site: Site, dataset: Dataset | None) -> Plan:

@@ -106,6 +106,11 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
+def padded(text: str, columns: int) -> str:
+    """The text with blanks behind it up to `columns`, as it is where it takes more."""
+    return text + " " * (columns - width(text))
+
+
 def clip(text: str, columns: int) -> str:
     """The text cut to `columns`, with an ellipsis where something is missing."""
     if width(text) <= columns:
@@ -128,8 +133,8 @@ def table(rows: Iterable[Sequence[str]], headers: Sequence[str], *, right: Seque
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
-    padded = []
+    aligned = []
     for index, (cell, columns) in enumerate(zip(cells, widths, strict=True)):
         gap = " " * (columns - width(cell))
-        padded.append(gap + cell if index in right else cell + gap)
-    return "  ".join(padded).rstrip()
+        aligned.append(gap + cell if index in right else padded(cell, columns))
+    return "  ".join(aligned).rstrip()

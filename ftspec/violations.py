@@ -17,7 +17,7 @@ from ftspec.errors import Problem, SpecPath
 from ftspec.figures import plural
 from ftspec.references import SECRET
 from ftspec.registry import Registry
-from ftspec.shape import OR_TYPES, SIBLINGS, SPLIT_PROMPTS, STAGES, place_of
+from ftspec.shape import OR_TYPES, PATTERN, SIBLINGS, SPLIT_PROMPTS, STAGES, place_of
 from ftspec.wording import SHOWN, did_you_mean, dotted, either, every, nearest, plain, quoted, suggestion
 
 FIRST_PARTY: dict[tuple[Kind, str], str] = {
@@ -185,7 +185,7 @@ class Translator:
 
     def _pattern(self, error: Error, path: SpecPath) -> Iterator[Problem]:
         found = self._found(error.instance, path)
-        described = error.schema.get("description", "")
+        described = error.schema.get(PATTERN) or error.schema.get("description", "")
         hint = _sentence(described) or f"it must match {error.validator_value}"
         yield Problem(message=f"{self._label(path)} cannot be {found}", hint=hint, path=path)
 

@@ -16,7 +16,7 @@ import pytest
 
 from ftspec import registry, runner, validate
 from ftspec.cli import guard
-from ftspec.costs import is_judging
+from ftspec.costs import is_judging, judge_name
 from ftspec.errors import BudgetReached, Rejected, SpecError, StillRunning
 from ftspec.journal import decode
 from ftspec.progress import Quiet
@@ -511,9 +511,25 @@ def test_free_checkpoints_cost_nothing_however_many(judged: Path) -> None:
         assert part_of(judged, name).amount == 0
 
 
+def test_the_table_of_costs_is_in_line(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    longest = "the-very-best-of-them-all answers"
+    models = f"  models: [{{checkpoints: best, id: {longest.split()[0]}}}]\n  graders:"
+    judged.write_text(JUDGED.replace("  graders:", models))
+    judged.with_name("house.yaml").write_text(TABLE.replace('["simulated*"]', '["elsewhere*"]') + JUDGE_PRICE)
+    assert guard.run(["plan", str(judged)]) == 0
+    steps, _, facts = capsys.readouterr().out.partition("\n\n")[2].partition("\n\n")
+    assert {line.index("to do") for line in steps.splitlines()} == {2 + len(longest) + 1}
+    table = [line[17:] for line in facts.splitlines() if line.startswith(("  cost ", " " * 17))]
+    names = ("tuning", "base answers", longest, "judge a-judge")
+    rows = {name: line for name in names for line in table if line.startswith(f"{name} ")}
+    assert set(rows) == {*names}
+    assert {line.index(line[len(name) :].lstrip()) for name, line in rows.items()} == {len(longest) + 1}
+
+
 def test_a_model_under_test_may_be_called_a_judge(judged: Path) -> None:
     assert is_judging("judge a-judge")
     assert not is_judging("judge panel answers")
+    assert is_judging(judge_name("any-house answers"))
     models = "  models: [{model: judge panel, provider: {simulated: {idle: 5}}}]\n  graders:"
     judged.write_text(JUDGED.replace("  graders:", models))
     panel = "  - {models: [judge panel], base: {prompt: 100, completion: 200}}\n"

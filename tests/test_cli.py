@@ -256,9 +256,10 @@ def test_bad_data_names_its_lines(spec: Path, capsys: pytest.CaptureFixture[str]
     spec.with_name("rows.jsonl").write_text('{"text": "a", "label": "b"}\n{oops\n')
     text = re.sub(r"  - examples:\n      rows: .*\n", "  - jsonl: {path: rows.jsonl}\n", spec.read_text(), count=1)
     spec.write_text(text)
-    code, _, err = run(capsys, "run", "-q", spec.name)
+    code, _, err = run(capsys, "run", spec.name)
     assert code == 1
-    assert re.search(r"rows\.jsonl:2: ", err)
+    assert re.search(r"^  rows\.jsonl:2:2: ", err, re.MULTILINE)
+    assert re.findall("^✗.*", err, re.MULTILINE)[0].startswith("✗ checking rows"), "what was read in full is not marked"
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel", "report", "model show"])

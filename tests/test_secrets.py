@@ -55,12 +55,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ftspec(folder: Path, *arguments: str) -> str:
+def ftspec(folder: Path, *arguments: str, **environment: str) -> str:
     """Standard output and error of a command, with the secret set."""
     done = subprocess.run(
         [sys.executable, "-m", "ftspec", *arguments],
         cwd=folder,
-        env=os.environ | {"API_KEY": VALUE, "TMPDIR": str(folder)},
+        env=os.environ | {"API_KEY": VALUE, "TMPDIR": str(folder), **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -199,3 +199,30 @@ def test_a_provider_gets_the_reference_and_resolves_it_itself(monkeypatch: pytes
     monkeypatch.setenv("DEFAULT_KEY", VALUE)
     assert api.resolve("Bearer ${secret:DEFAULT_KEY}") == f"Bearer {VALUE}"
     assert mask(f"it said {VALUE}") == "it said ***"
+
+
+MISSING = """\
+version: 1
+name: secretive
+sources:
+  - examples: {rows: [{prompt: one, completion: "1"}]}
+cleaning:
+  - redact: {placeholders: dataset, key: "${secret:REDACT_KEY}"}
+format: {prompt_completion: {}}
+provider: {simulated: {seconds_per_step: 0.0, idle: 5}}
+model: some-model
+eval:
+  prompts:
+    - examples: {rows: [{prompt: three, completion: "3"}]}
+  graders:
+    - contains: {any: ["3", "x${secret:FIRST_KEY}${secret:SECOND_KEY}"]}
+"""
+
+
+def test_secrets_that_are_not_set_are_told_at_their_places(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(MISSING)
+    said = ftspec(tmp_path, "run", "spec.yaml", REDACT_KEY="")
+    assert "spec.yaml:6:42: secret not set: REDACT_KEY; the environment variable of that name is empty" in said
+    assert "spec.yaml:14:29: secret not set: FIRST_KEY; set the environment variable" in said
+    assert "spec.yaml:14:29: secret not set: SECOND_KEY; set the environment variable" in said
+    assert not (tmp_path / ".ftspec").exists()

@@ -69,6 +69,51 @@ def test_a_bad_line_is_found_and_the_others_are_kept(tmp_path: Path, line: bytes
 
 
 @pytest.mark.parametrize(
+    ("line", "column", "message"),
+    [
+        ('{"ä": "ö" "b": 2}', 11, "not JSON: expected ',' or '}'"),
+        ('{"a": "ö",}', 11, "not JSON: trailing comma in object"),
+        ("{'a': 1}", 2, "not JSON: object keys must be strings"),
+        ('{"ä": nul}', 7, "not JSON: invalid character"),
+        ('{"ä": NaN}', 7, "not JSON: invalid character"),
+        ('{"a": 1} {"a": 2}', 10, "not JSON: trailing characters"),
+        ('{"a": 1},', 9, "not JSON: trailing characters"),
+        ('{"a": "ö\0"}', 9, "not JSON: a NUL byte"),
+        ('{"a": "ö\tx"}', 9, "not JSON: a control character that is not escaped"),
+        ("\0\0\0", 1, "not JSON: a NUL byte"),
+        ('{"a": "ö', 9, "not JSON: the line breaks off"),
+        ('{"a": "x \\ud83d"}', 10, "not JSON: half of a surrogate pair"),
+        ('{"a": 1e999}', 0, "not JSON: Number out of range"),
+        ("[1]", 0, "a row must be an object"),
+    ],
+)
+def test_a_bad_line_is_told_with_its_column(tmp_path: Path, line: str, column: int, message: str) -> None:
+    (tmp_path / "x.jsonl").write_text(f'{{"a": 1}}\n{line}\n', newline="")
+    got = [*sources.jsonl.build({"path": str(tmp_path / "x.jsonl")}).read()]
+    (found,) = (each for each in got if isinstance(each, api.Finding))
+    assert (found.line, found.column) == (2, column)
+    assert found.message.startswith(message)
+    assert found.place == str(tmp_path / "x.jsonl") + (f":2:{column}" if column else ":2")
+
+
+def test_bytes_that_are_no_text_are_told_with_their_column(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes('{"ä": "ö'.encode() + b'\xff"}')
+    (found,) = sources.jsonl.build({"path": str(tmp_path / "x.jsonl")}).read()
+    assert isinstance(found, api.Finding)
+    assert (found.column, found.message) == (9, "not UTF-8 (byte 11 of the line)")
+
+
+def test_an_array_is_told_where_it_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[{"a": 1},\n  {"b": "ä", "a": NaN},\n {"c": "\xff"}, {"c": 1},\n{"d" 1}]'
+    expected = ["line 2, column 19", "line 4, column 6"]
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    for block in (4, 1 << 22):
+        monkeypatch.setattr("ftspec.builtin.files.BLOCK", block)
+        found = [message for _, message in read(sources.json, path=str(tmp_path / "x.json"))[1]]
+        assert [message.partition("(at ")[2] for message in found] == [f"{place} of the file)" for place in expected]
+
+
+@pytest.mark.parametrize(
     ("content", "values"),
     [
         (b'\xef\xbb\xbf{"a": 1}\r\n{"a": 2}\r\n', [1, 2]),
@@ -99,6 +144,9 @@ def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
         ("x.jsonl", "{a: 1}\n", "JSON encoder"),
         ("x.json", '{"a": 1}', "say with `pointer`"),
         ("x.csv", "", "header line"),
+        ("x.jsonl", '{"a": "b\0"}\n', "what a crash or a full disk has left"),
+        ("x.jsonl", '{"a": "b\tc"}\n', "\\t for a tab"),
+        ("x.jsonl", '{"a": "\\ud83d"}\n', "both halves"),
         ("x.csv", "a\nb\0\n", "remove the byte"),
         ("x.parquet", "PAR", "write it anew"),
     ],

@@ -94,6 +94,9 @@ def _members(path: str, endings: tuple[str, ...]) -> tuple[list[str], str]:
 HINTS = {
     "a row must be an object": "write each row as `{...}`, with its columns' names as keys",
     "not JSON that can be read": "store deeply nested values as text",
+    "not JSON: a NUL byte": "save it as UTF-8 text; many of them in a row are what a crash or a full disk has left",
+    "not JSON: a control character": "write it as a JSON encoder does: \\t for a tab, \\n for a line feed",
+    "not JSON: half of": "escape both halves of the character, or write it as it is, in UTF-8",
     "not JSON": "write it as a JSON encoder does: quotes around names, no NaN, no comma at the end",
     "not a Parquet file": "check the file's ending, or write it anew",
     "not UTF-8": "save it as UTF-8",
@@ -103,10 +106,10 @@ HINTS = {
 """What to do about a line that is no row, by how its message begins."""
 
 
-def no_row(message: str, file: str, line: int) -> api.Finding:
+def no_row(message: str, file: str, line: int, column: int = 0) -> api.Finding:
     """A line that is no row, with what to do about it where that can be told."""
     hint = next((hint for begins, hint in HINTS.items() if message.startswith(begins)), "")
-    return api.Finding(message=message, hint=hint, file=file, line=line)
+    return api.Finding(message=message, hint=hint, file=file, line=line, column=column)
 
 
 def or_empty(file: File, read: Read) -> Read:

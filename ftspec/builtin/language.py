@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LETTER = re.compile(r"[^\W\d_]")
-Code = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
+Code = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z]{2,3}$",
+        extra_json_schema={"patternErrorMessage": "Write a language's code in small letters, as en, de or zh."},
+    ),
+]
 """ISO 639-1 where there is one, else ISO 639-3, as the model's labels are."""
 
 

@@ -99,8 +99,7 @@ def _expected(error: BaseException) -> int | None:
         _tell(error)
     if isinstance(error, DataError):
         for finding in error.findings:
-            place = ":".join([finding.file, *([str(finding.line)] if finding.line else [])])
-            place = f"{place}: " if finding.file else ""
+            place = f"{terminal.safe(finding.place)}: " if finding.file else ""
             terminal.say(f"  {place}{terminal.safe(finding.message)}", err=True)
             if finding.hint:
                 terminal.say(f"    {finding.hint}", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec.cli import scores
 from ftspec.figures import duration, money, percent, plural, size
-from ftspec.terminal import one_line, safe, style, table
+from ftspec.terminal import one_line, padded, safe, style, table, width
 
 if TYPE_CHECKING:
     from ftspec.cleanup import Litter
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ftspec.watching import Status
 
 SHOWN_REASONS = 6
+NAMES = 14
+"""Columns that names of steps, parts and facts take at the least."""
 SIDES = {"validation": "for validation", "test": "for test", "prompt": "prompts"}
 STATES = {
     "done": "green",
@@ -58,12 +60,19 @@ def watermark(text: str) -> str:
 
 def _steps(found: Plan) -> str:
     lines = []
-    for step in found.steps:
+    names = _column(step.name for step in found.steps)
+    for step, name in zip(found.steps, names, strict=True):
         state = style("cached", "green") if step.cached else style("to do ", "yellow")
         reasons = _reasons(step)
-        lines.append(f"  {step.name:<14} {state}  {reasons[0] if reasons else ''}".rstrip())
-        lines += [f"  {'':<22} {reason}" for reason in reasons[1:]]
+        lines.append(f"  {name} {state}  {reasons[0] if reasons else ''}".rstrip())
+        lines += [f"  {'':<{width(name) + 8}} {reason}" for reason in reasons[1:]]
     return "\n".join(lines)
+
+
+def _column(names: Iterable[str]) -> list[str]:
+    """Names of parts, made equally wide; a label of the user's may be longer than ours are."""
+    shown = [safe(name) for name in names]
+    return [padded(name, max(NAMES, *map(width, shown))) for name in shown]
 
 
 def _reasons(step: Step) -> list[str]:
@@ -113,12 +122,13 @@ def _costs(spec: Spec, planned: Planned) -> Iterator[str]:
     if costs is None or (not budget and not _billed(planned)):
         return
     name = "cost"
-    for part in costs.parts:
-        yield _fact(name, f"{part.name:<14} {_amount(part)}")
+    names = _column(part.name for part in costs.parts)
+    for part, shown in zip(costs.parts, names, strict=True):
+        yield _fact(name, f"{shown} {_amount(part)}")
         name = ""
     if len(costs.parts) > 1 and costs.total is not None:
         most = "at most " if any(part.bound for part in costs.parts) else ""
-        yield _fact("", f"{'together':<14} {most}{money(costs.total, costs.currency)}")
+        yield _fact("", f"{padded('together', width(names[0]))} {most}{money(costs.total, costs.currency)}")
     for source, day in dict.fromkeys((part.source, part.as_of) for part in costs.parts if part.source and part.amount):
         yield _fact("prices", one_line(f"of {day}, {source}"))
     if budget:
@@ -142,7 +152,7 @@ def _inputs(found: Plan) -> str:
 
 
 def _fact(name: str, text: str) -> str:
-    return f"  {name:<14} {text}"
+    return f"  {name:<{NAMES}} {text}"
 
 
 def outcome(spec: Spec, found: Outcome) -> str:
@@ -311,7 +321,7 @@ def waterfall(data: DataResult, *, samples: bool = False) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    place = f"{finding.file}:{finding.line}: " if finding.file and finding.line else ""
+    place = f"{finding.place}: " if finding.file and finding.line else ""
     return f"  {style(finding.severity, 'yellow')}  {safe(place)}{one_line(finding.message, 200)}"
 
 

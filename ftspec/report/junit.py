@@ -61,7 +61,5 @@ def _check(name: str, findings: Sequence[Finding]) -> Element:
 
 
 def where(finding: Finding) -> str:
-    """ "file:line: " of a finding, as far as it is known."""
-    if not finding.file:
-        return ""
-    return f"{finding.file}:{finding.line}: " if finding.line else f"{finding.file}: "
+    """ "file:line:column: " of a finding, as far as it is known."""
+    return f"{finding.place}: " if finding.file else ""

@@ -12,7 +12,6 @@ from ftspec.report.data import Case, ReportData
 from ftspec.report.junit import where
 
 GATES = 8
-MODELS = 4
 CASES = 5
 STEPS = 8
 FINDINGS = 3

@@ -21,6 +21,14 @@ def budget_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield (), "nothing is bounded: say `max_tokens`, `max_trained_tokens` or `max_cost`"
 
 
+Currency = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Z]{3}$", extra_json_schema={"patternErrorMessage": "Write three capital letters, as USD or EUR."}
+    ),
+]
+
+
 @api.check(rules=[budget_rule])
 def token_budget(
     *,
@@ -29,7 +37,7 @@ def token_budget(
     max_cost: Annotated[
         Annotated[float, Meta(ge=0)] | None, Meta(description="Of tuning, by the price tables.")
     ] = None,
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "USD",
+    currency: Currency = "USD",
 ) -> api.Check:
     """Want training to see no more tokens, and to cost no more, than so much.
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import FunctionType
@@ -16,6 +19,10 @@ from typing import Any
 from ftspec.builtin.near import characters, hashes, kernels
 
 SUM_BYTES = 32
+FORGOTTEN = 30 * 86400.0
+"""Seconds without use after which code is removed: what other versions of it still use is theirs."""
+OURS = re.compile(r"[0-9a-f]{16}\.(o|[0-9]+)")
+"""Names of object code, and of what a process that was killed has left of it."""
 
 
 def engine(compiles: bool) -> Any:
@@ -34,6 +41,7 @@ def engine(compiles: bool) -> Any:
     if code is None and compiles:
         code = compiled()
         _write(place, code)
+        _forget(folder)
     return None if code is None else _loaded(code)
 
 
@@ -116,8 +124,10 @@ def _read(place: Path) -> bytes | None:
             whole = file.read()
     except OSError:
         return None
-    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+    if not _is_own(status) or status.st_mode & 0o022:
         return None
+    with suppress(OSError):  # a folder that is only read needs no care
+        os.utime(place)
     code = whole[SUM_BYTES:]
     return code if whole[:SUM_BYTES] == hashlib.sha256(code).digest() else None
 
@@ -133,3 +143,18 @@ def _write(place: Path, code: bytes) -> None:
     except OSError:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _forget(folder: Path) -> None:
+    """Remove what nobody has used for long: plain files of this user's with names of ours, and nothing else."""
+    with suppress(OSError):
+        for place in folder.iterdir():
+            with suppress(OSError):
+                status = place.lstat()
+                old = time.time() - status.st_mtime > FORGOTTEN
+                if old and OURS.fullmatch(place.name) and stat.S_ISREG(status.st_mode) and _is_own(status):
+                    place.unlink()
+
+
+def _is_own(status: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()

@@ -45,12 +45,14 @@ class Text:
     def __init__(self, file: File) -> None:
         self.blocks = self._decoded(file)
         self.text, self.at, self.line, self.ended = "", 0, 1, False
+        self.cut = 0
+        """Characters of the first line that is held which are not held any more."""
 
     def more(self) -> bool:
         """Read on, at least as much as is held: cost stays linear in an object's length."""
         if self.ended:
             return False
-        self.line += self.text.count("\n", 0, self.at)
+        self.line, self.cut = self._line(self.at), self._column(self.at) - 1
         parts = [self.text[self.at :]]
         wanted, count = max(files.BLOCK, len(parts[0])), 0
         self.at = 0
@@ -100,8 +102,17 @@ class Text:
             start, self.at = self.at, end
             return self.text[start:end]
 
-    def where(self) -> str:
-        return f"at line {self.line + self.text.count(chr(10), 0, self.at)} of the file"
+    def where(self, back: int = 0) -> str:
+        """The place in the file, or that of so many characters before."""
+        at = max(0, self.at - back)
+        return f"at line {self._line(at)}, column {self._column(at)} of the file"
+
+    def _line(self, at: int) -> int:
+        return self.line + self.text.count("\n", 0, at)
+
+    def _column(self, at: int) -> int:
+        before = self.text.rfind("\n", 0, at)
+        return at - before if before >= 0 else self.cut + at + 1
 
     @staticmethod
     def _decoded(file: File) -> Iterator[str]:
@@ -120,9 +131,10 @@ def _read(file: File, pointer: str) -> Read:
     damage: api.Finding | None = None
     try:
         for number, source in enumerate(_elements(text, pointer), 1):
-            value, problem = row_of(_bytes(source), "row")
+            value, problem, column = row_of(_bytes(source), "row")
             if problem:
-                yield no_row(f"{problem} ({text.where()})", file.name, number)
+                back = len(source) - max(0, column - 1)
+                yield no_row(f"{problem} ({text.where(back)})", file.name, number)
                 continue
             values.append(value)
             numbers.append(number)
@@ -174,7 +186,7 @@ def _enter(text: Text, name: str) -> None:
     if not text.take("{"):
         raise Broken(f"`pointer` does not lead to a list: no object that could hold '{name}'", POINTER)
     while text.peek() == '"':
-        key, problem = decoded(_bytes(text.value()), "name")
+        key, problem, _ = decoded(_bytes(text.value()), "name")
         if problem:
             raise Broken(f"a name before what `pointer` names is {problem}")
         if not text.take(":"):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FIRST = 64
 """Lines of a file from which a first layout is learnt."""
+SURROGATES = 14
+"""Bytes before the end within which the parser takes half of a surrogate pair for a text that breaks off."""
 
 
 @api.source(code=["ftspec.builtin.files", "ftspec.builtin.sources.layout"])
@@ -67,9 +69,9 @@ class Parser:
         self.mixed = bool(odd)
         values: dict[int, dict[str, Any]] = {}
         for at in odd:
-            value, problem = row_of(lines[at]) if lines[at].strip() else (None, "")
+            value, problem, column = row_of(lines[at]) if lines[at].strip() else (None, "", 0)
             if problem:
-                yield no_row(problem, self.name, block.first + at)
+                yield no_row(problem, self.name, block.first + at, column)
             elif value is not None:
                 values[at] = value
         made = _together(batch, usual, values)
@@ -84,7 +86,7 @@ class Parser:
 def _some_rows(lines: Sequence[bytes]) -> list[dict[str, Any]]:
     """The rows that are among the lines."""
     read = [row_of(line) for line in lines if line.strip()]
-    return [value for value, problem in read if not problem]
+    return [value for value, problem, _ in read if not problem]
 
 
 def _are_objects(data: bytes) -> bool:
@@ -135,25 +137,53 @@ def _of_one_type(one: pa.Array, other: pa.Array) -> list[pa.Array] | None:
     return [one, pa.nulls(len(other), one.type)] if other.null_count == len(other) else None
 
 
-def row_of(line: bytes, of: str = "line") -> tuple[Any, str]:
-    """The row that JSON is, or what is wrong with it: never its own text, which may be private.
+def row_of(line: bytes, of: str = "line") -> tuple[Any, str, int]:
+    """The row that JSON is, or what is wrong with it (never its own text, which may be private), and at which
+    character from 1, 0 where that cannot be told.
 
     `of` is what its bytes are counted in.
     """
-    value, problem = decoded(line, of)
-    return (None, problem) if problem else (value, rows.fault(value))
+    value, problem, column = decoded(line, of)
+    return (None, problem, column) if problem else (value, rows.fault(value), 0)
 
 
-def decoded(text: bytes, of: str) -> tuple[Any, str]:
+def decoded(text: bytes, of: str) -> tuple[Any, str, int]:
     """Any JSON value, in the same way."""
     try:
-        return msgspec.json.decode(text), ""
+        return msgspec.json.decode(text), "", 0
     except UnicodeDecodeError:
-        return None, f"not UTF-8 (byte {_first_odd(text)} of the {of})"
+        odd = _first_odd(text)
+        return None, f"not UTF-8 (byte {odd} of the {of})", _characters(text, odd - 1) + 1
     except RecursionError:
-        return None, "not JSON that can be read: nested too deeply"
+        return None, "not JSON that can be read: nested too deeply", 0
     except msgspec.MsgspecError as error:
-        return None, f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
+        problem, at = _fault(text, str(error), of)
+        return None, f"not JSON: {problem}", 0 if at is None else _characters(text, at) + 1
+
+
+def _fault(text: bytes, said: str, of: str) -> tuple[str, int | None]:
+    """What the parser says, without its place, and at which byte that is."""
+    what, placed, byte = said.removeprefix("JSON is malformed: ").partition(" (byte ")
+    if not placed and what.startswith("Input data was truncated"):
+        end = text[-SURROGATES:].lower()
+        half = end.rfind(b"\\ud")
+        if half >= 0:
+            return "half of a surrogate pair", len(text) - len(end) + half
+        return f"the {of} breaks off", len(text.rstrip())
+    if not placed:
+        return what.partition(" - at ")[0], None
+    at = int(byte.rstrip(")")) - what.startswith("trailing characters")  # of these it has read the first one
+    at = min(at, len(text) - 1)
+    if text[at] < ord(" ") and what == "invalid character":
+        return "a control character that is not escaped" if text[at] else "a NUL byte", at
+    while what == "invalid character" and text[at - 1 : at].isalpha():  # of `nul` and the like it has read all letters
+        at -= 1
+    return "half of a surrogate pair" if "surrogate" in what else what, at
+
+
+def _characters(text: bytes, end: int) -> int:
+    """How many characters stand before a byte."""
+    return len(text[:end].decode("utf-8", "replace"))
 
 
 def _first_odd(text: bytes) -> int:

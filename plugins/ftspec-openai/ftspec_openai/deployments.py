@@ -29,9 +29,14 @@ class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sku: Annotated[str, Meta(description="Kind of deployment: Standard, GlobalStandard or DeveloperTier.")] = "Standard"
     capacity: Annotated[int, Meta(ge=1, description="Thousands of tokens per minute.")] = 1
     format: Annotated[str, Meta(description="Who made the base model: OpenAI, Microsoft, Meta, ...")] = "OpenAI"
-    management_url: Annotated[str, Meta(description="Address of the management API.", pattern="^https?://")] = (
-        "https://management.azure.com"
-    )
+    management_url: Annotated[
+        str,
+        Meta(
+            description="Address of the management API.",
+            pattern="^https?://",
+            extra_json_schema={"patternErrorMessage": "Write an address that begins with https:// or http://."},
+        ),
+    ] = "https://management.azure.com"
 
 
 class Host(Protocol):

@@ -16,7 +16,14 @@ from ftspec_openai.deployments import AzureHost, Deploying, Deployment, Host, Ne
 from ftspec_openai.tuner import Pausing, Tuner
 
 Key = Annotated[str, Meta(description="The API key, as a reference to a secret.")]
-BaseURL = Annotated[str, Meta(description="Address of the API, up to and with its version.", pattern="^https?://")]
+BaseURL = Annotated[
+    str,
+    Meta(
+        description="Address of the API, up to and with its version.",
+        pattern="^https?://",
+        extra_json_schema={"patternErrorMessage": "Write an address that begins with https:// or http://."},
+    ),
+]
 Suffix = Annotated[str, Meta(description="Part of the tuned model's name.", max_length=64)]
 Concurrency = Annotated[int, Meta(ge=1, le=1000, description="Questions that are asked at the same time.")]
 PerMinute = Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Most per minute; no limit when not given.")]
