@@ -16,6 +16,9 @@ T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 K = TypeVar("K", bound=Hashable)
 
+AHEAD = 1 << 14
+"""Bytes that are read at least: most readers go from one record to the next."""
+
 
 def nameless(folder: Path | None = None) -> IO[bytes]:
     """A file that is gone when it is closed, or when the process ends, however that comes."""
@@ -62,13 +65,18 @@ class Kept(Lazy[R]):
     def __init__(self, type: type[R], file: IO[bytes], starts: Sequence[int], ends: Sequence[int]) -> None:
         self._decoder = msgspec.json.Decoder(type)
         self._file, self._starts, self._ends = file, starts, ends
+        self._read = (0, b"")
+        """What was read last: where it stands in the file, and its bytes. One tuple, for threads may read at once."""
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def at(self, index: int) -> R:
         start, end = self._starts[index], self._ends[index]
-        return self._decoder.decode(os.pread(self._file.fileno(), end - start, start))
+        first, data = self._read
+        if not first <= start <= end <= first + len(data):
+            first, data = self._read = start, os.pread(self._file.fileno(), max(end - start, AHEAD), start)
+        return self._decoder.decode(data[start - first : end - first])
 
     def chosen(self, places: Iterable[int]) -> Kept[R]:
         """The records at these places, in this order."""

@@ -17,7 +17,20 @@ from typing import Any
 
 import msgspec
 
-from ftspec import accepted, answersheet, budgeting, cases, following, gates, history, report, reporting, stages, tuning
+from ftspec import (
+    accepted,
+    answersheet,
+    budgeting,
+    cases,
+    following,
+    gates,
+    history,
+    memory,
+    report,
+    reporting,
+    stages,
+    tuning,
+)
 from ftspec.costs import Costs
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.grade import Answered
@@ -178,6 +191,8 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
     if "tuning" in options.again:
         stages.record_attempt(site)
     walk = _Walk(site, loaded, planned)
+    if options.evaluation:
+        memory.spare()
     with site.workspace.alive(planned.run), walk.observed():
         return walk.run()
 
@@ -225,7 +240,9 @@ class _Walk:
             model = stages.tuned_already(self.site, self.plan)
         else:
             model = self._tune(dataset)
+        memory.spare()
         judged = self._judge(dataset, model) if self.site.spec.eval else Judged()
+        memory.give_back()
         path = self._report(dataset, model, judged)
         state = "done" if gates.passed(judged.verdicts) else "gate_failed"
         if state == "done" and judged.verdicts:

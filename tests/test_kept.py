@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftspec.kept import Keyed, keep
+from ftspec.kept import AHEAD, Keyed, keep
 from ftspec.provider import Answer
 
 
@@ -23,6 +24,15 @@ def test_what_is_kept_comes_back(said: list[tuple[int, str]]) -> None:
     assert kept[1:] == answers[1:]
     assert list(ordered) == sorted(answers, key=lambda answer: answer.repeat)
     assert list(kept.chosen(reversed(range(len(kept))))) == answers[::-1]
+
+
+def test_any_order_of_reading_finds_the_same() -> None:
+    """Records before, within and behind what was read last, shorter and longer than what is read at once."""
+    answers = [Answer(prompt=str(at), repeat=at, text="x" * (at * 577 % (3 * AHEAD))) for at in range(200)]
+    kept = keep(Answer, answers)
+    draw = random.Random(1)
+    for place in (*range(200), *reversed(range(200)), *draw.choices(range(200), k=300)):
+        assert kept[place] == answers[place]
 
 
 def test_nothing_is_left_in_the_folder(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -466,32 +467,40 @@ def test_the_page_is_bounded_and_shows_the_worst() -> None:
     assert "of 9,000: the worst, and a sample of the others" in rendered
 
 
-def drawn(drawing: str) -> ElementTree.Element:
-    """A chart as XML, which it must be."""
-    return ElementTree.fromstring(drawing.replace("<svg ", '<svg xmlns:xlink="x" xmlns="y" ', 1))
+def drawn(*wanted: charts.Chart | None) -> list[ElementTree.Element]:
+    """Charts as XML, which they must be."""
+    drawings = charts.draw([chart for chart in wanted if chart])
+    return [ElementTree.fromstring(one.replace("<svg ", '<svg xmlns:xlink="x" xmlns="y" ', 1)) for one in drawings]
 
 
 def test_charts_stand_for_their_numbers() -> None:
     evaluation = sample_data().evaluation
     assert evaluation is not None
-    both = drawn(charts.quadrant(evaluation.scores))
+    alone = sample_data(repeats=1).evaluation
+    assert alone is not None
+    both, greedy = drawn(charts.quadrant(evaluation.scores), charts.quadrant(alone.scores))
     assert "reliable and repeatable" in both.get("aria-label", "")
     said = [mark.get("aria-label", "") for mark in both.iter() if mark.get("aria-roledescription") == "circle"]
     assert {re.search(r"model: (\w+)", words)[1] for words in said} == {"base", "tuned"}  # type: ignore[index]
-    greedy = sample_data(repeats=1).evaluation
-    assert greedy is not None
-    assert drawn(charts.quadrant(greedy.scores)).get("aria-label", "").startswith("Accuracy. base: accuracy ")
+    assert greedy.get("aria-label", "").startswith("Accuracy. base: accuracy ")
 
 
 def test_slices_are_drawn_where_there_are_any() -> None:
     evaluation = sample_data().evaluation
     assert evaluation is not None
-    assert charts.slices(evaluation.scores) == ""
+    assert charts.slices(evaluation.scores) is None
     evil = "</svg><script>alert(1)</script>"
     tagged = {name: replace(score, slices={evil: score, "plain": score}) for name, score in evaluation.scores.items()}
     found = charts.slices(tagged)
-    assert "<script" not in found
-    assert drawn(found).get("aria-label", "").startswith("Accuracy by slice: ")
+    assert found is not None
+    assert "<script" not in charts.draw([found])[0]
+    assert drawn(found)[0].get("aria-label", "").startswith("Accuracy by slice: ")
+
+
+def test_a_chart_that_cannot_be_drawn_is_told_and_draws_nothing_in_this_process() -> None:
+    with pytest.raises(FtspecError, match="charts cannot be drawn"):
+        charts.draw([charts.Chart({"mark": 7}, "nothing")])
+    assert "vl_convert" not in sys.modules
 
 
 def test_what_differs_from_the_expected_is_marked() -> None:
@@ -522,9 +531,11 @@ def test_the_loss_curve_is_thinned_and_starts_and_ends_right() -> None:
     points = charts.thinned(losses(5000), "train_loss")
     assert len(points) <= charts.POINTS + 1
     assert (points[0].step, points[-1].step) == (1, 5000)
-    drawn(charts.loss(losses(5000)))
-    assert charts.loss(()) == ""
-    assert 'aria-roledescription="point"' in charts.loss(losses(1)), "one value is a point, where no line can be seen"
+    assert charts.loss(()) is None
+    curve, point = (charts.loss(losses(count)) for count in (5000, 1))
+    assert curve is not None and point is not None
+    drawn(curve)
+    assert 'aria-roledescription="point"' in charts.draw([point])[0], "one value is a point, where no line can be seen"
 
 
 def test_the_card_is_in_the_hubs_format(tmp_path: Path) -> None:

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
 
 from ftspec.diagnosis import Point, curve
+from ftspec.errors import FtspecError
 from ftspec.figures import percent
 from ftspec.provider import TrainingEvent
 from ftspec.records import Quadrant, Score
@@ -58,22 +64,43 @@ CONFIG: Json = {
 }
 
 
-def draw(specification: Json, words: str) -> str:
-    """A specification as inline SVG that is as wide as its place; `words` is what it shows, for those who listen."""
-    import vl_convert
+class Chart(NamedTuple):
+    """A specification, and what it shows in words, for those who listen."""
 
-    whole = {"width": WIDTH, "height": HEIGHT, "config": CONFIG, **specification}
-    drawn: str = vl_convert.vegalite_to_svg(whole, allowed_base_urls=[])
-    found = SIZE.search(drawn)
+    specification: Json
+    words: str
+
+
+def draw(charts: Sequence[Chart]) -> list[str]:
+    """Each as inline SVG that is as wide as its place.
+
+    They are drawn by another process (see `drawer`), so that the engine's memory does not come on top of the run's.
+    Raises FtspecError where that cannot be done.
+    """
+    if not charts:
+        return []
+    asked = [{"width": WIDTH, "height": HEIGHT, "config": CONFIG, **chart.specification} for chart in charts]
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("drawer.py"))]
+    given = msgspec.json.encode({"path": sys.path, "charts": asked})
+    done = subprocess.run(command, input=given, capture_output=True, start_new_session=True)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        raise FtspecError(f"the report's charts cannot be drawn: {said}", "what was answered is kept: run again")
+    drawn = msgspec.json.decode(done.stdout, type=list[str])
+    return [_placed(svg, chart.words) for svg, chart in zip(drawn, charts, strict=True)]
+
+
+def _placed(svg: str, words: str) -> str:
+    found = SIZE.search(svg)
     assert found, "vl-convert makes an <svg> with its size"
     box = f'viewBox="0 0 {found[1]} {found[2]}" role="img" aria-label="{escape(visible(words), quote=True)}"'
-    return f"<svg {box}>{drawn[found.end() :]}"
+    return f"<svg {box}>{svg[found.end() :]}"
 
 
 # ---- models
 
 
-def quadrant(scores: Mapping[str, Score]) -> str:
+def quadrant(scores: Mapping[str, Score]) -> Chart:
     """Accuracy over consistency of each model with its intervals; accuracy alone where consistency is not known."""
     known = {label: score for label, score in scores.items() if score.consistency is not None}
     if len(known) < len(scores):
@@ -95,10 +122,10 @@ def quadrant(scores: Mapping[str, Score]) -> str:
         ]
     }
     said = ". ".join(f"{_says(label, score)}: {score.quadrant}" for label, score in scores.items())
-    return draw(specification, f"Accuracy and consistency. {said}.")
+    return Chart(specification, f"Accuracy and consistency. {said}.")
 
 
-def accuracy(scores: Mapping[str, Score]) -> str:
+def accuracy(scores: Mapping[str, Score]) -> Chart:
     """Accuracy of each model with its interval, one a line."""
     rows = [_model(label, score) for label, score in scores.items()]
     across = {**_axis("y", "accuracy", [0.0, 1.0]), "axis": {"format": ".0%"}}
@@ -111,14 +138,14 @@ def accuracy(scores: Mapping[str, Score]) -> str:
             _dots(rows, {"x": across, "y": up}),
         ],
     }
-    return draw(specification, "Accuracy. " + ". ".join(_says(*each) for each in scores.items()) + ".")
+    return Chart(specification, "Accuracy. " + ". ".join(_says(*each) for each in scores.items()) + ".")
 
 
-def slices(scores: Mapping[str, Score]) -> str:
-    """Accuracy of each model by the prompts' tags, with intervals; "" where no prompt has one."""
+def slices(scores: Mapping[str, Score]) -> Chart | None:
+    """Accuracy of each model by the prompts' tags, with intervals; None where no prompt has one."""
     tags = sorted({tag for score in scores.values() for tag in score.slices})[:SLICES]
     if not tags:
-        return ""
+        return None
     rows = [
         {**_model(label, score.slices[tag]), "tag": _name(tag)}
         for label, score in scores.items()
@@ -136,7 +163,7 @@ def slices(scores: Mapping[str, Score]) -> str:
             _dots(rows, {"x": across, "y": up, **apart}),
         ],
     }
-    return draw(specification, f"Accuracy by slice: {', '.join(tags)}. The table says the same in figures.")
+    return Chart(specification, f"Accuracy by slice: {', '.join(tags)}. The table says the same in figures.")
 
 
 def _model(label: str, score: Score) -> Json:
@@ -232,11 +259,11 @@ def _says(label: str, score: Score) -> str:
 # ---- training
 
 
-def loss(events: Sequence[TrainingEvent]) -> str:
-    """Training and validation loss over optimizer steps; "" where no step reported one."""
+def loss(events: Sequence[TrainingEvent]) -> Chart | None:
+    """Training and validation loss over optimizer steps; None where no step reported one."""
     train, validation = (thinned(events, metric) for metric in ("train_loss", "validation_loss"))
     if not train and not validation:
-        return ""
+        return None
     smooth = smoothed(train)
     low = min(0.0, *(point.loss for point in train + validation))
     lines = [
@@ -244,7 +271,7 @@ def loss(events: Sequence[TrainingEvent]) -> str:
         _line(smooth, "var(--tuned)", 1.0, low),
         _line(validation, "var(--validation)", 1.0, low, strokeDash=[6, 3], point={"color": "var(--validation)"}),
     ]
-    return draw({"layer": [each for each in lines if each]}, _loss_in_words(train, validation))
+    return Chart({"layer": [each for each in lines if each]}, _loss_in_words(train, validation))
 
 
 def _line(points: Sequence[Point], stroke: str, opacity: float, low: float, **more: Any) -> Json | None:

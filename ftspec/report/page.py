@@ -92,13 +92,14 @@ def _charts(data: ReportData) -> dict[str, Any]:
     from markupsafe import Markup
 
     scores = _scores(data)
-    drawn = {
-        "quadrant": charts.quadrant(scores) if scores else "",
+    wanted = {
+        "quadrant": charts.quadrant(scores) if scores else None,
         "slices": charts.slices(scores),
         "loss": charts.loss(data.training),
     }
+    drawn = iter(charts.draw([chart for chart in wanted.values() if chart]))
     # Drawn by Vega, which escapes every text in it.
-    return {name: Markup(drawing) for name, drawing in drawn.items()}  # noqa: S704
+    return {name: Markup(next(drawn) if chart else "") for name, chart in wanted.items()}  # noqa: S704
 
 
 def _scores(data: ReportData) -> dict[str, Score]:

@@ -6,20 +6,113 @@ three before the answer, and so does this. A count is therefore close, and no pr
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ftspec import api
 from ftspec_openai.writing import CONTROL_TOKENS, text_of
 
 AROUND = 3
+BUNDLE = 1 << 20
+"""Characters of texts that are counted at a time."""
 START, END = "<|im_start|>", "<|im_end|>"
 
 
-def counter() -> Callable[[api.Example], tuple[int, int]] | None:
-    """(all tokens, trained tokens) of an example; None where there is no tokenizer."""
-    return _counting(_encoding()) if find_spec("rs_bpe") else None
+@contextmanager
+def totals() -> Iterator[Totals | None]:
+    """Something that adds up the tokens of examples; None where there is no tokenizer."""
+    if find_spec("rs_bpe") is None:
+        yield None
+        return
+    found = Totals()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+class Totals:
+    """Tokens of many examples together. They are counted in bundles by another process (see `counter`), so that a run
+    that asks its models after it has written its files does not carry the encoding along."""
+
+    def __init__(self) -> None:
+        self._tokens = self._trained = self._held = 0
+        self._texts: list[tuple[str, bool]] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def most(self, example: api.Example) -> int:
+        """No fewer tokens than the example has."""
+        return AROUND + sum(AROUND + len(text_of(message).encode()) for message, _ in _weighted(example))
+
+    def one(self, example: api.Example) -> int:
+        """The tokens of one example."""
+        texts = [text_of(message) for message, _ in _weighted(example)]
+        return AROUND + sum(AROUND + count for count in self._counts(texts))
+
+    def add(self, example: api.Example) -> None:
+        self._tokens += AROUND
+        for message, weight in _weighted(example):
+            text = text_of(message)
+            self._tokens += AROUND
+            self._held += len(text)
+            self._texts.append((text, bool(weight)))
+        if self._held >= BUNDLE:
+            self._flush()
+
+    def both(self) -> tuple[int, int]:
+        """(all tokens, trained tokens) of what was added."""
+        self._flush()
+        return self._tokens, self._trained
+
+    def close(self) -> None:
+        """End the other process."""
+        if self._process is not None:
+            with suppress(OSError):  # it is gone already
+                self._process.communicate()
+
+    def _flush(self) -> None:
+        if self._texts:
+            counts = self._counts([text for text, _ in self._texts])
+            self._tokens += sum(counts)
+            self._trained += sum(count for count, (_, trained) in zip(counts, self._texts, strict=True) if trained)
+        self._texts, self._held = [], 0
+
+    def _counts(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text. Where the other process does not live, this one counts."""
+        try:
+            self._process = self._process or _start()
+            return _asked(self._process, texts)
+        except (OSError, msgspec.DecodeError):
+            return Tokenizer().counts(texts)
+
+
+def _start() -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("counter.py"))]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    _send(process, sys.path)
+    return process
+
+
+def _asked(process: subprocess.Popen[bytes], texts: Sequence[str]) -> list[int]:
+    _send(process, texts)
+    assert process.stdout
+    return msgspec.json.decode(process.stdout.readline(), type=list[int])
+
+
+def _send(process: subprocess.Popen[bytes], said: Sequence[str]) -> None:
+    assert process.stdin
+    process.stdin.write(msgspec.json.encode(said) + b"\n")
+    process.stdin.flush()
 
 
 def _counting(encoding: Any) -> Callable[[api.Example], tuple[int, int]]:
@@ -41,9 +134,10 @@ class Tokenizer:
     per_byte = 1.0
     """Byte-level BPE begins with one token per byte and only merges."""
 
-    def __init__(self) -> None:
-        self.encoding = _encoding()
-        self.of_row = _counting(self.encoding)
+    @cached_property
+    def encoding(self) -> Any:
+        """Loaded when something has to be counted: most rows are short enough by their bytes alone."""
+        return _encoding()
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         return [int(self.encoding.count(text)) for text in texts]
@@ -60,7 +154,7 @@ class Tokenizer:
         return ""
 
     def row(self, example: api.Example) -> tuple[int, int]:
-        return self.of_row(example)
+        return _counting(self.encoding)(example)
 
 
 def tokenizer() -> Tokenizer | None:

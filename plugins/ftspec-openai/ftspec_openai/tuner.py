@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
@@ -109,9 +109,9 @@ class Tuner:
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines in the shape of the method."""
         known = models.known(request.model.id) if models.HOST in self.endpoint else None
-        counter = tokens.counter() if self.preset.o200k else None
-        lines = Lines(self.methods[request.method].data, counter, known.longest if known else None)
-        return lines.written(hosted.write_lines(batches, out, lines.line))
+        with tokens.totals() if self.preset.o200k else nullcontext() as totals:
+            lines = Lines(self.methods[request.method].data, totals, known.longest if known else None)
+            return lines.written(hosted.write_lines(batches, out, lines.line))
 
     # ---- the job
 

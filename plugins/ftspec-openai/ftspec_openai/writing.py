@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,8 +22,23 @@ CONTROL_TOKENS = tuple(
 CONTROL = re.compile("|".join(map(re.escape, CONTROL_TOKENS)))
 ROLES = {"system", "developer", "user", "assistant", "tool"}
 
-Count = Callable[[api.Example], tuple[int, int]]
-"""(all tokens, trained tokens) of an example."""
+
+class Totals(Protocol):
+    """Adds up the tokens of examples: see `tokens.Totals`."""
+
+    def most(self, example: api.Example) -> int:
+        """No fewer tokens than the example has."""
+        ...
+
+    def one(self, example: api.Example) -> int:
+        """The tokens of one example."""
+        ...
+
+    def add(self, example: api.Example) -> None: ...
+
+    def both(self) -> tuple[int, int]:
+        """(all tokens, trained tokens) of what was added."""
+        ...
 
 
 class Lines:
@@ -31,34 +46,39 @@ class Lines:
 
     Args:
         shape: what the rows are: "chat", "preference" or "reinforcement".
-        count: None where there is no tokenizer.
+        totals: None where there is no tokenizer.
         longest: most tokens of a row, None where nobody says.
     """
 
-    def __init__(self, shape: str, count: Count | None = None, longest: int | None = None) -> None:
-        self.make, self.count, self.longest = LINES[shape], count, longest
-        self.tokens = self.trained = 0
+    def __init__(self, shape: str, totals: Totals | None = None, longest: int | None = None) -> None:
+        self.make, self.totals, self.longest = LINES[shape], totals, longest
 
     def line(self, example: api.Example) -> dict[str, Any]:
         """The row as it is sent. Raises Unfit."""
         for message in (*example.messages, *(example.chosen or ()), *(example.rejected or ())):
             _check(message)
         line = self.make(example)
-        if self.count:
-            tokens, trained = self.count(example)
-            self.tokens, self.trained = self.tokens + tokens, self.trained + trained
-            if self.longest is not None and tokens > self.longest:
-                raise Unfit(
-                    f"the row has about {tokens:,} tokens, and the service would cut it off after {self.longest:,}",
-                    "shorten it, or drop such rows with `length` in `cleaning`",
-                )
+        if self.totals:
+            self._check_length(example, self.totals)
+            self.totals.add(example)
         return line
+
+    def _check_length(self, example: api.Example, totals: Totals) -> None:
+        if self.longest is None or totals.most(example) <= self.longest:
+            return
+        tokens = totals.one(example)
+        if tokens > self.longest:
+            raise Unfit(
+                f"the row has about {tokens:,} tokens, and the service would cut it off after {self.longest:,}",
+                "shorten it, or drop such rows with `length` in `cleaning`",
+            )
 
     def written(self, written: api.Written) -> api.Written:
         """The counts with tokens, where they were counted."""
-        if self.count is None:
+        if self.totals is None:
             return written
-        return msgspec.structs.replace(written, tokens=self.tokens, trained_tokens=self.trained)
+        tokens, trained = self.totals.both()
+        return msgspec.structs.replace(written, tokens=tokens, trained_tokens=trained)
 
 
 def _chat(example: api.Example) -> dict[str, Any]:

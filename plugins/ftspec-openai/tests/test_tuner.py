@@ -14,7 +14,7 @@ import ftspec_openai
 import msgspec
 import pytest
 from described import MOMENT, STEPS, Described
-from ftspec_openai import events, faults, files, jobs, models, presets
+from ftspec_openai import events, faults, files, jobs, models, presets, tokens
 from ftspec_openai.graders import Multi, StringCheck
 
 from ftspec import api, rows
@@ -418,6 +418,28 @@ def test_a_row_that_would_be_cut_off_is_named() -> None:
     with pytest.raises(api.DataError) as error:
         written(tuner, [talk("word " * 70_000)])
     assert "65,536" in error.value.findings[0].message
+
+
+def test_tokens_are_those_of_the_tokenizer_in_whatever_bundles_and_process(monkeypatch: Any) -> None:
+    """The other process counts what this one would, which counts where the other one is gone."""
+    said = ["", "two words", "żółć 🦊 漢字", "a\nb" * 50, "w0rd " * 999]
+    made = [api.Example(row=1, messages=[api.Message(role="user", content=text)]) for text in said]
+    made += [api.Example(row=1, messages=[api.Message(role="assistant", content=text, weight=1)]) for text in said]
+    tokenizer = tokens.tokenizer()
+    assert tokenizer
+    each = [tokenizer.row(example) for example in made]
+    for bundle in (1, 100, 1 << 20):
+        monkeypatch.setattr(tokens, "BUNDLE", bundle)
+        with tokens.totals() as totals:
+            assert totals
+            for example in made:
+                totals.add(example)
+            if bundle == 1:
+                assert totals._process
+                totals._process.kill()
+            assert totals.both() == (sum(one for one, _ in each), sum(two for _, two in each))
+            assert [totals.one(example) for example in made] == [one for one, _ in each]
+            assert all(totals.most(example) >= one for example, (one, _) in zip(made, each, strict=True))
 
 
 # ---- what is known of models
