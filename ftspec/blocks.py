@@ -178,13 +178,22 @@ class _Places:
     def array(self, some: pa.Array) -> pa.Array:
         import pyarrow.compute as pc
 
+        if not len(some):
+            return some
         found = pc.index_in(some, value_set=self.numbers)
         if found.null_count:
             raise ForeignRowError
         return found.cast(some.type)
 
     def one(self, row: int) -> int:
-        return int(self.array(rows.integers([row]))[0].as_py())
+        try:
+            return self._of[row]
+        except KeyError:
+            raise ForeignRowError from None
+
+    @cached_property
+    def _of(self) -> dict[int, int]:
+        return {number: place for place, number in enumerate(self.numbers.to_pylist())}
 
 
 class _Numbers:
