@@ -6,12 +6,12 @@ appended to, so that the whole is one contiguous array again, and costs pages th
 
 from __future__ import annotations
 
-import mmap
+from bisect import bisect_left
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ftspec.arrays import integers
-from ftspec.kept import nameless
+from ftspec.arrays import scalar
+from ftspec.buffers import Disk, fits, joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +74,8 @@ class Column:
         if self.disk is not None:
             return self.disk.read()
         if len(self.parts) > 1:
-            self.parts = [pa.concat_arrays(self.parts)]
+            parts, self.parts = self.parts, []
+            self.parts = [joined(parts)]
         return self.parts[0] if self.parts else pa.nulls(0, self.type or pa.null())
 
     def take(self, places: pa.Array) -> Column:
@@ -85,6 +86,28 @@ class Column:
             piece = whole.take(places.slice(start, PIECE))
             # What was on disk is read as the wide type: large_string, large_list.
             made.append(piece if self.type is None else piece.cast(self.type))
+        return made
+
+    def keep(self, places: pa.Array) -> Column:
+        """`take` of rising places; this column gives its values up meanwhile, so that they are not there twice."""
+        import pyarrow.compute as pc
+
+        made = Column(self.folder, self.memory)
+        if self.disk is not None:
+            made = self.take(places)
+            self.close()
+            return made
+        made.type, made.given = self.type, self.given
+        parts, self.parts = self.parts[::-1], []
+        start = first = 0
+        while parts:
+            part = parts.pop()
+            end = start + len(part)
+            last = first + bisect_left(places.slice(first, len(part)), end, key=lambda place: place.as_py())
+            made.append(part.take(pc.subtract(places.slice(first, last - first), scalar(start))))
+            self.held -= part.nbytes
+            self.memory.give(part.nbytes)
+            start, first = end, last
         return made
 
     def close(self) -> None:
@@ -116,124 +139,3 @@ class Column:
             self.disk.append(part)
         self.memory.give(self.held)
         self.parts, self.held = [], 0
-
-
-class Disk:
-    """An array on disk, one file per buffer: a byte per value that says whether it is null, offsets, data, child."""
-
-    def __init__(self, folder: Path, type_: pa.DataType) -> None:
-        import pyarrow as pa
-
-        self.type = type_
-        self.count = self.nulls = self.end = 0
-        self.valid, self.offsets, self.data = (nameless(folder) for _ in range(3))
-        self.child = Disk(folder, type_.value_type) if _is_list(type_) else None
-        self.varies = self.child is not None or _is_text(type_)
-        self.stored = pa.uint8() if pa.types.is_boolean(type_) else type_
-        if self.varies:
-            self.offsets.write(_bytes(integers([0])))
-
-    def append(self, array: pa.Array) -> None:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        if len(array) == 0:
-            return
-        self.valid.write(_bytes(pc.is_valid(array).cast(pa.uint8())))
-        self.nulls += array.null_count
-        self.count += len(array)
-        if not self.varies:
-            self.data.write(_bytes(array.cast(self.stored)))
-            return
-        lengths = pc.coalesce(_lengths(array), integers([0])[0])
-        ends = pc.add(pc.cumulative_sum(lengths), integers([self.end])[0])
-        self.offsets.write(_bytes(ends))
-        self.end = ends[len(ends) - 1].as_py()
-        if self.child is not None:
-            self.child.append(array.flatten())
-        else:
-            self.data.write(_text_bytes(array))
-
-    def read(self) -> pa.Array:
-        import pyarrow as pa
-
-        validity = None
-        if self.nulls:
-            flags = pa.Array.from_buffers(pa.uint8(), self.count, [None, _mapped(self.valid)])
-            validity = flags.cast(pa.bool_()).buffers()[1]
-        if not self.varies:
-            return pa.Array.from_buffers(self.stored, self.count, [validity, _mapped(self.data)]).cast(self.type)
-        offsets = _mapped(self.offsets)
-        if self.child is not None:
-            child = self.child.read()
-            large = pa.large_list(child.type)
-            return pa.Array.from_buffers(large, self.count, [validity, offsets], children=[child])
-        large = pa.large_string() if _is_string(self.type) else pa.large_binary()
-        return pa.Array.from_buffers(large, self.count, [validity, offsets, _mapped(self.data)])
-
-    def close(self) -> None:
-        for file in (self.valid, self.offsets, self.data):
-            file.close()
-        if self.child is not None:
-            self.child.close()
-
-
-def fits(type_: pa.DataType) -> bool:
-    """Whether arrays of the type can be put on disk: flat ones, texts, and lists of them."""
-    import pyarrow as pa
-
-    if _is_list(type_):
-        return fits(type_.value_type)
-    return _is_text(type_) or bool(pa.types.is_primitive(type_) or pa.types.is_fixed_size_binary(type_))
-
-
-def _mapped(file: Any) -> pa.Buffer:
-    """The file's content as a buffer; what reads it keeps it alive after the file is closed."""
-    import pyarrow as pa
-
-    file.flush()
-    size = file.seek(0, 2)
-    return pa.py_buffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")
-
-
-def _is_list(type_: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_))
-
-
-def _is_string(type_: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return _is_string(type_) or bool(pa.types.is_binary(type_) or pa.types.is_large_binary(type_))
-
-
-def _lengths(array: pa.Array) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    counted = pc.binary_length(array) if _is_text(array.type) else pc.list_value_length(array)
-    return counted.cast(pa.int64())
-
-
-def _bytes(array: pa.Array) -> Any:
-    """The values of an array of one width, whatever its offset."""
-    width = array.type.bit_width // 8
-    return array.buffers()[1].slice(array.offset * width, len(array) * width)
-
-
-def _text_bytes(array: pa.Array) -> Any:
-    import pyarrow as pa
-
-    if array.null_count:
-        array = array.fill_null("" if _is_string(array.type) else b"")
-    wide = array.cast(pa.large_string() if _is_string(array.type) else pa.large_binary())
-    offsets = pa.Array.from_buffers(pa.int64(), len(wide) + 1, [None, wide.buffers()[1]], offset=wide.offset)
-    start, end = offsets[0].as_py(), offsets[len(wide)].as_py()
-    return wide.buffers()[2].slice(start, end - start) if end > start else b""

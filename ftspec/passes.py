@@ -165,9 +165,12 @@ class Pass:
     @contextmanager
     def _keys_left(self, index: int) -> Iterator[Column]:
         """A step's keys of the rows that are left. Where nothing is sorted by them, the whole is given up for them."""
+        if self.left is not None and not self.sorted and not self.segment.key_steps[index].sort:
+            self.keys[index] = self.keys[index].keep(self.left)
+            yield self.keys[index]
+            self.keys[index].close()
+            return
         with self._left(self.keys[index]) as keys:
-            if not self.segment.key_steps[index].sort and keys is not self.keys[index]:
-                self.keys[index].close()
             yield keys
 
     @contextmanager

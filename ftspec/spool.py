@@ -132,12 +132,13 @@ class RowsFile:
 
 
 def read_rows(folder: Path, sides: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The finished rows that are on one of these sides, in order."""
+    """The finished rows that are on one of these sides, in order. Not mapped: pages once read would stay for as long as
+    there is room, and count as held."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     wanted = rows.strings(list(sides))
-    with pa.memory_map(str(folder / RowsFile.NAME)) as source:
+    with pa.OSFile(str(folder / RowsFile.NAME)) as source:
         reader = pa.ipc.open_file(source)
         for index in range(reader.num_record_batches):
             batch = reader.get_batch(index)

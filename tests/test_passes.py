@@ -244,6 +244,7 @@ TYPES = [
     (pa.bool_(), st.booleans()),
     (pa.float64(), st.floats(allow_nan=False)),
     (pa.list_(pa.uint64()), st.lists(st.integers(0, 2**64 - 1), max_size=4)),
+    (pa.large_list(pa.uint32()), st.lists(st.integers(0, 2**32 - 1), max_size=4)),
     (pa.list_(pa.string()), st.lists(st.text(max_size=3) | st.none(), max_size=3)),
     (pa.binary(2), st.binary(min_size=2, max_size=2)),
 ]
@@ -259,6 +260,9 @@ def test_a_column_is_the_same_on_disk(data: st.DataObject, kind: tuple[pa.DataTy
         for part in values:
             column.append(pa.array([*[None] * offset, *part], kind[0]).slice(offset))
         flat = [value for part in values for value in part]
+        some = sorted(data.draw(st.sets(st.sampled_from(range(len(flat)))))) if flat else []
+        if data.draw(st.booleans()):
+            column, flat = column.keep(rows.integers(some)), [flat[place] for place in some]
         whole = column.whole()
         whole.validate(full=True)
         assert whole.to_pylist() == flat

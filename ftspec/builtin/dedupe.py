@@ -26,6 +26,8 @@ NEAR = (
 )  # fmt: skip
 CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 TOTAL_BYTES = 8
+LOOKED_UP = 1 << 18
+"""Rows whose totals are looked up at once."""
 
 
 @api.global_step(code=CODE)
@@ -137,14 +139,37 @@ class Keys(NamedTuple):
         """For each row, the first one with the same set (itself where it has no words)."""
         import numpy as np
 
-        rows_given = np.flatnonzero(self.given)
-        totals: NDArray[np.uint64] = np.ascontiguousarray(self.table[rows_given, :2]).view(np.uint64).ravel()
+        repeated = self._repeated()
+        totals = self._totals(repeated)
         order = np.argsort(totals, kind="stable")
         risen = np.concatenate([[True], totals[order[1:]] != totals[order[:-1]]])
         first = np.maximum.accumulate(np.where(risen, np.arange(len(order)), 0))
         made = np.arange(len(self.given))
-        made[rows_given[order]] = rows_given[order[first]] if len(order) else made[:0]
+        made[repeated[order]] = repeated[order[first]] if len(order) else made[:0]
         return made
+
+    def _repeated(self) -> NDArray[np.int64]:
+        """The rows whose total some other row has, too: few, so that only those are put in order."""
+        import numpy as np
+
+        given = np.flatnonzero(self.given)
+        totals = self._totals(given)
+        rising = np.sort(totals)
+        again = rising[1:][rising[1:] == rising[:-1]]
+        del rising
+        if not len(again):
+            return given[:0]
+        found = []
+        for start in range(0, len(given), LOOKED_UP):
+            sought = totals[start : start + LOOKED_UP]
+            at = np.minimum(np.searchsorted(again, sought), len(again) - 1)
+            found.append(given[start : start + LOOKED_UP][again[at] == sought])
+        return np.concatenate(found)
+
+    def _totals(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:
+        import numpy as np
+
+        return np.ascontiguousarray(self.table[places, : TOTAL_BYTES // 4]).view(np.uint64).ravel()
 
     def candidates(self, firsts: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """The first rows of their set that share a band with another such row, in order. One band at a time."""

@@ -53,12 +53,22 @@ class Sharing(NamedTuple):
 def sharing(keys: NDArray[np.uint32]) -> Sharing:
     import numpy as np
 
-    pairs = keys.astype(np.uint64) << np.uint64(32)
+    pairs = keys.astype(np.uint64)
+    pairs <<= np.uint64(32)
     pairs |= np.arange(len(keys), dtype=np.uint64)
     pairs.sort()
-    starts = np.flatnonzero(np.concatenate([[True], pairs[1:] >> np.uint64(32) != pairs[:-1] >> np.uint64(32)]))
-    sizes = np.diff(np.concatenate([starts, [len(pairs)]]))
-    places = (pairs[np.repeat(sizes > 1, sizes)] & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    sizes = sizes[sizes > 1]
-    before = np.arange(len(places)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return Sharing(places, before, np.repeat(sizes, sizes))
+    again = _same_as_before((pairs >> np.uint64(32)).astype(np.uint32))
+    several = again.copy()
+    several[:-1] |= again[1:]
+    places = (pairs[several] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    starts = np.flatnonzero(~again[several])
+    sizes = np.diff(np.concatenate([starts, [len(places)]]))
+    return Sharing(places, np.arange(len(places)) - np.repeat(starts, sizes), np.repeat(sizes, sizes))
+
+
+def _same_as_before(values: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    import numpy as np
+
+    made: NDArray[np.bool_] = np.zeros(len(values), np.bool_)
+    np.equal(values[1:], values[:-1], out=made[1:])
+    return made
