@@ -40,6 +40,7 @@ STATES = {
     "JOB_STATE_DELETING": api.JobState.CANCELLED,
     "JOB_STATE_DELETING_CLEANING_UP": api.JobState.CANCELLED,
 }
+MOST_ROWS = 3_000_000
 FAILED = "the job's page at https://app.fireworks.ai has its log; most often rows, or a model that cannot be tuned"
 
 
@@ -81,6 +82,20 @@ class FireworksProvider(Serving, Cleanup):
             hint = f"perhaps accounts/fireworks/models/{request.model.id.rpartition('/')[2].lower()}"
             message = f"'{request.model.id}' is no name of a model at Fireworks"
             yield api.Problem(message=message, hint=hint, path=("model",))
+
+    @property
+    def least_rows(self) -> int:
+        """Fewest rows of a dataset, as its pages say, of sft and of dpo."""
+        return 3
+
+    def data_limits(self, request: api.Request) -> api.Limits:
+        """Most rows of a dataset, which are the same for sft and dpo."""
+        page = "fine-tuning-models" if request.method == "sft" else "dpo-fine-tuning"
+        return api.Limits(
+            max_examples=MOST_ROWS,
+            max_validation_examples=MOST_ROWS,
+            source=f"https://docs.fireworks.ai/fine-tuning/{page}, as of 2026-11-28",
+        )
 
     def fingerprint(self, model: api.ModelRef) -> str:
         """Fireworks tells none."""

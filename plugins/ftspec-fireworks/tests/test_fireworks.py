@@ -91,6 +91,14 @@ def test_rows():
             lines.line("sft", api.Example(messages=wrong))
 
 
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_what_its_pages_say_of_the_number_of_rows(method):
+    made = fireworks.build({"account": ACCOUNT})
+    limits = made.data_limits(api.Request(model=api.ModelRef(id=MODEL), method=method))
+    assert (made.least_rows, limits.max_examples) == (3, 3_000_000)
+    assert limits.source.startswith("https://docs.fireworks.ai/fine-tuning/")
+
+
 PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
 
 

@@ -74,6 +74,8 @@ NEBIUS = Preset(
     wire={"epochs": "n_epochs", "rank": "lora_r", "alpha": "lora_alpha", "dropout": "lora_dropout"},
     newest_is_model=True,
     rows=1,
+    bytes=50_000 * MB,  # older copies of the page say 5 GB
+    limits="https://docs.tokenfactory.nebius.com/post-training/datasets, as of 2026-11-28",
 )
 
 MANTLE = Preset(

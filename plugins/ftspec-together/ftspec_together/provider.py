@@ -33,6 +33,11 @@ STATES = {
     "user_error": api.JobState.FAILED,
     "completed": api.JobState.SUCCEEDED,
 }
+MOST_BYTES = int(50.1 * 2**30)
+MOST_SOURCE = (
+    "together/lib/constants.py of its SDK 3.1; https://docs.together.ai/docs/fine-tuning/data-preparation, as of "
+    "2026-11-28, says 100 GB"
+)
 SEES: Any = {"images": lines.MOST_IMAGES, "image_urls": lines.IMAGE_URLS}
 FAILED = "the job's log says why (`ftspec logs`); most often rows, a model that cannot be tuned, or no credit"
 
@@ -79,8 +84,9 @@ class TogetherProvider(Serving, Cleanup):
             yield api.Problem(message=message, hint=f"set `evaluations: {patience + 2}`, or more", path=path)
 
     def data_limits(self, request: api.Request) -> api.Limits:
-        """Only models that see take images."""
-        return api.Limits(images=None if request.model.id in lines.SEEING else 0)
+        """Only models that see take images; and files are as large as the SDK takes."""
+        seen = None if request.model.id in lines.SEEING else 0
+        return api.Limits(images=seen, file_bytes=MOST_BYTES, source=MOST_SOURCE)
 
     def fingerprint(self, model: api.ModelRef) -> str:
         """Together tells none."""

@@ -271,3 +271,8 @@ def test_a_deployment_needs_a_project(server):
     with pytest.raises(api.Rejected) as error:
         together.build({"base_url": server.url}).find_deployment(key=SEEN)
     assert "`project`" in error.value.hint
+
+
+def test_a_file_is_no_larger_than_the_sdk_takes():
+    limits = together.build({}).data_limits(request_())
+    assert limits.file_bytes == int(constants.MAX_FILE_SIZE_GB * constants.NUM_BYTES_IN_GB)

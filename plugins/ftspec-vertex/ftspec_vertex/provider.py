@@ -98,9 +98,19 @@ class VertexProvider:
         return api.Estimate(basis="Vertex AI says neither time nor steps beforehand")
 
     def data_limits(self, request: api.Request) -> api.Limits:
-        """What Google's page says of supervised tuning of the Gemini 2.5 family; of others nothing is known here."""
-        if request.method != "sft" or not request.model.id.startswith("gemini-2.5"):
+        """What Google's pages say of tuning the Gemini 2.5 family; of others nothing is known here.
+
+        Of pairs for validation its page says "5000 examples or 30 %", which is no number."""
+        if not request.model.id.startswith("gemini-2.5"):
             return api.Limits()
+        if request.method == "dpo":
+            page = "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-preference-tuning"
+            return api.Limits(
+                max_examples=10_000_000,
+                file_bytes=1_000_000_000,
+                row_tokens=131_072,
+                source=f"{page}, as of 2026-11-28",
+            )
         return api.Limits(
             max_examples=1_000_000,
             max_validation_examples=5_000,

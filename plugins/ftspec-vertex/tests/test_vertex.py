@@ -208,3 +208,14 @@ def test_a_wrong_token_says_what_to_do(server, tmp_path, monkeypatch):
     with pytest.raises(api.Rejected) as error:
         uploaded(vertex.build(options(server.url)), tmp_path)
     assert "gcloud" in error.value.hint
+
+
+@pytest.mark.parametrize(("method", "rows", "validation"), [("sft", 1_000_000, 5_000), ("dpo", 10_000_000, None)])
+def test_what_its_pages_say_of_rows_and_files(method, rows, validation):
+    limits = vertex.build(options("http://127.0.0.1:9")).data_limits(
+        api.Request(model=api.ModelRef(id=MODEL), method=method)
+    )
+    assert (limits.max_examples, limits.max_validation_examples) == (rows, validation)
+    assert (limits.file_bytes, limits.row_tokens) == (10**9, 131_072)
+    other = api.Request(model=api.ModelRef(id="gemini-1.0"), method=method)
+    assert vertex.build(options("http://127.0.0.1:9")).data_limits(other) == api.Limits()
