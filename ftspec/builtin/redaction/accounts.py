@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from string import ascii_uppercase, digits
+from string import ascii_letters, ascii_uppercase, digits
+from typing import TYPE_CHECKING
 
-from ftspec.builtin.redaction.entities import SIX_DIGITS, Entity, announced, free, many_digits, numbers
+from ftspec.builtin.redaction.entities import Entity, announced, free, many_digits, numbers
+from ftspec.builtin.redaction.numerals import signs
+
+if TYPE_CHECKING:
+    from ftspec.builtin.redaction.numerals import Numbers, Numerals
 
 NETWORKS: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"4", (13, 16, 19)),  # Visa
@@ -41,12 +46,19 @@ def _is_card(match: re.Match[str]) -> bool:
 
     Under 14 digits (an EAN has 13) a word has to say that it is a card.
     """
-    from stdnum import luhn
-
     text = match[0]
     number = text.replace(" ", "").replace("-", "")
     plain = free(match) and not (" " in text and "-" in text) and bool(_issuers(len(number)).match(number))
-    return plain and bool(luhn.is_valid(number)) and (len(number) > 13 or SAID(match))
+    return plain and _is_luhn(number) and (len(number) > 13 or SAID(match))
+
+
+def _is_luhn(number: str) -> bool:
+    """Whether the digits pass Luhn's check (ISO/IEC 7812-1), as python-stdnum says too, in a tenth of its time."""
+    return (sum(map(int, number[::-2])) + sum(map(int, number[-2::-2].translate(DOUBLED)))) % 10 == 0
+
+
+DOUBLED = str.maketrans(digits, "0246813579")
+"""Twice each digit, and of that the sum of its digits."""
 
 
 def _is_iban(match: re.Match[str]) -> bool:
@@ -84,18 +96,30 @@ def _next_iban(text: str, start: int) -> re.Match[str] | None:
     return None
 
 
-IBAN_BEGINS = r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}"
+def _may_have_card(numerals: Numerals) -> Numbers:
+    """The places of the texts with twelve digits of which the first is a network's, and begins no later in a number."""
+    begin = numerals.series(12, " -", 1)
+    return numerals.places(begin[signs("1234568")[numerals.after(begin, 0)] & ~signs(INNER)[numerals.before(begin)]])
+
+
+def _may_have_iban(numerals: Numerals) -> Numbers:
+    """The places of the texts with two capitals, two digits, and four of either, perhaps behind a sign."""
+    begin = numerals.behind(ascii_uppercase)
+    begin = begin[numerals.gaps[begin] == 1]
+    begin = begin[signs(ascii_uppercase)[numerals.before(begin, 2)]]
+    joint = signs(" -")[numerals.after(begin, 2)]
+    account = [signs(ascii_uppercase + digits)[numerals.after(begin, 2 + at + joint)] for at in range(4)]
+    return numerals.places(begin[account[0] & account[1] & account[2] & account[3]])
+
+
+INNER = f"{ascii_letters}{digits}_-/+$%@"
+"""Before a digit it says that no number begins there: see `free`."""
 ENTITIES: dict[str, Entity] = {
     "iban": Entity(
-        IBAN_BEGINS,
+        _may_have_iban,
         numbers(IBAN, _is_iban, _next_iban),
-        re.compile(IBAN_BEGINS, re.ASCII).search,
+        re.compile(r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}", re.ASCII).search,
         strict=True,
     ),
-    "card": Entity(
-        r"\b[1-68](?:[ -]?\d){11}",
-        numbers(CARD, _is_card),
-        many_digits,
-        SIX_DIGITS,
-    ),
+    "card": Entity(_may_have_card, numbers(CARD, _is_card), many_digits),
 }

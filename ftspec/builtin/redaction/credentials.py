@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from ftspec.builtin.redaction.entities import Entity, Span, matches
+from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Span, matches
 
 TOKENS: dict[str, str] = {
     "OpenAI": r"sk-(?:proj|svcacct|admin|None)-[\w-]{20,}|sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}",
@@ -219,8 +219,6 @@ def has_dashes(text: str) -> bool:
     return "PRIVATE KEY" in text
 
 
-TURKISH_I = "[iİı]"
-"""What Python takes for an i where case is ignored, and RE2 does not."""
 BEYOND = r"[^\x00-\x7f]"
 NAMED = (
     rf"(?:{NAME.replace('i', TURKISH_I)})(?:[_-](?:[a-z0-9]|{BEYOND})+)*[\"'`\])*]*"

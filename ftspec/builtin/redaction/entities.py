@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ftspec.builtin.redaction.numerals import Numbers, Numerals
 
 Span = tuple[int, int]
 
 
 class Entity(NamedTuple):
-    """`hint` is an RE2 pattern that every text with such an entity matches; `spans` finds where they are.
+    """`hint` finds every text with such an entity, and few others: an RE2 pattern, or a function of the digits of many
+    texts that gives places of texts; `spans` finds where in a text they are.
 
     `gate` is a quick look that every such text passes too: entities that share one are asked once per text. Where it
-    says more than `hint` does, it is `strict`. `wide` is an RE2 pattern that finds all that `hint` does and is quicker
-    for those that share it ("": there is none).
+    says more than `hint` does, it is `strict`. `wide` is an RE2 pattern that finds all that one as `hint` does, and is
+    quicker for those that share it ("": there is none).
     """
 
-    hint: str
+    hint: str | Callable[[Numerals], Numbers]
     spans: Callable[[str], Iterable[Span]]
     gate: Callable[[str], object] | None = None
     wide: str = ""
@@ -156,10 +160,11 @@ def announced(words: str) -> Callable[[re.Match[str]], bool]:
     return said
 
 
+TURKISH_I = "[iİı]"
+"""What Python takes for an i where case is ignored, and RE2 does not."""
 SIX_DIGITS = r"\d(?:[ ./()+-]{0,2}\d){5}"
 """Stands in whatever has six digits or more, separated by two signs at most: the quickest question about numbers."""
-SEVEN_DIGITS = r"\d(?:[ ./()-]{0,2}\d){6}"
-some_digits = re.compile(SEVEN_DIGITS, re.ASCII).search
+some_digits = re.compile(r"\d(?:[ ./()-]{0,2}\d){6}", re.ASCII).search
 many_digits = re.compile(r"\d(?:[ ./()+-]{0,2}[\dAB]){8}", re.ASCII).search
 coded = re.compile(r"[A-Za-z][ -]?\d", re.ASCII).search
 has_digits = re.compile(r"\d{6}", re.ASCII).search

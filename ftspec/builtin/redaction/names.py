@@ -14,6 +14,9 @@ Personal = Literal["email", "phone", "card", "iban", "ip", "national_id", Identi
 
 MODULES = tuple(
     f"ftspec.builtin.redaction.{name}"
-    for name in ("names", "entities", "sieve", "catalogue", "contacts", "accounts", "identities", "credentials")
-)
+    for name in (
+        "names", "entities", "numerals", "sieve", "catalogue", "contacts", "telephones", "accounts", "identities",
+        "credentials",
+    )
+)  # fmt: skip
 """Whose code decides what is found: a component that looks for entities names them as `code`."""

@@ -1,25 +1,27 @@
-"""Which entities can be in which texts: RE2 asks whole arrays of texts, so that Python looks at few, and for little."""
+"""Which entities can be in which texts: arrays of texts are asked, so that Python looks at few, and for little."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ftspec import rows
 from ftspec.builtin.redaction.entities import Entity, Found, find
+from ftspec.builtin.redaction.numerals import Numerals
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from ftspec.builtin.redaction.numerals import Numbers
 
 Named = tuple[str, Entity]
 
 
 class Mesh(NamedTuple):
-    """A pattern, and what can be in the texts that it finds: the entity of bit `mark`, or what `finer` meshes find.
+    """What can be in the texts that a hint finds: the entity of bit `mark`, or what `finer` meshes find, all of which
+    the hint finds too. Finer ones have patterns."""
 
-    Every text that a finer mesh finds is found by this one too.
-    """
-
-    pattern: str
+    hint: str | Callable[[Numerals], Numbers]
     mark: int = 0
     finer: Sequence[Mesh] = ()
 
@@ -34,9 +36,18 @@ class Sieve:
         self.marked: dict[int, Sequence[Named]] = {}
 
     def __call__(self, texts: pa.Array) -> dict[int, int]:
-        found: dict[int, int] = {}
-        _sift(texts, None, self.meshes, found)
-        return dict(sorted(found.items()))
+        import numpy as np
+
+        if texts.null_count == len(texts):
+            return {}
+        numerals = Numerals(texts)
+        marks: Numbers = np.zeros(len(texts), dtype=np.int64)
+        for mesh in self.meshes:
+            _sift(numerals, None, mesh, marks)
+        if texts.null_count:
+            marks[rows.as_numpy(texts.is_null())] = 0
+        found = np.flatnonzero(marks)
+        return dict(zip(found.tolist(), marks[found].tolist(), strict=True))
 
     def find(self, text: str, mark: int | None = None) -> list[Found]:
         """All entities of a text, by position; of those alone that the mark names, if there is one."""
@@ -52,16 +63,12 @@ class Sieve:
         return self.marked[mark]
 
 
-def _sift(texts: pa.Array, places: pa.Array | None, meshes: Iterable[Mesh], found: dict[int, int]) -> None:
-    """`places`: where the texts stand in the whole array, None for the whole."""
-    import pyarrow.compute as pc
-
-    for mesh in meshes:
-        here = pc.indices_nonzero(pc.match_substring_regex(texts, mesh.pattern))
-        if len(here) == 0:
-            continue
-        whole = here if places is None else places.take(here)
-        if mesh.finer:
-            _sift(texts.take(here), whole, mesh.finer, found)
-        for place in whole.to_pylist() if mesh.mark else ():
-            found[place] = found.get(place, 0) | mesh.mark
+def _sift(numerals: Numerals, places: Numbers | None, mesh: Mesh, marks: Numbers) -> None:
+    """Put the mesh's marks on the texts, of all or of the ones at `places`, that it finds."""
+    if callable(mesh.hint):
+        here = mesh.hint(numerals)
+    else:
+        here = numerals.matching(mesh.hint, places)
+    marks[here] |= mesh.mark
+    for finer in mesh.finer if len(here) else ():
+        _sift(numerals, here, finer, marks)

@@ -1,0 +1,190 @@
+"""Telephone numbers: what looks like one, and what beside it says that it is one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ftspec.builtin.redaction.entities import TURKISH_I, Entity, digits, numbers, some_digits
+from ftspec.builtin.redaction.numerals import signs
+
+if TYPE_CHECKING:
+    from ftspec.builtin.redaction.numerals import Numbers, Numerals
+
+DATE = re.compile(
+    r"(?:(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:0?[1-9]|[12]\d|3[01])"
+    r"|(?:0?[1-9]|[12]\d|3[01])[-/. ](?:0?[1-9]|[12]\d|3[01])[-/. ](?:19|20)\d\d)(?:[ T]+\d\d?)?"
+)
+GROUPED = re.compile(
+    r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"  # North America: (212) 555-0123
+    r"|\(?0\d{1,4}\)?[ /-](?:\(0\))?\d{2,8}(?:[ .-]\d{2,8}){0,4}"  # national, area code with its 0: 030 1234567
+    r"|\(\d{2}\) ?\d{4,5}-\d{4}"  # Brazil: (11) 91234-5678
+    r"|0\d(?:[ .-]\d\d){4}"  # pairs: 06 12 34 56 78
+    r"|0\d{9,10}"  # national, written in one go
+)
+ANNOUNCED = re.compile(
+    r"(?:\b(?:(?:tele)?(?:phone|fon|foon|fax)|mobile|mobil|mobiel|cell|whatsapp|tel|call|ring|text|sms|dial|messages?|answering"
+    r"|contact|reach|desk|registered|hotline|landline|t[eé]l[eé](?:fono|phone|fone)|cellulare|celular|m[óo]vil|portable|handy)\b"
+    r"|电话|手机|電話|携帯|전화)"
+    r"(?:[ .:#=\"'(]|\b(?:[^\W\d_]{1,4}|number|under|unter)\b){0,12}$",
+    re.IGNORECASE,
+)
+STEMS = (
+    "phone", "fon", "foon", "fax", "mobil", "cel", "whatsapp", "tel", "call", "ring", "text", "sms", "dial", "message",
+    "contact", "reach", "desk", "registered", "line", "movil", "portable", "handy",
+)  # fmt: skip
+ALL_STEMS = (*STEMS, "tél", "móvil", "电话", "手机", "電話", "携帯", "전화")
+"""One of these stands in whatever ANNOUNCED matches: most numbers in prose are told by that not to be announced."""
+JOINTS = " .:#=\"'(\n"
+"""What may stand between an announcement and the number, beside words."""
+REACH = 40
+"""Characters before a number in which it is announced."""
+NAMED = r"[ ,]{0,2}[-(]? ?(?:is (?:my|his|her|their|our|the) )?(?:(?:tele)?phone|mobile|cell|fax|tel|office|home|work)"
+NAMED_AFTER = re.compile(rf"{NAMED}\b", re.IGNORECASE)
+OTHERWISE = re.compile(
+    r"\b(?:invoice|order|ticket|sku|ref(?:erence)?|article|part|isbn|case|serial|tracking|rechnung|factura|facture|id)\b"
+    r"(?:[ .:#=]|\b(?:number|no|nr)\b){0,4}$",
+    re.IGNORECASE,
+)
+"""What says that a number grouped like a telephone number is another one."""
+PHONE = re.compile(
+    r"(?<![\w./+-])(?<!\d,)(?:\(?\+\(?)?(?:\((?=[\d ]{1,6}\)))?\d"
+    + r"[ ./()-]{0,2}\d" * 6
+    + r"(?:[ ./()-]{0,2}\d){0,8}"
+    r"(?:[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6})?(?!\w|-\d|[.,]\d)"
+)
+
+
+BEGIN = r"\d(?<![\w./-]\d)" + r"[ ./()-]{0,2}\d" * 6
+LEAD, ASCII_LEAD = re.compile(BEGIN), re.compile(BEGIN, re.ASCII)
+
+
+def _next_phone(text: str, start: int) -> re.Match[str] | None:
+    """`PHONE.search(text, start)`, which would try its look-behinds at every character.
+
+    Seven digits are looked for first: a match begins with them, or with the signs right before them, and nowhere within
+    a word or a number.
+    """
+    at = start
+    search = (ASCII_LEAD if text.isascii() else LEAD).search
+    while lead := search(text, at):
+        digit = first = lead.start()
+        while first > start and text[first - 1] in "(+":
+            first -= 1
+        for place in range(first, digit + 1):
+            if match := PHONE.match(text, place):
+                return match
+        at = digit + 1
+    return None
+
+
+def _is_phone(match: re.Match[str]) -> bool:
+    """International (`+`), grouped as phone numbers are, or announced by a word such as "call me at"."""
+    text = match[0]
+    if not text.isascii() and not some_digits(match.string):
+        return False
+    if "x" in text:
+        text = EXTENSION.sub("", text)
+    count = len(digits(text))
+    if not 7 <= count <= 15 or (count <= 10 and DATE.fullmatch(text)) or text == "0123456789":
+        return False
+    if text.startswith(("+", "(+")):
+        return count >= 8
+    if text.startswith("00") and count >= 10 and not text.isdigit():
+        return True
+    if GROUPED.fullmatch(text) and 9 <= count <= 13:
+        return not OTHERWISE.search(match.string, max(0, match.start() - 24), match.start())
+    return _announced(match.string, match.start()) or bool(NAMED_AFTER.match(match.string, match.end()))
+
+
+def _announced(text: str, start: int) -> bool:
+    begin = max(0, start - REACH)
+    return _has_stem(text[begin:start]) and bool(ANNOUNCED.search(text, begin, start))
+
+
+def _has_stem(said: str) -> bool:
+    """Whether what stands before a number may announce it."""
+    if not said.rstrip(JOINTS)[-1:].isalnum():
+        return False
+    # As IGNORECASE compares: Turkish i's, with and without a dot, are i's.
+    said = said.lower() if said.isascii() else said.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+    for stem in STEMS if said.isascii() else ALL_STEMS:  # any() takes twice the time
+        if stem in said:
+            break
+    else:
+        return False
+    return True
+
+
+EXTENSION = re.compile(r"[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$")
+
+
+BETWEEN = " ./()-"
+"""What may stand between two digits, two of it at most."""
+DIGITS = "0123456789"
+LETTERS = "".join(map(chr, [*range(65, 91), *range(97, 123)]))
+MOST = 15
+"""Digits of a number (ITU-T E.164)."""
+LATER = rf"\d(?i:{NAMED.replace('i', TURKISH_I)})|[^\P{{Nd}}0-9]"
+"""For RE2: that a number is named after it, or a digit beyond ASCII, of which no more is asked."""
+
+
+def _may_have(numerals: Numerals) -> Numbers:
+    """The places of the texts that may have a number: see `_is_phone`, which takes it for one of these reasons."""
+    import numpy as np
+
+    seven = numerals.series(7, BETWEEN, 2)
+    seven = seven[numerals.gaps[seven - 1] != 1]
+    left: Numbers = np.zeros(len(numerals.texts), dtype=np.bool_)
+    left[numerals.places(seven)] = True
+    leads = seven[_stands_alone(numerals, seven)]
+    written = _is_written_as_one(numerals, leads)
+    found = numerals.places(np.concatenate([leads[written], _announced_ones(numerals, leads[~written])]))
+    left[found] = False
+    made: Numbers = np.concatenate([found, numerals.matching(LATER, np.flatnonzero(left))])
+    return made
+
+
+def _stands_alone(numerals: Numerals, digits: Numbers) -> Numbers:
+    """Whether no word or number goes on there, and the number may end after MOST digits."""
+    import numpy as np
+
+    ends = np.flatnonzero(numerals.gaps[: len(numerals.at)] != 1)
+    end = ends[np.searchsorted(ends, digits + 6)]
+    alone: Numbers = ~signs(f"{DIGITS}{LETTERS}_./-")[numerals.before(digits)] & (end - digits < MOST)
+    return alone
+
+
+def _is_written_as_one(numerals: Numerals, digits: Numbers) -> Numbers:
+    """Whether it begins with a +, a bracket or 0, or has the groups of North America: (212) 555-0123."""
+    begins: Numbers = signs("+(")[numerals.before(digits)]
+    begins |= (numerals.after(digits, 0) == ord("0")) & (numerals.gaps[digits] == 1)
+    begins |= _is_american(numerals, digits) | _is_american(numerals, digits + 1)
+    return begins
+
+
+def _is_american(numerals: Numerals, digits: Numbers) -> Numbers:
+    gaps = numerals.gaps
+    grouped: Numbers = (gaps[digits + 2] > 1) & (gaps[digits + 5] == 2)
+    for within in (0, 1, 3, 4, 6, 7, 8):
+        grouped &= gaps[digits + within] == 1
+    return grouped
+
+
+def _announced_ones(numerals: Numerals, digits: Numbers) -> Numbers:
+    """Those before which one of STEMS stands; before JOINTS there must be a letter."""
+    import numpy as np
+
+    joints = signs(JOINTS)
+    back: Numbers = np.ones(len(digits), dtype=np.int64)
+    for _ in range(6):
+        back += joints[numerals.before(digits, back)]
+    before = numerals.before(digits, back)
+    digits = digits[signs(LETTERS + JOINTS)[before] | (before >= 0x80)]
+    told: Numbers = digits[np.array([_has_stem(said) for said in numerals.said(digits, REACH)], dtype=np.bool_)]
+    return told
+
+
+ENTITIES: dict[str, Entity] = {
+    "phone": Entity(_may_have, numbers(PHONE, _is_phone, _next_phone), some_digits),
+}
