@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 SHARE = 0.25
@@ -30,6 +31,14 @@ def usual() -> int:
 def for_keys(limit: int) -> int:
     """Bytes of the data step's memory that keys may take before they go to disk."""
     return int(limit * KEYS)
+
+
+def settle() -> None:
+    """What is loaded by now stays to the end, so that no collection looks at it: that would take longer than all else
+    in the data step of some hundred rows. Once in a process, for what is frozen later may be no more than a job's."""
+    if not gc.get_freeze_count():
+        import_module("pyarrow.compute")
+        gc.freeze()
 
 
 def give_back() -> None:

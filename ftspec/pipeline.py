@@ -106,6 +106,7 @@ def prepare(
     The same spec and inputs make the same bytes, with any engine and however sources cut their batches (`result.json`,
     written last, also holds seconds). Raises DataError with everything that is wrong with the data.
     """
+    memory.settle()
     work = Preparation(spec, registry, request, out, progress, how)
     work.clean()
     work.ask()

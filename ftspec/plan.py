@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ DATA_KINDS = {"source", "cleaner", "format", "check"}
 
 PIPELINE_REVISION = "1"
 """Raised when core's own part of the data pipeline (split, prompts, ledger) changes what it makes."""
+
+NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
+"""The name that a requirement begins with: https://packaging.python.org/en/latest/specifications/name-normalization/"""
 
 
 class Target(Record):
@@ -328,9 +332,8 @@ def code_of(component: Component, options: Mapping[str, Any]) -> str:
 
 def version(requirement: str) -> str:
     """The installed version of a distribution that a component depends on, "missing" when there is none."""
-    from packaging.requirements import Requirement
-
+    name = NAME.match(requirement)
     try:
-        return importlib.metadata.version(Requirement(requirement).name)
+        return importlib.metadata.version(name[0] if name else requirement)
     except importlib.metadata.PackageNotFoundError:
         return "missing"
