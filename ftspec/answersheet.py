@@ -147,7 +147,8 @@ def _array(kind: pa.DataType, values: list[Any]) -> pa.Array:
         return integers(values).cast(kind)
     if pa.types.is_floating(kind):
         return floats(values)
-    masked = {value: value and mask(value) for value in set(values)}
+    masking = mask.now()
+    masked = {value: value and masking(value) for value in set(values)}
     return strings([masked[value] for value in values])
 
 

@@ -84,11 +84,11 @@ class Round:
             else:
                 given[place] = 1
                 yield answer
-        for number, prompt in enumerate(self.prompts):
+        for identity, number in self.numbers.items():
             for repeat in range(self.repeats):
                 place = number * self.repeats + repeat
                 if not given[place]:
-                    silent = Answer(prompt=prompt.id, repeat=repeat, error="the model gave no answer")
+                    silent = Answer(prompt=identity, repeat=repeat, error="the model gave no answer")
                     yield errors.get(place, silent)
 
 

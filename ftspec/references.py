@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ftspec.errors import FtspecError, SpecPath
@@ -116,18 +116,24 @@ class Mask:
         self.names = set(names)
 
     def __call__(self, text: str) -> str:
-        if not text:
-            return text
+        return self.now()(text) if text else text
+
+    def now(self) -> Callable[[str], str]:
+        """The mask with the values as they are at this moment: for many texts, held no longer than these take."""
         secrets = {os.environ.get(name, "") for name in self.names}
         # A key of several lines is also masked line by line, since output shows lines.
         secrets |= {line for value in secrets for line in value.splitlines() if len(line) >= MASKED_LINE}
         values = sorted(filter(None, secrets), key=len, reverse=True)
-        for value in values:
-            text = text.replace(value, MASK)
         keys = [value for value in values if FRAGMENT < len(value) <= LONGEST]
-        for key in keys:
-            text = _without_parts(text, key)
-        return ABBREVIATED.sub(lambda match: MASK if _ends(match, keys) else match[0], text) if keys else text
+
+        def masked(text: str) -> str:
+            for value in values:
+                text = text.replace(value, MASK)
+            for key in keys:
+                text = _without_parts(text, key)
+            return ABBREVIATED.sub(lambda match: MASK if _ends(match, keys) else match[0], text) if keys else text
+
+        return masked
 
 
 def _without_parts(text: str, key: str) -> str:

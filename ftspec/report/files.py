@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +56,22 @@ def schema() -> dict[str, Any]:
 
 def clean(data: ReportData) -> ReportData:
     """The data as it may be shown: secrets masked, and what JSON cannot hold (surrogates, infinities) left out."""
-    cleaned: ReportData = _clean(data)
+    cleaned: ReportData = _clean(data, mask.now())
     return cleaned
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: Any, masked: Callable[[str], str]) -> Any:
     """Names of fields are ours, and stay whatever a secret may be; keys of mappings are data."""
     if isinstance(value, str):
-        return mask(value).translate(SURROGATES) if not value.isascii() else mask(value)
+        return masked(value).translate(SURROGATES) if not value.isascii() else masked(value)
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.replace(
-            value, **{name: _clean(getattr(value, name)) for name in value.__struct_fields__}
+            value, **{name: _clean(getattr(value, name), masked) for name in value.__struct_fields__}
         )
     if isinstance(value, Mapping):
-        return {_clean(key): _clean(entry) for key, entry in value.items() if not _infinite(entry)}
+        return {_clean(key, masked): _clean(entry, masked) for key, entry in value.items() if not _infinite(entry)}
     if isinstance(value, list | tuple):
-        return type(value)(_clean(entry) for entry in value)
+        return type(value)(_clean(entry, masked) for entry in value)
     return value
 
 
