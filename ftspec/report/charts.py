@@ -22,7 +22,6 @@ from ftspec.errors import FtspecError
 from ftspec.figures import percent
 from ftspec.provider import TrainingEvent
 from ftspec.records import Quadrant, Score
-from ftspec.report import curves
 from ftspec.report.text import shortened, visible
 from ftspec.statistics import ACCURATE, CONSISTENT
 
@@ -66,27 +65,18 @@ CONFIG: Json = {
 
 
 class Chart(NamedTuple):
-    """A specification, and what it shows in words, for those who listen.
-
-    `sketch` is the same drawing without the engine, where there is one.
-    """
+    """A specification, and what it shows in words, for those who listen."""
 
     specification: Json
     words: str
-    sketch: curves.Drawing | None = None
 
 
 def draw(charts: Sequence[Chart]) -> list[str]:
     """Each as inline SVG that is as wide as its place.
 
-    Those that have no sketch are drawn by another process (see `drawer`), so that the engine's memory does not come on
-    top of the run's. Raises FtspecError where that cannot be done.
+    They are drawn by another process (see `drawer`), so that the engine's memory does not come on top of the run's.
+    Raises FtspecError where that cannot be done.
     """
-    drawn = iter(_drawn([chart for chart in charts if chart.sketch is None]))
-    return [_framed(chart.sketch or _placed(next(drawn)), chart.words) for chart in charts]
-
-
-def _drawn(charts: Sequence[Chart]) -> list[str]:
     if not charts:
         return []
     asked = [{"width": WIDTH, "height": HEIGHT, "config": CONFIG, **chart.specification} for chart in charts]
@@ -96,18 +86,15 @@ def _drawn(charts: Sequence[Chart]) -> list[str]:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or f"exit code {done.returncode}"
         raise FtspecError(f"the report's charts cannot be drawn: {said}", "what was answered is kept: run again")
-    return msgspec.json.decode(done.stdout, type=list[str])
+    drawn = msgspec.json.decode(done.stdout, type=list[str])
+    return [_placed(svg, chart.words) for svg, chart in zip(drawn, charts, strict=True)]
 
 
-def _placed(svg: str) -> curves.Drawing:
+def _placed(svg: str, words: str) -> str:
     found = SIZE.search(svg)
     assert found, "vl-convert makes an <svg> with its size"
-    return curves.Drawing(svg[found.end() :].removesuffix("</svg>"), float(found[1]), float(found[2]))
-
-
-def _framed(drawing: curves.Drawing, words: str) -> str:
-    box = f"0 0 {drawing.width:g} {drawing.height:g}"
-    return f'<svg viewBox="{box}" role="img" aria-label="{escape(visible(words), quote=True)}">{drawing.marks}</svg>'
+    box = f'viewBox="0 0 {found[1]} {found[2]}" role="img" aria-label="{escape(visible(words), quote=True)}"'
+    return f"<svg {box}>{svg[found.end() :]}"
 
 
 # ---- models
@@ -280,26 +267,20 @@ def loss(events: Sequence[TrainingEvent]) -> Chart | None:
     smooth = smoothed(train)
     low = min(0.0, *(point.loss for point in train + validation))
     lines = [
-        curves.Line(train, "var(--tuned)", 0.28 if smooth else 1.0, dots=len(train) == 1),
-        curves.Line(smooth, "var(--tuned)"),
-        curves.Line(validation, "var(--validation)", dash=(6, 3), dots=True),
+        _line(train, "var(--tuned)", 0.28 if smooth else 1.0, low),
+        _line(smooth, "var(--tuned)", 1.0, low),
+        _line(validation, "var(--validation)", 1.0, low, strokeDash=[6, 3], point={"color": "var(--validation)"}),
     ]
-    return over_steps([line for line in lines if line.points], low, _loss_in_words(train, validation))
+    return Chart({"layer": [each for each in lines if each]}, _loss_in_words(train, validation))
 
 
-def over_steps(lines: Sequence[curves.Line], low: float, words: str) -> Chart:
-    """Losses over optimizer steps; the vertical axis begins at `low`."""
-    specification = {"layer": [_layer(line, low) for line in lines]}
-    return Chart(specification, words, curves.draw(lines, low, WIDTH, HEIGHT))
-
-
-def _layer(line: curves.Line, low: float) -> Json:
-    mark = {"type": "line", "color": line.stroke, "opacity": line.opacity, "strokeWidth": 2.2}
-    mark |= {"strokeDash": line.dash} if line.dash else {}
-    mark |= {"point": {"color": line.stroke}} if line.dots else {}
+def _line(points: Sequence[Point], stroke: str, opacity: float, low: float, **more: Any) -> Json | None:
+    if not points:
+        return None
+    alone = {"point": {"color": stroke}} if len(points) == 1 else {}
     return {
-        "data": {"values": [{"step": point.step, "loss": point.loss} for point in line.points]},
-        "mark": mark,
+        "data": {"values": [{"step": point.step, "loss": point.loss} for point in points]},
+        "mark": {"type": "line", "color": stroke, "opacity": opacity, "strokeWidth": 2.2, **alone, **more},
         "encoding": {
             "x": {"field": "step", "type": "quantitative", "title": "optimizer step"},
             "y": {"field": "loss", "type": "quantitative", "title": "loss", "scale": {"domainMin": low}},
