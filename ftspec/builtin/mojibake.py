@@ -19,7 +19,9 @@ MOST = 8
 """Times that a text may have been read wrongly for the common repair."""
 
 PAIRS = (
-    ("{odd}{lower_accented}", "[{odd}]"),
+    ("{odd}", "[{odd}]"),
+    ("{lower_accented}", "[{bad}{upper_accented}{box}{currency}{numeric}]"),
+    ("{lower_accented}", r"[{start_punctuation}{end_punctuation}](?:[0-9A-Za-z_]|[^\x00-\x7f])"),
     ("{bad}{box}{end_punctuation}{currency}{numeric}", "[{lower_accented}]"),
     ("{lower_common}{upper_common}", "[{bad}{upper_accented}]"),
     ("{c1}Œœ", ""),

@@ -41,7 +41,7 @@ class Numerals:
         self.starts = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
         self.bytes = np.frombuffer(data or b"", dtype=np.uint8)[: self.starts[-1]]
         self.at: Numbers = np.flatnonzero(self.bytes[self.starts[0] :] - ord("0") < 10)
-        self.at += self.starts[0]
+        self.at += int(self.starts[0])
         self.gaps: Numbers = np.zeros(len(self.at) + PATIENCE, dtype=np.int32)
         self.gaps[: max(0, len(self.at) - 1)] = np.diff(self.at)
         self.gaps[np.searchsorted(self.at, self.starts) - 1] = 0
@@ -49,10 +49,8 @@ class Numerals:
 
     def places(self, digits: Numbers) -> Numbers:
         """Of each of the digits the place of its text."""
-        import numpy as np
-
-        made: Numbers = np.searchsorted(self.starts, self.at[digits], side="right") - 1
-        return made
+        following: Numbers = self.starts.searchsorted(self.at[digits], side="right")
+        return following - 1
 
     def before(self, digits: Numbers, count: int | Numbers = 1) -> Numbers:
         """The byte so many before each digit; 0 where its text does not reach so far."""
