@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
-from ftspec import costs, following, items
+from ftspec import cases, costs, following, items
 from ftspec.claims import Register
 from ftspec.components import Judge
 from ftspec.costs import Costs, Serving, rate_of
 from ftspec.deploying import Register as Deployments
 from ftspec.errors import FtspecError, Problem
-from ftspec.forecast import Judging, Known, objections
+from ftspec.forecast import Judging, Known, judging, objections
 from ftspec.forecast import forecast as forecast_of
 from ftspec.grade import Answered
 from ftspec.pipeline import DataResult
 from ftspec.plan import TUNING, answers_step
-from ftspec.provider import Estimate, Provider, SupportsDeployment, TunedModel
+from ftspec.provider import Estimate, Prompt, Provider, SupportsDeployment, TunedModel
 from ftspec.records import Plan, Step
 from ftspec.spending import Purse
 from ftspec.stages import Site
@@ -31,8 +31,9 @@ def purse_of(site: Site, run: str) -> Purse:
     return Purse(site.store, run, budget.max if budget else None, budget.currency if budget else "USD")
 
 
-def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate) -> Costs:
-    """What is still to be paid for, part by part; `plan` says what is cached."""
+def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate, judges: tuple[Judging, ...] = ()) -> Costs:
+    """What is still to be paid for, part by part; `plan` says what is cached, `judges` those that prompts bring along
+    (see `brought`)."""
     request = site.target.request
     known = Known(
         endpoint=site.target.endpoint,
@@ -42,8 +43,9 @@ def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate) -> Co
         deploys=_deploys(site),
         stands=_stood(site),
         further={answers_step(one.label): _asked(site, one) for one in site.further},
-        judges=tuple(_judges(site)),
+        judges=(*_judges(site, data), *judges),
         checkpoints=_checkpoints(site, plan),
+        prompts=data.sides.get("prompt", 0),
     )
     if site.options.evaluation:  # tunes nothing
         steps = tuple(step for step in plan.steps if step.name != TUNING)
@@ -51,24 +53,53 @@ def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate) -> Co
     return forecast_of(site.spec, _submitted(site, plan), known, site.tables)
 
 
-def _judges(site: Site) -> Iterator[Judging]:
-    """The graders that ask a model. Those that a prompt brings along are not known before it is read."""
-    spec, registry = site.spec, site.registry
+def _judges(site: Site, data: DataResult) -> Iterator[Judging]:
+    """The spec's own graders that ask a model: they see every prompt."""
+    spec, registry, size = site.spec, site.registry, data.size
     for item in spec.eval.graders if spec.eval else ():
         if not any(items.references(item, registry.get(item.kind, item.name))):
             continue
         judge = items.build(item, registry, spec.folder, secrets=False)
         if isinstance(judge, Judge):
-            provider: Provider = items.build(items.referred(judge.provider), registry, spec.folder)
-            asked = [one for known in judge.labelled for one in judge.questions(known.prompt, known.answer, None)]
-            yield Judging(
-                endpoint=provider.endpoint,
-                model=judge.model,
-                most=judge.generation.max_tokens,
-                asks=judge.asks,
-                labelled=len(asked),
-                labelled_tokens=sum(map(costs.most_tokens, asked)),
-            )
+            prompts = data.sides.get("prompt", 0)
+            yield judging(judge.asks, prompts, size.prompt_tokens, size.row_tokens, _blank(judge, _at(site, judge)))
+
+
+def brought(site: Site, load: Callable[[], Sequence[Prompt]]) -> tuple[Judging, ...]:
+    """Judges that prompts bring along (`eval.asserts`), together by model, place and length of their replies."""
+    column = site.spec.eval.asserts if site.spec.eval else ""
+    found: dict[tuple[str, str, int], Judging] = {}
+    places: dict[bytes, str] = {}
+    labelled: set[int] = set()
+    for prompt, judge in cases.judges(load(), column, site.registry, site.spec.folder) if column else ():
+        provider = msgspec.json.encode(judge.provider, order="sorted")
+        if provider not in places:
+            places[provider] = _at(site, judge)
+        blank = _blank(judge, places[provider], known=id(judge) in labelled)
+        labelled.add(id(judge))
+        asked = judging(judge.asks, 1, costs.most_tokens(prompt), costs.row_tokens(prompt), blank)
+        key = (asked.endpoint, asked.model, asked.most)
+        found[key] = found[key] + asked if key in found else asked
+    return tuple(found.values())
+
+
+def _at(site: Site, judge: Judge) -> str:
+    """The endpoint at which a judge answers."""
+    provider: Provider = items.build(items.referred(judge.provider), site.registry, site.spec.folder)
+    return provider.endpoint
+
+
+def _blank(judge: Judge, endpoint: str, *, known: bool = False) -> Judging:
+    """A judge that is asked about nothing but the answers that people have judged (`known`: these are counted)."""
+    labels = () if known else judge.labelled
+    asked = [one for label in labels for one in judge.questions(label.prompt, label.answer, None)]
+    return Judging(
+        endpoint=endpoint,
+        model=judge.model,
+        most=judge.generation.max_tokens,
+        labelled=len(asked),
+        labelled_tokens=sum(map(costs.most_tokens, asked)),
+    )
 
 
 def _checkpoints(site: Site, plan: Plan) -> int | None:

@@ -94,6 +94,26 @@ def graders(
     return found
 
 
+def judges(prompts: Sequence[Prompt], column: str, registry: Registry, folder: Path) -> Iterator[tuple[Prompt, Judge]]:
+    """The graders of single prompts that ask a model, each with its prompt; equal ones are built once, without secrets.
+
+    Raises FtspecError for what is no grader: data that were kept before the column was named were not looked at so.
+    """
+    built: dict[bytes, Grader | Judge | None] = {}
+    for prompt in prompts:
+        for value in _values(prompt.row.get(column)):
+            key = msgspec.json.encode(value, order="sorted")
+            if key not in built:
+                if fault := _grader_fault(value, registry):
+                    raise FtspecError(f"{prompt.origin}: column '{column}': {fault[0]}", fault[1])
+                item = schema.as_item(value, "grader", ())
+                asks = item is not None and any(items.references(item, registry.get(item.kind, item.name)))
+                built[key] = items.build(item, registry, folder, secrets=False) if item and asks else None
+            judge = built[key]
+            if isinstance(judge, Judge):
+                yield prompt, judge
+
+
 def faults(prompt: Prompt, evaluation: Eval | None, registry: Registry) -> Iterator[Fault]:
     """What is wrong with what the columns hold."""
     if evaluation and evaluation.weight:

@@ -138,6 +138,12 @@ def most_tokens(prompt: Prompt) -> int:
     return sum(map(_bytes, prompt.messages)) + tools + OVERHEAD
 
 
+def row_tokens(prompt: Prompt) -> int:
+    """Nor more tokens than this of its row and what is expected."""
+    shown = msgspec.json.encode([prompt.expected, prompt.row])
+    return len(shown) + shown.count(b",") + shown.count(b":")  # templates write a space after each
+
+
 def _bytes(message: Message) -> int:
     content: Any = message.content
     size = len(content.encode()) if isinstance(content, str) else len(msgspec.json.encode(content)) if content else 0

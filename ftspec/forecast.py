@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from ftspec import suites
 from ftspec.components import Asks
 from ftspec.costs import (
@@ -30,18 +32,48 @@ DEPLOYMENT = "deployment"
 
 
 class Judging(Record):
-    """A judge that all answers are shown to.
+    """What judges of one model at one place are asked about the answers of one model, each prompt asked once.
 
-    `asks` is what it says of itself, `most` the tokens of a reply at the most; `labelled` and `labelled_tokens` are how
-    many questions there are about answers that people have judged, and all their tokens at the most.
+    `questions` is how many, `answers` how many answers these show, `tokens` all the rest that they show, None where
+    nobody has counted it; all at the most. `unsaid`: a judge does not say how much it asks. `most` are the tokens of a
+    reply at the most; `labelled` and `labelled_tokens` are how many questions there are about answers that people have
+    judged, and all their tokens at the most.
     """
 
     endpoint: str
     model: str
     most: int
-    asks: Asks | None
+    questions: int = 0
+    answers: int = 0
+    tokens: int | None = 0
+    unsaid: bool = False
     labelled: int = 0
     labelled_tokens: int = 0
+
+    def __add__(self, other: Judging) -> Judging:
+        tokens = None if self.tokens is None or other.tokens is None else self.tokens + other.tokens
+        return msgspec.structs.replace(
+            self,
+            questions=self.questions + other.questions,
+            answers=self.answers + other.answers,
+            tokens=tokens,
+            unsaid=self.unsaid or other.unsaid,
+            labelled=self.labelled + other.labelled,
+            labelled_tokens=self.labelled_tokens + other.labelled_tokens,
+        )
+
+
+def judging(
+    asks: Asks | None, prompts: int, prompt_tokens: int | None, row_tokens: int | None, blank: Judging
+) -> Judging:
+    """What a judge is asked about so many prompts with so many tokens together; `blank` says which judge it is."""
+    if asks is None:
+        return msgspec.structs.replace(blank, unsaid=True)
+    tokens = None
+    if prompt_tokens is not None and row_tokens is not None:
+        tokens = asks.questions * (prompt_tokens + asks.rows * row_tokens + prompts * asks.tokens)
+    questions = prompts * asks.questions
+    return msgspec.structs.replace(blank, questions=questions, answers=questions * asks.answers, tokens=tokens)
 
 
 class Known(Record):
@@ -50,7 +82,7 @@ class Known(Record):
     `estimate` is the provider's; `deploys`: whether its tuned models have to be deployed; `stands`: seconds that an
     earlier deployment of this run stood, None where there was none. `further` maps the step of a further model to its
     endpoint, its base model, and whether it is a tuned one. `checkpoints` is how many the job has kept, None before it
-    has ended.
+    has ended. `prompts` are those of the evaluation.
     """
 
     endpoint: str
@@ -62,6 +94,7 @@ class Known(Record):
     further: dict[str, tuple[str, str, bool]] = {}
     judges: tuple[Judging, ...] = ()
     checkpoints: int | None = None
+    prompts: int = 0
 
 
 def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
@@ -91,29 +124,27 @@ def _models(step: Step, known: Known) -> int | None:
 
 
 def _judged(spec: Spec, plan: Plan, judge: Judging, known: Known, tables: Tables) -> Part:
-    """What one grader's questions about every model's answers cost, were none of them asked before.
+    """What judges' questions about every model's answers cost, were none of them asked before.
 
     An answer is taken to be as many tokens to the judge as the model may give.
     """
-    name, size, evaluation = judge_name(judge.model), known.size, spec.eval
+    name, evaluation = judge_name(judge.model), spec.eval
     if evaluation is None or all(step.cached for step in plan.steps if step.name == REPORT):
         return Part(name=name, amount=0.0, basis="done already")
     price, rate = rate_of(tables, judge.endpoint, judge.model, tuned=False)
     if rate and is_free(rate):
         return answers_part(name, price, rate, 0, None, judge.most)
-    if judge.asks is None:
+    if judge.unsaid:
         return Part(name=name, basis="the grader does not say how much it asks")
     asked = [_models(step, known) for step in plan.steps if step.name not in {DATA, REPORT, TUNING, *SUITES.values()}]
     models = sum(count or 0 for count in asked)
     if rate and None in asked:
         return Part(name=name, basis=UNCOUNTED)
-    count = models * (size.prompts // 2) * judge.asks.questions
+    repeated = evaluation.generation.repeats(evaluation.repeat) * models
     shown = None
-    if size.prompt_tokens is not None and size.row_tokens is not None:
-        repeated = evaluation.generation.repeats(evaluation.repeat) * models * judge.asks.questions
-        shown = repeated * (size.prompt_tokens + judge.asks.rows * size.row_tokens) + judge.labelled_tokens
-        shown += count * (judge.asks.answers * evaluation.generation.max_tokens + judge.asks.tokens)
-    return answers_part(name, price, rate, count + judge.labelled, shown, judge.most)
+    if judge.tokens is not None:
+        shown = repeated * (judge.tokens + judge.answers * evaluation.generation.max_tokens) + judge.labelled_tokens
+    return answers_part(name, price, rate, repeated * judge.questions + judge.labelled, shown, judge.most)
 
 
 def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[Part]:
@@ -134,8 +165,7 @@ def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[P
         return
     repeats = evaluation.generation.repeats(evaluation.repeat) * (models or 0)
     tokens = None if known.size.prompt_tokens is None else known.size.prompt_tokens * repeats
-    asked = known.size.prompts // 2 * (models or 0)  # `prompts` are those of base and tuned model together
-    yield answers_part(step.name, price, rate, asked, tokens, evaluation.generation.max_tokens)
+    yield answers_part(step.name, price, rate, repeats * known.prompts, tokens, evaluation.generation.max_tokens)
     if known.deploys and step.name == TUNED:
         hosted = tables.price("hosting_hour", known.endpoint, known.request.model.id)
         expected = known.stands or STANDS

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import rows, shapes
-from ftspec.costs import most_tokens
+from ftspec.costs import most_tokens, row_tokens
 from ftspec.kept import Kept
 from ftspec.provider import Example, Message, Prompt
 from ftspec.records import Record
@@ -84,8 +84,7 @@ class PromptsFile:
         first = self.rows.setdefault(bytes.fromhex(prompt.id), row)
         if first == row:
             self.tokens += most_tokens(prompt)
-            shown = msgspec.json.encode([prompt.expected, prompt.row])
-            self.row_tokens += len(shown) + shown.count(b",") + shown.count(b":")  # templates write a space after each
+            self.row_tokens += row_tokens(prompt)
             self.file.write(msgspec.json.encode(_kept(prompt)) + b"\n")
         return first
 

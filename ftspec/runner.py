@@ -33,10 +33,11 @@ from ftspec import (
 )
 from ftspec.costs import Costs
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
+from ftspec.forecast import Judging
 from ftspec.grade import Answered
 from ftspec.journal import Journal
 from ftspec.observers import notify
-from ftspec.pipeline import DataResult
+from ftspec.pipeline import DataResult, load_prompts
 from ftspec.plan import (
     BASE,
     CHECKPOINTS,
@@ -100,11 +101,11 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
     Raises DataError when the data (measured in a scratch folder of the system's) cannot be used.
     """
     site = stages.survey(loaded.spec, registry, options, progress)
-    dataset = _known_or_measured(site)
+    dataset, judges = _known_or_measured(site)
     found = explain(stages.plan_of(site, dataset), lambda step: _cached(site, step), _previous(site))
     estimate = site.provider.estimate(site.target.request, dataset.result.size) if dataset else None
     found = msgspec.structs.replace(found, watermark=estimate.watermark if estimate else "")
-    costs = budgeting.costs_of(site, found, dataset.result, estimate) if dataset and estimate else None
+    costs = budgeting.costs_of(site, found, dataset.result, estimate, judges) if dataset and estimate else None
     refused = budgeting.refusals(site, found, costs) if costs else []
     return Planned(
         plan=found,
@@ -116,11 +117,19 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
     )
 
 
-def _known_or_measured(site: Site) -> Dataset | None:
+def _known_or_measured(site: Site) -> tuple[Dataset | None, tuple[Judging, ...]]:
+    """What the data step has made, or would make, and the judges that its prompts bring along."""
     dataset = stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA))
-    if dataset is None and site.options.measure:
-        dataset = stages.measured_dataset(site)
-    return weighed(site, dataset) if dataset else None
+    if dataset is not None:
+        return weighed(site, dataset), _brought(site, dataset)
+    if not site.options.measure:
+        return None, ()
+    with stages.measured_dataset(site) as (measured, folder):
+        return weighed(site, measured), budgeting.brought(site, lambda: load_prompts(folder))
+
+
+def _brought(site: Site, dataset: Dataset) -> tuple[Judging, ...]:
+    return budgeting.brought(site, lambda: stages.prompts_of(site, dataset))
 
 
 def _cached(site: Site, step: Step) -> bool:
@@ -233,6 +242,8 @@ class _Walk:
         for subject in (stages.base_of(self.site), *self.site.further):
             stages.deployer(self.site, self.purse, subject).sweep()
         dataset = self._data()
+        if self.site.spec.eval and self.site.spec.eval.asserts:
+            stages.rehearse_prompts(self.site, stages.prompts_of(self.site, dataset))
         self.plan = stages.plan_of(self.site, dataset)
         if self.site.options.evaluation:
             self._affordable(dataset)
@@ -304,7 +315,7 @@ class _Walk:
         site = self.site
         found = explain(self.plan, lambda step: _cached(site, step), None)
         estimate = site.provider.estimate(site.target.request, dataset.result.size)
-        costs = budgeting.costs_of(site, found, dataset.result, estimate)
+        costs = budgeting.costs_of(site, found, dataset.result, estimate, _brought(site, dataset))
         if refused := budgeting.refusals(site, found, costs):
             raise SpecError(refused, self.loaded.document)
         if site.spec.budget and costs.unverified:

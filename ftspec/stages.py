@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,6 +194,17 @@ def _missing_secrets(site: Site, from_data: bool) -> Iterator[Problem]:
                 yield Problem(message=f"secret not set: {name}", hint=hint_for([name]), path=path)
 
 
+def rehearse_prompts(site: Site, prompts: Sequence[Prompt]) -> None:
+    """Build the judges that prompts bring along, for the same reason."""
+    column = site.spec.eval.asserts if site.spec.eval else ""
+    if column:
+        own = cases.graders(prompts, column, site.registry, site.spec.folder)
+        built = {id(grader): grader for pairs in own.values() for _, grader in pairs}
+        for judge in built.values():
+            if isinstance(judge, Judge):
+                judging.bench(judge, _court(site))
+
+
 def plan_of(site: Site, dataset: Dataset | None) -> Plan:
     """The plan as far as it can be told; with the dataset, all of it."""
     made = dataset.made if dataset else None
@@ -250,11 +262,13 @@ def _cache(site: Site) -> str:
     return str(site.workspace.cache) if wanted and site.workspace.local.exists() else ""
 
 
-def measured_dataset(site: Site) -> Dataset:
-    """What the data step would make, from a folder of the system's that is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="ftspec-plan-") as folder:
-        result = prepare(site, Path(folder))
-        return Dataset(files={path.name: file_hash(path) for path in Path(folder).glob(PROMPTS)}, result=result)
+@contextmanager
+def measured_dataset(site: Site) -> Iterator[tuple[Dataset, Path]]:
+    """What the data step would make, and the folder of the system's where it is, which is thrown away afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ftspec-plan-") as name:
+        folder = Path(name)
+        result = prepare(site, folder)
+        yield Dataset(files={path.name: file_hash(path) for path in folder.glob(PROMPTS)}, result=result), folder
 
 
 def following(site: Site) -> Follow:

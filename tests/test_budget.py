@@ -17,7 +17,7 @@ import pytest
 from ftspec import registry, runner, validate
 from ftspec.cli import guard
 from ftspec.costs import is_judging, judge_name
-from ftspec.errors import BudgetReached, Rejected, SpecError, StillRunning
+from ftspec.errors import BudgetReached, FtspecError, Rejected, SpecError, StillRunning
 from ftspec.journal import decode
 from ftspec.progress import Quiet
 from ftspec.provider import Answer, Generation, Message, Prompt, Question
@@ -430,7 +430,7 @@ def test_a_budget_covers_judges(judged: Path) -> None:
 
 
 def test_the_meter_stops_judges_that_a_plan_did_not_know(judged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftspec.budgeting._judges", lambda site: iter(()))
+    monkeypatch.setattr("ftspec.budgeting._judges", lambda site, data: iter(()))
     judged.write_text(JUDGED.replace("max: 30,", "max: 0.8,"))
     with pytest.raises(BudgetReached, match="to the judge a-judge could pass it"):
         run(judged)
@@ -549,3 +549,83 @@ def test_who_is_not_asked_any_more_is_named(tmp_path: Path) -> None:
             reached = meter.reached(2)
         assert reached
         assert f"2 questions to the {whom} could pass it" in str(reached)
+
+
+# ---- judges that prompts bring along
+
+OF_ITS_OWN = (
+    '{prompt: four, completion: "4", checks: [{llm_judge: {provider: simulated, model: a-judge, rubric: RUBRIC}}]}'
+)
+BROUGHT = SPEC.replace("max: 1,", "max: 30,").replace("  graders: [exact]", "  graders: [exact]\n  asserts: checks")
+
+
+@pytest.fixture
+def brought(spec: Path) -> Path:
+    """One of two prompts has a judge of its own."""
+    asked = OF_ITS_OWN.replace("RUBRIC", "It is 4.")
+    spec.write_text(BROUGHT.replace('{prompt: four, completion: "4"}', asked))
+    spec.with_name("house.yaml").write_text(TABLE + JUDGE_PRICE)
+    return spec
+
+
+def test_judges_of_single_prompts_are_priced_before_and_after(brought: Path) -> None:
+    before = part_of(brought, "judge a-judge")
+    assert before.bound
+    assert "2 answers of 512 tokens, 1000 and 2000 a million" in before.basis
+    outcome = run(brought)
+    assert outcome.evaluation
+    uses = [use for score in outcome.evaluation.scores.values() for use in score.judges]
+    assert [(use.model, use.questions) for use in uses] == [("a-judge", 1), ("a-judge", 1)]
+    paid = sum(entry.spent for entry in spent(brought) if entry.what == "judge a-judge")
+    assert 0 < paid < before.amount
+    longest = max(use.prompt_tokens for use in uses)
+    assert 2 * (longest * 1000 + 512 * 2000) / 1e6 < before.amount, "no question was longer than was foreseen"
+    assert "| of it, judging | judge a-judge: " in outcome.report.with_name("report.md").read_text()
+    assert part_of(brought, "judge a-judge").amount == 0  # done already
+
+
+def test_a_budget_covers_judges_of_single_prompts(brought: Path) -> None:
+    text = brought.read_text()
+    brought.write_text(text.replace("max: 30,", "max: 1,"))
+    assert "judge a-judge" in refused(brought)
+    brought.write_text(text.replace("rubric: It is 4.", "rubric: '{% for c in [1] %}{{ c }}{% endfor %}'"))
+    assert "cannot be told: judge a-judge (the grader" in refused(brought)
+
+
+def test_judges_are_counted_by_the_prompts_that_have_them(brought: Path) -> None:
+    """As the spec's own grader of the same model they are one part, and equal ones of two prompts are two questions."""
+    text = brought.read_text()
+    one = part_of(brought, "judge a-judge")
+    other = OF_ITS_OWN.replace("four", "five").replace('"4"', '"5"').replace("RUBRIC", "It is 4.")
+    brought.write_text(text.replace('{prompt: five, completion: "5"}', other))
+    two = part_of(brought, "judge a-judge")
+    assert two.amount == pytest.approx(2 * one.amount)  # "five" is as long as "four"
+    everywhere = "llm_judge: {provider: simulated, model: a-judge, rubric: 'It is 4.'}"
+    brought.write_text(text.replace("graders: [exact]", f"graders: [{{{everywhere}}}]"))
+    three = part_of(brought, "judge a-judge")
+    assert "4 answers of 512 tokens" in three.basis and "2 answers of 512 tokens" in three.basis
+    assert one.amount < three.amount < 4 * one.amount
+
+
+def test_a_column_of_graders_that_is_named_later_is_looked_at_before_anything_is_paid(brought: Path) -> None:
+    text = brought.read_text()
+    brought.write_text(text.replace("\n  asserts: checks", ""))
+    run(brought)
+    brought.write_text(text)
+    assert part_of(brought, "judge a-judge").amount > 0
+    wrong = text.replace("llm_judge:", "llm_jugde:")
+    brought.write_text(wrong.replace("\n  asserts: checks", ""))
+    run(brought)
+    brought.write_text(wrong)
+    with pytest.raises(FtspecError, match="no grader 'llm_jugde' is installed"):
+        plan(brought)
+
+
+def test_repeats_that_are_raised_later_cost_more(spec: Path) -> None:
+    """The data are kept; what a plan says of them is of the spec as it is now."""
+    sampled = SPEC.replace("max: 1,", "max: 30,") + ""
+    sampled = sampled.replace("  graders: [exact]", "  graders: [exact]\n  generation: {temperature: 0.5}\n  repeat: 1")
+    spec.write_text(sampled)
+    run(spec)
+    spec.write_text(sampled.replace("repeat: 1", "repeat: 3").replace("temperature: 0.5", "temperature: 0.6"))
+    assert "6 answers of 256 tokens" in part_of(spec, "base answers").basis
