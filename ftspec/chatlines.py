@@ -84,9 +84,10 @@ class Conversations:
         space = np.frombuffer(joined, np.uint8) <= 32  # of the characters below, texts have none but white space
         begins: Numbers = np.zeros(len(space), np.bool_)
         np.greater(space[:-1], space[1:], out=begins[:-1])
-        counts: Numbers = (
-            np.add.reduceat(begins, offsets[:-1], dtype=np.int32) if len(begins) else np.zeros(0, np.int32)
-        )
+        # Sums of 16 bits take a third of the time, and a word takes two bytes.
+        narrow = len(begins) and np.diff(offsets).max() < 2 << 16
+        sums = np.add.reduceat(begins, offsets[:-1], dtype=np.uint16 if narrow else np.int32) if len(begins) else begins
+        counts: Numbers = sums.astype(np.int32)
         foreign = pc.indices_nonzero(pc.invert(pc.string_is_ascii(self.contents)))
         hits = foreign.filter(pc.match_substring_regex(self.contents.take(foreign), SPACES))
         for place, text in zip(hits.to_pylist(), self.contents.take(hits).to_pylist(), strict=True):
@@ -214,8 +215,8 @@ def _has_marks(texts: pa.Array) -> bool:
         return False
     start, end = offsets[texts.offset], offsets[texts.offset + len(texts)]
     here = np.frombuffer(data, np.uint8)[start:end]
-    known = sum(int(np.count_nonzero(here == byte)) for byte in b"\t\n\r")
-    return int(np.count_nonzero(here < 32)) > known
+    low = here[here < 32]
+    return bool(((low != ord("\t")) & (low != ord("\n")) & (low != ord("\r"))).any())
 
 
 def _mark(place: int, *, first: bool) -> bytes:

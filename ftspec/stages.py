@@ -244,7 +244,9 @@ def make_dataset(site: Site, step: Step) -> Dataset:
         result = prepare(site, folder)
         inventory.check_unchanged(site.inventory, site.spec.folder)
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
-        dataset = Dataset(files={name: site.store.take_file(folder / name) for name in names}, result=result)
+        known = {Path(file.path).name: file.sha256 for file in result.files}
+        files = {name: site.store.take_file(folder / name, known.get(name, "")) for name in names}
+        dataset = Dataset(files=files, result=result)
     site.store.put(_step_key(step), msgspec.json.encode(dataset))
     return dataset
 

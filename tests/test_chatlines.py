@@ -78,6 +78,13 @@ def test_words_are_those_of_split(said: list[Any], skip: int) -> None:
         assert part.plain.words().tolist() == [len(each["content"].split()) for row in plain for each in row]
 
 
+@pytest.mark.parametrize("words", [65_534, 65_535, 65_536, 140_000])
+def test_words_of_a_long_text_are_all_counted(words: int) -> None:
+    said = [{"role": "user", "content": content} for content in ("a b", " a" * words, "")]
+    [part] = rows.parts(batch_of([{"messages": said}]))
+    assert part.plain.words().tolist() == [2, words, 0]
+
+
 def test_all_but_control_characters_parts_and_tools_is_plain() -> None:
     """So that the fast way is the one that most rows take, and the tests above try it."""
     kept: list[Any] = [{"messages": [{"role": "user", "content": text}]} for text in ("", "a\tb\r\n", '"\\é語😀\u2028')]

@@ -61,7 +61,12 @@ def test_a_file_of_ours_is_taken_without_a_copy(store: Store, tmp_path: Path) ->
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b"y" * 3_000_000)
     sha256 = store.take_file(file)
-    assert sha256 == hashlib.sha256(file.read_bytes()).hexdigest() == store.take_file(file)
+    assert (
+        sha256
+        == hashlib.sha256(file.read_bytes()).hexdigest()
+        == store.take_file(file)
+        == store.take_file(file, sha256)
+    )
     assert store.root is None or store.local(sha256).samefile(file)
     file.unlink()
     assert store.local(sha256).read_bytes() == b"y" * 3_000_000

@@ -122,7 +122,14 @@ class Client:
         import subprocess
 
         self.home.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-I", str(Path(__file__).with_name("server.py")), str(self.home), str(self.idle)]
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(__file__).with_name("server.py")),
+            str(self.home),
+            str(self.idle),
+        ]
         with (self.home / "server.log").open("ab") as log:
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
