@@ -41,6 +41,11 @@ class Marked(Lazy[Prompt]):
         return _mark(self.prompts[index], self.evaluation)
 
 
+def columns(evaluation: Eval | None) -> set[str]:
+    """The columns that it names."""
+    return {*evaluation.tags, evaluation.weight, evaluation.asserts} - {""} if evaluation else set()
+
+
 def marked(prompts: Sequence[Prompt], evaluation: Eval | None) -> Sequence[Prompt]:
     """The prompts as the columns say that `eval.tags` and `eval.weight` name."""
     return Marked(prompts, evaluation) if evaluation and (evaluation.tags or evaluation.weight) else prompts

@@ -16,7 +16,7 @@ import yaml
 
 from ftspec import scalars, syntax
 from ftspec.errors import Problem, SpecError, SpecPath
-from ftspec.wording import short
+from ftspec.wording import as_text, is_text, short
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
@@ -79,7 +79,19 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     def override(self, path: SpecPath) -> str:
         """The override that made the value at `path` (or what it stands in), "" when the file did."""
-        return next((self.sets[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.sets), "")
+        made = next((self.sets[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.sets), "")
+        if made or not path or self._has(path):
+            return made
+        return next((text for inner, text in self.sets.items() if inner[: len(path)] == path), "")
+
+    def _has(self, path: SpecPath) -> bool:
+        """Whether the file itself has a value there."""
+        node = self.root
+        for part in path:
+            if node is None or part not in node.children:
+                return False
+            node = node.children[part][1]
+        return node is not None
 
     def _span(self, problem: Problem) -> Span:
         node, key, on = self.root or Node(None, Span(1, 1, 1)), None, problem.on
@@ -105,6 +117,10 @@ def parse(text: str, file: Path) -> Document:
 
 def read(file: Path) -> Document:
     """Like `load`, but what is wrong comes back in `problems`, so that later stages can add theirs. Never raises."""
+    if not is_text(file.absolute()):
+        shown = Path(as_text(file))
+        message = "the name of the file, or of a folder that it is in, is not UTF-8"
+        return _unusable(shown, Problem(message=message, hint="rename it"))
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

@@ -46,9 +46,7 @@ def export(
     """
     shape = shape_of(spec, registry)
     write = _hub_writer(shape) if to == HUB else _writer(spec, registry, to, model, method, shape)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FtspecError(f"{out} is there already, and not an empty folder", "name a new folder")
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     there = [side for side in SIDES if any(True for _ in read_rows(prepared.folder, (side,)))]
     suffix = "parquet" if to == HUB else "jsonl"
     made = []
@@ -148,6 +146,19 @@ def _default(options: type[msgspec.Struct]) -> Any:
         return msgspec.convert({}, options)
     except msgspec.ValidationError:
         return {}
+
+
+def _make(out: Path) -> None:
+    """A new or empty folder. Raises FtspecError where there cannot be one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        empty = not any(out.iterdir())
+    except FileExistsError:
+        empty = False
+    except OSError as error:
+        raise FtspecError(f"cannot write to {out}: {error.strerror}", "name a folder that you may write to") from error
+    if not empty:
+        raise FtspecError(f"{out} is there already, and not an empty folder", "name a new folder")
 
 
 def _without_account(component: Component) -> Provider:

@@ -57,7 +57,9 @@ class Findings:
             for (level, message), count in self.alike.items()
             if level == severity and count > KEPT_ALIKE
         ]
-        return tuple(sorted(kept, key=lambda finding: (finding.file, finding.line, finding.column)) + more[:KEPT])
+        # What has no place is often what comes of the others: that no row is left, say.
+        ordered = sorted(kept, key=lambda finding: (not finding.file, finding.file, finding.line, finding.column))
+        return tuple(ordered + more[:KEPT])
 
     def _located(self, finding: Finding) -> Finding:
         message = MENTION.sub(lambda match: ":".join(map(str, self.locate(int(match[1])))), finding.message)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ftspec.errors import DataError, Finding, FtspecError
 from ftspec.references import mask
+from ftspec.wording import as_text, is_text
 
 URL = re.compile(r"(s3a?|gs|azure?|adl|abfss?|https?)://(?=[^/])", re.IGNORECASE)
 CHUNK = 8 << 20
@@ -71,6 +72,8 @@ def input_files(path: str, endings: Sequence[str] = ()) -> list[InputFile]:
         found = list(_in_bucket(path, endings))
     if not found:
         hint = "check the address" if is_url(path) else "check the path: it is relative to the spec"
+        if endings and not is_url(path) and Path(path).is_dir():
+            hint = f"no file in this folder ends with {' or '.join(endings)}"
         raise FtspecError(f"no file matches '{public(path)}'", hint)
     return sorted(found)
 
@@ -96,6 +99,8 @@ def _here(path: Path, endings: Sequence[str]) -> Iterator[InputFile]:
         found = anchor.glob(str(path.relative_to(anchor)))
     for file in found:
         if file.is_file():
+            if not is_text(file):
+                raise FtspecError(f"the name of a file is not UTF-8: {as_text(file)}", "rename it")
             yield InputFile(str(file), str(file), file.stat().st_size)
 
 

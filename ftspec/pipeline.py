@@ -55,6 +55,7 @@ ALWAYS: dict[Shape, tuple[str, ...]] = {
 }
 """Checks that run whether the spec names them or not."""
 
+NO_COLUMN = "name a column of the prompts' rows as the cleaning leaves them, or remove it from `eval`"
 THREADS = Item(kind="engine", name="threads")
 Purpose = Literal["training", "validation"]
 SIDE_OF: dict[Purpose, str] = {"training": "train", "validation": "validation"}
@@ -148,6 +149,8 @@ class Preparation:
         self.measures = [Measures(out) for _ in self.checks]
         self.sides = Counter({"train": 0, "validation": 0, "test": 0, "prompt": 0})
         self.prompts = PromptsFile(out)
+        self.unseen = cases.columns(spec.eval)
+        """Columns that the evaluation names and no prompt has had yet."""
         self.skipping: set[int] = set()
         """Accounts of steps whose failures are set aside."""
 
@@ -199,6 +202,9 @@ class Preparation:
         if self.spec.eval and not self.prompts:
             hint = "give the split a larger share, or name a source under eval.prompts"
             self.findings.add(Finding(message="the evaluation has no prompts", hint=hint))
+        for name in sorted(self.unseen) if self.prompts else ():
+            message = f"no prompt has a column '{name}', which `eval` names"
+            self.findings.add(Finding(message=message, hint=NO_COLUMN, severity="warning"))
         self.findings.raise_errors()
 
     def write_files(self, provider: Provider, request: Request) -> dict[Purpose, tuple[DataFile, Written]]:
@@ -328,6 +334,7 @@ class Preparation:
     def _ask(self, row: int, prompt: Prompt) -> None:
         for message, hint in cases.faults(prompt, self.spec.eval, self.registry):
             self.findings.add(Finding(message=message, hint=hint, row=row))
+        self.unseen.difference_update(prompt.row)
         first = self.prompts.add(row, prompt)
         if first != row:
             message = f"the same prompt and answer as {self.origins.where(first)}: asked once"

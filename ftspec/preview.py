@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ftspec import rows
 from ftspec.cleaning import Stage, keep
 from ftspec.errors import FtspecError
+from ftspec.figures import plural
 from ftspec.findings import Findings
 from ftspec.intake import Intake
 from ftspec.items import Tuned, request_of, shape_of
@@ -53,7 +54,9 @@ def preview(spec: Spec, registry: Registry, row: int | str | None = None) -> Pre
             if made is not None:
                 return made
     wanted = "row" if row is None else f"row {row}" if isinstance(row, int) else row
-    raise FtspecError(f"no {wanted} in the spec's sources", f"they hold {origins.rows} rows, e.g. {origins.where(1)}")
+    raise FtspecError(
+        f"no {wanted} in the spec's sources", f"they hold {plural(origins.rows, 'row')}, e.g. {origins.where(1)}"
+    )
 
 
 def _segment(spec: Spec, registry: Registry, ledger: Ledger) -> Segment:

@@ -105,6 +105,8 @@ class Translator:
         if value is None:
             return "give it a value, or remove the key"
         if "object" in wanted:
+            if isinstance(name, int):
+                return f"write {'a name, or ' if 'string' in wanted else ''}`- {{key: value}}`"
             return f"write {'a name, or ' if 'string' in wanted else ''}its keys below `{name}:`"
         if "array" in wanted:
             return f"write `{name}: [...]`, or one '- ' per item"
@@ -420,7 +422,7 @@ def _scalar_hint(wanted: Sequence[str], value: Any) -> str:
     if {"integer", "number"} & set(wanted):
         if _is_number(text):
             return f"write {text}, without quotes or '_'"
-        return f"write {value:g}" if isinstance(value, float) and value.is_integer() else f"write {TYPES[wanted[0]]}"
+        return f"write {int(value)}" if isinstance(value, float) and value.is_integer() else f"write {TYPES[wanted[0]]}"
     return "quote it" if isinstance(value, bool | int | float) else "write one text"
 
 

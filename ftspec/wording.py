@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 SHOWN = 60
@@ -65,3 +66,13 @@ def suggestion(value: Any, known: Sequence[str], otherwise: str | None = None) -
     if otherwise is not None:
         return otherwise
     return f"there {'is' if len(known) == 1 else 'are'} {', '.join(known[:20])}" if known else "there are none"
+
+
+def is_text(path: Path | str) -> bool:
+    """Whether a file's name is text: others cannot stand in JSON, logs and reports."""
+    return as_text(path) == str(path)
+
+
+def as_text(path: Path | str) -> str:
+    """A file's name with `?` for the bytes of it that are no UTF-8."""
+    return str(path).encode("utf-8", "replace").decode()

@@ -13,7 +13,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ftspec.errors import FtspecError
 from ftspec.store import Store
+from ftspec.wording import as_text, is_text
 
 FOLDER = ".ftspec"
 
@@ -32,6 +34,8 @@ class Workspace:
     @classmethod
     def beside(cls, spec_file: Path, where: str | None) -> Workspace:
         """The store that the user named, or `.ftspec` beside the spec."""
+        if where and not is_text(where):
+            raise FtspecError(f"the name of the store is not UTF-8: {as_text(where)}", "name another folder")
         return cls(where or spec_file.parent / FOLDER)
 
     def home(self, provider: str) -> Path:

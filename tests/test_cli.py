@@ -390,3 +390,60 @@ def test_no_secret_is_anywhere(spec: Path, capsys: pytest.CaptureFixture[str], m
     assert secret not in said
     for path in spec.parent.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "export", "{spec}", "--to", "openai", "-o", "{spec}/out"],
+        ["port", "{spec}", "--to", "openai", "-o", "{spec}/out.yaml", "--no-measure"],
+    ],
+)
+def test_what_cannot_be_written_is_told(spec: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, *(part.format(spec=spec.name) for part in arguments))
+    assert code == 1
+    assert "error: cannot write" in err
+
+
+def test_a_port_makes_the_folder_that_it_goes_to(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "port", spec.name, "--to", "openai", "-o", "new/folder/out.yaml", "--no-measure")
+    assert "provider:" in (spec.parent / "new" / "folder" / "out.yaml").read_text()
+
+
+def test_what_comes_of_other_findings_is_told_last(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.with_name("rows.jsonl").write_text("{oops\n")
+    text = re.sub(r"  - examples:\n      rows: .*\n", "  - jsonl: {path: rows.jsonl}\n", spec.read_text(), count=1)
+    spec.write_text(text)
+    code, _, err = run(capsys, "plan", spec.name)
+    assert code == 1
+    assert err.index("rows.jsonl:1:2") < err.index("no row is left to train on")
+
+
+def test_a_column_of_the_evaluation_that_no_prompt_has(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(spec.read_text().replace("  graders:", "  tags: [text, topc]\n  graders:"))
+    code, out, _ = run(capsys, "data", "show", spec.name)
+    assert code == 0
+    assert re.findall("warning  no prompt has a column '(.*)', which `eval` names", out) == ["topc"]
+
+
+def test_names_that_are_not_utf8(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = Path(os.fsdecode(b"n\xff"))
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    (odd / "tiny.yaml").write_text(spec.read_text())
+    for arguments in (["run"], ["validate", "--format", "json"], ["validate", "--format", "github"]):
+        code, out, err = run(capsys, arguments[0], f"{odd}/tiny.yaml", *arguments[1:])
+        assert code == 1
+        assert "is not UTF-8" in out + err
+    (odd / "rows.jsonl").write_text("{}")
+    spec.write_text(
+        re.sub(r"  - examples:\n      rows: .*\n", "  - jsonl: {path: '*/*.jsonl'}\n", spec.read_text(), count=1)
+    )
+    code, _, err = run(capsys, "plan", spec.name)
+    assert code == 1
+    assert "the name of a file is not UTF-8" in err
+    code, _, err = run(capsys, "run", spec.name, "--store", str(odd))
+    assert code == 1
+    assert "is not UTF-8" in err

@@ -369,9 +369,9 @@ def test_everything_wrong_is_found_at_once(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text('{"text": "a", "label": "b"}\n\n{bad\n{"text": "c"}\n')
     checks = (item("check", {"min_examples": {"count": 5}}), item("check", "leakage"))
     reports = found(spec_of(tmp_path, checks=checks))
-    assert [(file, line) for file, line, _ in reports] == [("", 0), ("data.jsonl", 3), ("data.jsonl", 4)]
-    assert "1 rows to train on, at least 5" in reports[0][2]
-    assert "column 'label' is missing or null" in reports[2][2]
+    assert [(file, line) for file, line, _ in reports] == [("data.jsonl", 3), ("data.jsonl", 4), ("", 0)]
+    assert "column 'label' is missing or null" in reports[1][2]
+    assert "1 row to train on, at least 5" in reports[2][2]
 
 
 def test_on_error_skip_sets_rows_aside(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
         ("x.jsonl", '{"a": "b\tc"}\n', "\\t for a tab"),
         ("x.jsonl", '{"a": "\\ud83d"}\n', "both halves"),
         ("x.csv", "a\nb\0\n", "remove the byte"),
+        ("x.csv", '{"a": 1}\n', "whether this is a table at all"),
         ("x.parquet", "PAR", "write it anew"),
     ],
 )

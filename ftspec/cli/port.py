@@ -52,7 +52,7 @@ def port_command(
     problems, made, document = _judged(ported, file, registry)
     costs, why_not = _costs(made, registry, no_measure, quiet)
     if out:
-        file.write_text(ported.text, encoding="utf-8")
+        _write(file, ported.text)
     if format_ == "json":
         shown = {"ported": ported, "problems": problems, "costs": costs, "costs_unknown": why_not, "file": out}
         say_json(_flat(shown))
@@ -178,3 +178,11 @@ def _shown(value: Any) -> str:
     from ftspec.editing import written
 
     return written(value)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FtspecError(f"cannot write {file}: {error.strerror}", "name a file that you may write") from error

@@ -27,7 +27,7 @@ def min_examples(*, count: Annotated[int, Meta(ge=1)] = 10) -> api.Check:
     def judge(counts: Iterable[int]) -> Iterator[api.Finding]:
         total = sum(counts)
         if total < count:
-            message = f"{total} rows to train on, at least {count} are wanted"
+            message = f"{total} {'row' if total == 1 else 'rows'} to train on, at least {count} are wanted"
             yield api.Finding(message=message, hint="add rows, clean less, or hold out a smaller share")
 
     return api.Check(_trained, judge)

@@ -92,7 +92,9 @@ def _read_csv(file: File, delimiter: str, types: Mapping[str, ColumnType]) -> Re
     parsers = [PARSERS.get(types.get(name, "text")) for name in header]
     columns: list[list[Any]] = []
     numbers: list[int] = []
+    read = False
     for line, cells, problem in records:
+        read = True
         values, problem = (cells, problem) if problem else _parse(cells, header, parsers)
         if problem:
             yield no_row(problem, file.name, line)
@@ -105,6 +107,14 @@ def _read_csv(file: File, delimiter: str, types: Mapping[str, ColumnType]) -> Re
     yield from _table_chunk(file.name, header, columns, numbers)
     if table.damage:
         yield table.damage
+    elif not read:
+        yield api.Finding(
+            message=f"no row is below the header line, which names {', '.join(header)}",
+            hint="add rows, look whether this is a table at all, or take the file out of `path`",
+            severity="warning",
+            file=file.name,
+            line=line,
+        )
 
 
 def _header_problem(header: list[str], types: Mapping[str, str]) -> str:
