@@ -98,17 +98,17 @@ def _normalising(
 ) -> Iterator[tuple[str, Callable[[str], str]]]:
     """(a pattern that every text with something to do matches, what does it), in order.
 
-    Python searches fast for patterns that begin with a set of characters: where one looks back, that comes second.
+    Neither `unicode` form nor `blanks` makes blanks at the end of a line that were none before.
     """
     if line_ends or invisible:
         odd = (LINE_END if line_ends else "") + (INVISIBLE if invisible else "")
         yield f"[{odd}]", _replacing(rf"[{odd}](?:(?<=\r)\n)?", _line_end_or_nothing)
+    if trailing:  # what is left then is often of ASCII alone
+        yield rf"[{BLANK}](?:\n|\z)", _without_trailing
     if unicode != "none":
         yield f"[{NOT_NFC}]" if unicode == "NFC" else r"[^\x00-\x7f]", _normal_form(unicode)
     if blanks:
-        yield f"[{BLANK}][{BLANK}]", _replacing(rf"[{BLANK}](?<=\S.)[{BLANK}]+", " ")
-    if trailing:
-        yield rf"[{BLANK}](?:\n|\z)", _without_trailing
+        yield f"[{BLANK}][{BLANK}]", _without_runs
     if empty_lines is not None:
         most = "\n" * (empty_lines + 1)
         yield most + "\n", _replacing(rf"\n{{{empty_lines + 2},}}", most)
@@ -124,7 +124,17 @@ def _line_end_or_nothing(found: re.Match[str]) -> str:
 
 
 def _normal_form(form: Any) -> Callable[[str], str]:
-    return lambda text: unicodedata.normalize(form, text)
+    return lambda text: text if text.isascii() else unicodedata.normalize(form, text)
+
+
+RUN = re.compile(rf"[{BLANK}](?<=\S.)[{BLANK}]+")
+SPACES = re.compile(r"  (?<=\S..) *")
+"""RUN where there are no blanks but spaces. Python searches fast for patterns that begin with a set of characters, and
+faster for those that begin with a text: where one looks back, that comes second."""
+
+
+def _without_runs(text: str) -> str:
+    return (SPACES if text.isascii() and "\t" not in text else RUN).sub(" ", text)
 
 
 def _without_trailing(text: str) -> str:
