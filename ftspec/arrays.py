@@ -10,7 +10,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -137,6 +137,22 @@ def _undictionaried(column_type: pa.DataType) -> pa.DataType:
     if pa.types.is_struct(column_type):
         return pa.struct([field.with_type(_undictionaried(field.type)) for field in column_type])
     return column_type
+
+
+FEW = 0.01
+"""Share of the rows up to which it is quicker to put the pieces between them together than to filter row by row."""
+
+
+def without(batch: pa.RecordBatch, gone: pa.Array) -> pa.RecordBatch:
+    """The batch without the rows for which `gone` (booleans, no nulls) is true."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if gone.true_count > FEW * len(gone):
+        return batch.filter(pc.invert(gone))
+    places = [-1, *pc.indices_nonzero(gone).to_pylist(), len(gone)]
+    pieces = [batch.slice(place + 1, end - place - 1) for place, end in pairwise(places)]
+    return pa.concat_batches([piece for piece in pieces if piece.num_rows])
 
 
 def part_of(keys: pa.Array, parts: int) -> pa.Array:

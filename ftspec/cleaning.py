@@ -15,7 +15,7 @@ import msgspec
 
 from ftspec import formatted, rows
 from ftspec.alike import differ
-from ftspec.arrays import undictionaried
+from ftspec.arrays import undictionaried, without
 from ftspec.components import Text
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
@@ -227,7 +227,7 @@ def staying(after: pa.RecordBatch) -> pa.RecordBatch:
         return after
     reasons = after.column(rows.REASON)
     after = after.drop_columns([rows.REASON])
-    return after if reasons.null_count == len(reasons) else after.filter(reasons.is_null())
+    return after if reasons.null_count == len(reasons) else without(after, reasons.is_valid())
 
 
 def _verify_order(who: str, before: pa.Array, after: pa.Array, same: bool) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftspec import chat, rows
 from ftspec.alike import differ
+from ftspec.arrays import without
 from ftspec.canonical import canonical
 
 TEXT = st.sampled_from(["", "a", "b", " a"])
@@ -72,3 +73,14 @@ def test_numbers_for_numpy_do_not_bring_pandas() -> None:
         "assert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.integers(0, 299), max_size=6), st.integers(0, 3))
+@example({0, 299}, 0)
+@example(set(range(300)), 0)
+def test_without_some_rows_however_few(gone: set[int], first: int) -> None:
+    said = [[{"role": "user", "content": f"{number}"}] if number % 7 else None for number in range(300)]
+    batch = rows.from_dicts([{"messages": each, "any": number or {}} for number, each in enumerate(said)]).slice(first)
+    mask = rows.booleans([number in gone for number in range(300)]).slice(first)
+    assert without(batch, mask).equals(batch.filter(pc.invert(mask)))
