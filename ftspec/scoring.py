@@ -46,13 +46,13 @@ def tallies(prompts: Iterable[Prompt], answered: Answered) -> list[Tally]:
     return [tally(prompt, given) for prompt, given in answered.by_prompt(prompts)]
 
 
-def brief(prompt: Prompt) -> Prompt:
+def brief(prompt: Prompt, masked: Callable[[str], str] = mask) -> Prompt:
     """What is told of a prompt as a case: what was last asked, what is expected (in excerpts), its tags and weight."""
     asked = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
     return msgspec.structs.replace(
         prompt,
-        messages=[Message(role="user", content=_excerpt(asked))],
-        expected=None if prompt.expected is None else _excerpt(prompt.expected),
+        messages=[Message(role="user", content=_excerpt(asked, masked))],
+        expected=None if prompt.expected is None else _excerpt(prompt.expected, masked),
         tools=None,
         row={},
     )
@@ -187,8 +187,8 @@ def worst(one: Tally, value: float) -> Worst:
     )
 
 
-def _excerpt(given: Any) -> str:
-    text = mask(given if isinstance(given, str) else msgspec.json.encode(given).decode())
+def _excerpt(given: Any, masked: Callable[[str], str] = mask) -> str:
+    text = masked(given if isinstance(given, str) else msgspec.json.encode(given).decode())
     return text if len(text) <= EXCERPT else f"{text[: EXCERPT - 1]}…"
 
 
@@ -202,7 +202,8 @@ def evaluate(
     prompts: Sequence[Prompt], answered: Mapping[str, Answered], pairs: Sequence[Pair] | None = None
 ) -> Evaluation:
     """Any number of models on the same prompts, by label. `pairs` says which are compared; see `usual_pairs`."""
-    shown = [brief(prompt) for prompt in prompts]
+    masked = mask.now()
+    shown = [brief(prompt, masked) for prompt in prompts]
     found = {label: tallies(shown, given) for label, given in answered.items()}
     evaluation = of_tallies(found, {label: given.seconds for label, given in answered.items()}, pairs)
     scores = {label: _summed(score, answered[label]) for label, score in evaluation.scores.items()}
