@@ -47,7 +47,8 @@ def give_back() -> None:
     import pyarrow as pa
 
     gc.collect()
-    pa.default_memory_pool().release_unused()
+    for name in pa.supported_memory_backends():
+        getattr(pa, f"{name}_memory_pool")().release_unused()
     with suppress(OSError, AttributeError):  # a library that is not GNU's
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -55,9 +56,11 @@ def give_back() -> None:
 def spare() -> None:
     """From here on rather little memory than much speed: for asking models, where most of the time is waiting.
 
-    Arrow takes from the C library what it needs, whose threads share one heap, and what is freed at a heap's end goes
-    back at once. Without that 10,000 answers hold some 60 MB more. (Options of mallopt: malloc.h of the GNU C library.)
+    Arrow takes from the C library what it needs (from the beginning only where it has not been imported yet), whose
+    threads share one heap, and what is freed at a heap's end goes back at once. Without that 10,000 answers hold some
+    60 MB more. (Options of mallopt: malloc.h of the GNU C library.)
     """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     import pyarrow as pa
 
     pa.set_memory_pool(pa.system_memory_pool())
