@@ -114,6 +114,9 @@ class Dropped(NamedTuple):
     because: pa.Array
 
 
+Again = Callable[["pa.Array"], "Iterator[pa.RecordBatch]"]
+
+
 class Closer(NamedTuple):
     """A second look of a global step: at some rows, whole again, once all keys are known.
 
@@ -122,11 +125,16 @@ class Closer(NamedTuple):
         details: a batch of such rows → one value per row. Called in parallel, on batches cut anyhow.
         reduce: (all keys, their rows, the rows looked at, their details) → what to drop. The rows looked at are in the
             order in which the step gets its rows.
+        spread: (the engine, all keys, their rows, again) → the same, where the engine is one that shuffles: instead of
+            the other three, so that no process has to hold or to compare the whole. Keys come as they lie with the
+            driver, for this to send them out; `again` makes batches of the rows at these places among the keys, each
+            with its place in the column `_place`, in any order.
     """
 
     wanted: Callable[[pa.Array, pa.Array], pa.Array]
     details: Callable[[pa.RecordBatch], pa.Array]
     reduce: Callable[[pa.Array, pa.Array, pa.Array, pa.Array], Dropped]
+    spread: Callable[[SupportsShuffle, pa.Array, pa.Array, Again], Dropped] | None = None
 
 
 class GlobalStep(NamedTuple):
@@ -272,6 +280,33 @@ class SupportsReduce(Protocol):
         Items have the columns key, row and place (rising over all items); a part is such a batch, sorted by place.
         `work` returns what to drop: columns row and because. Parts may be yielded in any order.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsShuffle(Protocol):
+    """An engine whose workers keep what they make, so that steps can be taken one after the other without the driver.
+
+    What `hold` and `shuffle` return stands for batches that lie with the engine, and is only good for these methods.
+    """
+
+    def hold(self, work: Work, items: Any) -> Any:
+        """Apply `work` to each of the items, batches (one at least) or what is held; the batches it returns are held.
+
+        An exception of `work` is raised here, or where what it should have returned is fetched.
+        """
+        ...
+
+    def shuffle(self, work: Work, *held: Any) -> Any:
+        """Bring rows of equal `key` (a column of integers) together, and apply `work` to each part.
+
+        A part is a list: of each argument the rows whose key belongs to it, in any order, as one batch, which may be
+        empty. The batches that `work` returns are held.
+        """
+        ...
+
+    def fetch(self, held: Any) -> Iterator[pa.RecordBatch]:
+        """What is held, batch by batch, in any order."""
         ...
 
 

@@ -14,7 +14,6 @@ from ftspec.spool import Spool
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PLACE = "_place"
 BATCH_ROWS = 4096
 """Rows per batch that come out: how the rows came in makes no difference to what is cut where."""
 BUCKET_BYTES = 32 << 20
@@ -39,7 +38,7 @@ class Sorter:
         self.held = 0
 
     def add(self, batch: pa.RecordBatch, places: pa.Array) -> None:
-        self.waiting.append(batch.append_column(PLACE, places))
+        self.waiting.append(batch.append_column(rows.PLACE, places))
         self.held += batch.nbytes
         if self.held >= BUCKET_BYTES:
             self._flush()
@@ -48,19 +47,19 @@ class Sorter:
         """The rows in their order, once."""
         self._flush()
         for bucket in sorted(self.inside):
-            together = in_order(of_one_schema([self.spool.batch(index) for index in self.inside[bucket]]), PLACE)
-            together = together.drop_columns([PLACE])
+            together = in_order(of_one_schema([self.spool.batch(index) for index in self.inside[bucket]]), rows.PLACE)
+            together = together.drop_columns([rows.PLACE])
             for start in range(0, together.num_rows, BATCH_ROWS):
                 yield together.slice(start, BATCH_ROWS)
         self.spool.close()
 
     def _flush(self) -> None:
         for _, group in groupby(self.waiting, key=lambda batch: batch.schema):
-            together = in_order(list(group), PLACE)
+            together = in_order(list(group), rows.PLACE)
             start = 0
             while start < together.num_rows:
-                bucket = together.column(PLACE)[start].as_py() // self.bucket_rows
-                length = _below(together.column(PLACE), (bucket + 1) * self.bucket_rows) - start
+                bucket = together.column(rows.PLACE)[start].as_py() // self.bucket_rows
+                length = _below(together.column(rows.PLACE), (bucket + 1) * self.bucket_rows) - start
                 self.inside.setdefault(bucket, []).append(self.spool.write(together.slice(start, length)))
                 start += length
         self.waiting, self.held = [], 0

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ftspec import rows
 from ftspec.cleaning import SAMPLES, Stage
 from ftspec.columns import Column, Memory
-from ftspec.components import Engine, GlobalStep
+from ftspec.components import Dropped, Engine, GlobalStep, SupportsShuffle
 from ftspec.errors import PluginError
 from ftspec.items import culprit, guarded
 from ftspec.ledger import Ledger
 from ftspec.memory import give_back
 from ftspec.ordering import Sorter, inverse
-from ftspec.reducing import reduced
+from ftspec.reducing import Named, reduced
 from ftspec.segments import Details, Outcome, Segment
 from ftspec.spool import Spool
 
@@ -101,9 +101,12 @@ class Pass:
 
     def _closer(self, stage: Stage, step: GlobalStep, keys: Column, numbers: Column) -> pa.RecordBatch:
         """The rows that the step wants to see again are read from the spool once more."""
-        import pyarrow as pa
 
         assert step.closer is not None
+        if step.closer.spread is not None and isinstance(self.engine, SupportsShuffle):
+            shuffles = Named(self.engine, self.segment, stage)
+            with guarded(stage.item, self.segment.registry):
+                return _dropped(step.closer.spread(shuffles, keys.whole(), numbers.whole(), self._placed))
         with guarded(stage.item, self.segment.registry):
             wanted = step.closer.wanted(keys.whole(), numbers.whole())
         looked, details = Column(self.folder, self.memory), Column(self.folder, self.memory)
@@ -122,7 +125,7 @@ class Pass:
             dropped = step.closer.reduce(*arrays)
         looked.close()
         details.close()
-        return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"])
+        return _dropped(dropped)
 
     def _append(self, stage: Stage, what: str, column: Column, values: pa.Array) -> None:
         """Raises PluginError for values of another type than those of batches before: they cannot be compared."""
@@ -140,6 +143,21 @@ class Pass:
             here = _between(positions, start, start + batch.num_rows)
             if len(here):
                 yield batch.take(_minus(here, start))
+
+    def _placed(self, places: pa.Array) -> Iterator[pa.RecordBatch]:
+        """The spooled rows at these places among those that are left, as they came, each with its place."""
+        import pyarrow.compute as pc
+
+        positions = places if self.left is None else self.left.take(places)
+        order = pc.sort_indices(positions)
+        positions, places = positions.take(order), places.take(order)
+        first = 0
+        for batch, start, _ in self._batches():
+            here = _between(positions, start, start + batch.num_rows)
+            if len(here):
+                made = batch.take(_minus(here, start))
+                yield made.append_column(rows.PLACE, places.take(rows.integers(range(first, first + len(here)))))
+                first += len(here)
 
     def _drop(self, index: int, dropped: pa.Array, numbers: Column) -> None:
         """Take rows away by their numbers; the first few are kept as samples."""
@@ -221,6 +239,12 @@ class Pass:
     def _sample(self, shown: list[tuple[int, Any]]) -> None:
         for index, row in shown:
             self.ledger.sample(self.segment.keys[index], row, self.segment.key_steps[index].reason)
+
+
+def _dropped(found: Dropped) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_arrays(list(found), names=["row", "because"])
 
 
 def _positions(numbers: pa.Array, wanted: pa.Array) -> pa.Array:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
 from ftspec.cleaning import Stage
 from ftspec.columns import PIECE, Column
-from ftspec.components import Engine, GlobalStep, SupportsReduce
+from ftspec.components import Engine, GlobalStep, SupportsReduce, SupportsShuffle, Work
 from ftspec.items import guarded
-from ftspec.segments import Reduction, Segment
+from ftspec.registry import Registry
+from ftspec.segments import OfStep, Reduction, Segment
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +38,43 @@ def reduced(
         return _together(list(_by_parts(segment, stage, step, keys, numbers)))
     with guarded(stage.item, segment.registry):
         return _batch(step.reduce(keys.whole(), numbers.whole()))
+
+
+class Named:
+    """An engine that shuffles, as a step that spreads its closer look gets it: what goes wrong names the step."""
+
+    def __init__(self, engine: SupportsShuffle, segment: Segment, stage: Stage) -> None:
+        self.engine, self.segment, self.stage = engine, segment, stage
+
+    def hold(self, work: Work, items: Any) -> Any:
+        return self.engine.hold(self._named(work), items)
+
+    def shuffle(self, work: Work, *held: Any) -> Any:
+        return self.engine.shuffle(self._named(work), *held)
+
+    def fetch(self, held: Any) -> Iterator[pa.RecordBatch]:
+        return self.engine.fetch(held)
+
+    def _named(self, work: Work) -> Work:
+        return OwnWork(self.segment.folder, self.segment.registry, self.stage, work)
+
+
+class OwnWork(OfStep):
+    """Work of the step's own making."""
+
+    def __init__(self, folder: Path, registry: Registry, stage: Stage, work: Work) -> None:
+        super().__init__(folder, registry, stage)
+        self.work = work
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"work": self.work}
+
+    def __call__(self, item: Any) -> Any:
+        try:
+            return self.work(item)
+        except Exception:  # only now are all plugins loaded, to say whose work it is
+            with guarded(self.stage.item, self.registry):
+                raise
 
 
 def _pieces(keys: Column, numbers: Column) -> Iterator[pa.RecordBatch]:

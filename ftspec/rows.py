@@ -58,18 +58,20 @@ if TYPE_CHECKING:
     MESSAGES: pa.DataType
 
 __all__ = [
-    "HIDDEN", "MESSAGES", "ROW", "SIDE", "Conversations", "Fault", "Part", "apart", "as_numpy", "as_text", "binaries",
-    "booleans", "calls_text", "cell", "children", "column", "conform", "contents", "conversation", "drop", "examples",
-    "fault", "fingerprints", "floats", "from_children", "from_dicts", "hidden", "integers", "interleave", "is_empty",
-    "is_json", "json_texts", "jsonable", "lengths", "map_nested", "map_text", "map_text_by_row", "mention",
-    "messages_type", "pair", "parents", "part_of", "parts", "pattern_fault", "repeated", "scalar", "strings",
-    "to_dicts", "to_json", "values", "visible", "with_children",
+    "HIDDEN", "MESSAGES", "PLACE", "ROW", "SIDE", "Conversations", "Fault", "Part", "apart", "as_numpy", "as_text",
+    "binaries", "booleans", "calls_text", "cell", "children", "column", "conform", "contents", "conversation", "drop",
+    "examples", "fault", "fingerprints", "floats", "from_children", "from_dicts", "hidden", "integers", "interleave",
+    "is_empty", "is_json", "json_texts", "jsonable", "lengths", "map_nested", "map_text", "map_text_by_row",
+    "mention", "messages_type", "pair", "parents", "part_of", "parts", "pattern_fault", "repeated", "scalar",
+    "strings", "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
 ROW = "_row"
 SIDE = "_side"
 REASON = "_reason"
 """Set by `drop`: why a row goes, null where it stays. Core takes the rows out and the column off after each step."""
+PLACE = "_place"
+"""Where a row stands among those that a global step gets: of batches that it looks at once more by a shuffle."""
 HIDDEN = (ROW, SIDE)
 LARGEST = 2**63
 

@@ -108,6 +108,7 @@ API = {
     "SupportsLimits",
     "SupportsPause",
     "SupportsReduce",
+    "SupportsShuffle",
     "SupportsRender",
     "SupportsStop",
     "SupportsTokenizer",

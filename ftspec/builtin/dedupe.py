@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.columns import Columns
-from ftspec.builtin.near import hashes, join, minhash, texts, words
+from ftspec.builtin.near import hashes, join, minhash, spread, texts, words
 from ftspec.builtin.near.groups import Groups
 from ftspec.builtin.near.sets import BITS, Sets
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Threshold = Annotated[float, Meta(gt=0, le=1)]
 Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
 NEAR = (
-    "characters", "crowds", "groups", "hashes", "join", "kernels", "minhash", "native", "objects", "sets", "texts",
-    "words",
+    "characters", "crowds", "groups", "hashes", "join", "kernels", "minhash", "native", "objects", "sets", "spread",
+    "spreadwork", "texts", "words",
 )  # fmt: skip
 CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 TOTAL_BYTES = 8
@@ -68,7 +68,7 @@ def near_dedupe(*, threshold: Threshold = 0.7, shingle: Shingle = 5, columns: Co
     rejected answers apart), or every text column of rows without messages. Rows without a word are kept.
     """
     near = Near(threshold, shingle, tuple(columns))
-    closer = api.Closer(wanted=near.wanted, details=near.details, reduce=near.reduce)
+    closer = api.Closer(wanted=near.wanted, details=near.details, reduce=near.reduce, spread=near.spread)
     return api.GlobalStep(keys=near.keys, closer=closer, scope="all", reason="near-duplicate")
 
 
@@ -114,6 +114,15 @@ class Near(NamedTuple):
         dropped = np.flatnonzero(because != np.arange(len(keys)))
         return api.Dropped(numbers.take(_integers(dropped)), numbers.take(_integers(because[dropped])))
 
+    def spread(
+        self, engine: api.SupportsShuffle, keys: pa.Array, numbers: pa.Array, again: spread.Again
+    ) -> api.Dropped:
+        """The same on an engine that shuffles."""
+        return spread.dropped(self, engine, keys, numbers, again)
+
+    def read(self, keys: pa.Array) -> Keys:
+        return Keys.read(keys)
+
 
 class Keys(NamedTuple):
     """All rows' keys as numbers: a total and bands per row, in their order; `given` where a row has words."""
@@ -140,7 +149,7 @@ class Keys(NamedTuple):
         import numpy as np
 
         repeated = self._repeated()
-        totals = self._totals(repeated)
+        totals = self.totals(repeated)
         order = np.argsort(totals, kind="stable")
         risen = np.concatenate([[True], totals[order[1:]] != totals[order[:-1]]])
         first = np.maximum.accumulate(np.where(risen, np.arange(len(order)), 0))
@@ -153,7 +162,7 @@ class Keys(NamedTuple):
         import numpy as np
 
         given = np.flatnonzero(self.given)
-        totals = self._totals(given)
+        totals = self.totals(given)
         rising = np.sort(totals)
         again = rising[1:][rising[1:] == rising[:-1]]
         del rising
@@ -166,7 +175,7 @@ class Keys(NamedTuple):
             found.append(given[start : start + LOOKED_UP][again[at] == sought])
         return np.concatenate(found)
 
-    def _totals(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:
+    def totals(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:
         import numpy as np
 
         return np.ascontiguousarray(self.table[places, : TOTAL_BYTES // 4]).view(np.uint64).ravel()

@@ -49,19 +49,32 @@ def join(sets: Sets, chosen: NDArray[np.int64], threshold: float, groups: Groups
     if len(chosen) < 2:
         return
     order = chosen[np.argsort(sets.sizes[chosen], kind="stable")]
-    sizes = sets.sizes[order]
-    common, bits = _common(sets, chosen), _bitmaps(sets, order)
-    lengths = prefix_lengths(sizes, threshold)
+    pairs = Pairs(sets, order, threshold, groups)
+    found = common(sets, sampled(chosen))
+    lengths = prefix_lengths(pairs.sizes, threshold)
     parts = max(1, -(-int(lengths.sum()) // PART))
     for part in range(parts):
-        for one, other in _sharing(*_prefixes(sets, order, common, lengths, part, parts)):
-            open_ = groups.of[order[one]] != groups.of[order[other]]
-            pairs = distinct((one[open_] << 32) | other[open_])
-            one, other = pairs >> 32, pairs & 0xFFFFFFFF
-            possible = sizes_allow(sizes[one], sizes[other], threshold)
-            one, other = one[possible], other[possible]
-            possible = _bits_allow(sizes, bits, one, other, threshold)
-            groups.join_similar(sets, order[one[possible]], order[other[possible]], threshold)
+        for one, other in sharing(*prefixes(sets, order, found, lengths, part, parts)):
+            pairs.join(one, other)
+
+
+class Pairs:
+    """Joins pairs of sets that are similar, given by their places in `order`, in which sizes rise: the smaller first.
+    Bitmaps rule out most others."""
+
+    def __init__(self, sets: Sets, order: NDArray[np.int64], threshold: float, groups: Groups) -> None:
+        self.sets, self.order, self.threshold, self.groups = sets, order, threshold, groups
+        self.sizes, self.bits = sets.sizes[order], _bitmaps(sets, order)
+
+    def join(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+        order, of = self.order, self.groups.of
+        open_ = of[order[one]] != of[order[other]]
+        pairs = distinct((one[open_] << 32) | other[open_])
+        one, other = pairs >> 32, pairs & 0xFFFFFFFF
+        possible = sizes_allow(self.sizes[one], self.sizes[other], self.threshold)
+        one, other = one[possible], other[possible]
+        possible = _bits_allow(self.sizes, self.bits, one, other, self.threshold)
+        self.groups.join_similar(self.sets, order[one[possible]], order[other[possible]], self.threshold)
 
 
 def prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
@@ -104,7 +117,7 @@ def _bitmaps(sets: Sets, order: NDArray[np.int64]) -> NDArray[np.uint64]:
     return made
 
 
-def _sharing(
+def sharing(
     elements: NDArray[np.uint32], places: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Pairs of places with an equal element, the smaller one first: with the smallest that has it, then neighbours."""
@@ -127,7 +140,7 @@ def _sharing(
         yield ordered[followers - back], ordered[followers]
 
 
-def _prefixes(
+def prefixes(
     sets: Sets, order: NDArray[np.int64], common: Common, lengths: NDArray[np.int64], part: int, parts: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """(element, place in `order` of the set) of every prefix, as far as it belongs to the part."""
@@ -165,11 +178,18 @@ def _first(
     return np.sort(np.concatenate([np.flatnonzero(chosen), rest]))
 
 
-def _common(sets: Sets, chosen: NDArray[np.int64]) -> Common:
+def sampled(chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """SAMPLE of them, evenly, or all."""
     import numpy as np
 
-    if len(chosen) > SAMPLE:
-        chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, SAMPLE).astype(np.int64))]
+    if len(chosen) <= SAMPLE:
+        return chosen
+    return chosen[np.unique(np.linspace(0, len(chosen) - 1, SAMPLE).astype(np.int64))]
+
+
+def common(sets: Sets, chosen: NDArray[np.int64]) -> Common:
+    import numpy as np
+
     values = np.sort(sets.elements(chosen))
     first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     often = np.diff(np.concatenate([first, [len(values)]]))

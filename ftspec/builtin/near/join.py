@@ -6,6 +6,7 @@ them may be a template or a licence. Those sets are compared by their rare eleme
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec.builtin.near import crowds
@@ -33,12 +34,20 @@ def join(sets: Sets, bands: NDArray[np.uint32], threshold: float, groups: Groups
     for band in bands.T:
         shared = sharing(band)
         crowded[shared.places[shared.sizes > FEW]] = True
-        few = shared.sizes <= FEW
-        places, before = shared.places[few], shared.before[few]
-        for back in range(1, FEW):
-            later = np.flatnonzero(before >= back)
-            groups.join_similar(sets, places[later - back], places[later], threshold)
+        for one, other in of_few(shared):
+            groups.join_similar(sets, one, other, threshold)
     crowds.join(sets, np.flatnonzero(crowded), threshold, groups)
+
+
+def of_few(shared: Sharing) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """All pairs of places with an equal key that few share, the earlier place first."""
+    import numpy as np
+
+    few = shared.sizes <= FEW
+    places, before = shared.places[few], shared.before[few]
+    for back in range(1, FEW):
+        later = np.flatnonzero(before >= back)
+        yield places[later - back], places[later]
 
 
 class Sharing(NamedTuple):
