@@ -2,8 +2,8 @@
 
 The driver reads sources and numbers rows, as with any engine. Batches go out in windows, each one a Ray Data pipeline
 (`map_batches`) that keeps their order; the next window is under way while the results of one are taken. Reductions
-that compare equal keys only run after a shuffle by key (`groupby`, `map_groups`). What a dead node had is computed
-again elsewhere: Ray Data tries a task again, and the driver's own store holds every input of a window.
+that compare equal keys only run after a shuffle by key, and so does every step of near-duplicates: see shuffling.py.
+What a dead node had is computed again elsewhere: Ray tries a task again, and the driver's own store holds every input.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from ftspec import api
+from ftspec_ray import shuffling
 from ftspec_ray import work as workers
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ WINDOW = 16
 
 PATIENCE = 10.0
 """Seconds that a cluster may take to answer a connection."""
-
-PARTS = 16
-"""Parts of a shuffle at least; more where there are more cores."""
 
 
 @api.engine(dependencies=["ray>=2.50"], install="pip install ftspec-ray")
@@ -77,13 +75,23 @@ class Ray:
 
     def reduce(self, work: api.Work, items: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Rows of equal key together, in the order of their places, through a shuffle."""
-        import pyarrow as pa
-
         self._refuse_secrets(work)
-        parts = max(PARTS, self._connected())
-        keyed = (pa.Table.from_batches([workers.with_part(item, parts)]) for item in items)
-        for packed in _shuffled(pickle.dumps(work), keyed, parts):
-            yield workers.unpacked(packed)
+        cores = self._connected()
+        yield from shuffling.fetched(shuffling.shuffled(workers.InOrder(work), [shuffling.put(items)], cores))
+
+    def hold(self, work: api.Work, items: Any) -> shuffling.Held:
+        self._refuse_secrets(work)
+        cores = self._connected()
+        if isinstance(items, shuffling.Held):
+            return shuffling.mapped(work, items)
+        return shuffling.sent(work, items, cores * WINDOW)
+
+    def shuffle(self, work: api.Work, *held: shuffling.Held) -> shuffling.Held:
+        self._refuse_secrets(work)
+        return shuffling.shuffled(work, held, self._connected())
+
+    def fetch(self, held: shuffling.Held) -> Iterator[pa.RecordBatch]:
+        return shuffling.fetched(held)
 
     def _refuse_secrets(self, work: api.Work) -> None:
         """Workers of a cluster that was there before have an environment of their own, without the secret or with
@@ -167,14 +175,6 @@ def _mapped(work: bytes, window: list[Any]) -> list[bytes]:
     return _results(done)
 
 
-def _shuffled(work: bytes, keyed: Iterable[pa.Table], parts: int) -> list[bytes]:
-    import ray
-
-    blocks = ray.data.from_arrow_refs([ray.put(table) for table in keyed])
-    parted = blocks.groupby("part", num_partitions=parts)
-    return _results(parted.map_groups(workers.reduced(work), batch_format="pyarrow"))
-
-
 def _results(done: Any) -> list[bytes]:
     """Raises FtspecError where Ray gives up."""
     import ray
@@ -183,7 +183,4 @@ def _results(done: Any) -> list[bytes]:
         tables = done.iter_batches(batch_format="pyarrow", batch_size=None)
         return [result for table in tables for result in table.column("result").to_pylist()]
     except ray.exceptions.RayError as error:
-        said = str(error).strip().rpartition("\n")[2]
-        raise api.FtspecError(
-            f"engine 'ray': the cluster could not finish: {said}", "see `ray status`, and run the same command again"
-        ) from error
+        raise shuffling.unfinished(error) from error

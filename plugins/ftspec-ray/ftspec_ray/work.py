@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import rows
@@ -12,6 +13,9 @@ from ftspec import rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+
+MULTIPLIER = 0x9E3779B97F4A7C15
+"""2**64 over the golden ratio: Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4)."""
 
 Tables = Callable[["pa.Table"], "pa.Table"]
 
@@ -38,14 +42,66 @@ def mapped(work: bytes) -> Tables:
     return map_items
 
 
-def reduced(work: bytes) -> Tables:
-    """Of the keys of one part, with their rows and places, the packed result of a reduction."""
+def applied(work: bytes, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
+    """What the work makes of a batch, and its bytes."""
+    made = unpickled(work)(batch)
+    return made, made.nbytes
 
-    def reduce_part(table: pa.Table) -> pa.Table:
-        part = table.sort_by("place").select(["key", "row", "place"]).combine_chunks()
-        return _results([_packed(unpickled(work), batch) for batch in part.to_batches()])
 
-    return reduce_part
+def split(parts: int, *batches: pa.RecordBatch) -> list[pa.RecordBatch]:
+    """The rows of each part, by their key."""
+    import numpy as np
+    import pyarrow as pa
+
+    whole = pa.concat_batches(batches)
+    which = rows.as_numpy(part_of(whole.column("key"), parts))
+    order = np.argsort(which, kind="stable")
+    ordered = which[order]
+    bounds = [int(np.searchsorted(ordered, part)) for part in range(parts + 1)]
+    return [whole.take(indices(order[start:end])) for start, end in pairwise(bounds)]
+
+
+def together(work: bytes, counts: list[int], *batches: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
+    """What the work makes of a part, whose first counts[0] batches belong to the first input, and so on."""
+    import pyarrow as pa
+
+    waiting = iter(batches)
+    made = unpickled(work)([pa.concat_batches(list(islice(waiting, count))) for count in counts])
+    return made, made.nbytes
+
+
+class InOrder:
+    """A reduction, on the rows of a part in the order of their places."""
+
+    def __init__(self, work: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
+        self.work = work
+
+    def __call__(self, part: list[pa.RecordBatch]) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        (batch,) = part
+        if not batch.num_rows:
+            nothing = batch.column("row")
+            return pa.RecordBatch.from_arrays([nothing, nothing], names=["row", "because"])
+        return self.work(batch.sort_by("place"))
+
+
+def part_of(keys: pa.Array, parts: int) -> pa.Array:
+    """Of each key the number of its part. Integers, which may be many, are spread by their lower and upper bits."""
+    import numpy as np
+    import pyarrow as pa
+
+    if not pa.types.is_integer(keys.type):
+        return rows.part_of(keys, parts)
+    numbers = rows.as_numpy(keys.fill_null(0)).astype(np.uint64) * np.uint64(MULTIPLIER)
+    return indices(((numbers >> np.uint64(32)) % np.uint64(parts)).astype(np.int64))
+
+
+def indices(values: Any) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values, np.int64))])
 
 
 def packed_item(item: Any) -> pa.Table:
@@ -58,11 +114,6 @@ def unpacked(result: bytes) -> Any:
     if isinstance(found, Raised):
         raise found.error
     return found
-
-
-def with_part(keys: pa.RecordBatch, parts: int) -> pa.RecordBatch:
-    """The batch with the number of each key's part."""
-    return keys.append_column("part", rows.part_of(keys.column("key"), parts))
 
 
 def _packed(work: Callable[[Any], Any], item: Any) -> bytes:

@@ -6,15 +6,18 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from operator import itemgetter, methodcaller
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ftspec_ray import engine as engines
-from ftspec_ray import work
+from ftspec_ray import shuffling, work
 from ray.cluster_utils import Cluster
 
-from ftspec import pipeline, registry, runner, validate
+from ftspec import pipeline, registry, rows, runner, validate
+from ftspec.builtin import files
 from ftspec.cleaning import Stage
 from ftspec.cli import guard
 from ftspec.errors import DataError, Finding, FtspecError
@@ -40,12 +43,14 @@ model: some-model
 engine: ENGINE
 """
 WORDS = [f"word{number}" for number in range(400)]
+TEMPLATE = " ".join(WORDS[:40])
 
 
 def write_rows(folder: Path, count: int, seed: int = 0) -> None:
-    """Rows of which some are equal, some nearly, some empty."""
+    """Rows of which some are equal, some nearly, some empty, and many have half of what they say in common."""
     draw = random.Random(seed)
     texts = [" ".join(draw.choices(WORDS, k=40)) for _ in range(count // 2)]
+    texts[::10] = [f"{TEMPLATE} {' '.join(draw.choices(WORDS, k=8))}" for _ in texts[::10]]
     with (folder / "rows.jsonl").open("w") as file:
         for number in range(count):
             text = draw.choice(texts)
@@ -55,13 +60,22 @@ def write_rows(folder: Path, count: int, seed: int = 0) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1)
+@pytest.fixture(scope="module")
+def started() -> Iterator[Cluster]:
+    # Of what tasks make, little as it is here, nothing is kept by the driver: it would outlive the nodes.
+    own = {"_system_config": {"max_direct_call_object_size": 100}}
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **own})
     yield made
-    engines._disconnect()
     made.shutdown()
+
+
+@pytest.fixture
+def cluster(started: Cluster) -> Iterator[Cluster]:
+    """Two nodes: a test may kill one."""
+    if not started.worker_nodes:
+        started.add_node(num_cpus=1)
+    yield started
+    engines._disconnect()
 
 
 def prepared(folder: Path, engine: str, progress: Any = None) -> dict[str, str]:
@@ -83,16 +97,21 @@ def test_two_nodes_make_the_bytes_of_one(cluster: Cluster, tmp_path: Path) -> No
     assert len(here) > 3 and there == here
 
 
+def kill(cluster: Cluster) -> None:
+    """A node goes, hard."""
+    cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+
+
 class Killer(Quiet):
     """Kills a node, hard, when the first rows have come back."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster, self.killed = cluster, threading.Event()
 
-    def advance(self, done: int, total: int | None = None, detail: str = "") -> None:
+    def advance(self, done: float, *, total: float | None = None, detail: str = "") -> None:
         if done and not self.killed.is_set():
             self.killed.set()
-            self.cluster.remove_node(self.cluster.worker_nodes.copy().pop(), allow_graceful=False)
+            kill(self.cluster)
 
 
 @pytest.mark.slow
@@ -104,6 +123,49 @@ def test_a_node_that_is_killed_loses_no_row(cluster: Cluster, tmp_path: Path, mo
     there = prepared(tmp_path, f"{{ray: {{address: '{cluster.address}'}}}}", killer)
     assert killer.killed.is_set() and not cluster.worker_nodes
     assert there == here
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [2, 5])
+def test_a_node_that_is_killed_between_shuffles(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """What it held is made again: keys by band (2 shuffles are done), sets and pairs of a crowd (5)."""
+    write_rows(tmp_path, 3000)
+    here = prepared(tmp_path, "threads")
+    monkeypatch.setattr(files, "BLOCK", 40_000)
+    done = lost = 0
+    shuffled = shuffling.shuffled
+
+    def counted(*given: Any) -> shuffling.Held:
+        nonlocal done, lost
+        made = shuffled(*given)
+        done += 1
+        if done == after:
+            shuffling._sizes(made)  # all of it has been done
+            (node,) = cluster.worker_nodes
+            places = ray.experimental.get_object_locations(made.batches).values()
+            lost = sum(place["node_ids"] == [node.node_id] for place in places)
+            kill(cluster)
+        return made
+
+    monkeypatch.setattr(shuffling, "shuffled", counted)
+    there = prepared(tmp_path, f"{{ray: {{address: '{cluster.address}'}}}}")
+    assert done == 6 and not cluster.worker_nodes  # one for dedupe, five for near_dedupe
+    assert lost > 0
+    assert there == here
+
+
+def test_what_is_held_and_errors_of_tasks(cluster: Cluster) -> None:
+    engine = engines.Ray(cluster.address, 0)
+    batch = rows.from_dicts([{"key": number} for number in range(100)])
+    held = engine.hold(methodcaller("slice", 10), [batch.select(["key"]), batch.select(["key"])])
+    same = engine.shuffle(itemgetter(0), held, held)
+    parts = [made.column("key").to_pylist() for made in engine.fetch(same)]
+    assert len(parts) == shuffling.PARTS
+    assert sorted(number for part in parts for number in part) == sorted([*range(10, 100)] * 2)
+    with pytest.raises(AttributeError, match="nbytes"):  # a length is no batch
+        list(engine.fetch(engine.hold(methodcaller("slice", 0), engine.shuffle(len, same))))
 
 
 def test_a_cluster_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
