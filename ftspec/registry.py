@@ -55,6 +55,8 @@ class Registry:
 
     def __init__(self) -> None:
         self.manager = _manager()
+        self._scratch = pluggy.PluginManager("ftspec")
+        self._scratch.add_hookspecs(hookspecs)
         self.components: dict[Kind, dict[str, Loaded]] = {kind: {} for kind in KINDS}
         self.plugins: list[Found] = []
 
@@ -72,7 +74,7 @@ class Registry:
 
     def add(self, found: Found, plugin: object) -> None:
         """Register one plugin, all of it or nothing. Raises PluginError naming the culprit."""
-        offered = _try_out(found, plugin)
+        offered = _try_out(self._scratch, found, plugin)
         for kind, components in offered.items():
             for name, component in components.items():
                 self._claim(found, kind, name, component)
@@ -110,7 +112,10 @@ def find() -> list[Found]:
 
 
 def _attributed(entry: importlib.metadata.EntryPoint) -> Found:
-    return Found(entry, entry.dist.name, entry.dist.version) if entry.dist else Found(entry, "?", "?")
+    if entry.dist is None:
+        return Found(entry, "?", "?")
+    metadata = entry.dist.metadata  # parsed each time that it is asked for
+    return Found(entry, metadata["Name"], metadata["Version"])
 
 
 def _import(found: Found) -> object:
@@ -132,10 +137,8 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _try_out(found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]]:
+def _try_out(scratch: pluggy.PluginManager, found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]]:
     """What the plugin offers, asked in a scratch manager: a rejected plugin must leave no hook behind."""
-    scratch = pluggy.PluginManager("ftspec")
-    scratch.add_hookspecs(hookspecs)
     try:
         scratch.register(plugin, name=found.origin)
         scratch.check_pending()
@@ -143,6 +146,9 @@ def _try_out(found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]
     except (Exception, SystemExit) as error:
         hint = getattr(error, "hint", "") or f"report it to the authors of {found.distribution}"
         raise PluginError(f"plugin {found.origin} breaks its contract: {error}", hint) from error
+    finally:
+        if scratch.is_registered(plugin):
+            scratch.unregister(plugin)
 
 
 def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str, Component]:

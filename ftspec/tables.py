@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -119,13 +120,19 @@ def read(named: Sequence[Path] = ()) -> Tables:
     Raises SpecError with everything that is wrong with the first faulty file.
     """
     own = [_table(file) for file in (*named, *configured())]
-    ours = [_table(file) for file in sorted(OURS.glob("*.yaml"))]
+    ours = _shipped()
     prices = [price for table in own for price in table.prices]
     return Tables(
         (*prices, *(price for table in ours for price in table.prices)),
         tuple(end for table in (*own, *ours) for end in table.retirements),
         len(prices),
     )
+
+
+@cache
+def _shipped() -> tuple[Tables, ...]:
+    """Ours, which a command wants more than once."""
+    return tuple(_table(file) for file in sorted(OURS.glob("*.yaml")))
 
 
 def configured() -> list[Path]:
