@@ -447,3 +447,22 @@ def test_names_that_are_not_utf8(spec: Path, capsys: pytest.CaptureFixture[str])
     code, _, err = run(capsys, "run", spec.name, "--store", str(odd))
     assert code == 1
     assert "is not UTF-8" in err
+
+
+def test_a_damaged_run_was_not_started_in_1970(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "run", "-q", spec.name)[0] == 0
+    (first,) = spec.parent.glob(".ftspec/runs/*/events/00000001")
+    first.write_text("{oops")
+    code, out, _ = run(capsys, "runs")
+    assert code == 0
+    assert "damaged" in out
+    assert " ago" not in out
+
+
+def test_slices_of_an_evaluation_alone_whatever_tags_are_called(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = spec.read_text().replace("{text: one, label: a}", "{text: one, label: \"v1.2 [x] 'y'\"}")
+    spec.write_text(text.replace("  graders:", "  tags: [label]\n  graders:"))
+    code, out, err = run(capsys, "eval", "-q", spec.name)
+    assert code == 0, err
+    page = Path(out.rpartition("report: ")[2].strip()).read_text()
+    assert re.search(r"v1\.2 \[x\] &#39;y&#39;</th><td>1</td>", page)

@@ -86,7 +86,7 @@ def doctor_command(spec: Path | None, store: str | None, format_: str) -> None:
 
 def _tell(check: Check) -> None:
     state = terminal.style(f"{check.state:<8}", COLOURS[check.state])
-    terminal.say(f"{state} {check.name:<20} {terminal.safe(check.found)}")
+    terminal.say(f"{state} {check.name:<25} {terminal.safe(check.found)}")
     if check.hint:
         terminal.say(f"{'':<29} {check.hint}")
 

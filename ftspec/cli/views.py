@@ -304,7 +304,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _ago(moment: float) -> str:
-    return f"{duration(max(time.time() - moment, 0))} ago"
+    return f"{duration(max(time.time() - moment, 0))} ago" if moment else ""
 
 
 def _took(run: RunInfo) -> str:
