@@ -128,6 +128,29 @@ def test_series_of_digits(texts: list[str], count: int, most: int) -> None:
     assert list(zip(places.tolist(), (numerals.at[begin] - numerals.starts[places]).tolist(), strict=True)) == wanted
 
 
+CARDS = [
+    "4111 1111 1111 1111",
+    "5500-0000-0000-0004",
+    "340000000000009",
+    "6",
+    "12",
+    " ",
+    "-",
+    "a",
+    "4",
+    "50",
+    "1 ",
+    "é",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(CARDS), max_size=6).map("".join), min_size=1, max_size=3))
+def test_every_text_with_a_card_is_marked(texts: list[str]) -> None:
+    marks = catalogue.sieve(["card"])(rows.strings(texts))
+    assert {place for place, text in enumerate(texts) if list(accounts.ENTITIES["card"].spans(text))} <= set(marks)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text("0159", min_size=12, max_size=19))
 def test_luhn_is_that_of_stdnum(number: str) -> None:

@@ -96,10 +96,30 @@ def _next_iban(text: str, start: int) -> re.Match[str] | None:
     return None
 
 
+FEWEST, MOST = 12, 19
+"""Digits of a card's number."""
+
+
 def _may_have_card(numerals: Numerals) -> Numbers:
-    """The places of the texts with twelve digits of which the first is a network's, and begins no later in a number."""
-    begin = numerals.series(12, " -", 1)
-    return numerals.places(begin[signs("1234568")[numerals.after(begin, 0)] & ~signs(INNER)[numerals.before(begin)]])
+    """The places of the texts with enough digits, of which the first is a network's and begins no later in a number."""
+    begin = numerals.series(FEWEST, " -", 1)
+    begin = begin[signs("1234568")[numerals.after(begin, 0)] & ~signs(INNER)[numerals.before(begin)]]
+    return numerals.places(begin[_end_right(numerals, begin)])
+
+
+def _end_right(numerals: Numerals, begin: Numbers) -> Numbers:
+    """Whether some number of digits from FEWEST to MOST passes Luhn's check, and no other digit follows."""
+    import numpy as np
+
+    place = np.arange(MOST)
+    digits = begin[:, None] + place
+    values = numerals.bytes[numerals.at[np.minimum(digits, len(numerals.at) - 1)]] - ord("0")
+    doubled = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9])[values]
+    # Of the digits up to one at an even place, those at even places count once, and the other way round.
+    even, odd = (np.cumsum(np.where(place % 2 == parity, values, doubled), axis=1) for parity in (0, 1))
+    right: Numbers = (np.where(place % 2 == 0, even, odd) % 10 == 0) & (numerals.gaps[digits] != 1)
+    some: Numbers = np.any(right[:, FEWEST - 1 :], axis=1)
+    return some
 
 
 def _may_have_iban(numerals: Numerals) -> Numbers:

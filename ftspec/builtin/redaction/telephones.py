@@ -138,10 +138,11 @@ def _may_have(numerals: Numerals) -> Numbers:
     left: Numbers = np.zeros(len(numerals.texts), dtype=np.bool_)
     left[numerals.places(seven)] = True
     leads = seven[_stands_alone(numerals, seven)]
-    written = _is_written_as_one(numerals, leads)
-    found = numerals.places(np.concatenate([leads[written], _announced_ones(numerals, leads[~written])]))
+    found = numerals.places(leads[_is_written_as_one(numerals, leads)])
     left[found] = False
-    made: Numbers = np.concatenate([found, numerals.matching(LATER, np.flatnonzero(left))])
+    told = numerals.places(_announced_ones(numerals, leads[left[numerals.places(leads)]]))
+    left[told] = False
+    made: Numbers = np.concatenate([found, told, numerals.matching(LATER, np.flatnonzero(left))])
     return made
 
 
