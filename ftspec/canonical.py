@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 JSON_CHILDREN = ("parts", "tool_calls", "extra")
 KEY_BYTES = 16
+"""Of a fingerprint."""
 
 
 def fingerprints(batch: pa.RecordBatch, columns: Sequence[str] = (), salt: str = "") -> pa.Array:

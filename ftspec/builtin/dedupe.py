@@ -12,6 +12,7 @@ from ftspec.builtin.columns import Columns
 from ftspec.builtin.near import hashes, join, minhash, spread, texts, words
 from ftspec.builtin.near.groups import Groups
 from ftspec.builtin.near.sets import BITS, Sets
+from ftspec.builtin.recurring import recurring
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +25,8 @@ NEAR = (
     "characters", "crowds", "groups", "hashes", "join", "kernels", "minhash", "native", "objects", "sets", "spread",
     "spreadwork", "texts", "words",
 )  # fmt: skip
-CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
+CODE = ["ftspec.builtin.columns", "ftspec.builtin.recurring", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 TOTAL_BYTES = 8
-LOOKED_UP = 1 << 18
-"""Rows whose totals are looked up at once."""
 
 
 @api.global_step(code=CODE)
@@ -39,13 +38,17 @@ def dedupe(*, columns: Columns = []) -> api.GlobalStep:
 
 
 def _all_but_first(keys: pa.Array, numbers: pa.Array) -> api.Dropped:
-    """Keys get codes in order of appearance, so a code is new exactly where the running maximum rises."""
+    """Keys get codes in order of appearance, so a code is new exactly where the running maximum rises. Those whose
+    beginning nobody shares are new anyway."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    given = pc.is_valid(keys)
-    numbers = numbers.filter(given)
-    codes = keys.filter(given).dictionary_encode().indices
+    if keys.null_count:
+        given = pc.is_valid(keys)
+        keys, numbers = keys.filter(given), numbers.filter(given)
+    again = _integers(recurring(_beginnings(keys)))
+    numbers = numbers.take(again)
+    codes = keys.take(again).dictionary_encode().indices
     if len(codes) == 0:
         return api.Dropped(numbers, numbers)
     highest = pc.cumulative_max(codes)
@@ -54,6 +57,17 @@ def _all_but_first(keys: pa.Array, numbers: pa.Array) -> api.Dropped:
     because = first.take(codes)
     again = pc.not_equal(because, numbers)
     return api.Dropped(numbers.filter(again), because.filter(again))
+
+
+def _beginnings(keys: pa.Array) -> NDArray[np.uint64]:
+    """The first eight bytes of each key: of binaries of `rows.KEY_BYTES` bytes, none of them null."""
+    import numpy as np
+
+    width = np.dtype(np.int64 if keys.type == "large_binary" else np.int32)
+    first = np.frombuffer(keys.buffers()[1], width)[keys.offset] if len(keys) else 0
+    data = np.frombuffer(keys.buffers()[2] or b"", np.uint8)[first : first + len(keys) * rows.KEY_BYTES]
+    made: NDArray[np.uint64] = np.ascontiguousarray(data.reshape(-1, rows.KEY_BYTES)[:, :8]).view(np.uint64).ravel()
+    return made
 
 
 @api.global_step(code=CODE)
@@ -148,32 +162,15 @@ class Keys(NamedTuple):
         """For each row, the first one with the same set (itself where it has no words)."""
         import numpy as np
 
-        repeated = self._repeated()
-        totals = self.totals(repeated)
+        places = np.flatnonzero(self.given)
+        places = places[recurring(self.totals(places))]
+        totals = self.totals(places)
         order = np.argsort(totals, kind="stable")
         risen = np.concatenate([[True], totals[order[1:]] != totals[order[:-1]]])
         first = np.maximum.accumulate(np.where(risen, np.arange(len(order)), 0))
         made = np.arange(len(self.given))
-        made[repeated[order]] = repeated[order[first]] if len(order) else made[:0]
+        made[places[order]] = places[order[first]] if len(order) else made[:0]
         return made
-
-    def _repeated(self) -> NDArray[np.int64]:
-        """The rows whose total some other row has, too: few, so that only those are put in order."""
-        import numpy as np
-
-        given = np.flatnonzero(self.given)
-        totals = self.totals(given)
-        rising = np.sort(totals)
-        again = rising[1:][rising[1:] == rising[:-1]]
-        del rising
-        if not len(again):
-            return given[:0]
-        found = []
-        for start in range(0, len(given), LOOKED_UP):
-            sought = totals[start : start + LOOKED_UP]
-            at = np.minimum(np.searchsorted(again, sought), len(again) - 1)
-            found.append(given[start : start + LOOKED_UP][again[at] == sought])
-        return np.concatenate(found)
 
     def totals(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:
         import numpy as np
