@@ -164,11 +164,11 @@ def _blocks(file: File) -> Iterator[bytes]:
     parts: list[bytes] = []
     with file.open() as stream:
         while block := stream.read(BLOCK):
-            head, found, rest = block.rpartition(b"\n")
-            if not found:
+            end = block.rfind(b"\n")
+            if end < 0:
                 parts.append(block)
                 continue
-            yield b"".join([*parts, head])
-            parts = [rest] if rest else []
+            yield b"".join([*parts, memoryview(block)[:end]])
+            parts = [block[end + 1 :]] if end + 1 < len(block) else []
     if parts:
         yield b"".join(parts)
