@@ -20,8 +20,9 @@ from ftspec import pipeline, registry, rows, runner, validate
 from ftspec.builtin import files
 from ftspec.cleaning import Stage
 from ftspec.cli import guard
-from ftspec.errors import DataError, Finding, FtspecError
+from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.progress import Quiet
+from ftspec.reducing import OwnWork
 from ftspec.segments import Segment
 from ftspec.spec import Item
 from ftspec.stages import Options
@@ -156,7 +157,7 @@ def test_a_node_that_is_killed_between_shuffles(
     assert there == here
 
 
-def test_what_is_held_and_errors_of_tasks(cluster: Cluster) -> None:
+def test_what_is_held_and_errors_of_tasks(cluster: Cluster, tmp_path: Path) -> None:
     engine = engines.Ray(cluster.address, 0)
     batch = rows.from_dicts([{"key": number} for number in range(100)])
     held = engine.hold(methodcaller("slice", 10), [batch.select(["key"]), batch.select(["key"])])
@@ -166,6 +167,10 @@ def test_what_is_held_and_errors_of_tasks(cluster: Cluster) -> None:
     assert sorted(number for part in parts for number in part) == sorted([*range(10, 100)] * 2)
     with pytest.raises(AttributeError, match="nbytes"):  # a length is no batch
         list(engine.fetch(engine.hold(methodcaller("slice", 0), engine.shuffle(len, same))))
+    stage = Stage(item=Item(kind="cleaner", name="dedupe"), index=1)
+    of_step = OwnWork(tmp_path, registry.load(), stage, methodcaller("missing"))
+    with pytest.raises(PluginError, match=r"cleaner 'dedupe' of .* failed: AttributeError"):
+        list(engine.fetch(engine.shuffle(of_step, held)))
 
 
 def test_a_cluster_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
