@@ -176,6 +176,14 @@ def lives(folder: Path, file: str, line: int) -> list[Life]:
     return [_life(folder, table, index + 1) for index in pc.indices_nonzero(here).to_pylist()]
 
 
+def files(folder: Path) -> list[str]:
+    """The files that rows came from, in the order of the rows."""
+    import pyarrow.compute as pc
+
+    names: list[str] = pc.unique(origins.read(folder)["file"]).to_pylist()
+    return names
+
+
 def _life(folder: Path, table: pa.Table, row: int) -> Life:
     origin = _place(table, row)
     for entry in _entries(folder, row):

@@ -5,7 +5,8 @@ No text is shown as it was before a step that removes what must not be kept (`pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ from ftspec.split import assign
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SHOWN = 5
+"""Files that a hint names."""
 
 
 class Seen(Record):
@@ -54,16 +59,31 @@ class RowLife(Record):
 def replay(spec: Spec, registry: Registry, folder: Path, file: str, line: int) -> tuple[RowLife, ...]:
     """The lives of the rows of a line, told by what `pipeline.prepare` left in the folder. Raises FtspecError for none.
 
-    Sources are read up to the row.
+    `file` is named as origins name it, or by a path to it, from the spec or from here. Sources are read up to the row.
     """
+    known = ledger.files(folder)
+    file = _known(file, known, spec.folder)
     lives = ledger.lives(folder, file, line)
     if not lives:
-        raise FtspecError(f"no row came from {file}:{line}", "name a file as findings name it, and a line with a row")
+        there = ", ".join(known[:SHOWN]) + (", ..." if len(known) > SHOWN else "")
+        hint = (
+            "that line is blank, part of a longer row, or could not be read"
+            if file in known
+            else f"rows came from {there}"
+        )
+        raise FtspecError(f"no row came from {file}:{line}", hint)
     found = _rows_of(spec, registry, f"{file}:{line}", len(lives))
     return tuple(
         RowLife(life=life, steps=tuple(_steps(spec, registry, batch, life, as_is)))
         for life, (batch, as_is) in zip(lives, found, strict=False)
     )
+
+
+def _known(file: str, known: Sequence[str], folder: Path) -> str:
+    """The name by which origins know a file."""
+    wanted = [os.path.normpath(base / file) for base in (folder.absolute(), Path.cwd())]
+    named = {os.path.normpath(folder.absolute() / name): name for name in known}
+    return file if file in known else next((named[path] for path in wanted if path in named), file)
 
 
 def _rows_of(spec: Spec, registry: Registry, origin: str, count: int) -> Iterator[tuple[pa.RecordBatch, bool]]:

@@ -145,12 +145,18 @@ def test_why_finds_a_file_from_where_you_are(
     monkeypatch.chdir(spec.parent / "data")
     (found,) = asked(capsys, "data", "why", spec, "rows.jsonl:5")
     assert found["life"]["origin"] == "data/rows.jsonl:5"
+    for name in ("./data/../data/rows.jsonl:5", f"{spec.parent}/data/rows.jsonl:5:1", "./rows.jsonl:5:17"):
+        (again,) = asked(capsys, "data", "why", spec, name)
+        assert again == found
 
 
 def test_why_of_no_row(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "data", "why", spec, "data/rows.jsonl:99", "-q")
     assert code == 1
     assert "no row came from data/rows.jsonl:99" in err
+    assert "that line is blank" in err
+    err = run(capsys, "data", "why", spec, "row.jsonl:1", "-q")[2]
+    assert "rows came from data/rows.jsonl" in err
     assert run(capsys, "data", "why", spec, "rows", "-q")[0] == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import click
@@ -110,7 +111,7 @@ def why_command(
     with progress(quiet) as drawing:
         site = stages.survey(loaded.spec, registry, stages.Options(store=store), drawing)
         with prepared.of_site(site) as data:
-            found = lives.replay(loaded.spec, registry, data.folder, _as_spec_names(file, loaded.spec.folder), line)
+            found = lives.replay(loaded.spec, registry, data.folder, file, line)
     show(found, format_, lookviews.lives)
 
 
@@ -183,15 +184,8 @@ def export_command(
 
 
 def _place(text: str) -> tuple[str, int]:
-    file, _, line = text.rpartition(":")
+    """File and line of what a finding names: a column behind them is left out."""
+    file, _, line = re.sub(r"(:[0-9]+):[0-9]+$", r"\1", text).rpartition(":")
     if not file or not line.isdecimal():
         raise click.UsageError(f"'{text}' is no FILE:LINE, e.g. data/rows.jsonl:12")
     return file, int(line)
-
-
-def _as_spec_names(file: str, folder: Path) -> str:
-    """The file as origins name it: relative to the spec, where a file of that name is not there but here."""
-    path = Path(file).absolute()
-    if not (folder / file).exists() and path.exists() and path.is_relative_to(folder):
-        return path.relative_to(folder).as_posix()
-    return file
