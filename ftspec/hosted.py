@@ -40,6 +40,18 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
     request: str = "the provider's own words are above; change the spec or the data"
 
 
+def key(text: str) -> str:
+    """An API key with its secrets filled in, for a header; keep it nowhere.
+
+    A line break or blanks that a file or a secret store has left around it are taken away. Raises Rejected for a key
+    that no header can carry."""
+    found: str = api.resolve(text).strip()
+    if not (found.isascii() and found.isprintable()):
+        message = "the API key is none: it holds a line break, or characters that are not ASCII"
+        raise api.Rejected(message, "look at the secret: something else was pasted, or more than the key")
+    return found
+
+
 def error(
     status: int, message: str, hints: Hints, *, code: str = "", retry_after: float | None = None
 ) -> api.ProviderError:

@@ -8,6 +8,7 @@ the provider is not even asked.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import msgspec
 from ftspec.claims import Limits, Register, Submission, Uploads
 from ftspec.diagnosis import Diagnosis, diagnose
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, ProviderError, Rejected, Transient
+from ftspec.figures import duration
 from ftspec.following import Follow, Following, Result, chosen, ended, history, when
 from ftspec.journal import Journal
 from ftspec.patience import Patience
@@ -33,6 +35,7 @@ from ftspec.provider import (
     TunedModel,
 )
 from ftspec.records import Record
+from ftspec.references import mask
 from ftspec.store import Store
 
 T = TypeVar("T")
@@ -180,14 +183,18 @@ def _doubtful(provider: Provider, register: Register, request: Request) -> Job:
     return register.adopt(found[0]).job or found[0]
 
 
-def _again(patience: Patience, call: Callable[[], T]) -> T:
-    """What a call that may be repeated returns."""
+def _again(patience: Patience, call: Callable[[], T], progress: Progress | None = None) -> T:
+    """What a call that may be repeated returns; that it is repeated is told once, for it may take minutes."""
     patience.reset()
     while True:
         try:
             return call()
         except (Transient, Ambiguous) as error:
-            patience.wait(error)
+            first = patience.fresh
+            delay = patience.delay(error)
+            if first and progress:
+                progress.note(f"{mask(error.message)}: trying again for up to {duration(patience.total)}")
+            time.sleep(delay)
 
 
 class Tuning:
@@ -222,7 +229,7 @@ class Tuning:
                 "this provider cannot be told the id of a job", "`ftspec run` looks for the job by itself"
             )
         patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
-        return _again(patience, lambda: provider.job(request, name))
+        return _again(patience, lambda: provider.job(request, name), self.progress)
 
     def uploaded(self, request: Request, files: Sequence[DataFile], follow: Follow) -> Request:
         """The request with its files at the provider."""
@@ -275,7 +282,7 @@ class Tuning:
         """Upload with retries: a provider finds by its content hash what an earlier try brought there."""
         failing, waiting = (Patience(follow.patience, first=follow.first, longest=follow.longest) for _ in range(2))
         while True:
-            held = _again(failing, lambda: self.provider.upload(file))
+            held = _again(failing, lambda: self.provider.upload(file), self.progress)
             if not held.waiting:
                 return held
             if waiting.fresh:

@@ -69,3 +69,17 @@ def test_every_row_that_is_refused_is_named():
 
 def test_names_are_the_same_each_time_and_short_enough():
     assert hosted.name_of("ab" * 32) == hosted.name_of("ab" * 32) and len(hosted.name_of("ab" * 32)) == 40
+
+
+@pytest.mark.parametrize("value", ["sk-proj-0123456789", "sk-proj-0123456789\n", " sk-proj-0123456789\r\n"])
+def test_a_key_has_no_blanks_around_it(value, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", value)
+    assert hosted.key("${secret:SOME_KEY}") == "sk-proj-0123456789"
+    assert hosted.key("") == ""
+
+
+@pytest.mark.parametrize("value", ["sk-äöü", "one\ntwo", "a\x00b"])
+def test_what_no_header_carries_is_no_key(value, monkeypatch):
+    with pytest.raises(api.Rejected, match="the API key is none") as raised:
+        hosted.key(value)
+    assert value not in raised.value.message + raised.value.hint

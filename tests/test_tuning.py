@@ -463,6 +463,9 @@ def test_refused_for_too_long(bench: Bench) -> None:
     with pytest.raises(Transient, match="refused"):
         bench.run(provider, follow=Follow(patience=0.2))
     assert bench.jobs == []
+    (note,) = bench.heard.notes
+    assert "refused" in note
+    assert note.endswith(": trying again for up to 0.2 s")
 
 
 # ---- processes that are killed, stopped, and race

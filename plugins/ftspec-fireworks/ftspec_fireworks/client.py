@@ -44,7 +44,7 @@ class Clients:
 
     def _options(self) -> dict[str, Any]:
         return {
-            "api_key": api.resolve(self.api_key),
+            "api_key": hosted.key(self.api_key),
             "account_id": self.account,
             "base_url": self.base_url or None,
             "timeout": self.timeout,

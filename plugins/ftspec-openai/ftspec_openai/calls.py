@@ -86,8 +86,7 @@ class Address(Struct, frozen=True, kw_only=True):
         """What both clients are made with. The key is looked up for each request, and kept by nobody."""
 
         def key() -> str:
-            resolved: str = api.resolve(self.api_key)
-            return resolved
+            return hosted.key(self.api_key)
 
         async def later() -> str:
             return key()

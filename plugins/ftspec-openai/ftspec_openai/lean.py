@@ -62,7 +62,7 @@ class LeanChatModel(ChatModel):
         """What the server said. The key is looked up for each request, as with the SDK."""
         import aiohttp
 
-        headers = {"Authorization": f"Bearer {api.resolve(self.address.api_key)}"}
+        headers = {"Authorization": f"Bearer {hosted.key(self.address.api_key)}"}
         try:
             async with session.post(self.address.completions, data=body, headers=headers) as response:
                 data, status = await response.read(), response.status

@@ -38,7 +38,7 @@ class Clients:
 
     def _options(self) -> dict[str, Any]:
         return {
-            "api_key": api.resolve(self.api_key),
+            "api_key": hosted.key(self.api_key),
             "base_url": self.base_url,
             "project_id": self.project or None,
             "timeout": self.timeout,

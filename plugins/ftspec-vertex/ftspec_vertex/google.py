@@ -33,7 +33,7 @@ class Google:
         import google.auth
         from google.oauth2.credentials import Credentials
 
-        token = api.resolve(self.options["access_token"])
+        token = hosted.key(self.options["access_token"])
         if token:
             return Credentials(token=token)  # type: ignore[no-untyped-call]
         with calling():
