@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 import pytest
@@ -15,6 +16,12 @@ settings.register_profile("ftspec", deadline=None, suppress_health_check=[Health
 settings.load_profile("ftspec")
 
 SHELL = ("FTSPEC_STORE", "FTSPEC_DISABLE_PLUGINS", "FTSPEC_TRACE_PLUGINS", "NO_COLOR", "FORCE_COLOR")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _charts_are_drawn_here() -> None:
+    """A process for each of some hundred reports would take a second each."""
+    importlib.import_module("vl_convert")
 
 
 @pytest.fixture(autouse=True)

@@ -497,10 +497,21 @@ def test_slices_are_drawn_where_there_are_any() -> None:
     assert drawn(found)[0].get("aria-label", "").startswith("Accuracy by slice: ")
 
 
-def test_a_chart_that_cannot_be_drawn_is_told_and_draws_nothing_in_this_process() -> None:
-    with pytest.raises(FtspecError, match="charts cannot be drawn"):
-        charts.draw([charts.Chart({"mark": 7}, "nothing")])
-    assert "vl_convert" not in sys.modules
+def test_charts_are_drawn_the_same_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation = sample_data().evaluation
+    assert evaluation is not None
+    wanted = [charts.quadrant(evaluation.scores), charts.accuracy(evaluation.scores)]
+    here = charts.draw(wanted)
+    monkeypatch.delitem(sys.modules, charts.ENGINE)
+    assert charts.draw(wanted) == here
+    assert charts.ENGINE not in sys.modules
+
+
+def test_a_chart_that_cannot_be_drawn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        with pytest.raises(FtspecError, match="charts cannot be drawn: "):
+            charts.draw([charts.Chart({"mark": 7}, "nothing")])
+        monkeypatch.delitem(sys.modules, charts.ENGINE, raising=False)
 
 
 def test_what_differs_from_the_expected_is_marked() -> None:

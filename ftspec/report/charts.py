@@ -25,6 +25,7 @@ from ftspec.records import Quadrant, Score
 from ftspec.report.text import shortened, visible
 from ftspec.statistics import ACCURATE, CONSISTENT
 
+ENGINE = "vl_convert"
 WIDTH, HEIGHT = 400, 260
 POINTS = 400
 """A curve has at most so many points: more cannot be seen."""
@@ -74,20 +75,37 @@ class Chart(NamedTuple):
 def draw(charts: Sequence[Chart]) -> list[str]:
     """Each as inline SVG that is as wide as its place.
 
-    They are drawn by another process (see `drawer`), so that the engine's memory does not come on top of the run's.
-    Raises FtspecError where that cannot be done.
+    They are drawn by another process (see `drawer`), so that the engine's memory does not stay with the run; where this
+    one has loaded it already, by this one. Raises FtspecError where that cannot be done.
     """
     if not charts:
         return []
     asked = [{"width": WIDTH, "height": HEIGHT, "config": CONFIG, **chart.specification} for chart in charts]
+    drawn = _here(asked) if ENGINE in sys.modules else _elsewhere(asked)
+    return [_placed(svg, chart.words) for svg, chart in zip(drawn, charts, strict=True)]
+
+
+def _here(asked: Sequence[Json]) -> list[str]:
+    import vl_convert
+
+    try:
+        return [vl_convert.vegalite_to_svg(one, allowed_base_urls=[]) for one in asked]
+    except ValueError as error:
+        raise _undrawn(str(error)) from error
+
+
+def _elsewhere(asked: Sequence[Json]) -> list[str]:
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("drawer.py"))]
     given = msgspec.json.encode({"path": sys.path, "charts": asked})
     done = subprocess.run(command, input=given, capture_output=True, start_new_session=True)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or f"exit code {done.returncode}"
-        raise FtspecError(f"the report's charts cannot be drawn: {said}", "what was answered is kept: run again")
-    drawn = msgspec.json.decode(done.stdout, type=list[str])
-    return [_placed(svg, chart.words) for svg, chart in zip(drawn, charts, strict=True)]
+        raise _undrawn(done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}")
+    return msgspec.json.decode(done.stdout, type=list[str])
+
+
+def _undrawn(said: str) -> FtspecError:
+    last = said.rpartition("\n")[2]
+    return FtspecError(f"the report's charts cannot be drawn: {last}", "what was answered is kept: run again")
 
 
 def _placed(svg: str, words: str) -> str:
