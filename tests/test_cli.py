@@ -104,11 +104,14 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], said: str, capsys: pyt
     assert "--help" in err
 
 
-def test_init_writes_a_spec_that_validates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_writes_a_spec_that_validates_and_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "spec.yaml"
     assert run(capsys, "init", str(file))[0] == 0
     assert "yaml-language-server" in file.read_text()
     assert run(capsys, "validate", str(file)) == (0, f"{file} is valid\n", "")
+    code, out, _ = run(capsys, "run", str(file))
+    assert code == 0
+    assert "passed 2 gates" in out
 
 
 def test_init_overwrites_only_when_told_to(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
