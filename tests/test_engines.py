@@ -154,6 +154,9 @@ def test_nobody_is_left_behind(tmp_path: Path, with_: signal.Signals) -> None:
     script.write_text(
         PREAMBLE
         + """
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell has in its background ignores it
     for _, process in Local(2, "always").map(who, iter(int, 1)):
         print(process, flush=True)
 """
