@@ -44,8 +44,11 @@ class Spill:
 
     def read(self, type: type[R]) -> Iterator[R]:
         """Every record, in no particular order; one may come twice where a writer was killed."""
-        spilled = [path.read_bytes() for path in self._files()]  # before the segments: what moves there is seen twice
-        yield from self.segments.read(type)
+        spilled = []
+        for path in self._files():
+            with suppress(FileNotFoundError):  # its writer has just ended: what was in it is in a segment
+                spilled.append(path.read_bytes())
+        yield from self.segments.read(type)  # after the spills: what moves there is seen twice, and not never
         for data in spilled:
             yield from msgspec.json.Decoder(type).decode_lines(_whole(data))
 
@@ -81,13 +84,18 @@ class Spill:
 
     def _adopt(self) -> None:
         for path in self._files():
-            with self._explained(), path.open("rb") as file:
+            with self._explained():
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # its writer lives
-                self.segments.append_lines(_whole(file.read()))
-                path.unlink(missing_ok=True)
+                    file = path.open("rb")
+                except FileNotFoundError:
+                    continue  # its writer has just ended
+                with file:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        continue  # its writer lives
+                    self.segments.append_lines(_whole(file.read()))
+                    path.unlink(missing_ok=True)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -44,6 +44,20 @@ def test_what_is_written_is_read_at_once_and_ends_in_one_object(store: Store) ->
     assert files(store) == []
 
 
+def test_a_file_whose_writer_ends_meanwhile_is_not_missed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look for files and the look into them, another runner makes a segment of one and removes it."""
+    listed = Spill._files
+
+    def too_late(self: Spill) -> list[Path]:
+        return [*listed(self), self.folder / "0123456789abcdef.jsonl"]
+
+    monkeypatch.setattr(Spill, "_files", too_late)
+    with Spill(store, "answers/a").writer() as writer:
+        writer.add(answer(1))
+        assert found(store) == ["p1"]
+    assert found(store) == ["p1"]
+
+
 def test_nothing_written_leaves_nothing(store: Store) -> None:
     with Spill(store, "answers/a").writer():
         pass
