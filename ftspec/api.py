@@ -5,6 +5,7 @@ Beside it there are `ftspec.rows`, for steps that work on Arrow batches, and in 
 
 from __future__ import annotations
 
+from ftspec import usercache
 from ftspec.components import (
     Asks,
     BatchStep,
@@ -232,4 +233,5 @@ __all__ = [
     "screen_step",
     "source",
     "text_step",
+    "usercache",
 ]

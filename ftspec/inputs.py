@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ftspec import usercache
 from ftspec.errors import DataError, Finding, FtspecError
 from ftspec.references import mask
 from ftspec.wording import as_text, is_text
@@ -261,7 +262,7 @@ def _hash(path: str) -> str:
 
 def cache() -> Path:
     """Where fetched files lie on this machine."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ftspec" / "inputs"
+    return usercache.folder("inputs")
 
 
 def sweep(root: Path) -> None:

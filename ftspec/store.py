@@ -32,6 +32,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ftspec import usercache
 from ftspec.errors import StoreError
 
 CHUNK = 1 << 20
@@ -175,8 +176,7 @@ class Store:
         """A folder on this machine that belongs to this store and is not shared: providers' homes, caches, locks."""
         if self.root:
             return self.root / "machine"
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return cache / "ftspec" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        return usercache.folder(hashlib.sha256(self.url.encode()).hexdigest()[:16])
 
     # ---- below
 

@@ -140,6 +140,7 @@ API = {
     "screen_step",
     "source",
     "text_step",
+    "usercache",
 }
 """Names may be added here, with a line in the changelog. One is never taken away while the major version stays."""
 

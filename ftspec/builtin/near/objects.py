@@ -1,28 +1,22 @@
 """The object code of `kernels`: compiled once on a machine, which takes seconds, kept, and loaded in milliseconds.
 
-Numba makes LLVM's language of them, LLVM the object code. It is kept in `ftspec/native` in `$XDG_CACHE_HOME` or
-`~/.cache`, by what made it and for which processor, and loaded by LLVM alone: Numba is only imported to compile.
+Numba makes LLVM's language of them, LLVM the object code. It is kept in the user's cache, by what made it and
+for which processor, and loaded by LLVM alone: Numba is only imported to compile.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import stat
-import time
-from contextlib import suppress
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from ftspec import api
 from ftspec.builtin.near import characters, hashes, kernels
 
-SUM_BYTES = 32
-FORGOTTEN = 30 * 86400.0
-"""Seconds without use after which code is removed: what other versions of it still use is theirs."""
-OURS = re.compile(r"[0-9a-f]{16}\.(o|[0-9]+)")
-"""Names of object code, and of what a process that was killed has left of it."""
+OURS = re.compile(r"[0-9a-f]{16}\.o")
+"""Names of object code, which other versions may have left."""
 
 
 def engine(compiles: bool) -> Any:
@@ -33,15 +27,15 @@ def engine(compiles: bool) -> Any:
     from importlib.metadata import version
 
     made_by = [version("numba"), version("llvmlite")]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ftspec" / "native"
+    folder = api.usercache.folder("native")
     if not compiles and not any(folder.glob("*.o")):
         return None
     place = folder / f"{_digest(made_by)}.o"
-    code = _read(place)
+    code = api.usercache.read(place)
     if code is None and compiles:
         code = compiled()
-        _write(place, code)
-        _forget(folder)
+        api.usercache.write(place, code)
+        api.usercache.forget(folder, OURS)
     return None if code is None else _loaded(code)
 
 
@@ -114,47 +108,3 @@ def _digest(made_by: list[str]) -> str:
     made_for = [llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
     made_of = [Path(each.__file__ or "").read_text() for each in (kernels, hashes, characters)]
     return hashlib.sha256("\0".join([*made_of, *made_by, *made_for]).encode()).hexdigest()[:16]
-
-
-def _read(place: Path) -> bytes | None:
-    """What is kept, behind its sum; None unless it is whole, and this user's, for nobody else to change."""
-    try:
-        with place.open("rb") as file:
-            status = os.fstat(file.fileno())
-            whole = file.read()
-    except OSError:
-        return None
-    if not _is_own(status) or status.st_mode & 0o022:
-        return None
-    with suppress(OSError):  # a folder that is only read needs no care
-        os.utime(place)
-    code = whole[SUM_BYTES:]
-    return code if whole[:SUM_BYTES] == hashlib.sha256(code).digest() else None
-
-
-def _write(place: Path, code: bytes) -> None:
-    """Whole or not at all. Where it cannot be kept, the next process compiles it again."""
-    temporary = place.with_suffix(f".{os.getpid()}")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary.write_bytes(hashlib.sha256(code).digest() + code)
-        temporary.chmod(0o600)
-        temporary.replace(place)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _forget(folder: Path) -> None:
-    """Remove what nobody has used for long: plain files of this user's with names of ours, and nothing else."""
-    with suppress(OSError):
-        for place in folder.iterdir():
-            with suppress(OSError):
-                status = place.lstat()
-                old = time.time() - status.st_mtime > FORGOTTEN
-                if old and OURS.fullmatch(place.name) and stat.S_ISREG(status.st_mode) and _is_own(status):
-                    place.unlink()
-
-
-def _is_own(status: os.stat_result) -> bool:
-    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()

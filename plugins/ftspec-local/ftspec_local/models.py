@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ftspec import api
 from ftspec_local import children
 
 SAMPLED = 64 * 1024  # bytes taken from a large file at each of SAMPLES places to tell contents apart
@@ -57,7 +58,7 @@ CONVERSION = 1  # raised when a conversion would come out differently
 def cache_root() -> Path:
     """Where converted models are kept: $FTSPEC_CACHE, else ftspec/ in the user's cache folder."""
     chosen = os.environ.get("FTSPEC_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ftspec"
+    return Path(chosen) if chosen else api.usercache.folder()
 
 
 def on_disk(name: str, revision: str | None = None) -> Path | None:
