@@ -51,6 +51,13 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+def reads(spec: Path, lines: str) -> None:
+    """Let the spec's first source be `rows.jsonl`, with these lines."""
+    spec.with_name("rows.jsonl").write_text(lines)
+    text = spec.read_text()
+    spec.write_text(re.sub(r"  - examples:\n      rows: .*\n", "  - jsonl: {path: rows.jsonl}\n", text, count=1))
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
     code = guard.run(arguments)
@@ -256,9 +263,7 @@ def test_data_preview_marks_what_is_trained(spec: Path, capsys: pytest.CaptureFi
 
 
 def test_bad_data_names_its_lines(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec.with_name("rows.jsonl").write_text('{"text": "a", "label": "b"}\n{oops\n')
-    text = re.sub(r"  - examples:\n      rows: .*\n", "  - jsonl: {path: rows.jsonl}\n", spec.read_text(), count=1)
-    spec.write_text(text)
+    reads(spec, '{"text": "a", "label": "b"}\n{oops\n')
     code, _, err = run(capsys, "run", spec.name)
     assert code == 1
     assert re.search(r"^  rows\.jsonl:2:2: ", err, re.MULTILINE)
@@ -414,9 +419,7 @@ def test_a_port_makes_the_folder_that_it_goes_to(spec: Path, capsys: pytest.Capt
 
 
 def test_what_comes_of_other_findings_is_told_last(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec.with_name("rows.jsonl").write_text("{oops\n")
-    text = re.sub(r"  - examples:\n      rows: .*\n", "  - jsonl: {path: rows.jsonl}\n", spec.read_text(), count=1)
-    spec.write_text(text)
+    reads(spec, "{oops\n")
     code, _, err = run(capsys, "plan", spec.name)
     assert code == 1
     assert err.index("rows.jsonl:1:2") < err.index("no row is left to train on")
