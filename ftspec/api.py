@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ftspec import usercache
 from ftspec.components import (
+    Again,
     Asks,
     BatchStep,
     Check,
@@ -124,6 +125,7 @@ from ftspec.records import (
 from ftspec.references import resolve
 
 __all__ = [
+    "Again",
     "Ambiguous",
     "Answer",
     "Asks",

@@ -110,6 +110,17 @@ def as_numpy(values: pa.Array) -> np.ndarray[Any, Any]:
     return made
 
 
+def from_numpy(values: np.ndarray[Any, Any]) -> pa.Array:
+    """An array of these numbers or booleans, of one dimension; not a copy. `pa.array` imports pandas too."""
+    import numpy as np
+    import pyarrow as pa
+
+    if values.dtype == np.bool_:
+        return from_numpy(values.view(np.uint8)).cast(pa.bool_())
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, data])
+
+
 def is_json(column_type: pa.DataType) -> bool:
     """Whether a column holds JSON texts (and not plain ones)."""
     import pyarrow as pa
@@ -132,11 +143,21 @@ def _undictionaried(column_type: pa.DataType) -> pa.DataType:
 
     if pa.types.is_dictionary(column_type):
         return _undictionaried(column_type.value_type)
-    if pa.types.is_list(column_type):
-        return pa.list_(_undictionaried(column_type.value_type))
     if pa.types.is_struct(column_type):
-        return pa.struct([field.with_type(_undictionaried(field.type)) for field in column_type])
+        return pa.struct([_plain(field) for field in column_type])
+    if pa.types.is_list(column_type):
+        return pa.list_(_plain(column_type.value_field))
+    if pa.types.is_large_list(column_type):
+        return pa.large_list(_plain(column_type.value_field))
+    if pa.types.is_fixed_size_list(column_type):
+        return pa.list_(_plain(column_type.value_field), column_type.list_size)
+    if pa.types.is_map(column_type):
+        return pa.map_(_plain(column_type.key_field), _plain(column_type.item_field))
     return column_type
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    return field.with_type(_undictionaried(field.type))
 
 
 FEW = 0.01
@@ -148,6 +169,8 @@ def without(batch: pa.RecordBatch, gone: pa.Array) -> pa.RecordBatch:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if gone.true_count == 0:
+        return batch
     if gone.true_count > FEW * len(gone):
         return batch.filter(pc.invert(gone))
     places = [-1, *pc.indices_nonzero(gone).to_pylist(), len(gone)]

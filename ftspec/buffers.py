@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+MOST = 2**31 - 1
+"""Bytes that the texts of an array have at the most, unless they are large ones."""
+
+
 def joined(parts: list[pa.Array]) -> pa.Array:
-    """One array of all parts, of which there is at least one. The list is emptied meanwhile, so that what they hold
-    together is hardly ever there twice."""
+    """One array of all parts, of which there is at least one. The list is emptied meanwhile, so that numbers, texts and
+    large lists of them are hardly ever there twice. Texts of more than MOST bytes become large ones."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -25,27 +29,44 @@ def joined(parts: list[pa.Array]) -> pa.Array:
     if any(part.null_count for part in parts):
         validity = pa.concat_arrays([pc.is_valid(part) for part in parts]).buffers()[1]
     if pa.types.is_large_list(type_):
-        lengths = pa.concat_arrays([pc.coalesce(_lengths(part), integers([0])[0]) for part in parts])
-        ends = pa.concat_arrays([integers([0]), pc.cumulative_sum(lengths)])
+        ends = pa.concat_arrays([integers([0]), pc.cumulative_sum(_all_lengths(parts))])
         inside = [part.flatten() for part in parts]
         parts.clear()
         return pa.Array.from_buffers(type_, count, [validity, ends.buffers()[1]], children=[joined(inside)])
+    if _is_text(type_):
+        ends = pa.concat_arrays([integers([0]), pc.cumulative_sum(_all_lengths(parts))])
+        size = ends[count].as_py()
+        if size > MOST:
+            type_ = pa.large_string() if _is_string(type_) else pa.large_binary()
+        wide = type_ in (pa.large_string(), pa.large_binary())
+        offsets = (ends if wide else ends.cast(pa.int32())).buffers()[1]
+        return pa.Array.from_buffers(type_, count, [validity, offsets, _moved(parts, size, _text_bytes)])
     if pa.types.is_boolean(type_) or not (pa.types.is_primitive(type_) or pa.types.is_fixed_size_binary(type_)):
-        return pa.concat_arrays(parts)
-    data = pa.allocate_buffer(count * type_.bit_width // 8)
-    target = memoryview(data).cast("B")
-    start = 0
-    for part in _given_up(parts):
-        values = memoryview(_bytes(part)).cast("B")
-        target[start : start + len(values)] = values
-        start += len(values)
-    return pa.Array.from_buffers(type_, count, [validity, data])
+        whole = pa.concat_arrays(parts)
+        parts.clear()
+        return whole
+    return pa.Array.from_buffers(type_, count, [validity, _moved(parts, count * type_.bit_width // 8, _bytes)])
 
 
-def _given_up(parts: list[pa.Array]) -> Iterator[pa.Array]:
+def _all_lengths(parts: list[pa.Array]) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pa.concat_arrays([pc.coalesce(_lengths(part), integers([0])[0]) for part in parts])
+
+
+def _moved(parts: list[pa.Array], size: int, bytes_of: Callable[[pa.Array], Any]) -> pa.Buffer:
+    """The bytes of all parts, one after the other; each part is given up when it has been copied."""
+    import pyarrow as pa
+
+    made = pa.allocate_buffer(size)
+    target, start = memoryview(made).cast("B"), 0
     parts.reverse()
     while parts:
-        yield parts.pop()
+        values = memoryview(bytes_of(parts.pop())).cast("B")
+        target[start : start + len(values)] = values
+        start += len(values)
+    return made
 
 
 class Disk:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ftspec import chat
-from ftspec.arrays import as_numpy, scalar, strings
+from ftspec.arrays import as_numpy, from_numpy, scalar, strings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,8 +139,8 @@ class Part:
         """Of all rows."""
         everything = len(self.places) == batch.num_rows
         messages = batch.column("messages")
-        self.plain = Conversations(messages if everything else messages.take(_indices(self.places)))
-        self.others = batch.take(_indices(self.other_places))
+        self.plain = Conversations(messages if everything else messages.take(from_numpy(self.places)))
+        self.others = batch.take(from_numpy(self.other_places))
 
     def lines(self, others: Sequence[bytes]) -> bytes:
         """The lines of all rows in their order; `others` are the other rows', each with its line feed, or empty."""
@@ -222,10 +222,3 @@ def _has_marks(texts: pa.Array) -> bool:
 def _mark(place: int, *, first: bool) -> bytes:
     """The mark before a message of the role at this place: one for the first message of a row, one for the others."""
     return MARKS[2 * place + first : 2 * place + first + 1]
-
-
-def _indices(places: Numbers) -> pa.Array:
-    import numpy as np
-    import pyarrow as pa
-
-    return pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(np.ascontiguousarray(places, np.int64))])

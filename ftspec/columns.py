@@ -92,11 +92,11 @@ class Column:
         """`take` of rising places; this column gives its values up meanwhile, so that they are not there twice."""
         import pyarrow.compute as pc
 
-        made = Column(self.folder, self.memory)
         if self.disk is not None:
             made = self.take(places)
             self.close()
             return made
+        made = Column(self.folder, self.memory)
         made.type, made.given = self.type, self.given
         parts, self.parts = self.parts[::-1], []
         start = first = 0
@@ -108,6 +108,7 @@ class Column:
             self.held -= part.nbytes
             self.memory.give(part.nbytes)
             start, first = end, last
+        self.close()
         return made
 
     def close(self) -> None:
@@ -126,6 +127,9 @@ class Column:
         if self.type is None or not (self.given or array.type == self.type or empty):
             self.type = array.type
             self.parts = [pa.nulls(len(part), array.type) for part in self.parts]
+            self.memory.give(self.held)
+            self.held = sum(part.nbytes for part in self.parts)
+            self.memory.take(self.held)
         self.given = self.given or not empty
         if array.type == self.type:
             return array

@@ -115,6 +115,7 @@ class Dropped(NamedTuple):
 
 
 Again = Callable[["pa.Array"], "Iterator[pa.RecordBatch]"]
+"""Rows at these places once more: see Closer."""
 
 
 class Closer(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -60,8 +61,8 @@ def spare() -> None:
     threads share one heap, and what is freed at a heap's end goes back in pieces of 8 MB (of 128 KB, 10,000 calls took
     2 CPU s more). Without that 10,000 answers hold some 60 MB more. (Options of mallopt: malloc.h of GNU C.)
     """
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    import pyarrow as pa
+    with _set("ARROW_DEFAULT_MEMORY_POOL", "system"):
+        import pyarrow as pa
 
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(OSError, AttributeError):
@@ -69,6 +70,19 @@ def spare() -> None:
         library.mallopt(ARENAS, 1)
         library.mallopt(TRIM_THRESHOLD, 8 << 20)
     give_back()
+
+
+@contextmanager
+def _set(name: str, value: str) -> Iterator[None]:
+    """An environment variable, unless it is set already, and not for the processes that are started later."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def available(root: Path = Path("/")) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,6 @@ class Pass:
 
     def _closer(self, stage: Stage, step: GlobalStep, keys: Column, numbers: Column) -> pa.RecordBatch:
         """The rows that the step wants to see again are read from the spool once more."""
-
         assert step.closer is not None
         if step.closer.spread is not None and isinstance(self.engine, SupportsShuffle):
             shuffles = Named(self.engine, self.segment, stage)
@@ -110,22 +109,20 @@ class Pass:
         with guarded(stage.item, self.segment.registry):
             wanted = step.closer.wanted(keys.whole(), numbers.whole())
         looked, details = Column(self.folder, self.memory), Column(self.folder, self.memory)
-        work = Details(self.segment.folder, self.segment.registry, stage)
-        for found, values in self.engine.map(work, self._again(wanted)):
-            looked.append(found)
-            self._append(stage, "details", details, values)
-        if self.sorted:
-            order = _in_order_of(looked.whole(), numbers.whole())
-            looked, details = looked.take(order), details.take(order)
-        arrays = [column.whole() for column in (keys, numbers, looked, details)]
-        if not len(looked):
-            arrays[2:] = [rows.integers([]), details.whole()]
-        give_back()
-        with guarded(stage.item, self.segment.registry):
-            dropped = step.closer.reduce(*arrays)
-        looked.close()
-        details.close()
-        return _dropped(dropped)
+        with closing(looked), closing(details):
+            work = Details(self.segment.folder, self.segment.registry, stage)
+            for found, values in self.engine.map(work, self._again(wanted)):
+                looked.append(found)
+                self._append(stage, "details", details, values)
+            arrays = [column.whole() for column in (keys, numbers, looked, details)]
+            if not len(looked):
+                arrays[2] = rows.integers([])
+            elif self.sorted:
+                order = _in_order_of(arrays[2], arrays[1])
+                arrays[2:] = [array.take(order) for array in arrays[2:]]
+            give_back()
+            with guarded(stage.item, self.segment.registry):
+                return _dropped(step.closer.reduce(*arrays))
 
     def _append(self, stage: Stage, what: str, column: Column, values: pa.Array) -> None:
         """Raises PluginError for values of another type than those of batches before: they cannot be compared."""
@@ -182,11 +179,14 @@ class Pass:
 
     @contextmanager
     def _keys_left(self, index: int) -> Iterator[Column]:
-        """A step's keys of the rows that are left. Where nothing is sorted by them, the whole is given up for them."""
+        """A step's keys of the rows that are left. The whole is given up for them, unless rows have been sorted, or are
+        going to be by these."""
         if self.left is not None and not self.sorted and not self.segment.key_steps[index].sort:
             self.keys[index] = self.keys[index].keep(self.left)
-            yield self.keys[index]
-            self.keys[index].close()
+            try:
+                yield self.keys[index]
+            finally:
+                self.keys[index].close()
             return
         with self._left(self.keys[index]) as keys:
             yield keys

@@ -43,7 +43,7 @@ class Spill:
         self.folder = store.machine / "spills" / name
 
     def read(self, type: type[R]) -> Iterator[R]:
-        """Every record, in no particular order; one may come twice where a writer was killed."""
+        """Every record, in no particular order; one may come twice where a writer was killed, or is at work."""
         spilled = []
         for path in self._files():
             with suppress(FileNotFoundError):  # its writer has just ended: what was in it is in a segment
@@ -56,11 +56,7 @@ class Spill:
     def writer(self) -> Iterator[Writer]:
         """Append records; what earlier writers left behind becomes a segment first."""
         self._adopt()
-        with self._explained():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / f"{secrets.token_hex(8)}.jsonl"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        path, descriptor = self._created()
         writer = Writer(self, descriptor)
         try:
             yield writer
@@ -82,6 +78,19 @@ class Spill:
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.jsonl"))
 
+    def _created(self) -> tuple[Path, int]:
+        """A file of this writer's own. One that another process took for left behind, before this one had locked it,
+        has no name any more."""
+        with self._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                path = self.folder / f"{secrets.token_hex(8)}.jsonl"
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink:
+                    return path, descriptor
+                os.close(descriptor)
+
     def _adopt(self) -> None:
         for path in self._files():
             with self._explained():
@@ -94,6 +103,8 @@ class Spill:
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     except BlockingIOError:
                         continue  # its writer lives
+                    if not os.fstat(file.fileno()).st_nlink:
+                        continue  # another process has just made a segment of it
                     self.segments.append_lines(_whole(file.read()))
                     path.unlink(missing_ok=True)
 

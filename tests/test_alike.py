@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ftspec import chat, rows
 from ftspec.alike import differ
-from ftspec.arrays import without
+from ftspec.arrays import undictionaried, without
 from ftspec.canonical import canonical
 
 TEXT = st.sampled_from(["", "a", "b", " a"])
@@ -84,3 +84,26 @@ def test_without_some_rows_however_few(gone: set[int], first: int) -> None:
     batch = rows.from_dicts([{"messages": each, "any": number or {}} for number, each in enumerate(said)]).slice(first)
     mask = rows.booleans([number in gone for number in range(300)]).slice(first)
     assert without(batch, mask).equals(batch.filter(pc.invert(mask)))
+
+
+def test_dictionaries_within_other_types() -> None:
+    inside = pa.dictionary(pa.int32(), pa.string())
+    types = [
+        inside,
+        pa.list_(pa.field("element", inside, nullable=False)),
+        pa.large_list(inside),
+        pa.list_(inside, 2),
+        pa.struct([("a", inside), ("b", pa.int64())]),
+        pa.map_(pa.string(), inside),
+        pa.list_(pa.field("item", pa.int64(), nullable=False)),
+    ]
+    values: list[object] = ["x", ["x", "y"], ["x"], ["x", "y"], {"a": "x", "b": 1}, [("k", "x")], [1]]
+    arrays = [
+        pa.array([value], type_) if type_ != inside else pa.array([value]).cast(inside)
+        for type_, value in zip(types, values, strict=True)
+    ]
+    batch = pa.RecordBatch.from_arrays(arrays, names=[str(n) for n in range(len(types))])
+    plain = undictionaried(batch)
+    assert plain.to_pylist() == batch.to_pylist()
+    assert "dictionary" in str(batch.schema) and "dictionary" not in str(plain.schema)
+    assert plain.schema.types[-1] == types[-1]

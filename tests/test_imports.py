@@ -31,6 +31,7 @@ print("\\n" + json.dumps([code, sorted(sys.modules)]))
 """
 
 API = {
+    "Again",
     "Ambiguous",
     "Answer",
     "Asks",

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import everything, item, numbered, prepare, questions, spec_of, write
 
-from ftspec import api, ordering, pipeline, registry, rows
+from ftspec import api, buffers, ordering, pipeline, registry, rows
 from ftspec.builtin import files
 from ftspec.columns import Column, Memory
 from ftspec.errors import PluginError
@@ -267,8 +267,11 @@ def test_a_column_is_the_same_on_disk(data: st.DataObject, kind: tuple[pa.DataTy
         whole.validate(full=True)
         assert whole.to_pylist() == flat
         places = data.draw(st.permutations(range(len(flat))))
-        assert column.take(rows.integers(places)).whole().to_pylist() == [flat[place] for place in places]
+        taken = column.take(rows.integers(places))
+        assert taken.whole().to_pylist() == [flat[place] for place in places]
+        taken.close()
         column.close()
+        assert column.memory.used == 0
 
 
 def test_a_column_has_the_type_of_its_first_value(tmp_path: Path) -> None:
@@ -280,3 +283,13 @@ def test_a_column_has_the_type_of_its_first_value(tmp_path: Path) -> None:
             column.append(pa.array(["7"]))
         assert column.whole().equals(pa.array([None, 1, None, None, None, None], pa.int64()))
         column.close()
+        assert column.memory.used == 0
+
+
+def test_texts_that_are_too_long_for_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffers, "MOST", 5)
+    for type_, large in ((pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())):
+        short = buffers.joined([pa.array(["ab", None], type_), pa.array(["cde"], type_)])
+        long = buffers.joined([pa.array(["ab", None], type_), pa.array(["cdef"], type_)])
+        assert short.equals(pa.array(["ab", None, "cde"], type_))
+        assert long.equals(pa.array(["ab", None, "cdef"], large))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from ftspec import spill as spills
@@ -55,6 +59,37 @@ def test_a_file_whose_writer_ends_meanwhile_is_not_missed(store: Store, monkeypa
     with Spill(store, "answers/a").writer() as writer:
         writer.add(answer(1))
         assert found(store) == ["p1"]
+    assert found(store) == ["p1"]
+
+
+@pytest.fixture
+def between(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Before the next lock is taken, another process adopts whatever lies about."""
+    lock, other = fcntl.flock, Spill(store, "answers/a")
+
+    def late(file: Any, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        other._adopt()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    yield
+    assert fcntl.flock is lock
+
+
+def test_a_new_file_that_is_taken_for_left_behind(store: Store, between: None) -> None:
+    with Spill(store, "answers/a").writer() as writer:
+        writer.add(answer(1))
+        assert found(store) == ["p1"], "a killed process would have lost it"
+    assert found(store) == ["p1"]
+
+
+def test_two_that_adopt_the_same_file(store: Store, between: None) -> None:
+    folder = Spill(store, "answers/a").folder
+    folder.mkdir(parents=True)
+    (folder / "0123456789abcdef.jsonl").write_bytes(msgspec.json.encode(answer(1)) + b"\n")
+    with Spill(store, "answers/a").writer():
+        pass
     assert found(store) == ["p1"]
 
 

@@ -10,10 +10,11 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.checks.leaks import HELD_OUT, said
-from ftspec.builtin.dedupe import CODE, Keys, Shingle, Threshold, as_sets, keys_of, sets_of, shingles_of
+from ftspec.builtin.dedupe import CODE, Shingle, Threshold
 from ftspec.builtin.near import join, minhash
 from ftspec.builtin.near.groups import Groups
-from ftspec.builtin.near.sets import Sets, jaccard
+from ftspec.builtin.near.keys import Keys, keys_of, lists_of, shingles_of
+from ftspec.builtin.near.sets import Sets, jaccard, read_sets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +84,8 @@ def _measure(threshold: float, size: int, roles: tuple[str, ...], batch: pa.Reco
     names = ["messages"] if roles else []
     parts = list(shingles_of(batch, names, roles, size=size))
     keys = keys_of(parts, batch.num_rows, minhash.bands(threshold))
-    sets = sets_of(parts, batch.num_rows)
-    return Measured(keys, sets, batch.column(rows.ROW), batch.column(rows.SIDE))
+    lists = lists_of(parts, batch.num_rows)
+    return Measured(keys, lists, batch.column(rows.ROW), batch.column(rows.SIDE))
 
 
 Tell = Callable[[Found, float], Iterator[api.Finding]]
@@ -113,7 +114,7 @@ def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Itera
         parts.append((each.numbers.take(chosen), each.sides.take(chosen)))
         start = end
     flat = pa.concat_arrays(sets)
-    values = as_sets(flat)
+    values = read_sets(flat)
     groups = Groups(len(distinct))
     join.join(values, keys.bands[distinct], threshold, groups)
     kinds = np.searchsorted(distinct, firsts[places])
@@ -126,10 +127,9 @@ def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Itera
 def _inside(places: NDArray[np.int64], start: int, end: int) -> pa.Array:
     """Those of the rising places from start to end, counted from start."""
     import numpy as np
-    import pyarrow as pa
 
     here = places[np.searchsorted(places, start) : np.searchsorted(places, end)] - start
-    return pa.Array.from_buffers(pa.int64(), len(here), [None, pa.py_buffer(here.tobytes())])
+    return rows.from_numpy(here)
 
 
 def _leaks(found: Found, threshold: float) -> Iterator[api.Finding]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ftspec import rows
+
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 BITS = 32
@@ -38,6 +41,15 @@ class Sets(NamedTuple):
         places: NDArray[np.int64] = np.repeat(start - (ends - size), size)
         places += np.arange(len(places))
         return self.values.take(places)
+
+
+def read_sets(lists: pa.Array) -> Sets:
+    """The sets of an array of lists, as `keys.lists_of` makes it."""
+    import numpy as np
+
+    if len(lists) == 0:  # no row was worth a look, so nobody has told the type of what there would have been
+        return Sets(np.zeros(0, np.uint32), np.zeros(1, np.int64))
+    return Sets(rows.as_numpy(lists.values), rows.as_numpy(lists.offsets).astype(np.int64))
 
 
 def jaccard(sets: Sets, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:

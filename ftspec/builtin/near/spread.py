@@ -13,7 +13,7 @@ where core has them, on disk when they are many, and are sent out piece by piece
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +22,7 @@ from ftspec.builtin.near import crowds
 from ftspec.builtin.near import spreadwork as work
 from ftspec.builtin.near.groups import Groups
 from ftspec.builtin.near.hashes import distinct
+from ftspec.builtin.near.sets import read_sets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from ftspec.builtin.dedupe import Near
 
-Again = Callable[["pa.Array"], Iterator["pa.RecordBatch"]]
-"""Rows at these places once more: see api.Closer."""
 PIECE = 1 << 16
 """Rows whose keys are sent out together."""
 BUCKETS = 64
@@ -39,7 +38,9 @@ BUCKETS = 64
 sent to more places."""
 
 
-def dropped(near: Near, engine: api.SupportsShuffle, keys: pa.Array, numbers: pa.Array, again: Again) -> api.Dropped:
+def dropped(
+    near: Near, engine: api.SupportsShuffle, keys: pa.Array, numbers: pa.Array, again: api.Again
+) -> api.Dropped:
     """What `near.reduce` drops."""
     import numpy as np
 
@@ -49,7 +50,7 @@ def dropped(near: Near, engine: api.SupportsShuffle, keys: pa.Array, numbers: pa
     gone = member != root
     places = np.concatenate([repeated, member[gone]])
     because = np.concatenate([_replaced(first, member, root), root[gone]])
-    return api.Dropped(numbers.take(work.array_of(places)), numbers.take(work.array_of(because)))
+    return api.Dropped(numbers.take(rows.from_numpy(places)), numbers.take(rows.from_numpy(because)))
 
 
 def _repeated(near: Near, engine: api.SupportsShuffle, keys: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -87,14 +88,14 @@ def _met(near: Near, engine: api.SupportsShuffle, keys: pa.Array, gone: NDArray[
 
 
 def _grouped(
-    near: Near, engine: api.SupportsShuffle, met: Met, again: Again
+    near: Near, engine: api.SupportsShuffle, met: Met, again: api.Again
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(rows that have a near-duplicate, rising; the first one of their group)."""
     import numpy as np
 
     if not len(met.wanted):
         return met.wanted, met.wanted
-    sets = engine.hold(partial(work.by_place, near), _with_crowds(again(work.array_of(met.wanted)), met.crowded))
+    sets = engine.hold(partial(work.by_place, near), _with_crowds(again(rows.from_numpy(met.wanted)), met.crowded))
     pairs = [met.pairs]
     if met.crowded.any():
         pairs.append(_in_crowds(near, engine, sets, met))
@@ -113,7 +114,7 @@ def _in_crowds(near: Near, engine: api.SupportsShuffle, sets: Any, met: Met) -> 
 
     sample = crowds.sampled(np.flatnonzero(met.crowded))
     found = [batch.column("set") for batch in engine.fetch(engine.hold(partial(work.only, sample), sets))]
-    some = work.sets_of(pa.concat_arrays(found))
+    some = read_sets(pa.concat_arrays(found))
     common = crowds.common(some, np.arange(len(some.sizes)))
     rare = engine.hold(partial(work.by_element, near, common), sets)
     return engine.shuffle(partial(work.met_by_element, near, met.buckets), rare)
@@ -128,13 +129,13 @@ def _pieces(keys: pa.Array, without: NDArray[np.int64] | None = None) -> Iterato
         if without is not None:
             first, last = (int(np.searchsorted(without, edge)) for edge in (start, start + PIECE))
             places = np.delete(places, without[first:last] - start)
-        yield work.batch_of(place=places, own=keys.take(work.array_of(places)))
+        yield work.batch_of(place=places, own=keys.take(rows.from_numpy(places)))
 
 
 def _with_crowds(batches: Iterator[pa.RecordBatch], crowded: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         flags = crowded[work.numbers(batch, rows.PLACE)]
-        yield batch.append_column(work.CROWDED, work.array_of(flags))
+        yield batch.append_column(work.CROWDED, rows.from_numpy(flags))
 
 
 def _replaced(values: NDArray[np.int64], member: NDArray[np.int64], root: NDArray[np.int64]) -> NDArray[np.int64]:

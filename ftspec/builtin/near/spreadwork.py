@@ -11,7 +11,8 @@ from ftspec import rows
 from ftspec.builtin.near import crowds, join
 from ftspec.builtin.near.groups import Groups, sizes_allow
 from ftspec.builtin.near.hashes import distinct
-from ftspec.builtin.near.sets import Sets
+from ftspec.builtin.near.keys import Keys
+from ftspec.builtin.near.sets import read_sets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ def by_total(near: Near, piece: pa.RecordBatch) -> pa.RecordBatch:
     """Rows with words by the total of their set."""
     import numpy as np
 
-    found = near.read(piece.column("own"))
+    found = Keys.read(piece.column("own"))
     given = np.flatnonzero(found.given)
     return batch_of(key=found.totals(given), place=numbers(piece, "place")[given])
 
@@ -47,7 +48,7 @@ def by_band(near: Near, piece: pa.RecordBatch) -> pa.RecordBatch:
     """Rows with words by each of their bands: its number, and what it is."""
     import numpy as np
 
-    found = near.read(piece.column("own"))
+    found = Keys.read(piece.column("own"))
     given = np.flatnonzero(found.given)
     bands = found.bands[given].astype(np.uint64)
     bands |= np.arange(bands.shape[1], dtype=np.uint64) << np.uint64(32)
@@ -86,7 +87,7 @@ def by_place(near: Near, batch: pa.RecordBatch) -> pa.RecordBatch:
 def only(places: NDArray[np.int64], sets: pa.RecordBatch) -> pa.RecordBatch:
     import numpy as np
 
-    return sets.take(array_of(np.flatnonzero(np.isin(numbers(sets, "key"), places))))
+    return sets.take(rows.from_numpy(np.flatnonzero(np.isin(numbers(sets, "key"), places))))
 
 
 def by_element(near: Near, common: crowds.Common, sets: pa.RecordBatch) -> pa.RecordBatch:
@@ -94,7 +95,7 @@ def by_element(near: Near, common: crowds.Common, sets: pa.RecordBatch) -> pa.Re
     import numpy as np
 
     crowd = sets.filter(sets.column("crowded"))
-    found = sets_of(crowd.column("set"))
+    found = read_sets(crowd.column("set"))
     if not crowd.num_rows:
         return batch_of(key=np.zeros(0, np.uint32), place=np.zeros(0, np.int64), size=np.zeros(0, np.int64))
     lengths = crowds.prefix_lengths(found.sizes, near.threshold)
@@ -138,7 +139,9 @@ def ship(part: list[pa.RecordBatch]) -> pa.RecordBatch:
     place, bucket = place[order], bucket[order]
     new = np.concatenate([[True], (place[1:] != place[:-1]) | (bucket[1:] != bucket[:-1])])[: len(place)]
     place, bucket = place[new], bucket[new]
-    return batch_of(key=bucket, place=place, set=sets.column("set").take(array_of(_at(numbers(sets, "key"), place))))
+    return batch_of(
+        key=bucket, place=place, set=sets.column("set").take(rows.from_numpy(_at(numbers(sets, "key"), place)))
+    )
 
 
 def similar(near: Near, part: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -148,7 +151,7 @@ def similar(near: Near, part: list[pa.RecordBatch]) -> pa.RecordBatch:
     shipped, *pairs = part
     pairs = [_apart(each) for each in pairs]
     place, firsts = np.unique(numbers(shipped, "place"), return_index=True)
-    sets = sets_of(shipped.column("set").take(array_of(firsts)))
+    sets = read_sets(shipped.column("set").take(rows.from_numpy(firsts)))
     order = np.argsort(sets.sizes, kind="stable")
     ranks: NDArray[np.int64] = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
@@ -189,13 +192,6 @@ def _at(values: NDArray[np.int64], sought: NDArray[np.int64]) -> NDArray[np.int6
     return order[np.searchsorted(values, sought, sorter=order)]
 
 
-def sets_of(lists: pa.Array) -> Sets:
-    import numpy as np
-
-    sizes: NDArray[np.int64] = rows.as_numpy(lists.value_lengths()).astype(np.int64)
-    return Sets(rows.as_numpy(lists.flatten()), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
-
-
 def numbers(batch: pa.RecordBatch, name: str) -> Any:
     return rows.as_numpy(batch.column(name))
 
@@ -203,17 +199,5 @@ def numbers(batch: pa.RecordBatch, name: str) -> Any:
 def batch_of(**columns: Any) -> pa.RecordBatch:
     import pyarrow as pa
 
-    arrays = [column if isinstance(column, pa.Array) else array_of(column) for column in columns.values()]
+    arrays = [column if isinstance(column, pa.Array) else rows.from_numpy(column) for column in columns.values()]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
-
-
-def array_of(values: NDArray[Any]) -> pa.Array:
-    """An array of these numbers or flags. Not by pa.array, which imports pandas where that is installed."""
-    import numpy as np
-    import pyarrow as pa
-
-    if values.dtype == np.bool_:
-        return array_of(values.view(np.uint8)).cast(pa.bool_())
-    types = {"int64": pa.int64(), "uint64": pa.uint64(), "uint32": pa.uint32(), "uint8": pa.uint8()}
-    data = pa.py_buffer(np.ascontiguousarray(values))
-    return pa.Array.from_buffers(types[values.dtype.name], len(values), [None, data])

@@ -118,6 +118,6 @@ class Numerals:
 
         texts = self.texts
         if places is not None:
-            texts = texts.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+            texts = texts.take(rows.from_numpy(places))
         here: Numbers = rows.as_numpy(pc.indices_nonzero(pc.match_substring_regex(texts, pattern)).cast(pa.int64()))
         return here if places is None else places[here]

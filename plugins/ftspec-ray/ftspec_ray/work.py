@@ -58,7 +58,7 @@ def split(parts: int, *batches: pa.RecordBatch) -> list[pa.RecordBatch]:
     order = np.argsort(which, kind="stable")
     ordered = which[order]
     bounds = [int(np.searchsorted(ordered, part)) for part in range(parts + 1)]
-    return [whole.take(indices(order[start:end])) for start, end in pairwise(bounds)]
+    return [whole.take(rows.from_numpy(order[start:end])) for start, end in pairwise(bounds)]
 
 
 def together(work: bytes, counts: list[int], *batches: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
@@ -94,14 +94,7 @@ def part_of(keys: pa.Array, parts: int) -> pa.Array:
     if not pa.types.is_integer(keys.type):
         return rows.part_of(keys, parts)
     numbers = rows.as_numpy(keys.fill_null(0)).astype(np.uint64) * np.uint64(MULTIPLIER)
-    return indices(((numbers >> np.uint64(32)) % np.uint64(parts)).astype(np.int64))
-
-
-def indices(values: Any) -> pa.Array:
-    import numpy as np
-    import pyarrow as pa
-
-    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values, np.int64))])
+    return rows.from_numpy(((numbers >> np.uint64(32)) % np.uint64(parts)).astype(np.int64))
 
 
 def packed_item(item: Any) -> pa.Table:

@@ -1,0 +1,131 @@
+"""What is known of each row's shingles: all of them as a set, or in few bytes as a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ftspec import rows
+from ftspec.builtin.near import hashes, join, minhash, texts, words
+from ftspec.builtin.near.sets import BITS
+from ftspec.builtin.recurring import recurring
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+TOTAL_BYTES = 8
+
+
+class Keys(NamedTuple):
+    """All rows' keys as numbers: a total and bands per row, in their order; `given` where a row has words.
+
+    A key is what is known of the row's set in few bytes: its total (8 bytes), then 4 bytes for each band.
+    """
+
+    given: NDArray[np.bool_]
+    table: NDArray[np.uint32]
+
+    @classmethod
+    def read(cls, keys: pa.Array) -> Keys:
+        import numpy as np
+
+        width = keys.type.byte_width
+        start = keys.offset * width
+        data = np.frombuffer(keys.buffers()[1], np.uint8)[start : start + len(keys) * width]
+        table = data.view(np.uint32).reshape(len(keys), width // 4)
+        return cls(rows.as_numpy(keys.is_valid()), table)
+
+    @property
+    def bands(self) -> NDArray[np.uint32]:
+        return self.table[:, TOTAL_BYTES // 4 :]
+
+    def firsts(self) -> NDArray[np.int64]:
+        """For each row, the first one with the same set (itself where it has no words)."""
+        import numpy as np
+
+        places = np.flatnonzero(self.given)
+        places = places[recurring(self.totals(places))]
+        totals = self.totals(places)
+        order = np.argsort(totals, kind="stable")
+        risen = np.concatenate([[True], totals[order[1:]] != totals[order[:-1]]])
+        first = np.maximum.accumulate(np.where(risen, np.arange(len(order)), 0))
+        made = np.arange(len(self.given))
+        made[places[order]] = places[order[first]]
+        return made
+
+    def totals(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:
+        import numpy as np
+
+        return np.ascontiguousarray(self.table[places, : TOTAL_BYTES // 4]).view(np.uint64).ravel()
+
+    def candidates(self, firsts: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The first rows of their set that share a band with another such row, in order. One band at a time."""
+        import numpy as np
+
+        firsts = self.firsts() if firsts is None else firsts
+        alone = np.flatnonzero((firsts == np.arange(len(firsts))) & self.given)
+        found: NDArray[np.bool_] = np.zeros(len(firsts), np.bool_)
+        for band in self.bands.T:
+            found[alone[join.sharing(band[alone]).places]] = True
+        return np.flatnonzero(found)
+
+
+Shingles = Iterable[tuple[int, int, hashes.Hashes]]
+"""(first row, end, shingles by row) of parts of a batch; a row is in one part for each of its columns."""
+
+
+def keys_of(parts: Shingles, count: int, bands: minhash.Bands) -> pa.Array:
+    """Fixed-size binaries, one for each of `count` rows, null for those without a word."""
+    import numpy as np
+    import pyarrow as pa
+
+    signatures: NDArray[np.uint32] = np.full((bands.permutations, count), minhash.NONE, np.uint32)
+    totals: NDArray[np.uint64] = np.zeros(count, np.uint64)
+    given: NDArray[np.bool_] = np.zeros(count, np.bool_)
+    for start, end, shingles in parts:
+        part = signatures[:, start:end]
+        np.minimum(part, minhash.minima(shingles, bands.permutations), out=part)
+        totals[start:end] += minhash.totals(shingles)
+        given[start:end] |= np.diff(shingles.offsets) > 0
+    table = np.concatenate([totals.view(np.uint32).reshape(count, 2), minhash.band_keys(signatures, bands)], axis=1)
+    validity = pa.py_buffer(np.packbits(given, bitorder="little").tobytes())
+    width = TOTAL_BYTES + 4 * bands.number
+    return pa.Array.from_buffers(pa.binary(width), count, [validity, pa.py_buffer(table.tobytes())])
+
+
+def lists_of(parts: Shingles, count: int) -> pa.Array:
+    """The set of each row's shingles as a list of sorted numbers: the upper BITS of their hashes."""
+    import numpy as np
+    import pyarrow as pa
+
+    owned: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+    several = False
+    for start, _, shingles in parts:
+        several |= start == 0 and len(owned) > 1
+        owner = np.arange(start, start + len(shingles.offsets) - 1, dtype=np.uint64) << np.uint64(BITS)
+        made: NDArray[np.uint64] = np.repeat(owner, np.diff(shingles.offsets))
+        made |= shingles.values >> np.uint64(64 - BITS)
+        owned.append(hashes.distinct(made))
+    values = np.concatenate(owned)
+    if several:
+        values = hashes.distinct(values)
+    owners = (values >> np.uint64(BITS)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))]).astype(np.int64)
+    flat = rows.from_numpy(values.astype(np.uint32))
+    return pa.Array.from_buffers(pa.large_list(pa.uint32()), count, [None, pa.py_buffer(offsets)], children=[flat])
+
+
+def shingles_of(
+    batch: pa.RecordBatch, columns: Sequence[str] = (), roles: Sequence[str] = (), *, size: int
+) -> Iterator[tuple[int, int, hashes.Hashes]]:
+    """The shingles of what `texts.of_batch` reads, block by block. Columns do not share shingles, so that a pair whose
+    answers are swapped is no duplicate."""
+    import numpy as np
+
+    for name, read in texts.of_batch(batch, columns, roles):
+        salt = np.uint64(hashes.salt(name))
+        for start, end, found in words.blocks(read):
+            made = words.shingles(words.regrouped(found, read.offsets[start : end + 1]), size)
+            yield start, end, hashes.Hashes(made.values ^ salt, made.offsets)
