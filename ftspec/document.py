@@ -117,11 +117,10 @@ def parse(text: str, file: Path) -> Document:
 
 def read(file: Path) -> Document:
     """Like `load`, but what is wrong comes back in `problems`, so that later stages can add theirs. Never raises."""
-    if not is_text(file.absolute()):
-        shown = Path(as_text(file))
-        message = "the name of the file, or of a folder that it is in, is not UTF-8"
-        return _unusable(shown, Problem(message=message, hint="rename it"))
     try:
+        if not is_text(file.absolute()):
+            message = "the name of the file, or of a folder that it is in, is not UTF-8"
+            return _unusable(Path(as_text(file)), Problem(message=message, hint="rename it"))
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

@@ -188,7 +188,9 @@ def objections(budget: Budget | None, costs: Costs, spent: float, *, begun: bool
     if unknown and budget.when_unknown == "refuse":
         yield Problem(
             message=f"what this costs cannot be told: {'; '.join(unknown)}",
-            hint="name a table of prices under `costs` (docs/costs.md), or set `when_unknown: allow`",
+            hint="set `when_unknown: allow`: the run ends before it spends more than the budget"
+            if {part.basis for part in [*costs.unknown, *foreign]} == {UNCOUNTED}
+            else "name a table of prices under `costs` (docs/costs.md), or set `when_unknown: allow`",
             path=("budget", "when_unknown"),
         )
     counted = [part for part in costs.parts if part.amount and part not in foreign]

@@ -207,10 +207,14 @@ def _fetched(file: InputFile, again: bool = False) -> str:
         with suppress(OSError):
             os.utime(folder)
         return str(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.parent.chmod(0o700)
-    folder.chmod(0o700)
-    os.utime(folder)  # one that was there already may look unused: it is about to be filled
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.chmod(0o700)
+        folder.chmod(0o700)
+        os.utime(folder)  # one that was there already may look unused: it is about to be filled
+    except OSError as error:
+        message = f"what is fetched cannot be kept in '{folder.parent}': {error.strerror}"
+        raise FtspecError(message, "set XDG_CACHE_HOME to a folder of yours that can be written") from error
     sweep(folder.parent)
     part = folder / f"{secrets.token_hex(8)}.part"
     try:

@@ -121,6 +121,7 @@ class Mask:
     def now(self) -> Callable[[str], str]:
         """The mask with the values as they are at this moment: for many texts, held no longer than these take."""
         secrets = {os.environ.get(name, "") for name in self.names}
+        secrets |= {value.strip() for value in secrets}  # as a header carries it, and an answer may give it back
         # A key of several lines is also masked line by line, since output shows lines.
         secrets |= {line for value in secrets for line in value.splitlines() if len(line) >= MASKED_LINE}
         values = sorted(filter(None, secrets), key=len, reverse=True)

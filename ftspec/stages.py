@@ -31,7 +31,7 @@ from ftspec.components import Judge
 from ftspec.costs import rate_of
 from ftspec.deploying import Deployer
 from ftspec.document import Document
-from ftspec.errors import Problem, SpecError
+from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
 from ftspec.following import Follow, chosen, ended
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
@@ -188,21 +188,30 @@ def _missing_secrets(site: Site, from_data: bool) -> Iterator[Problem]:
     for _, item in site.spec.items():
         component = site.registry.get(item.kind, item.name)
         asked = [items.referred(value, path) for path, value in items.references(item, component)]
-        for one in [item, *asked] if from_data else [item] if item.kind in {"grader", "gate"} else []:
-            options = msgspec.to_builtins(site.registry.get(one.kind, one.name).convert(one.options))
-            for path, name in missing_secrets(options, (*one.path, one.name)):
+        for one in [item, *asked] if from_data or item.kind in {"grader", "gate"} else []:
+            for path, name in _unset(one, site.registry):
                 yield Problem(message=f"secret not set: {name}", hint=hint_for([name]), path=path)
 
 
+def _unset(item: Item, registry: Registry) -> Iterator[tuple[SpecPath, str]]:
+    """Where the item's options, those too that it has by default, refer to secrets that are not set."""
+    options = msgspec.to_builtins(registry.get(item.kind, item.name).convert(item.options))
+    return missing_secrets(options, (*item.path, item.name))
+
+
 def rehearse_prompts(site: Site, prompts: Sequence[Prompt]) -> None:
-    """Build the judges that prompts bring along, for the same reason."""
+    """Build the judges that prompts bring along, for the same reason. Raises FtspecError for secrets not set."""
     column = site.spec.eval.asserts if site.spec.eval else ""
     if column:
         own = cases.graders(prompts, column, site.registry, site.spec.folder)
         built = {id(grader): grader for pairs in own.values() for _, grader in pairs}
-        for judge in built.values():
-            if isinstance(judge, Judge):
-                judging.bench(judge, _court(site))
+        judges = [judge for judge in built.values() if isinstance(judge, Judge)]
+        providers = [items.referred(judge.provider) for judge in judges]
+        if missing := sorted({name for one in providers for _, name in _unset(one, site.registry)}):
+            asked = f"a judge that prompts bring along in '{column}' needs {', '.join(missing)}"
+            raise FtspecError(f"secret not set: {asked}", hint_for(missing))
+        for judge in judges:
+            judging.bench(judge, _court(site))
 
 
 def plan_of(site: Site, dataset: Dataset | None) -> Plan:

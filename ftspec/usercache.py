@@ -21,8 +21,12 @@ UNUSED = 30 * 86400.0
 
 
 def folder(*names: str) -> Path:
-    """A folder of the cache, which need not be there."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").joinpath("ftspec", *names)
+    """A folder of the cache, which need not be there; one that cannot be there where this user has no home."""
+    try:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        root = Path(os.devnull)
+    return root.joinpath("ftspec", *names)
 
 
 def read(place: Path) -> bytes | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import api, items
+from ftspec import api, hosted, items
 from ftspec.components import Component
 from ftspec.references import Mask, mask
 from ftspec.registry import Loaded, Registry
@@ -115,6 +115,12 @@ KEY = "sk-proj-Zq81LmPv0aTqXw37RbYn52Hc"
 def test_parts_of_a_key_are_masked_as_well(monkeypatch: pytest.MonkeyPatch, said: str, shown: str) -> None:
     monkeypatch.setenv("PARTS", KEY)
     assert Mask(["PARTS"])(said) == shown
+
+
+@pytest.mark.parametrize("value", [" abc12345678", "abc1234\n", "\t sk-live-998877665544 "])
+def test_a_key_is_masked_as_a_header_carries_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("PARTS", value)
+    assert Mask(["PARTS"])(f'{{"key": "{hosted.key("${secret:PARTS}")}"}}') == '{"key": "***"}'
 
 
 def test_masking_a_long_text_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,3 +232,45 @@ def test_secrets_that_are_not_set_are_told_at_their_places(tmp_path: Path) -> No
     assert "spec.yaml:14:29: secret not set: FIRST_KEY; set the environment variable" in said
     assert "spec.yaml:14:29: secret not set: SECOND_KEY; set the environment variable" in said
     assert not (tmp_path / ".ftspec").exists()
+
+
+JUDGE = 'llm_judge: {provider: {openai: {base_url: "http://127.0.0.1:9"}}, model: m, rubric: "It is 3."}'
+"""Its key is the option's default, which nobody has set."""
+JUDGED = f"""\
+version: 1
+name: judged
+sources:
+  - examples: {{rows: [{{prompt: one, completion: "1"}}]}}
+format: {{prompt_completion: {{}}}}
+provider: {{simulated: {{seconds_per_step: 0.0, idle: 5}}}}
+model: some-model
+hyperparameters: {{epochs: 1}}
+eval:
+  prompts:
+    - examples: {{rows: [{{prompt: three, completion: "3", checks: [{{{JUDGE}}}]}}]}}
+  graders:
+    - exact
+"""
+
+
+@pytest.mark.parametrize(
+    ("graders", "said"),
+    [
+        (f"    - exact\n    - {JUDGE}\n", "spec.yaml:14:30: secret not set: OPENAI_API_KEY"),
+        ("    - exact\n  asserts: checks\n", "a judge that prompts bring along in 'checks' needs OPENAI_API_KEY"),
+    ],
+    ids=["the spec's", "a prompt's"],
+)
+def test_a_judges_key_is_missed_before_the_tuning_is_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graders: str, said: str
+) -> None:
+    """The data are known already, so nothing but the judge is looked at."""
+    pytest.importorskip("ftspec_openai")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    file = tmp_path / "spec.yaml"
+    file.write_text(JUDGED)
+    assert "submitted job" in ftspec(tmp_path, "run", "spec.yaml")
+    file.write_text(JUDGED.replace("    - exact\n", graders).replace("epochs: 1", "epochs: 2"))
+    shown = ftspec(tmp_path, "run", "spec.yaml")
+    assert said in shown
+    assert "submitted job" not in shown

@@ -21,6 +21,17 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usercache.folder() == Path.home() / ".cache" / "ftspec"
 
 
+def test_who_has_no_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    place = usercache.folder("native") / "x.o"
+    usercache.write(place, b"code")
+    assert usercache.read(place) is None
+
+
 def test_what_is_kept_is_read(tmp_path: Path) -> None:
     place = tmp_path / "new" / "folder" / "x.o"
     assert usercache.read(place) is None

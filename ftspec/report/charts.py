@@ -6,6 +6,7 @@ shows. Nothing is loaded: the data stand in the specification, and the page hold
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
@@ -96,8 +97,11 @@ def _here(asked: Sequence[Json]) -> list[str]:
 
 def _elsewhere(asked: Sequence[Json]) -> list[str]:
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("drawer.py"))]
-    given = msgspec.json.encode({"path": sys.path, "charts": asked})
-    done = subprocess.run(command, input=given, capture_output=True, start_new_session=True)
+    given = json.dumps({"path": [each for each in sys.path if isinstance(each, str)], "charts": asked}).encode()
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, start_new_session=True)
+    except (OSError, TypeError) as error:  # no interpreter, no memory for another process
+        raise _undrawn(str(error)) from error
     if done.returncode:
         raise _undrawn(done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}")
     return msgspec.json.decode(done.stdout, type=list[str])

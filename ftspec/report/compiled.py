@@ -28,7 +28,7 @@ class Compiled(BytecodeCache):
         self.made_by = hashlib.sha256(made_by + settings.read_bytes()).hexdigest()
 
     def get_cache_key(self, name: str, filename: str | None = None) -> str:
-        """Templates of all installations lie side by side, whatever their folders."""
+        """By what compiles it, and not by the folder of the installation."""
         return f"{name}-{self.made_by[:16]}"
 
     def get_source_checksum(self, source: str) -> str:

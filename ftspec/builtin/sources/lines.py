@@ -176,9 +176,11 @@ def _fault(text: bytes, said: str, of: str) -> tuple[str, int | None]:
     at = min(at, len(text) - 1)
     if text[at] < ord(" ") and what == "invalid character":
         return "a control character that is not escaped" if text[at] else "a NUL byte", at
-    while what == "invalid character" and text[at - 1 : at].isalpha():  # of `nul` and the like it has read all letters
-        at -= 1
-    return "half of a surrogate pair" if "surrogate" in what else what, at
+    if "surrogate" in what:
+        return "half of a surrogate pair", text[: at + 1].lower().rfind(b"\\ud")
+    while what == "invalid character" and (text[at - 1 : at].isalpha() or text[at - 1 : at] >= b"\x80"):
+        at -= 1  # of `nul` and the like it has read all letters
+    return what, at - ("escape" in what)  # of an escape the character that makes none
 
 
 def _characters(text: bytes, end: int) -> int:

@@ -109,7 +109,7 @@ def _read_csv(file: File, delimiter: str, types: Mapping[str, ColumnType]) -> Re
         yield table.damage
     elif not read:
         yield api.Finding(
-            message=f"no row is below the header line, which names {', '.join(header)}",
+            message=f"no row is below the header line, which names {len(header)} column{'s'[: len(header) != 1]}",
             hint="add rows, look whether this is a table at all, or take the file out of `path`",
             severity="warning",
             file=file.name,

@@ -58,7 +58,7 @@ class BedrockProvider(Serving, Cleanup):
             str, Meta(description="Key, e.g. ${secret:AWS_ACCESS_KEY_ID}; AWS's search if empty.")
         ] = "",
         secret_access_key: Annotated[str, Meta(description="Its secret, as ${secret:NAME}.")] = "",
-        session_token: Annotated[str, Meta(description="Its session, as ${secret:NAME}.")] = "",
+        session_token: Annotated[str, Meta(description="Its session, as ${secret:NAME}, if it has one.")] = "",
         base_inference: Annotated[
             str,
             Meta(description="Model or inference profile that answers for the base model; the model itself if empty."),

@@ -6,6 +6,7 @@ three before the answer, and so does this. A count is therefore close, and no pr
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +91,7 @@ class Totals:
         try:
             self._process = self._process or _start()
             return _asked(self._process, texts)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, TypeError, msgspec.DecodeError):
             return Tokenizer().counts(texts)
 
 
@@ -99,7 +100,7 @@ def _start() -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    _send(process, sys.path)
+    _send(process, [each for each in sys.path if isinstance(each, str)])
     return process
 
 
@@ -111,7 +112,7 @@ def _asked(process: subprocess.Popen[bytes], texts: Sequence[str]) -> list[int]:
 
 def _send(process: subprocess.Popen[bytes], said: Sequence[str]) -> None:
     assert process.stdin
-    process.stdin.write(msgspec.json.encode(said) + b"\n")
+    process.stdin.write(json.dumps(said).encode() + b"\n")
     process.stdin.flush()
 
 

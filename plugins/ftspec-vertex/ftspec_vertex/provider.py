@@ -55,7 +55,7 @@ class VertexProvider:
         project: Annotated[str, Meta(min_length=1, description="Id of the Google Cloud project.")],
         gcs: Annotated[str, Meta(pattern=r"^gs://[^/]+(/.*)?$", description="Where files go: gs://bucket/prefix.")],
         location: Annotated[str, Meta(description="The region that tunes.")] = "us-central1",
-        access_token: Annotated[str, Meta(description="A token, as ${secret:NAME}; Google's search if empty.")] = "",
+        access_token: Annotated[str, Meta(description="A token, as ${secret:NAME}; Google's search if left out.")] = "",
         concurrency: Annotated[int, Meta(ge=1, le=256, description="Calls in flight while asking.")] = 8,
         requests_per_minute: Annotated[int | None, Meta(description="Most calls a minute while asking.")] = None,
         timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds to wait for an answer.")] = 30.0,
