@@ -267,16 +267,16 @@ def test_compiled_templates_are_kept_and_nothing_else_is_taken_for_them(
     data = sample_data()
     first = page.render(data)
     kept = list((tmp_path / "ftspec/templates").iterdir())
-    written = {place: place.stat().st_mtime_ns for place in kept}
+    written = {place: place.stat().st_ino for place in kept}
     assert len(kept) == 6 and not any(place.stat().st_mode & 0o077 for place in kept)
     assert page.render(data) == first
-    assert {place: place.stat().st_mtime_ns for place in kept} == written
+    assert {place: place.stat().st_ino for place in kept} == written
     kept[0].write_bytes(kept[0].read_bytes()[:-1])  # cut short
     kept[1].chmod(0o666)  # anybody's
     kept[2].write_bytes(b"")
     assert page.render(data) == first
-    assert {place: place.stat().st_mtime_ns for place in kept[3:]} == {place: written[place] for place in kept[3:]}
-    assert all(place.stat().st_mtime_ns != written[place] for place in kept[:3])
+    assert {place: place.stat().st_ino for place in kept[3:]} == {place: written[place] for place in kept[3:]}
+    assert all(place.stat().st_ino != written[place] for place in kept[:3])
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # no folder: nothing is kept
     assert page.render(data) == first
 
