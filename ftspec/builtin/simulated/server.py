@@ -43,7 +43,7 @@ from urllib.parse import parse_qs, urlsplit
 
 PAGE = 100
 """Events that one answer holds at the most."""
-READ = 4 << 20
+READ = 1 << 20
 """Bytes of a file whose rows are looked into: the loss curve is told by their words. Of the rest, rows are counted."""
 PIECE = 1 << 20
 """Bytes of a body that are read at a time."""
@@ -135,10 +135,13 @@ class Upload:
         self.hash.update(piece)
         self.bytes += len(piece)
         self.rows += piece.count(b"\n")
+        if piece and self.looked_bytes >= READ:
+            self.parts = [piece[-1:].strip(b"\n")]  # all that is still asked: whether a last line has no line feed
+            return
         whole, found, rest = piece.rpartition(b"\n")
         self.parts.append(whole if found else rest)
         if found:
-            for line in b"".join(self.parts).split(b"\n") if self.looked_bytes < READ else ():
+            for line in b"".join(self.parts).split(b"\n"):
                 self._look(line)
             self.parts = [rest]
 
