@@ -16,7 +16,7 @@ import msgspec
 from ftspec.arrays import booleans, floats, integers, strings
 from ftspec.errors import FtspecError
 from ftspec.grade import Answered, Graded
-from ftspec.provider import Answer, Prompt
+from ftspec.messages import Answer, Prompt
 from ftspec.records import Grade, Record
 from ftspec.references import mask
 

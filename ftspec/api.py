@@ -6,6 +6,20 @@ Beside it there are `ftspec.rows`, for steps that work on Arrow batches, and in 
 from __future__ import annotations
 
 from ftspec import usercache
+from ftspec.abilities import (
+    Deployment,
+    RemoteObject,
+    SupportsAdoption,
+    SupportsCheckpoints,
+    SupportsCleanup,
+    SupportsDeployment,
+    SupportsExport,
+    SupportsLeastRows,
+    SupportsPause,
+    SupportsRender,
+    SupportsStop,
+    Token,
+)
 from ftspec.components import (
     Again,
     Asks,
@@ -34,6 +48,7 @@ from ftspec.components import (
     SupportsReduce,
     SupportsShuffle,
     Text,
+    Weighed,
     Work,
     batch_step,
     check,
@@ -62,50 +77,23 @@ from ftspec.errors import (
 from ftspec.evidence import decide
 from ftspec.hookspecs import hookimpl
 from ftspec.inputs import InputFile, input_files
-from ftspec.provider import (
-    Answer,
+from ftspec.jobs import (
     Checkpoint,
     DataFile,
-    Deployment,
     Estimate,
-    Example,
-    Generation,
     Job,
     JobState,
     JobUpdate,
-    Limits,
-    Message,
-    Method,
-    Model,
     ModelRef,
-    Prompt,
-    Provider,
-    Question,
-    RateLimits,
     RemoteFile,
-    RemoteModel,
-    RemoteObject,
     Request,
     Size,
-    SupportsAdoption,
-    SupportsCheckpoints,
-    SupportsCleanup,
-    SupportsDeployment,
-    SupportsExport,
-    SupportsLeastRows,
-    SupportsLimits,
-    SupportsPause,
-    SupportsRender,
-    SupportsStop,
-    SupportsTokenizer,
-    Token,
-    Tokenizer,
     TrainingEvent,
     TunedModel,
-    Tuner,
-    Weighed,
     Written,
 )
+from ftspec.messages import Answer, Example, Generation, Message, Model, Prompt, Question, RateLimits, RemoteModel
+from ftspec.provider import Method, Provider
 from ftspec.records import (
     Comparison,
     Evaluation,
@@ -123,6 +111,7 @@ from ftspec.records import (
     Worst,
 )
 from ftspec.references import resolve
+from ftspec.tuner import Limits, SupportsLimits, SupportsTokenizer, Tokenizer, Tuner
 
 __all__ = [
     "Again",

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ftspec.errors import PluginError
+from ftspec.messages import Answer, Generation, Prompt, Question
 from ftspec.progress import Progress
-from ftspec.provider import Answer, Generation, Prompt, Question
 
 if TYPE_CHECKING:
     from ftspec.remote import Answers

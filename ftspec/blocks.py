@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from ftspec import prefixes, rows
 from ftspec.cleaning import Done
 from ftspec.errors import Finding
-from ftspec.provider import Prompt
+from ftspec.messages import Prompt
 from ftspec.references import secret_names
 from ftspec.segments import Outcome, Segment
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import msgspec
 
 from ftspec import cases, costs, following, items
+from ftspec.abilities import SupportsDeployment
 from ftspec.claims import Register
 from ftspec.components import Judge
 from ftspec.costs import Costs, Serving, rate_of
@@ -16,9 +17,11 @@ from ftspec.errors import FtspecError, Problem
 from ftspec.forecast import Judging, Known, judging, objections
 from ftspec.forecast import forecast as forecast_of
 from ftspec.grade import Answered
+from ftspec.jobs import Estimate, TunedModel
+from ftspec.messages import Prompt
 from ftspec.pipeline import DataResult
 from ftspec.plan import TUNING, answers_step
-from ftspec.provider import Estimate, Prompt, Provider, SupportsDeployment, TunedModel
+from ftspec.provider import Provider
 from ftspec.records import Plan, Step
 from ftspec.spending import Purse
 from ftspec.stages import Site

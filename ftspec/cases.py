@@ -15,7 +15,7 @@ from ftspec import items, schema
 from ftspec.components import Grader, Judge
 from ftspec.errors import FtspecError
 from ftspec.kept import Lazy, Picked
-from ftspec.provider import Prompt
+from ftspec.messages import Prompt
 from ftspec.registry import Registry
 from ftspec.shape import SIBLINGS
 from ftspec.spec import Eval, Item

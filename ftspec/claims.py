@@ -22,10 +22,11 @@ from typing import Literal, TypeVar
 import msgspec
 
 from ftspec.errors import Ambiguous, ProviderError, Rejected, StoreError, Transient
+from ftspec.jobs import DataFile, Job, RemoteFile, Request
 from ftspec.journal import WRITER, Journal, decode
 from ftspec.patience import Patience
 from ftspec.progress import Progress
-from ftspec.provider import DataFile, Job, Provider, RemoteFile, Request
+from ftspec.provider import Provider
 from ftspec.records import Record
 from ftspec.references import mask
 from ftspec.store import Store

@@ -19,10 +19,10 @@ from ftspec.arrays import undictionaried, without
 from ftspec.components import Text
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
-from ftspec.provider import Tuner
 from ftspec.registry import Registry
 from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
+from ftspec.tuner import Tuner
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -22,14 +22,16 @@ import msgspec
 
 from ftspec import blocks, deploying, following, history, stages, validate
 from ftspec import plan as plans
+from ftspec.abilities import RemoteObject, SupportsCleanup, SupportsDeployment
 from ftspec.claims import Register
 from ftspec.errors import Ambiguous, FtspecError, ProviderError, StoreError, Transient
 from ftspec.figures import plural
 from ftspec.following import Result
+from ftspec.jobs import Job, JobState, RemoteFile
 from ftspec.journal import Journal, decode
 from ftspec.patience import Patience
 from ftspec.plan import DATA, TUNING
-from ftspec.provider import Job, JobState, Provider, RemoteFile, RemoteObject, SupportsCleanup, SupportsDeployment
+from ftspec.provider import Provider
 from ftspec.records import Plan, Record
 from ftspec.registry import Registry
 from ftspec.spending import Purse

@@ -9,7 +9,7 @@ from pathlib import Path
 from ftspec import answersheet, history, scoring
 from ftspec.answersheet import Row
 from ftspec.errors import FtspecError
-from ftspec.provider import Message, Prompt
+from ftspec.messages import Message, Prompt
 from ftspec.records import Evaluation, Record
 from ftspec.scoring import Tally
 

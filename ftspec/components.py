@@ -24,8 +24,11 @@ import msgspec
 from msgspec import Meta
 
 from ftspec.errors import Finding, PluginError
-from ftspec.provider import Answer, Generation, Method, Prompt, Shape, Tuner, Weighed
+from ftspec.messages import Answer, Generation, Prompt
+from ftspec.provider import Method
 from ftspec.records import Evaluation, Grade, Needs, Record, Verdict
+from ftspec.shapes import Shape
+from ftspec.tuner import Tuner
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -185,6 +188,25 @@ class Screen(NamedTuple):
     step: Callable[[Any, pa.RecordBatch], pa.RecordBatch]
     files: Sequence[str] = ()
     prompts: bool = True
+
+
+class Weighed(Record):
+    """What was prepared, by size and price. None where it cannot be told; `basis` says how the cost was reckoned.
+
+    Tokens and bytes are those of the training file, once; `cost` is that of tuning with its `epochs`; `bound`: at most.
+    """
+
+    rows: int
+    validation_rows: int = 0
+    bytes: int | None = None
+    validation_bytes: int | None = None
+    tokens: int | None = None
+    trained_tokens: int | None = None
+    epochs: float | None = None
+    cost: float | None = None
+    currency: str = ""
+    bound: bool = False
+    basis: str = ""
 
 
 class Check(NamedTuple):

@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from ftspec.provider import Answer, Estimate, Message, Prompt, Request, Size
+from ftspec.jobs import Estimate, Request, Size
+from ftspec.messages import Answer, Message, Prompt
 from ftspec.records import Record
 from ftspec.tables import Price, Rate, Tables
 

@@ -15,11 +15,11 @@ from ftspec import schema
 from ftspec.components import PATH_MARK, TITLES, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
-from ftspec.provider import Shape
 from ftspec.records import Needs
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
 from ftspec.shape import RESERVED, SPLIT_PROMPTS, place_of
+from ftspec.shapes import Shape
 from ftspec.wording import did_you_mean
 
 SIDES = ("validation", "test")

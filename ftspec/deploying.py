@@ -18,12 +18,14 @@ from typing import Literal
 
 import msgspec
 
+from ftspec.abilities import Deployment, SupportsDeployment
 from ftspec.errors import Ambiguous, FtspecError, ProviderError, Transient
 from ftspec.figures import duration
+from ftspec.jobs import ModelRef, TunedModel
 from ftspec.journal import decode
 from ftspec.patience import Patience
 from ftspec.progress import Progress
-from ftspec.provider import Deployment, ModelRef, Provider, SupportsDeployment, TunedModel
+from ftspec.provider import Provider
 from ftspec.records import Record
 from ftspec.spending import Purse
 from ftspec.store import Store

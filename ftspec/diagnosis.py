@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from ftspec.figures import number
-from ftspec.provider import TrainingEvent
+from ftspec.jobs import TrainingEvent
 from ftspec.records import Record
 from ftspec.spec import EarlyStopping
 

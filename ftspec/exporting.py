@@ -13,11 +13,13 @@ from ftspec import hubfiles
 from ftspec.components import Component
 from ftspec.errors import DataError, FtspecError
 from ftspec.items import build, shape_of
+from ftspec.jobs import ModelRef, Request
 from ftspec.ledger import locator
 from ftspec.prepared import Prepared
-from ftspec.provider import ModelRef, Provider, Request, Shape
+from ftspec.provider import Provider
 from ftspec.records import Record
 from ftspec.registry import Registry
+from ftspec.shapes import Shape
 from ftspec.spec import Spec
 from ftspec.spool import read_rows
 from ftspec.violations import FIRST_PARTY

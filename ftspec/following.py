@@ -12,21 +12,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from ftspec.abilities import SupportsStop
 from ftspec.diagnosis import curve, diagnose, futile
 from ftspec.errors import Ambiguous, StillRunning, Transient
+from ftspec.jobs import Checkpoint, Job, JobState, JobUpdate, TrainingEvent, TunedModel
 from ftspec.journal import Segments, decode
 from ftspec.patience import Patience
 from ftspec.progress import Progress
-from ftspec.provider import (
-    Checkpoint,
-    Job,
-    JobState,
-    JobUpdate,
-    Provider,
-    SupportsStop,
-    TrainingEvent,
-    TunedModel,
-)
+from ftspec.provider import Provider
 from ftspec.records import Record
 from ftspec.references import mask
 from ftspec.spec import EarlyStopping

@@ -22,8 +22,8 @@ from ftspec.costs import (
 )
 from ftspec.errors import Problem
 from ftspec.figures import duration, money
+from ftspec.jobs import Estimate, Request, Size
 from ftspec.plan import BASE, CHECKPOINTS, DATA, REPORT, SUITES, TUNED, TUNING
-from ftspec.provider import Estimate, Request, Size
 from ftspec.records import Plan, Record, Step
 from ftspec.spec import Budget, Spec
 from ftspec.tables import Tables

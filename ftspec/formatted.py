@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import chat, dialects, rows, shapes
 from ftspec.errors import PluginError
-from ftspec.provider import Shape
+from ftspec.shapes import Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,7 @@ import msgspec
 
 from ftspec.components import Grader
 from ftspec.kept import Keyed, Picked
-from ftspec.provider import Answer, Prompt
+from ftspec.messages import Answer, Prompt
 from ftspec.records import Grade, JudgeUse, Record
 from ftspec.spec import Item
 

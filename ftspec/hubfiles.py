@@ -18,7 +18,8 @@ import msgspec
 
 from ftspec import rows
 from ftspec.errors import DataError, Finding
-from ftspec.provider import Example, Message, Shape
+from ftspec.messages import Example, Message
+from ftspec.shapes import Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa

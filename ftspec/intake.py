@@ -19,9 +19,9 @@ from ftspec.items import build, culprit, guarded
 from ftspec.ledger import Ledger
 from ftspec.mixing import Feed, Piece, mixed
 from ftspec.origins import Origins
-from ftspec.provider import Shape
 from ftspec.registry import Registry
 from ftspec.rejected import Rejected
+from ftspec.shapes import Shape
 from ftspec.spec import Item, Mix, Split
 from ftspec.split import side_of_source
 from ftspec.wording import dotted

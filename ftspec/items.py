@@ -13,10 +13,13 @@ from ftspec import installed
 from ftspec.components import PATH_MARK, TITLES, Component
 from ftspec.errors import FtspecError, PluginError, SpecPath
 from ftspec.inputs import is_url
-from ftspec.provider import Provider, Request, Shape, Tuner
+from ftspec.jobs import Request
+from ftspec.provider import Provider
 from ftspec.references import resolve
 from ftspec.registry import Registry
+from ftspec.shapes import Shape
 from ftspec.spec import Item, Spec
+from ftspec.tuner import Tuner
 
 
 def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None, *, secrets: bool = True) -> Any:

@@ -21,9 +21,11 @@ from ftspec import ask, items
 from ftspec.components import Grader, Judge, Labelled
 from ftspec.costs import judge_name, of_answer, rate_of
 from ftspec.grade import Unjudged, names
+from ftspec.jobs import ModelRef
 from ftspec.kept import Keyed, keep
+from ftspec.messages import Answer, Generation, Prompt, RemoteModel
 from ftspec.progress import Progress
-from ftspec.provider import Answer, Generation, ModelRef, Prompt, Provider, RemoteModel
+from ftspec.provider import Provider
 from ftspec.records import Grade, JudgeUse
 from ftspec.registry import Registry
 from ftspec.spec import Item

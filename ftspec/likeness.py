@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ftspec import origins, rows
-from ftspec.provider import Message
+from ftspec.messages import Message
 from ftspec.report.data import Case, Near
 from ftspec.report.text import content, shortened
 from ftspec.spool import read_rows

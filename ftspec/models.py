@@ -12,19 +12,12 @@ from typing import Any
 import msgspec
 
 from ftspec import card, remote
+from ftspec.abilities import SupportsExport
 from ftspec.deploying import Deployer
 from ftspec.errors import FtspecError
+from ftspec.jobs import ModelRef, TunedModel
+from ftspec.messages import Answer, Generation, Message, Prompt, Question
 from ftspec.progress import Progress, Quiet
-from ftspec.provider import (
-    Answer,
-    Generation,
-    Message,
-    ModelRef,
-    Prompt,
-    Question,
-    SupportsExport,
-    TunedModel,
-)
 from ftspec.records import Record
 from ftspec.reopen import Opened
 from ftspec.spec import Spec

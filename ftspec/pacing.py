@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from ftspec.provider import Answer, Generation, Question, RateLimits
+from ftspec.messages import Answer, Generation, Question, RateLimits
 
 BURST = 2.0
 """Seconds' worth of a limit that may be used at once, after a time in which less was used."""

@@ -20,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ftspec import blocks, cases, memory, rows
+from ftspec.abilities import SupportsLeastRows
 from ftspec.cleaning import DROPPED, Done, Stage
 from ftspec.columns import Memory
 from ftspec.components import Check, Engine, Level, Work
@@ -27,18 +28,21 @@ from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
 from ftspec.items import Tuned, build, columns, guarded, shape_of
+from ftspec.jobs import DataFile, Request, Size, Written
 from ftspec.ledger import Ledger
 from ftspec.measures import Measures
+from ftspec.messages import Prompt
 from ftspec.origins import Origins
 from ftspec.passes import Pass
 from ftspec.progress import Progress
 from ftspec.prompts import PromptsFile, load_prompts
-from ftspec.provider import DataFile, Prompt, Provider, Request, Shape, Size, SupportsLeastRows, Written
+from ftspec.provider import Provider
 from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
 from ftspec.rejected import Rejected
 from ftspec.screening import SEES_ALL, taught
 from ftspec.segments import Outcome, Segment
+from ftspec.shapes import Shape
 from ftspec.spec import Item, Spec, Split
 from ftspec.spool import RowsFile, read_rows
 

@@ -20,7 +20,7 @@ from ftspec import items, suites
 from ftspec.components import Component
 from ftspec.costs import ANSWERS
 from ftspec.inventory import Inventory
-from ftspec.provider import ModelRef, Request
+from ftspec.jobs import ModelRef, Request
 from ftspec.records import Needs, Plan, Record, Step
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec

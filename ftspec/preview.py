@@ -13,8 +13,8 @@ from ftspec.findings import Findings
 from ftspec.intake import Intake
 from ftspec.items import Tuned, request_of, shape_of
 from ftspec.ledger import Ledger
+from ftspec.messages import Example
 from ftspec.origins import Origins
-from ftspec.provider import Example
 from ftspec.records import Record
 from ftspec.registry import Registry
 from ftspec.segments import Segment

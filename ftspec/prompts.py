@@ -13,7 +13,7 @@ import msgspec
 from ftspec import rows, shapes
 from ftspec.costs import most_tokens, row_tokens
 from ftspec.kept import Kept
-from ftspec.provider import Example, Message, Prompt
+from ftspec.messages import Example, Message, Prompt
 from ftspec.records import Record
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from itertools import islice, takewhile
 from typing import Any
 
 from ftspec.errors import Ambiguous, FtspecError, PluginError, ProviderError, Transient
+from ftspec.messages import Answer, Generation, Model, Question, RemoteModel
 from ftspec.pacing import Pace
-from ftspec.provider import Answer, Generation, Model, Question, RemoteModel
 from ftspec.references import mask
 from ftspec.spending import Meter, Unlimited
 

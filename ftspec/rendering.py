@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ftspec import preview, stages
+from ftspec.abilities import SupportsRender, Token
+from ftspec.messages import Example
 from ftspec.progress import Progress
-from ftspec.provider import Example, SupportsRender, Token
 from ftspec.records import Record
 from ftspec.registry import Registry
 from ftspec.stages import Options

@@ -10,9 +10,10 @@ from ftspec import history, items, report, stages, validate
 from ftspec.claims import Register
 from ftspec.errors import FtspecError
 from ftspec.following import Follow, Following
+from ftspec.jobs import Request, TunedModel
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
-from ftspec.provider import Provider, Request, TunedModel
+from ftspec.provider import Provider
 from ftspec.records import Event, RunInfo
 from ftspec.registry import Registry
 from ftspec.spec import Spec

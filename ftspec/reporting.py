@@ -11,8 +11,8 @@ import ftspec
 from ftspec import following, report, stages
 from ftspec.costs import Serving
 from ftspec.diagnosis import diagnose
+from ftspec.jobs import TunedModel
 from ftspec.plan import REPORT, TUNING, version
-from ftspec.provider import TunedModel
 from ftspec.records import Evaluation, Plan, RunInfo, Verdict
 from ftspec.report import Cases, ReportData
 from ftspec.stages import Dataset, Site

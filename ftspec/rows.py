@@ -46,8 +46,8 @@ from ftspec.chat import (
     with_children,
 )
 from ftspec.chatlines import Conversations, Part, parts
+from ftspec.messages import Example, Message
 from ftspec.nested import map_nested
-from ftspec.provider import Example, Message
 from ftspec.rowtexts import map_text_by_row
 from ftspec.shapes import Fault, apart, conversation
 from ftspec.textmaps import map_text

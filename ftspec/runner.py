@@ -35,6 +35,7 @@ from ftspec.costs import Costs
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.forecast import Judging
 from ftspec.grade import Answered
+from ftspec.jobs import Estimate, TunedModel
 from ftspec.journal import Journal
 from ftspec.observers import notify
 from ftspec.pipeline import DataResult, load_prompts
@@ -52,7 +53,6 @@ from ftspec.plan import (
     run_name,
 )
 from ftspec.progress import Progress
-from ftspec.provider import Estimate, TunedModel
 from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdict
 from ftspec.references import mask
 from ftspec.registry import Registry

@@ -17,7 +17,9 @@ from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
 from ftspec.figures import seconds
 from ftspec.fragments import URN, Fragments
-from ftspec.provider import Generation, Method, ModelRef
+from ftspec.jobs import ModelRef
+from ftspec.messages import Generation
+from ftspec.provider import Method
 from ftspec.references import secret_names
 from ftspec.registry import Registry
 from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, Schema

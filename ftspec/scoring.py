@@ -10,7 +10,7 @@ import msgspec
 
 from ftspec import classes, paired, statistics
 from ftspec.grade import Answered, Graded
-from ftspec.provider import Answer, Message, Prompt
+from ftspec.messages import Answer, Message, Prompt
 from ftspec.records import NOT_ASKED, Comparison, Evaluation, Interval, Measured, Score, Worst
 from ftspec.references import mask
 from ftspec.statistics import Share

@@ -19,9 +19,9 @@ from ftspec.intake import Intake
 from ftspec.items import Tuned, build, guarded
 from ftspec.ledger import Ledger
 from ftspec.origins import Origins
-from ftspec.provider import Shape
 from ftspec.registry import Registry
 from ftspec.segments import Segment
+from ftspec.shapes import Shape
 from ftspec.spec import Item, Mix, Spec, Split
 
 if TYPE_CHECKING:

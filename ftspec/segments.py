@@ -16,10 +16,12 @@ from ftspec.cleaning import Done, Runner, Stage, run_format, run_step, runner
 from ftspec.components import Check, GlobalStep
 from ftspec.errors import Finding, PluginError
 from ftspec.items import Tuned, build, culprit, guarded
-from ftspec.provider import Prompt, Shape, Tuner
+from ftspec.messages import Prompt
 from ftspec.references import secret_names
 from ftspec.registry import Registry, load
+from ftspec.shapes import Shape
 from ftspec.spec import Item, Split
+from ftspec.tuner import Tuner
 
 if TYPE_CHECKING:
     import pyarrow as pa

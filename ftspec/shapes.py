@@ -9,15 +9,17 @@ What a row lacks is left out, for the `format` check to report.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from ftspec import chat
-from ftspec.provider import Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Shape = Literal["chat", "preference", "reinforcement"]
+"""What the rows of a training method are: conversations, pairs of a better and a worse answer, or prompts to act on."""
 
 Conversation = list[dict[str, Any]]
 ANSWERS = ("chosen", "rejected")

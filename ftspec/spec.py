@@ -10,7 +10,8 @@ import msgspec
 
 from ftspec.components import Kind
 from ftspec.errors import SpecPath
-from ftspec.provider import Generation, ModelRef
+from ftspec.jobs import ModelRef
+from ftspec.messages import Generation
 
 
 class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from ftspec.costs import ANSWERS, HOUR, answering, is_judging, most_tokens, of_a
 from ftspec.errors import BudgetReached
 from ftspec.figures import money, plural
 from ftspec.journal import WRITER, decode
-from ftspec.provider import Answer, Generation, Question
+from ftspec.messages import Answer, Generation, Question
 from ftspec.records import Record
 from ftspec.store import Store
 from ftspec.tables import Rate

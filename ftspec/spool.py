@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import rows, shapes
 from ftspec.kept import nameless
-from ftspec.provider import Shape
+from ftspec.shapes import Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa

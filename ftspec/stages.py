@@ -35,20 +35,13 @@ from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
 from ftspec.following import Follow, chosen, ended
 from ftspec.grade import Answered
 from ftspec.inventory import Inventory, file_hash
+from ftspec.jobs import Checkpoint, DataFile, TunedModel
 from ftspec.journal import Journal, decode
+from ftspec.messages import Answer, Generation, Prompt, RemoteModel
 from ftspec.pipeline import DataResult, How
 from ftspec.plan import TUNING, Made, Target
 from ftspec.progress import Progress
-from ftspec.provider import (
-    Answer,
-    Checkpoint,
-    DataFile,
-    Generation,
-    Prompt,
-    Provider,
-    RemoteModel,
-    TunedModel,
-)
+from ftspec.provider import Provider
 from ftspec.records import Plan, Record, Step
 from ftspec.references import hint_for, missing_secrets, secret_names
 from ftspec.registry import Registry

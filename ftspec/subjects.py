@@ -12,9 +12,10 @@ import msgspec
 
 from ftspec import history, items, validate
 from ftspec.errors import FtspecError
+from ftspec.jobs import ModelRef, TunedModel
 from ftspec.journal import Journal
 from ftspec.plan import CHECKPOINTS, TUNING, model_keys
-from ftspec.provider import ModelRef, Provider, TunedModel
+from ftspec.provider import Provider
 from ftspec.registry import Registry
 from ftspec.spec import Item, Named, Spec
 from ftspec.workspace import Workspace

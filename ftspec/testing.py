@@ -40,42 +40,27 @@ import msgspec
 import pytest
 
 from ftspec import remote, rows
-from ftspec.claims import Register
-from ftspec.cleaning import Stage, run_step, runner
-from ftspec.components import Component, GlobalStep, Judge, Reference
-from ftspec.errors import Rejected
-from ftspec.following import Follow, history
-from ftspec.journal import Journal
-from ftspec.progress import Quiet
-from ftspec.provider import (
-    Answer,
-    DataFile,
+from ftspec.abilities import (
     Deployment,
-    Example,
-    Generation,
-    Job,
-    JobState,
-    JobUpdate,
-    Message,
-    Model,
-    ModelRef,
-    Prompt,
-    Provider,
-    Question,
-    RemoteModel,
-    Request,
-    Shape,
-    Size,
     SupportsAdoption,
     SupportsCleanup,
     SupportsDeployment,
     SupportsExport,
     SupportsRender,
-    TunedModel,
 )
+from ftspec.claims import Register
+from ftspec.cleaning import Stage, run_step, runner
+from ftspec.components import Component, GlobalStep, Judge, Reference
+from ftspec.errors import Rejected
+from ftspec.following import Follow, history
+from ftspec.jobs import DataFile, Job, JobState, JobUpdate, ModelRef, Request, Size, TunedModel
+from ftspec.journal import Journal
+from ftspec.messages import Answer, Example, Generation, Message, Model, Prompt, Question, RemoteModel
+from ftspec.progress import Quiet
+from ftspec.provider import Provider
 from ftspec.records import Grade
 from ftspec.registry import Loaded, Registry
-from ftspec.shapes import ANSWERS, COLUMNS
+from ftspec.shapes import ANSWERS, COLUMNS, Shape
 from ftspec.spec import Item
 from ftspec.store import Store
 from ftspec.tuning import tune

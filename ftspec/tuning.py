@@ -14,26 +14,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ftspec.abilities import SupportsAdoption
 from ftspec.claims import Limits, Register, Submission, Uploads
 from ftspec.diagnosis import Diagnosis, diagnose
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, ProviderError, Rejected, Transient
 from ftspec.figures import duration
 from ftspec.following import Follow, Following, Result, chosen, ended, history, when
+from ftspec.jobs import DataFile, Job, JobState, JobUpdate, RemoteFile, Request, TrainingEvent, TunedModel
 from ftspec.journal import Journal
 from ftspec.patience import Patience
 from ftspec.progress import Progress
-from ftspec.provider import (
-    DataFile,
-    Job,
-    JobState,
-    JobUpdate,
-    Provider,
-    RemoteFile,
-    Request,
-    SupportsAdoption,
-    TrainingEvent,
-    TunedModel,
-)
+from ftspec.provider import Provider
 from ftspec.records import Record
 from ftspec.references import mask
 from ftspec.store import Store

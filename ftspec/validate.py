@@ -19,7 +19,7 @@ from ftspec.components import TITLES, Component
 from ftspec.document import Document
 from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
 from ftspec.inputs import is_url
-from ftspec.provider import Request
+from ftspec.jobs import Request
 from ftspec.references import mask, secret_names
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 
 from ftspec import following, history, tuning
+from ftspec.abilities import SupportsPause
 from ftspec.claims import Register
 from ftspec.errors import FtspecError
 from ftspec.following import Follow, Following
+from ftspec.jobs import Job, TrainingEvent
 from ftspec.journal import Journal
-from ftspec.provider import Job, SupportsPause, TrainingEvent
 from ftspec.records import Event, Record, RunInfo
 from ftspec.reopen import Opened
 

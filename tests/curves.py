@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ftspec.provider import TrainingEvent
+from ftspec.jobs import TrainingEvent
 
 
 class Planted(NamedTuple):

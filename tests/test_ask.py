@@ -10,8 +10,8 @@ from ftspec import ask as asking
 from ftspec import remote
 from ftspec.ask import Round, ask
 from ftspec.errors import PluginError, Transient
+from ftspec.messages import Answer, Generation, Message, Model, Prompt, Question
 from ftspec.progress import Quiet
-from ftspec.provider import Answer, Generation, Message, Model, Prompt, Question
 
 WARM = Generation(temperature=0.7)
 GREEDY = Generation()

@@ -19,8 +19,8 @@ from ftspec.cli import guard
 from ftspec.costs import is_judging, judge_name
 from ftspec.errors import BudgetReached, FtspecError, Rejected, SpecError, StillRunning
 from ftspec.journal import decode
+from ftspec.messages import Answer, Generation, Message, Prompt, Question
 from ftspec.progress import Quiet
-from ftspec.provider import Answer, Generation, Message, Prompt, Question
 from ftspec.spending import AHEAD, Entry, Purse
 from ftspec.stages import Options
 from ftspec.store import Store

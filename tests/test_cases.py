@@ -14,8 +14,8 @@ from ftspec.builtin.sources import COMPONENTS as SOURCES
 from ftspec.cases import for_choosing, tags_of
 from ftspec.errors import DataError, SpecError
 from ftspec.kept import Lazy, Picked
+from ftspec.messages import Prompt
 from ftspec.progress import Quiet
-from ftspec.provider import Prompt
 from ftspec.stages import Options
 
 HEAD = """\

@@ -12,9 +12,9 @@ import pytest
 from ftspec import claims
 from ftspec.claims import Limits, Outcome, Register, Submission, Uploads
 from ftspec.errors import Ambiguous, Rejected, StoreError, Transient
+from ftspec.jobs import DataFile, Job, ModelRef, RemoteFile, Request
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
-from ftspec.provider import DataFile, Job, ModelRef, RemoteFile, Request
 from ftspec.store import Store
 
 REQUEST = Request(model=ModelRef(id="tiny"))

@@ -18,8 +18,8 @@ from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.cli import guard
 from ftspec.deploying import Deployer, Waits
 from ftspec.errors import FtspecError, ProviderError, Transient
+from ftspec.messages import Generation, Message
 from ftspec.progress import Quiet
-from ftspec.provider import Generation, Message
 from ftspec.spending import Entry
 from ftspec.stages import Options
 from ftspec.workspace import Workspace

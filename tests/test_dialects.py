@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ftspec import dialects, formatted, pipeline, registry, rows
 from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.errors import DataError
+from ftspec.jobs import ModelRef, Request
 from ftspec.progress import Quiet
-from ftspec.provider import ModelRef, Request
 from ftspec.spec import Item, Spec
 
 LOADED = registry.load()

@@ -15,8 +15,8 @@ from ftspec import fleet, registry, reopen
 from ftspec.cli import guard
 from ftspec.following import STOPPED, Follow, chosen, ended, history
 from ftspec.following import Result as Job
-from ftspec.provider import Checkpoint, JobState, ModelRef, TunedModel
-from ftspec.provider import Job as Named
+from ftspec.jobs import Checkpoint, JobState, ModelRef, TunedModel
+from ftspec.jobs import Job as Named
 
 ROWS = ", ".join(f"{{text: word {number}, label: {'ab'[number % 2]}}}" for number in range(40))
 SPEC = """\

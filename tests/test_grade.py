@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from ftspec import grade
-from ftspec.provider import Answer, Prompt
+from ftspec.messages import Answer, Prompt
 from ftspec.records import Grade
 from ftspec.spec import Item
 

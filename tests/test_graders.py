@@ -12,7 +12,7 @@ import pytest
 from ftspec import rows
 from ftspec.builtin import ftspec_graders
 from ftspec.errors import FtspecError
-from ftspec.provider import Answer, Prompt
+from ftspec.messages import Answer, Prompt
 from ftspec.records import Grade
 
 COMPONENTS = ftspec_graders()

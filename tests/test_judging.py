@@ -15,9 +15,9 @@ from ftspec.builtin.templates import Template
 from ftspec.components import Judge
 from ftspec.errors import DataError, SpecError
 from ftspec.grade import grade
+from ftspec.messages import Answer, Message, Prompt
 from ftspec.progress import Quiet
 from ftspec.prompts import PromptsFile
-from ftspec.provider import Answer, Message, Prompt
 from ftspec.spec import Item
 from ftspec.workspace import Workspace
 

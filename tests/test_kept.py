@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftspec.kept import AHEAD, Keyed, keep
-from ftspec.provider import Answer
+from ftspec.messages import Answer
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.text()), max_size=30))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ftspec import ledger, pipeline, registry, rows
+from ftspec.jobs import ModelRef, Request, Written
 from ftspec.origins import Origins
 from ftspec.pipeline import DataResult
 from ftspec.progress import Quiet
-from ftspec.provider import ModelRef, Request, Written
 from ftspec.spec import Eval, Item, Spec, Split
 
 LOADED = registry.load()

@@ -10,9 +10,9 @@ import pytest
 
 from ftspec import figures, memory
 from ftspec.measures import Measures
+from ftspec.messages import Message, Prompt
 from ftspec.origins import Origins, read
 from ftspec.prompts import PromptsFile, load_prompts
-from ftspec.provider import Message, Prompt
 
 WHOLE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

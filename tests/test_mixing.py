@@ -17,11 +17,11 @@ from ftspec import intake, origins, pipeline, registry, rows
 from ftspec.builtin import files
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
+from ftspec.jobs import ModelRef, Request, Written
 from ftspec.ledger import Ledger
 from ftspec.mixing import Feed
 from ftspec.pipeline import DataResult, How
 from ftspec.progress import Quiet
-from ftspec.provider import ModelRef, Request, Written
 from ftspec.spec import Item, Mix, Spec, Split
 
 LOADED = registry.load()

@@ -15,7 +15,7 @@ from ftspec import classes, rows
 from ftspec.builtin import ftspec_graders
 from ftspec.components import Component
 from ftspec.errors import FtspecError
-from ftspec.provider import Answer, Prompt
+from ftspec.messages import Answer, Prompt
 from ftspec.records import Grade, Label
 from ftspec.testing import GraderSuite
 

@@ -19,7 +19,7 @@ from ftspec import api, buffers, ordering, pipeline, registry, rows
 from ftspec.builtin import files
 from ftspec.columns import Column, Memory
 from ftspec.errors import PluginError
-from ftspec.provider import Prompt
+from ftspec.messages import Prompt
 from ftspec.registry import Found, Registry
 from ftspec.spec import Eval, Split
 

@@ -27,9 +27,10 @@ from ftspec.builtin import files
 from ftspec.cleaning import Stage, runner
 from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.findings import waived
+from ftspec.jobs import ModelRef, Request, Written
+from ftspec.messages import Generation, Prompt
 from ftspec.pipeline import DataResult, How
 from ftspec.progress import Quiet
-from ftspec.provider import Generation, ModelRef, Prompt, Request, Written
 from ftspec.registry import Found, Registry
 from ftspec.segments import Segment
 from ftspec.spec import Eval, Item, Spec, Split, Waiver

@@ -11,8 +11,8 @@ import pytest
 
 from ftspec import remote
 from ftspec.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient
+from ftspec.messages import Answer, Generation, Message, Prompt, Question, RateLimits
 from ftspec.pacing import BURST, Pace
-from ftspec.provider import Answer, Generation, Message, Prompt, Question, RateLimits
 
 HOW = Generation(max_tokens=8)
 

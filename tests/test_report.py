@@ -23,7 +23,8 @@ from msgspec.structs import replace
 
 from ftspec import card, grade, report, scoring
 from ftspec.errors import Finding, FtspecError
-from ftspec.provider import Answer, Estimate, Generation, Message, ModelRef, Prompt, Size, TrainingEvent, TunedModel
+from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
+from ftspec.messages import Answer, Generation, Message, Prompt
 from ftspec.records import Evaluation, Grade, Input, Plan, RunInfo, Step, StepCount, Verdict, Worst
 from ftspec.references import mask
 from ftspec.report import ReportData, charts, page, summary, text

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ftspec import grade, prompts, scoring
-from ftspec.provider import Answer, Message, Prompt
+from ftspec.messages import Answer, Message, Prompt
 from ftspec.records import Evaluation, Grade, Interval, Score, Verdict
 from ftspec.spec import Item
 

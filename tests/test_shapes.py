@@ -19,9 +19,9 @@ from ftspec.builtin import files
 from ftspec.builtin.preference import preference, reinforcement
 from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.errors import DataError, SpecError
+from ftspec.jobs import ModelRef, Request
 from ftspec.pipeline import DataResult
 from ftspec.progress import Quiet
-from ftspec.provider import ModelRef, Request
 from ftspec.spec import Eval, Item, Spec, Split
 from ftspec.validate import load_spec
 

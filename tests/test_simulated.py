@@ -21,7 +21,8 @@ from ftspec import rows
 from ftspec.builtin.simulated import COMPONENTS, server
 from ftspec.builtin.simulated.client import Fault
 from ftspec.errors import Ambiguous, DataError, Rejected, Transient
-from ftspec.provider import DataFile, Generation, JobState, ModelRef, Prompt, Question, RemoteFile, Request, Size
+from ftspec.jobs import DataFile, JobState, ModelRef, RemoteFile, Request, Size
+from ftspec.messages import Generation, Prompt, Question
 from ftspec.testing import ProviderSuite
 
 FAST = {"seconds_per_step": 0.0, "idle": 5.0}

@@ -16,7 +16,7 @@ import pytest
 
 from ftspec import spill as spills
 from ftspec.errors import StoreError
-from ftspec.provider import Answer
+from ftspec.messages import Answer
 from ftspec.spill import Spill
 from ftspec.store import Store
 
@@ -121,7 +121,7 @@ def test_what_was_written_is_in_the_store_when_something_goes_wrong(store: Store
 def test_a_killed_writer_loses_nothing(store: Store) -> None:
     script = (
         "import sys, os, signal\nfrom ftspec.spill import Spill\nfrom ftspec.store import Store\n"
-        "from ftspec.provider import Answer\n"
+        "from ftspec.messages import Answer\n"
         "with Spill(Store.open(sys.argv[1]), 'answers/a').writer() as writer:\n"
         "    for n in range(100): writer.add(Answer(prompt=f'p{n}', repeat=0))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -12,7 +12,8 @@ import pytest
 from ftspec import costs, problems, registry, retirement, tables, validate
 from ftspec.cli import guard
 from ftspec.errors import SpecError
-from ftspec.provider import Answer, Estimate, Message, ModelRef, Prompt, Request, Size
+from ftspec.jobs import Estimate, ModelRef, Request, Size
+from ftspec.messages import Answer, Message, Prompt
 
 OPENAI = "https://api.openai.com/v1"
 TABLE = """\

@@ -18,19 +18,9 @@ from ftspec.builtin.simulated import COMPONENTS
 from ftspec.claims import Limits, Outcome, Register
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
 from ftspec.following import Follow, history
+from ftspec.jobs import DataFile, Job, JobState, JobUpdate, ModelRef, RemoteFile, Request, TrainingEvent, TunedModel
 from ftspec.journal import WRITER, Journal, Segments
 from ftspec.progress import Quiet
-from ftspec.provider import (
-    DataFile,
-    Job,
-    JobState,
-    JobUpdate,
-    ModelRef,
-    RemoteFile,
-    Request,
-    TrainingEvent,
-    TunedModel,
-)
 from ftspec.store import Store
 from ftspec.tuning import Status, cancel, status, tune
 

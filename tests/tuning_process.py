@@ -20,9 +20,9 @@ from ftspec.builtin.simulated import COMPONENTS
 from ftspec.claims import Limits, Register
 from ftspec.errors import FtspecError
 from ftspec.following import Follow
+from ftspec.jobs import DataFile, ModelRef, Request
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
-from ftspec.provider import DataFile, ModelRef, Request
 from ftspec.store import Store
 from ftspec.tuning import tune
 

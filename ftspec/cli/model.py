@@ -67,7 +67,7 @@ def chat_command(
 
 
 def _converse(answer: Chat, system: str) -> None:
-    from ftspec.provider import Message
+    from ftspec.messages import Message
 
     interactive = sys.stdin.isatty()
     opening = [Message(role="system", content=system)] if system else []

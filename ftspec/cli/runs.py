@@ -13,7 +13,7 @@ from ftspec.cli.common import format_option, open_run, run_argument, say_json, s
 from ftspec.errors import FtspecError
 
 if TYPE_CHECKING:
-    from ftspec.provider import TrainingEvent
+    from ftspec.jobs import TrainingEvent
     from ftspec.records import Event
 
 

@@ -12,12 +12,14 @@ from ftspec.figures import duration, money, percent, plural, size
 from ftspec.terminal import one_line, padded, safe, style, table, width
 
 if TYPE_CHECKING:
+    from ftspec.abilities import Token
     from ftspec.cleanup import Litter
     from ftspec.costs import Part
     from ftspec.errors import Finding
+    from ftspec.jobs import TrainingEvent
+    from ftspec.messages import Example, Message
     from ftspec.models import Shown
     from ftspec.pipeline import DataResult
-    from ftspec.provider import Example, Message, Token, TrainingEvent
     from ftspec.records import Evaluation, Event, Interval, Plan, RunInfo, Score, Step, Verdict
     from ftspec.rendering import Rendered
     from ftspec.runner import Outcome, Planned

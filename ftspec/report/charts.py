@@ -21,7 +21,7 @@ import msgspec
 from ftspec.diagnosis import Point, curve
 from ftspec.errors import FtspecError
 from ftspec.figures import percent
-from ftspec.provider import TrainingEvent
+from ftspec.jobs import TrainingEvent
 from ftspec.records import Quadrant, Score
 from ftspec.report.text import shortened, visible
 from ftspec.statistics import ACCURATE, CONSISTENT

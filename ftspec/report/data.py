@@ -10,7 +10,8 @@ from ftspec.diagnosis import Diagnosis
 from ftspec.errors import Finding
 from ftspec.gates import passed
 from ftspec.grade import Answered
-from ftspec.provider import Estimate, Generation, Message, ModelRef, Prompt, Size, TrainingEvent, TunedModel
+from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
+from ftspec.messages import Generation, Message, Prompt
 from ftspec.records import Evaluation, Grade, Input, Plan, Record, RunInfo, StepCount, Verdict
 from ftspec.spending import Spent
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ftspec.figures import duration, percent, plural
-from ftspec.provider import Message
+from ftspec.messages import Message
 from ftspec.report import money, text
 from ftspec.report.data import ReportData, Said
 

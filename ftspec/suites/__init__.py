@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ftspec.provider import Answer, Generation, Message, Prompt
+from ftspec.messages import Answer, Generation, Message, Prompt
 from ftspec.records import Grade, Record
 
 HERE = Path(__file__).parent

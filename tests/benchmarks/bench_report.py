@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ftspec import answersheet, report, scoring
 from ftspec.grade import Answered, Graded
-from ftspec.provider import Answer, Message, Prompt
+from ftspec.messages import Answer, Message, Prompt
 from ftspec.records import Grade, RunInfo
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

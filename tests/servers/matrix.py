@@ -18,9 +18,10 @@ from ftspec import ask, remote
 from ftspec.claims import Limits
 from ftspec.errors import Ambiguous, JobFailed, Rejected, StillRunning, Transient
 from ftspec.following import Follow, history
+from ftspec.jobs import DataFile, Request, TunedModel
 from ftspec.journal import Journal
+from ftspec.messages import Answer, Generation, Message, Prompt
 from ftspec.progress import Quiet
-from ftspec.provider import Answer, DataFile, Generation, Message, Prompt, Request, TunedModel
 from ftspec.references import mask
 from ftspec.spill import Spill
 from ftspec.store import Store
