@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNATURES = {
-    "words": "number uint8 int64 number uint8 uint32 uint8 uint8 uint64 int64 int64",
+    "words": "number uint8 int64 number uint32 uint8 uint8 int64 uint64 int64 int64",
     "shingles": "nothing uint64 int64 number number uint64 int64",
     "minima": "nothing uint64 int64 number uint32 number uint32 uint32",
 }
 """What each gives back, then what it takes: numbers (of 64 bits), and where such as are named begin."""
-HELPERS = ("mix", "eight", "word", "character", "encoded")
+HELPERS = ("mix", "eight", "lowest", "lower", "inside", "runs", "character", "encoded", "mixed", "word")
 
 LANES = 32
 """Numbers that a loop over a group is made for: a group is filled up to a multiple of them."""
 
 
-BEHIND = 8
-"""Bytes that are read behind the last text: eight at once."""
-ONES, HIGHS = 0x0101010101010101, 0x8080808080808080
+BEHIND = 72
+"""Bytes that are read behind a text: 64 at once, or eight."""
+ONES, HIGHS, LOWS = 0x0101010101010101, 0x8080808080808080, 0x7F7F7F7F7F7F7F7F
 
 
 def mix(value: np.uint64) -> np.uint64:
@@ -41,30 +41,65 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(32))
 
 
-def eight(low: NDArray[np.uint8], at: int, end: int) -> np.uint64:
-    """The bytes from `at` on as a number, zeros from `end` on; memory is read in one go."""
+def eight(low: NDArray[np.uint8], at: int) -> np.uint64:
+    """Eight bytes as a number; memory is read in one go."""
     value = np.uint64(low[at])
     for place in range(1, 8):
         value |= np.uint64(low[at + place]) << np.uint64(8 * place)
-    return value if at + 8 <= end else value & ((np.uint64(1) << np.uint64(8 * (end - at))) - np.uint64(1))
+    return value
 
 
-def word(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, np.uint64]:
-    """(its bytes, hash) of the word that begins there, as far as that is ASCII; 0 bytes where a character that is not
-    follows at once, or is a part of it. The first zero byte is found by arithmetic on eight (Mycroft 1987)."""
-    start, value = at, np.uint64(0)
-    while True:
-        found = eight(low, at, end)
-        zeros = (found - np.uint64(ONES)) & ~found & np.uint64(HIGHS)
-        mask = ((zeros & -zeros) - np.uint64(1)) >> np.uint64(7 if zeros else 0)
-        found &= mask
-        if found & np.uint64(HIGHS):
-            return 0, value
-        if zeros:
-            more: Any = np.int64(((mask & np.uint64(ONES)) * np.uint64(ONES)) >> np.uint64(56))
-            return at + more - start, mix(found + value * np.uint64(RADIX)) if more else value
-        value = mix(found + value * np.uint64(RADIX))
-        at += 8
+def lowest(bits: np.uint64) -> Any:
+    """How many zeros stand below the lowest one: those ones are counted, which LLVM knows as one instruction."""
+    bits = ~bits & (bits - np.uint64(1))
+    bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((bits * np.uint64(ONES)) >> np.uint64(56))
+
+
+def lower(data: NDArray[np.uint8], start: int, end: int, low: NDArray[np.uint8]) -> None:
+    """`characters.small_letters` of the bytes from start to end, and zeros behind them. It compares in place of looking
+    up, so that LLVM does many bytes at once."""
+    for at in range(end - start):
+        byte = data[start + at]
+        small = np.uint8(byte | np.uint8(0x20))
+        letter = np.uint8(small - np.uint8(0x61)) < np.uint8(26)
+        other = (
+            (np.uint8(byte - np.uint8(0x2F)) < np.uint8(11)) | (np.uint8(byte - np.uint8(0x23)) < np.uint8(4))
+            | (np.uint8(byte - np.uint8(0x2A)) < np.uint8(2)) | (byte == np.uint8(0x2D))
+            | (np.uint8(byte - np.uint8(0x3C)) < np.uint8(3)) | (byte == np.uint8(0x40))
+            | (small == np.uint8(0x7E)) | (byte == np.uint8(0x7C)) | (byte >= np.uint8(0x80))
+        )  # fmt: skip
+        low[at] = small if letter & (byte < np.uint8(0x80)) else (byte if other else np.uint8(0))
+    for at in range(end - start, end - start + BEHIND):
+        low[at] = np.uint8(0)
+
+
+def inside(low: NDArray[np.uint8], at: int) -> np.uint64:
+    """A bit for each of 64 bytes, the lowest for the first: whether it is not zero."""
+    bits = np.uint64(0)
+    for index in range(8):
+        found = eight(low, at + 8 * index)
+        found = (((found & np.uint64(LOWS)) + np.uint64(LOWS)) | found) & np.uint64(HIGHS)
+        bits |= (((found >> np.uint64(7)) * np.uint64(0x0102040810204080)) >> np.uint64(56)) << np.uint64(8 * index)
+    return bits
+
+
+def runs(low: NDArray[np.uint8], length: int, edges: NDArray[np.int64]) -> int:
+    """How many runs of bytes that are not zero there are, and where each begins and ends: told by the bits of 64 bytes
+    at once, as simdjson finds what JSON is made of (Langdale and Lemire 2019)."""
+    count, before = 0, np.uint64(0)
+    for at in range(0, length, 64):
+        bits = inside(low, at)
+        changes = bits ^ ((bits << np.uint64(1)) | before)
+        before = bits >> np.uint64(63)
+        while changes:
+            edges[count] = at + lowest(changes)
+            changes &= changes - np.uint64(1)
+            count += 1
+    edges[count] = length
+    return (count + 1) // 2
 
 
 def character(
@@ -97,58 +132,75 @@ def encoded(code: Any) -> tuple[int, np.uint64]:
     return 4, np.uint64(0xF0 | (code >> 18) | ((0x80 | ((code >> 12) & 0x3F)) << 8) | (third << 16) | (last << 24))
 
 
+def mixed(
+    low: NDArray[np.uint8], lowered: NDArray[np.uint32], kinds: NDArray[np.uint8], at: int, end: int
+) -> tuple[int, int, np.uint64]:  # fmt: skip
+    """`word`, one character at a time."""
+    length, rest, value = 0, np.uint64(0), np.uint64(0)
+    while at < end:
+        width, code, kind = character(low, lowered, kinds, at, end)
+        if kind != WORD:
+            if length == 0:
+                more, found = encoded(code)
+                return at + width, 0 if kind == APART else more, mix(found)
+            break
+        more, found = encoded(code)
+        rest |= found << np.uint64(8 * (length & 7))
+        if (length & 7) + more >= 8:
+            value = mix(rest + value * np.uint64(RADIX))
+            rest = found >> np.uint64(8 * (8 - (length & 7)))
+        length += more
+        at += width
+    if length & 7:
+        value = mix(rest + value * np.uint64(RADIX))
+    return at, length, value
+
+
+def word(
+    low: NDArray[np.uint8], lowered: NDArray[np.uint32], kinds: NDArray[np.uint8], at: int, end: int
+) -> tuple[int, int, np.uint64]:  # fmt: skip
+    """Of the word that begins there: where it ends, its bytes in lower case (none where it is but a character that
+    separates words) and its hash. As long as all is ASCII, it is what stands there up to `end`."""
+    place, value = at, np.uint64(0)
+    while place < end:
+        found = eight(low, place)
+        if end - place < 8:
+            found &= (np.uint64(1) << np.uint64(8 * (end - place))) - np.uint64(1)
+        if found & np.uint64(HIGHS):
+            return mixed(low, lowered, kinds, at, end)
+        value = mix(found + value * np.uint64(RADIX))
+        place += 8
+    return end, end - at, value
+
+
 def words(
     data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int,
-    small: NDArray[np.uint8], lower: NDArray[np.uint32], kinds: NDArray[np.uint8],
-    low: NDArray[np.uint8], hashes: NDArray[np.uint64], offsets: NDArray[np.int64], long: NDArray[np.int64],
+    lowered: NDArray[np.uint32], kinds: NDArray[np.uint8], low: NDArray[np.uint8], edges: NDArray[np.int64],
+    hashes: NDArray[np.uint64], offsets: NDArray[np.int64], long: NDArray[np.int64],
 ) -> int:  # fmt: skip
     """`words.blocks`: hashes of the words of each text, and where each text's begin; gives the number of long words.
 
-    small, lower, kinds: the tables of `characters`.
-    low: room for the texts and BEHIND bytes more.
+    lowered, kinds: the tables of `characters`.
+    low, edges: room for the longest text, and BEHIND more.
     long: of each word with more than LONGEST bytes its number, and where it begins and ends. The caller hashes those.
     """
     count, longs = 0, 0
-    for place in range(bounds[texts]):
-        low[place] = small[data[place]]
-    for place in range(bounds[texts], bounds[texts] + BEHIND):
-        low[place] = 0
     for text in range(texts):
         offsets[text] = count
-        at, end = bounds[text], bounds[text + 1]
-        while True:
-            while at < end and low[at] == 0:
-                at += 1
-            if at >= end:
-                break
-            start = at
-            length, value = word(low, at, end)
-            at += length
-            if length == 0:
-                rest = value = np.uint64(0)
-                while at < end:
-                    width, code, kind = character(low, lower, kinds, at, end)
-                    if kind != WORD:
-                        break
-                    more, found = encoded(code)
-                    rest |= found << np.uint64(8 * (length & 7))
-                    if (length & 7) + more >= 8:
-                        value = mix(rest + value * np.uint64(RADIX))
-                        rest = found >> np.uint64(8 * (8 - (length & 7)))
-                    length += more
-                    at += width
-                if length & 7:
-                    value = mix(rest + value * np.uint64(RADIX))
+        first = bounds[text]
+        lower(data, first, bounds[text + 1], low)
+        for run in range(runs(low, bounds[text + 1] - first, edges)):
+            at, end = edges[2 * run], edges[2 * run + 1]
+            while at < end:
+                start = at
+                at, length, value = word(low, lowered, kinds, at, end)
                 if length == 0:
-                    at += width
-                    if kind == APART:
-                        continue
-                    value = mix(encoded(code)[1])
-            hashes[count] = value
-            if length > LONGEST:
-                long[3 * longs], long[3 * longs + 1], long[3 * longs + 2] = count, start, at
-                longs += 1
-            count += 1
+                    continue
+                hashes[count] = value
+                if length > LONGEST:
+                    long[3 * longs], long[3 * longs + 1], long[3 * longs + 2] = count, first + start, first + at
+                    longs += 1
+                count += 1
     offsets[texts] = count
     return longs
 

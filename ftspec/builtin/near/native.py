@@ -42,14 +42,15 @@ class Native:
         """Of texts that stand one behind the other, in upper and lower case; no word spans two texts."""
         import numpy as np
 
-        room, texts = len(data), len(bounds) - 1
-        small = np.frombuffer(characters.small_letters(), np.uint8)
-        tables = (_at(small), _at(characters.lowered()), _at(characters.kinds_of_all()))
-        low: NDArray[np.uint8] = np.empty(room + kernels.BEHIND, np.uint8)
-        values: NDArray[np.uint64] = np.empty(room, np.uint64)
+        texts, longest = len(bounds) - 1, int(np.diff(bounds).max(initial=0)) + kernels.BEHIND
+        tables = (_at(characters.lowered()), _at(characters.kinds_of_all()))
+        low: NDArray[np.uint8] = np.empty(longest, np.uint8)
+        edges: NDArray[np.int64] = np.empty(longest, np.int64)
+        values: NDArray[np.uint64] = np.empty(len(data), np.uint64)
         offsets: NDArray[np.int64] = np.empty(texts + 1, np.int64)
-        long: NDArray[np.int64] = np.empty((room // LONGEST * 2 + 1, 3), np.int64)
-        found = self._words(_at(data), _at(bounds), texts, *tables, _at(low), _at(values), _at(offsets), _at(long))
+        long: NDArray[np.int64] = np.empty((len(data) // LONGEST * 2 + 1, 3), np.int64)
+        room = (_at(low), _at(edges), _at(values), _at(offsets), _at(long))
+        found = self._words(_at(data), _at(bounds), texts, *tables, *room)
         for index, start, end in long[:found].tolist():
             values[index] = _hashed(data[start:end].tobytes())
         return Hashes(values[: offsets[-1]], offsets)
