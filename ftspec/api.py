@@ -20,36 +20,8 @@ from ftspec.abilities import (
     SupportsStop,
     Token,
 )
-from ftspec.components import (
-    Again,
-    Asks,
-    BatchStep,
-    Check,
-    Chunk,
-    Clash,
-    Closer,
-    Column,
-    Component,
-    Dropped,
-    Engine,
-    Format,
-    Gate,
-    GlobalStep,
-    Grader,
-    Judge,
-    Labelled,
-    Path,
-    ProviderRef,
-    Reference,
-    RowStep,
-    Screen,
-    Secret,
-    Source,
-    SupportsReduce,
-    SupportsShuffle,
-    Text,
-    Weighed,
-    Work,
+from ftspec.components import Clash, Component
+from ftspec.decorators import (
     batch_step,
     check,
     engine,
@@ -62,7 +34,8 @@ from ftspec.components import (
     source,
     text_step,
 )
-from ftspec.components import format_ as format
+from ftspec.decorators import format_ as format
+from ftspec.engine import Engine, SupportsReduce, SupportsShuffle, Work
 from ftspec.errors import (
     Ambiguous,
     DataError,
@@ -75,6 +48,7 @@ from ftspec.errors import (
     Transient,
 )
 from ftspec.evidence import decide
+from ftspec.graders import Asks, Gate, Grader, Judge, Labelled
 from ftspec.hookspecs import hookimpl
 from ftspec.inputs import InputFile, input_files
 from ftspec.jobs import (
@@ -93,6 +67,7 @@ from ftspec.jobs import (
     Written,
 )
 from ftspec.messages import Answer, Example, Generation, Message, Model, Prompt, Question, RateLimits, RemoteModel
+from ftspec.options import Column, Path, ProviderRef, Secret
 from ftspec.provider import Method, Provider
 from ftspec.records import (
     Comparison,
@@ -111,6 +86,22 @@ from ftspec.records import (
     Worst,
 )
 from ftspec.references import resolve
+from ftspec.steps import (
+    Again,
+    BatchStep,
+    Check,
+    Chunk,
+    Closer,
+    Dropped,
+    Format,
+    GlobalStep,
+    Reference,
+    RowStep,
+    Screen,
+    Source,
+    Text,
+    Weighed,
+)
 from ftspec.tuner import Limits, SupportsLimits, SupportsTokenizer, Tokenizer, Tuner
 
 __all__ = [

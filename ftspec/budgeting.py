@@ -10,13 +10,13 @@ import msgspec
 from ftspec import cases, costs, following, items
 from ftspec.abilities import SupportsDeployment
 from ftspec.claims import Register
-from ftspec.components import Judge
 from ftspec.costs import Costs, Serving, rate_of
 from ftspec.deploying import Register as Deployments
 from ftspec.errors import FtspecError, Problem
 from ftspec.forecast import Judging, Known, judging, objections
 from ftspec.forecast import forecast as forecast_of
 from ftspec.grade import Answered
+from ftspec.graders import Judge
 from ftspec.jobs import Estimate, TunedModel
 from ftspec.messages import Prompt
 from ftspec.pipeline import DataResult

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from ftspec import items, schema
-from ftspec.components import Grader, Judge
 from ftspec.errors import FtspecError
+from ftspec.graders import Grader, Judge
 from ftspec.kept import Lazy, Picked
 from ftspec.messages import Prompt
 from ftspec.registry import Registry

@@ -16,12 +16,12 @@ import msgspec
 from ftspec import formatted, rows
 from ftspec.alike import differ
 from ftspec.arrays import undictionaried, without
-from ftspec.components import Text
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
 from ftspec.registry import Registry
 from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
+from ftspec.steps import Text
 from ftspec.tuner import Tuner
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from ftspec import schema
-from ftspec.components import PATH_MARK, TITLES, Component, Kind
+from ftspec.components import TITLES, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
+from ftspec.options import MARK
 from ftspec.records import Needs
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
@@ -157,7 +158,7 @@ def _misplaced(path: SpecPath, registry: Registry, data: Any) -> Iterator[Proble
 def _is_secret(component: Component, option: str) -> bool:
     """Whether the option is declared as one that may hold a secret."""
     options = msgspec.json.schema(component.options)["$defs"][component.options.__name__].get("properties", {})
-    return bool(options.get(option, {}).get(PATH_MARK) == "secret")
+    return bool(options.get(option, {}).get(MARK) == "secret")
 
 
 def _takes_text(component: Component, path: SpecPath, registry: Registry) -> bool:
@@ -167,7 +168,7 @@ def _takes_text(component: Component, path: SpecPath, registry: Registry) -> boo
     schema = msgspec.json.schema(component.options)
     definitions = schema["$defs"]
     options = definitions[component.options.__name__].get("properties", {})
-    if options.get(path[0], {}).get(PATH_MARK) == "provider":
+    if options.get(path[0], {}).get(MARK) == "provider":
         named = registry.components["provider"].get(str(path[1])) if len(path) > 2 else None
         return named is not None and _takes_text(named.component, path[2:], registry)
     found: list[Mapping[str, Any]] = [schema]
@@ -175,7 +176,7 @@ def _takes_text(component: Component, path: SpecPath, registry: Registry) -> boo
         found = [flat for one in found for flat in _alternatives(one, definitions)]
         if part is not None:
             found = [inner for one in found if (inner := _inner(one, part)) is not None]
-    return any(one.get("type") == "string" and one.get(PATH_MARK, "secret") == "secret" for one in found)
+    return any(one.get("type") == "string" and one.get(MARK, "secret") == "secret" for one in found)
 
 
 def _alternatives(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import msgspec
 
 from ftspec import suites
-from ftspec.components import Asks
 from ftspec.costs import (
     STANDS,
     Costs,
@@ -22,6 +21,7 @@ from ftspec.costs import (
 )
 from ftspec.errors import Problem
 from ftspec.figures import duration, money
+from ftspec.graders import Asks
 from ftspec.jobs import Estimate, Request, Size
 from ftspec.plan import BASE, CHECKPOINTS, DATA, REPORT, SUITES, TUNED, TUNING
 from ftspec.records import Plan, Record, Step

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from ftspec.components import Grader
+from ftspec.graders import Grader
 from ftspec.kept import Keyed, Picked
 from ftspec.messages import Answer, Prompt
 from ftspec.records import Grade, JudgeUse, Record

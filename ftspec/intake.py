@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ftspec import formatted, rows
-from ftspec.components import Chunk, Source
 from ftspec.errors import Finding, PluginError
 from ftspec.findings import Findings
 from ftspec.items import build, culprit, guarded
@@ -24,6 +23,7 @@ from ftspec.rejected import Rejected
 from ftspec.shapes import Shape
 from ftspec.spec import Item, Mix, Split
 from ftspec.split import side_of_source
+from ftspec.steps import Chunk, Source
 from ftspec.wording import dotted
 
 if TYPE_CHECKING:

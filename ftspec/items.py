@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ftspec import installed
-from ftspec.components import PATH_MARK, TITLES, Component
+from ftspec.components import TITLES, Component
 from ftspec.errors import FtspecError, PluginError, SpecPath
 from ftspec.inputs import is_url
 from ftspec.jobs import Request
+from ftspec.options import MARK
 from ftspec.provider import Provider
 from ftspec.references import resolve
 from ftspec.registry import Registry
@@ -135,7 +136,7 @@ def references(item: Item, component: Component) -> Iterator[tuple[SpecPath, Any
     """Every provider that the item's options name: (where in the spec, as written)."""
     properties = component.schema["$defs"][component.options.__name__].get("properties", {})
     for name, value in item.options.items():
-        if properties.get(name, {}).get(PATH_MARK) == "provider":
+        if properties.get(name, {}).get(MARK) == "provider":
             yield (*item.path, item.name, name), value
 
 
@@ -153,7 +154,7 @@ def _marked(
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     for alternative in schema.get("anyOf", ()):
         yield from _marked(value, alternative, definitions, mark, where)
-    if isinstance(value, str) and schema.get(PATH_MARK) == mark:
+    if isinstance(value, str) and schema.get(MARK) == mark:
         yield where, value
     elif isinstance(value, Mapping):
         rest = schema.get("additionalProperties")

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ftspec import ask, items
-from ftspec.components import Grader, Judge, Labelled
 from ftspec.costs import judge_name, of_answer, rate_of
 from ftspec.grade import Unjudged, names
+from ftspec.graders import Grader, Judge, Labelled
 from ftspec.jobs import ModelRef
 from ftspec.kept import Keyed, keep
 from ftspec.messages import Answer, Generation, Prompt, RemoteModel

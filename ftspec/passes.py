@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ftspec import rows
 from ftspec.cleaning import SAMPLES, Stage
 from ftspec.columns import Column, Memory
-from ftspec.components import Dropped, Engine, GlobalStep, SupportsShuffle
+from ftspec.engine import Engine, SupportsShuffle
 from ftspec.errors import PluginError
 from ftspec.items import culprit, guarded
 from ftspec.ledger import Ledger
@@ -25,6 +25,7 @@ from ftspec.ordering import Sorter, inverse
 from ftspec.reducing import Named, reduced
 from ftspec.segments import Details, Outcome, Segment
 from ftspec.spool import Spool
+from ftspec.steps import Dropped, GlobalStep
 
 if TYPE_CHECKING:
     import pyarrow as pa

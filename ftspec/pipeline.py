@@ -23,7 +23,8 @@ from ftspec import blocks, cases, memory, rows
 from ftspec.abilities import SupportsLeastRows
 from ftspec.cleaning import DROPPED, Done, Stage
 from ftspec.columns import Memory
-from ftspec.components import Check, Engine, Level, Work
+from ftspec.components import Level
+from ftspec.engine import Engine, Work
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.intake import Intake
@@ -45,6 +46,7 @@ from ftspec.segments import Outcome, Segment
 from ftspec.shapes import Shape
 from ftspec.spec import Item, Spec, Split
 from ftspec.spool import RowsFile, read_rows
+from ftspec.steps import Check
 
 if TYPE_CHECKING:
     import pyarrow as pa

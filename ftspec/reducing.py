@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ftspec import rows
 from ftspec.cleaning import Stage
 from ftspec.columns import PIECE, Column
-from ftspec.components import Engine, GlobalStep, SupportsReduce, SupportsShuffle, Work
+from ftspec.engine import Engine, SupportsReduce, SupportsShuffle, Work
 from ftspec.items import guarded
 from ftspec.registry import Registry
 from ftspec.segments import OfStep, Reduction, Segment
+from ftspec.steps import GlobalStep
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ftspec.components import KINDS, PATH_MARK, TITLES, Kind
+from ftspec.components import KINDS, TITLES, Kind
+from ftspec.options import MARK
 from ftspec.registry import Loaded, Registry
 from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, Schema
 
@@ -169,8 +170,8 @@ def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return str(schema["$ref"].rpartition("/")[2])
     if "const" in schema or "enum" in schema:
         return " or ".join(_json(value) for value in schema.get("enum", [schema.get("const")]))
-    if schema.get(PATH_MARK) in {"path", "column"}:
-        return str(schema[PATH_MARK])
+    if schema.get(MARK) in {"path", "column"}:
+        return str(schema[MARK])
     if schema.get("type") == "array":
         inner = list(_alternatives(schema.get("items") or {}, definitions))
         return f"list of {' or '.join(dict.fromkeys(_type(one, definitions) for one in inner))}"

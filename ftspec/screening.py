@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from ftspec import rows
 from ftspec.cleaning import Stage
-from ftspec.components import Reference, Screen
 from ftspec.findings import Findings
 from ftspec.intake import Intake
 from ftspec.items import Tuned, build, guarded
@@ -23,6 +22,7 @@ from ftspec.registry import Registry
 from ftspec.segments import Segment
 from ftspec.shapes import Shape
 from ftspec.spec import Item, Mix, Spec, Split
+from ftspec.steps import Reference, Screen
 
 if TYPE_CHECKING:
     import pyarrow as pa

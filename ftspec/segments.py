@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import formatted, prompts, rows, split
 from ftspec.cleaning import Done, Runner, Stage, run_format, run_step, runner
-from ftspec.components import Check, GlobalStep
 from ftspec.errors import Finding, PluginError
 from ftspec.items import Tuned, build, culprit, guarded
 from ftspec.messages import Prompt
@@ -21,6 +20,7 @@ from ftspec.references import secret_names
 from ftspec.registry import Registry, load
 from ftspec.shapes import Shape
 from ftspec.spec import Item, Split
+from ftspec.steps import Check, GlobalStep
 from ftspec.tuner import Tuner
 
 if TYPE_CHECKING:

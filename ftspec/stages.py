@@ -27,13 +27,13 @@ from ftspec import (
     tables,
 )
 from ftspec import plan as plans
-from ftspec.components import Judge
 from ftspec.costs import rate_of
 from ftspec.deploying import Deployer
 from ftspec.document import Document
 from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
 from ftspec.following import Follow, chosen, ended
 from ftspec.grade import Answered
+from ftspec.graders import Judge
 from ftspec.inventory import Inventory, file_hash
 from ftspec.jobs import Checkpoint, DataFile, TunedModel
 from ftspec.journal import Journal, decode

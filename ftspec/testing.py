@@ -50,9 +50,10 @@ from ftspec.abilities import (
 )
 from ftspec.claims import Register
 from ftspec.cleaning import Stage, run_step, runner
-from ftspec.components import Component, GlobalStep, Judge, Reference
+from ftspec.components import Component
 from ftspec.errors import Rejected
 from ftspec.following import Follow, history
+from ftspec.graders import Judge
 from ftspec.jobs import DataFile, Job, JobState, JobUpdate, ModelRef, Request, Size, TunedModel
 from ftspec.journal import Journal
 from ftspec.messages import Answer, Example, Generation, Message, Model, Prompt, Question, RemoteModel
@@ -62,6 +63,7 @@ from ftspec.records import Grade
 from ftspec.registry import Loaded, Registry
 from ftspec.shapes import ANSWERS, COLUMNS, Shape
 from ftspec.spec import Item
+from ftspec.steps import GlobalStep, Reference
 from ftspec.store import Store
 from ftspec.tuning import tune
 

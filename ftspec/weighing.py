@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from ftspec.components import Check, Weighed
 from ftspec.costs import Part, epochs, tuning_part
 from ftspec.findings import Findings
 from ftspec.items import Tuned, build, guarded
 from ftspec.pipeline import DataResult, checks_of
 from ftspec.stages import Dataset, Site
+from ftspec.steps import Check, Weighed
 
 
 def weighed(site: Site, dataset: Dataset) -> Dataset:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ftspec import api, components, hookspecs, reference, registry, validate
+from ftspec import api, decorators, hookspecs, reference, registry, validate
 from ftspec.cli.root import cli
 
 ROOT = Path(__file__).parents[1]
@@ -46,9 +46,9 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 def test_every_decorator_is_documented() -> None:
     others = {"decide", "hookimpl", "input_files", "resolve", "usercache"}
-    decorators = [name for name in api.__all__ if name.islower() and name not in others]
-    assert len(decorators) == len([value for value in vars(components).values() if _is_decorator(value)])
-    assert not [name for name in decorators if f"`@api.{name}`" not in HOOKS]
+    public = [name for name in api.__all__ if name.islower() and name not in others]
+    assert len(public) == len([value for value in vars(decorators).values() if _is_decorator(value)])
+    assert not [name for name in public if f"`@api.{name}`" not in HOOKS]
 
 
 def _is_decorator(value: object) -> bool:

@@ -12,9 +12,9 @@ from sklearn.metrics import cohen_kappa_score
 from ftspec import api, judging, registry, validate
 from ftspec.builtin.judges import COMPONENTS
 from ftspec.builtin.templates import Template
-from ftspec.components import Judge
 from ftspec.errors import DataError, SpecError
 from ftspec.grade import grade
+from ftspec.graders import Judge
 from ftspec.messages import Answer, Message, Prompt
 from ftspec.progress import Quiet
 from ftspec.prompts import PromptsFile

@@ -1,0 +1,64 @@
+"""What the factories of graders and gates return: opinions of an answer, and a verdict over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from ftspec.messages import Answer, Generation, Prompt
+from ftspec.records import Evaluation, Grade, Record, Verdict
+
+Grader = Callable[[Prompt, Answer], Grade]
+
+
+class Labelled(Record):
+    """An answer that a person has judged."""
+
+    prompt: Prompt
+    answer: Answer
+    passed: bool
+
+
+class Asks(NamedTuple):
+    """What a judge asks about one answer at the most: what the plan says that judging costs.
+
+    Args:
+        questions: how many; each of them shows the prompt.
+        answers: answers that each of them shows.
+        rows: how often each shows the prompt's row and what is expected, or parts of these.
+        tokens: of all else in a question; no tokenizer makes more tokens of a text than it has bytes in UTF-8.
+    """
+
+    questions: int = 1
+    answers: int = 1
+    rows: int = 1
+    tokens: int = 0
+
+
+class Judge(NamedTuple):
+    """What a grader factory returns that asks a model: two pure functions, between which core asks.
+
+    Core gathers the questions about all answers, puts the model up, asks as many at once as it may, and keeps the
+    replies by digest, so that no question is ever asked twice: neither by the next run nor for another grader.
+
+    Args:
+        provider: as the spec writes it (an option of type ProviderRef).
+        model: the provider's name for the judging model.
+        generation: how it is asked.
+        questions: (prompt, answer, the base model's answer to the same prompt and repeat, if known) → what the judge is
+            asked; core gives each an id by its content. None where the grade needs no judge.
+        grade: (prompt, answer, the replies in the questions' order) → the grade. It reads whatever a model says.
+        labelled: answers that people have judged: core asks about them too, and reports how far the judge agrees.
+        asks: how much that is at the most; None: nobody knows, and so nobody knows before what judging costs.
+    """
+
+    provider: str | dict[str, Any]
+    model: str
+    generation: Generation
+    questions: Callable[[Prompt, Answer, Answer | None], Sequence[Prompt]]
+    grade: Callable[[Prompt, Answer, Sequence[Answer]], Grade]
+    labelled: Sequence[Labelled] = ()
+    asks: Asks | None = None
+
+
+Gate = Callable[[Evaluation], Verdict]
