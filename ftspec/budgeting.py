@@ -20,11 +20,11 @@ from ftspec.graders import Judge
 from ftspec.jobs import Estimate, TunedModel
 from ftspec.messages import Prompt
 from ftspec.pipeline import DataResult
-from ftspec.plan import TUNING, answers_step
+from ftspec.plan import TUNING, answers_step, step_of
 from ftspec.provider import Provider
-from ftspec.records import Plan, Step
+from ftspec.records import Plan
+from ftspec.site import Site
 from ftspec.spending import Purse
-from ftspec.stages import Site
 from ftspec.subjects import Subject
 
 
@@ -162,7 +162,7 @@ def _stood(site: Site) -> float | None:
 
 def refusals(site: Site, plan: Plan, forecast: Costs) -> list[Problem]:
     """Why the budget does not let the run begin. Once its job is made, the meter watches over the rest."""
-    begun = not site.options.evaluation and _step(_submitted(site, plan), TUNING).cached
+    begun = not site.options.evaluation and step_of(_submitted(site, plan), TUNING).cached
     spent = purse_of(site, plan.run).spent().total
     return list(objections(site.spec.budget, forecast, spent, begun=begun))
 
@@ -170,7 +170,7 @@ def refusals(site: Site, plan: Plan, forecast: Costs) -> list[Problem]:
 @contextmanager
 def charged(site: Site, plan: Plan, forecast: Costs) -> Iterator[None]:
     """Count the job as paid for, before it can be made, and no more once it is certain that it was not."""
-    purse, key = purse_of(site, plan.run), _step(plan, TUNING).digest
+    purse, key = purse_of(site, plan.run), step_of(plan, TUNING).digest
     if not _has_job(site, key) and following.ended(site.store, key) is None:
         part = next(part for part in forecast.parts if part.name == TUNING)
         purse.commit(TUNING, key, part.amount, verified=part.verified)
@@ -191,10 +191,6 @@ def _settle(site: Site, purse: Purse, key: str) -> None:
     if result and result.trained_tokens is not None and price and purse.has(TUNING, key):
         cost = costs.training(price, result.trained_tokens, 1, None)
         purse.commit(TUNING, key, cost, verified=price.verified)
-
-
-def _step(plan: Plan, name: str) -> Step:
-    return next(step for step in plan.steps if step.name == name)
 
 
 def _submitted(site: Site, plan: Plan) -> Plan:

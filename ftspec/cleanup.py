@@ -16,26 +16,27 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from ftspec import blocks, deploying, following, history, stages, validate
+from ftspec import blocks, deploying, following, history, validate
 from ftspec import plan as plans
 from ftspec.abilities import RemoteObject, SupportsCleanup, SupportsDeployment
 from ftspec.claims import Register
+from ftspec.datastep import Dataset
 from ftspec.errors import Ambiguous, FtspecError, ProviderError, StoreError, Transient
 from ftspec.figures import plural
 from ftspec.following import Result
 from ftspec.jobs import Job, JobState, RemoteFile
 from ftspec.journal import Journal, decode
 from ftspec.patience import Patience
-from ftspec.plan import DATA, TUNING
+from ftspec.plan import DATA, TUNING, step_of
 from ftspec.provider import Provider
 from ftspec.records import Plan, Record
 from ftspec.registry import Registry
+from ftspec.site import attached
 from ftspec.spending import Purse
-from ftspec.stages import Dataset
 from ftspec.store import Store
 from ftspec.workspace import Workspace
 
@@ -226,7 +227,7 @@ def _providers(workspace: Workspace, registry: Registry, notes: list[str]) -> It
             spec = validate.load_again(source.text, Path(source.file), registry, source.sets).spec
             if spec.provider.name not in seen:
                 seen.add(spec.provider.name)
-                yield spec.provider.name, stages.attached(spec, registry, workspace)
+                yield spec.provider.name, attached(spec, registry, workspace)
         except FtspecError as error:
             notes.append(f"run {run} cannot be opened: {error.message}")
 
@@ -329,8 +330,7 @@ def _left_standing(workspace: Workspace, needs: Needs) -> Iterator[Litter]:
 
 
 def _provider_name(plan: Plan) -> str:
-    data: dict[str, Any] = next(step.keys for step in plan.steps if step.name == DATA)
-    return str(data.get("provider", ""))
+    return step_of(plan, DATA).keys.get("provider", "")
 
 
 def _delete(provider: Provider, one: Litter) -> None:

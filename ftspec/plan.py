@@ -110,6 +110,11 @@ def make(
     )
 
 
+def step_of(plan: Plan, name: str) -> Step:
+    """The plan's step of that name."""
+    return next(step for step in plan.steps if step.name == name)
+
+
 def run_name(spec: Spec, target: Target) -> str:
     """What the ids of the spec's runs begin with."""
     return f"{spec.name}-eval" if target.evaluation else spec.name

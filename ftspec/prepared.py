@@ -11,14 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import history, stages, validate
+from ftspec import datastep, history, validate
+from ftspec.datastep import Dataset
 from ftspec.errors import FtspecError
 from ftspec.journal import Journal, decode
-from ftspec.plan import DATA
+from ftspec.plan import DATA, step_of
 from ftspec.progress import Progress
 from ftspec.registry import Registry
+from ftspec.site import Options, Site, plan_of, survey
 from ftspec.spool import RowsFile
-from ftspec.stages import Dataset, Options
 from ftspec.store import Store
 
 
@@ -35,21 +36,21 @@ def of_spec(
 ) -> Iterator[Prepared]:
     """The data of a spec: the last run's when nothing has changed since, and else prepared in a scratch folder."""
     loaded = validate.load_spec(file, registry)
-    with of_site(stages.survey(loaded.spec, registry, options, progress)) as found:
+    with of_site(survey(loaded.spec, registry, options, progress)) as found:
         yield msgspec.structs.replace(found, label=label or str(file))
 
 
 @contextlib.contextmanager
-def of_site(site: stages.Site) -> Iterator[Prepared]:
+def of_site(site: Site) -> Iterator[Prepared]:
     """The same of a spec that has been loaded already."""
-    step = next(step for step in stages.plan_of(site, None).steps if step.name == DATA)
-    dataset = stages.cached_dataset(site, step)
+    step = step_of(plan_of(site), DATA)
+    dataset = datastep.cached(site, step)
     if dataset is not None:
         with _linked(site.store, dataset) as folder:
             yield Prepared(folder, str(site.spec.file))
         return
     with tempfile.TemporaryDirectory(prefix="ftspec-data-") as scratch:
-        stages.prepare(site, Path(scratch))
+        datastep.prepare(site, Path(scratch))
         yield Prepared(Path(scratch), str(site.spec.file))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ftspec import preview, stages
+from ftspec import preview
 from ftspec.abilities import SupportsRender, Token
 from ftspec.messages import Example
 from ftspec.progress import Progress
 from ftspec.records import Record
 from ftspec.registry import Registry
-from ftspec.stages import Options
+from ftspec.site import Options, survey
 from ftspec.validate import Loaded
 
 
@@ -28,7 +28,7 @@ def render(loaded: Loaded, registry: Registry, options: Options, row: int | str 
     """
     progress.phase("reading the row")
     shown = preview.preview(loaded.spec, registry, row)
-    site = stages.survey(loaded.spec, registry, options, progress)
+    site = survey(loaded.spec, registry, options, progress)
     tokens = None
     if isinstance(site.provider, SupportsRender):
         tokens = tuple(site.provider.render(site.target.request, shown.example))

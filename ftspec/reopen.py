@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import history, items, report, stages, validate
+from ftspec import history, items, report, validate
 from ftspec.claims import Register
 from ftspec.errors import FtspecError
 from ftspec.following import Follow, Following
@@ -16,6 +16,7 @@ from ftspec.progress import Quiet
 from ftspec.provider import Provider
 from ftspec.records import Event, RunInfo
 from ftspec.registry import Registry
+from ftspec.site import attached
 from ftspec.spec import Spec
 from ftspec.store import Store
 from ftspec.workspace import Workspace
@@ -82,5 +83,5 @@ def open_run(target: str | None, where: str | None, registry: Registry) -> Opene
         spec=spec,
         request=items.request_of(spec, registry),
         workspace=space,
-        provider=stages.attached(spec, registry, space),
+        provider=attached(spec, registry, space),
     )

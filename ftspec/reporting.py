@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import ftspec
-from ftspec import following, report, stages
+from ftspec import following, likeness, report
 from ftspec.costs import Serving
+from ftspec.datastep import ORIGINS, ROWS, Dataset
 from ftspec.diagnosis import diagnose
 from ftspec.jobs import TunedModel
-from ftspec.plan import REPORT, TUNING, version
-from ftspec.records import Evaluation, Plan, RunInfo, Verdict
-from ftspec.report import Cases, ReportData
-from ftspec.stages import Dataset, Site
+from ftspec.plan import REPORT, TUNING, step_of, version
+from ftspec.records import Evaluation, Plan, RunInfo, Step, Verdict
+from ftspec.report import Case, Cases, ReportData
+from ftspec.site import Site, step_key
 from ftspec.validate import Loaded
 
 
@@ -26,6 +28,11 @@ class Judged(NamedTuple):
     verdicts: tuple[Verdict, ...] = ()
     cases: Cases = Cases()
     serving: tuple[Serving, ...] = ()
+
+
+def cached(site: Site, step: Step) -> bool:
+    """Whether a report of just these results has been written."""
+    return "report" not in site.options.again and site.store.head(step_key(step)) is not None
 
 
 def collect(
@@ -52,7 +59,7 @@ def collect(
         verdicts=judged.verdicts,
         evaluation=judged.evaluation,
         generation=spec.eval.generation if spec.eval else None,
-        cases=stages.nearest_rows(site, dataset, judged.cases.kept),
+        cases=_with_nearest_rows(site, dataset, judged.cases.kept),
         cases_total=judged.cases.total,
         cases_failed=judged.cases.failed,
         serving=judged.serving,
@@ -79,6 +86,12 @@ def collect(
     )
 
 
+def _with_nearest_rows(site: Site, dataset: Dataset, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """The cases, failed ones with the training rows that are most like them."""
+    rows_at, origins_at = (site.store.local(dataset.files[name], name).parent for name in (ROWS, ORIGINS))
+    return likeness.with_nearest(cases, rows_at, origins_at)
+
+
 def write(site: Site, plan: Plan, data: ReportData) -> Path:
     """Write the report's files below the run and return the path of report.html on this machine."""
     folder = site.workspace.report_folder(plan.run)
@@ -86,7 +99,7 @@ def write(site: Site, plan: Plan, data: ReportData) -> Path:
     if site.store.root is None:
         for path in folder.iterdir():
             site.store.put(f"runs/{plan.run}/report/{path.name}", path.read_bytes())
-    stages.mark_reported(site, next(step for step in plan.steps if step.name == REPORT))
+    site.store.put(step_key(step_of(plan, REPORT)), b"{}")
     return folder / "report.html"
 
 

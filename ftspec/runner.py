@@ -19,19 +19,23 @@ import msgspec
 
 from ftspec import (
     accepted,
+    answering,
     answersheet,
     budgeting,
     cases,
+    datastep,
     following,
     gates,
     history,
     memory,
+    rehearsal,
     report,
     reporting,
-    stages,
     tuning,
 )
+from ftspec.answering import Asking
 from ftspec.costs import Costs
+from ftspec.datastep import Dataset
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
 from ftspec.forecast import Judging
 from ftspec.grade import Answered
@@ -51,6 +55,7 @@ from ftspec.plan import (
     explain,
     gates_need,
     run_name,
+    step_of,
 )
 from ftspec.progress import Progress
 from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Step, Verdict
@@ -58,8 +63,8 @@ from ftspec.references import mask
 from ftspec.registry import Registry
 from ftspec.reporting import Judged
 from ftspec.scoring import brief, evaluate, tallies
+from ftspec.site import Options, Site, follow_of, plan_of, record_attempt, survey, tuned_already
 from ftspec.spending import Spent
-from ftspec.stages import Asking, Dataset, Options, Site
 from ftspec.statistics import rate
 from ftspec.subjects import Subject
 from ftspec.validate import Loaded
@@ -100,9 +105,9 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
 
     Raises DataError when the data (measured in a scratch folder of the system's) cannot be used.
     """
-    site = stages.survey(loaded.spec, registry, options, progress)
+    site = survey(loaded.spec, registry, options, progress)
     dataset, judges = _known_or_measured(site)
-    found = explain(stages.plan_of(site, dataset), lambda step: _cached(site, step), _previous(site))
+    found = explain(plan_of(site, dataset.made if dataset else None), lambda step: _cached(site, step), _previous(site))
     estimate = site.provider.estimate(site.target.request, dataset.result.size) if dataset else None
     found = msgspec.structs.replace(found, watermark=estimate.watermark if estimate else "")
     costs = budgeting.costs_of(site, found, dataset.result, estimate, judges) if dataset and estimate else None
@@ -119,35 +124,31 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
 
 def _known_or_measured(site: Site) -> tuple[Dataset | None, tuple[Judging, ...]]:
     """What the data step has made, or would make, and the judges that its prompts bring along."""
-    dataset = stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA))
+    dataset = datastep.cached(site, step_of(plan_of(site), DATA))
     if dataset is not None:
         return weighed(site, dataset), _brought(site, dataset)
     if not site.options.measure:
         return None, ()
-    with stages.measured_dataset(site) as (measured, folder):
+    with datastep.measured(site) as (measured, folder):
         return weighed(site, measured), budgeting.brought(site, lambda: load_prompts(folder))
 
 
 def _brought(site: Site, dataset: Dataset) -> tuple[Judging, ...]:
-    return budgeting.brought(site, lambda: stages.prompts_of(site, dataset))
+    return budgeting.brought(site, lambda: datastep.prompts_of(site, dataset))
 
 
 def _cached(site: Site, step: Step) -> bool:
     if step.name == DATA:
-        return stages.cached_dataset(site, step) is not None
+        return datastep.cached(site, step) is not None
     if step.name == TUNING:
         return following.ended(site.store, step.digest) is not None
     if step.name == REPORT:
-        return stages.report_cached(site, step)
-    return stages.answers_cached(site, step)
+        return reporting.cached(site, step)
+    return answering.cached(site, step)
 
 
 def _previous(site: Site) -> Plan | None:
     return history.previous_plan(site.store, run_name(site.spec, site.target))
-
-
-def _step(plan: Plan, name: str) -> Step:
-    return next(step for step in plan.steps if step.name == name)
 
 
 def _objections(registry: Registry, plan: Plan) -> list[Problem]:
@@ -182,11 +183,11 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
 
     Raises SpecError (a plugin's veto), DataError, ProviderError, StillRunning; a gate that says no is in the Outcome.
     """
-    site = stages.survey(loaded.spec, registry, options, progress)
-    dataset = stages.cached_dataset(site, _step(stages.plan_of(site, None), DATA))
-    if dataset and (note := stages.secrets_note(site.spec)):
+    site = survey(loaded.spec, registry, options, progress)
+    dataset = datastep.cached(site, step_of(plan_of(site), DATA))
+    if dataset and (note := datastep.secrets_note(site.spec)):
         progress.note(note)
-    planned = stages.plan_of(site, dataset)
+    planned = plan_of(site, dataset.made if dataset else None)
     if done := _done(site, planned):
         return done
     if options.resume and not Journal(site.store, planned.run).events():
@@ -196,9 +197,9 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
         )
     if errors := [problem for problem in _objections(registry, planned) if problem.severity == "error"]:
         raise SpecError(errors, loaded.document)
-    stages.rehearse(site, loaded.document, from_data=dataset is None)
+    rehearsal.rehearse(site, loaded.document, from_data=dataset is None)
     if "tuning" in options.again:
-        stages.record_attempt(site)
+        record_attempt(site)
     walk = _Walk(site, loaded, planned)
     if options.evaluation:
         memory.spare()
@@ -239,16 +240,16 @@ class _Walk:
         self.purse = budgeting.purse_of(site, planned.run)
 
     def run(self) -> Outcome:
-        for subject in (stages.base_of(self.site), *self.site.further):
-            stages.deployer(self.site, self.purse, subject).sweep()
+        for subject in (answering.base_of(self.site), *self.site.further):
+            answering.deployer(self.site, self.purse, subject).sweep()
         dataset = self._data()
         if self.site.spec.eval and self.site.spec.eval.asserts:
-            stages.rehearse_prompts(self.site, stages.prompts_of(self.site, dataset))
-        self.plan = stages.plan_of(self.site, dataset)
+            rehearsal.rehearse_prompts(self.site, datastep.prompts_of(self.site, dataset))
+        self.plan = plan_of(self.site, dataset.made)
         if self.site.options.evaluation:
             self._affordable(dataset)
             self._decide("planned", plan=msgspec.to_builtins(self.plan))
-            model = stages.tuned_already(self.site, self.plan)
+            model = tuned_already(self.site, self.plan)
         else:
             model = self._tune(dataset)
         memory.spare()
@@ -283,29 +284,29 @@ class _Walk:
             self._decide("failed", error=mask(error.message), hint=mask(error.hint))
 
     def _data(self) -> Dataset:
-        step = _step(self.plan, DATA)
-        dataset = stages.cached_dataset(self.site, step)
+        step = step_of(self.plan, DATA)
+        dataset = datastep.cached(self.site, step)
         with self._timed(DATA):
-            dataset = weighed(self.site, dataset or stages.make_dataset(self.site, step))
+            dataset = weighed(self.site, dataset or datastep.make(self.site, step))
         self._decide("data_made", digest=step.digest, rows=dataset.result.size.rows, sides=dataset.result.sides)
         return dataset
 
     def _tune(self, dataset: Dataset) -> TunedModel:
-        site, step = self.site, _step(self.plan, TUNING)
+        site, step = self.site, step_of(self.plan, TUNING)
         costs = self._affordable(dataset)
         self._decide("tuning", key=step.digest, plan=msgspec.to_builtins(self.plan))
         with self._timed(TUNING), budgeting.charged(site, self.plan, costs):
             model = tuning.tune(
                 site.provider,
                 site.target.request,
-                stages.data_files(site, dataset),
+                datastep.files(site, dataset),
                 store=site.store,
                 journal=self.journal,
                 key=step.digest,
                 progress=site.progress,
                 resubmit=site.options.resubmit,
                 adopt=site.options.adopt,
-                follow=stages.following(site),
+                follow=follow_of(site),
             )
         self._decide("tuned", key=step.digest, model=msgspec.to_builtins(model))
         return model
@@ -324,8 +325,8 @@ class _Walk:
         return costs
 
     def _judge(self, dataset: Dataset, model: TunedModel | None) -> Judged:
-        spec, prompts = self.site.spec, stages.prompts_of(self.site, dataset)
-        evaluation, answered = self._evaluate(stages.asking(self.site, prompts), model)
+        spec, prompts = self.site.spec, datastep.prompts_of(self.site, dataset)
+        evaluation, answered = self._evaluate(answering.asking(self.site, prompts), model)
         wanted = [gate for gate in spec.gates if model or not gates.asks_tuned(gate)]
         verdicts = tuple(gates.judge(wanted, self.site.registry, evaluation, spec.folder))
         self._decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
@@ -338,7 +339,7 @@ class _Walk:
         run = self._earlier(asking, answered) if any(need.accepted for need in needs) else ""
         suites = {}
         for name in dict.fromkeys(need.suite for need in needs if need.suite):
-            suite = stages.suite(name)
+            suite = answering.suite(name)
             suites[name] = evaluate(suite.prompts, self._suite(suite, model))
         evaluation = evaluate(asking.prompts, answered)
         return msgspec.structs.replace(evaluation, suites=suites, accepted=run), answered
@@ -346,28 +347,30 @@ class _Walk:
     def _earlier(self, asking: Asking, answered: dict[str, Answered]) -> str:
         """Add the last accepted run's answers, and say which run it is; "" where there is none."""
         run = accepted.latest(self.site.store, self.site.spec.name, besides=self.plan.run)
-        found = stages.earlier_answers(self.site, run, asking, answered["base"], self.purse) if run else None
+        found = answering.earlier(self.site, run, asking, answered["base"], self.purse) if run else None
         if found is None:
             return ""
-        answered[stages.ACCEPTED] = found
+        answered[answering.ACCEPTED] = found
         return run
 
     def _suite(self, asking: Asking, model: TunedModel | None) -> dict[str, Answered]:
         answered: dict[str, Answered] = {}
-        models = {"base": stages.base_of(self.site)} | ({"tuned": stages.tuned_of(self.site, model)} if model else {})
+        models = {"base": answering.base_of(self.site)} | (
+            {"tuned": answering.tuned_of(self.site, model)} if model else {}
+        )
         for (label, subject), name in zip(models.items(), SUITES.values(), strict=False):
             with self._timed(name):
-                answered[label] = stages.answers(self.site, _step(self.plan, name), subject, asking, self.purse)
+                answered[label] = answering.answers(self.site, step_of(self.plan, name), subject, asking, self.purse)
         return answered
 
     def _ask(self, asking: Asking, model: TunedModel | None) -> dict[str, Answered]:
         """Every model's answers, by its label."""
         with self._timed(BASE):
-            base = self._answers(stages.base_of(self.site), asking)
+            base = self._answers(answering.base_of(self.site), asking)
         answered = {"base": base}
         if model:
             with self._timed(TUNED):
-                answered["tuned"] = self._answers(stages.tuned_of(self.site, model), asking, base)
+                answered["tuned"] = self._answers(answering.tuned_of(self.site, model), asking, base)
         for subject in self.site.further:
             name = answers_step(subject.label)
             if subject.model:
@@ -385,16 +388,16 @@ class _Walk:
         """Every checkpoint of the job, or the one that passes most often: the later one of two that are as good.
 
         What it is chosen by is not reported of it, where some prompts are tagged for that."""
-        step = _step(self.plan, answers_step(subject.label))
-        kept = stages.checkpoints_of(self.site, self.plan)
+        step = step_of(self.plan, answers_step(subject.label))
+        kept = answering.checkpoints_of(self.site, self.plan)
         found = {
-            one.step: stages.answers(self.site, part, named, asking, self.purse, base)
-            for one, part, named in stages.of_checkpoints(subject, step, kept)
+            one.step: answering.answers(self.site, part, named, asking, self.purse, base)
+            for one, part, named in answering.of_checkpoints(subject, step, kept)
         }
         if not found:
             self.site.progress.note(f"the job has kept no checkpoints: there is no '{subject.label}' to ask")
             return {}
-        stages.mark_asked(self.site, step, found.values())
+        answering.mark_asked(self.site, step, found.values())
         if subject.keys[CHECKPOINTS] == "all":
             return {answered.model: answered for answered in found.values()}
         choosing = cases.for_choosing(asking.prompts)
@@ -416,8 +419,8 @@ class _Walk:
         return {subject.label: answered}
 
     def _answers(self, subject: Subject, asking: Asking, base: Answered | None = None) -> Answered:
-        step = _step(self.plan, answers_step(subject.label))
-        return stages.answers(self.site, step, subject, asking, self.purse, base)
+        step = step_of(self.plan, answers_step(subject.label))
+        return answering.answers(self.site, step, subject, asking, self.purse, base)
 
     def _report(self, dataset: Dataset, model: TunedModel | None, judged: Judged) -> Path:
         self.site.progress.phase("writing the report")

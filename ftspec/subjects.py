@@ -14,7 +14,7 @@ from ftspec import history, items, validate
 from ftspec.errors import FtspecError
 from ftspec.jobs import ModelRef, TunedModel
 from ftspec.journal import Journal
-from ftspec.plan import CHECKPOINTS, TUNING, model_keys
+from ftspec.plan import CHECKPOINTS, TUNING, model_keys, step_of
 from ftspec.provider import Provider
 from ftspec.registry import Registry
 from ftspec.spec import Item, Named, Spec
@@ -60,7 +60,7 @@ def _of_run(named: Named, spec: Spec, registry: Registry, workspace: Workspace) 
     if tuned is None or source is None:
         raise FtspecError(f"run {run} has no tuned model yet", f"see `ftspec status {run}`")
     theirs = validate.load_again(source["text"], Path(source["file"]), registry, source["sets"]).spec
-    tuning = next(step for step in history.plan_of(events).steps if step.name == TUNING)
+    tuning = step_of(history.plan_of(events), TUNING)
     keys = {name: tuning.keys[name] for name in RUN_KEYS} | {"tuning": tuning.digest}
     if theirs.follow.checkpoint != "last":
         keys["follow.checkpoint"] = theirs.follow.checkpoint

@@ -6,10 +6,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from ftspec.costs import Part, epochs, tuning_part
+from ftspec.datastep import Dataset
 from ftspec.findings import Findings
 from ftspec.items import Tuned, build, guarded
 from ftspec.pipeline import DataResult, checks_of
-from ftspec.stages import Dataset, Site
+from ftspec.site import Site
 from ftspec.steps import Check, Weighed
 
 

@@ -21,8 +21,8 @@ from ftspec.errors import BudgetReached, FtspecError, Rejected, SpecError, Still
 from ftspec.journal import decode
 from ftspec.messages import Answer, Generation, Message, Prompt, Question
 from ftspec.progress import Quiet
+from ftspec.site import Options
 from ftspec.spending import AHEAD, Entry, Purse
-from ftspec.stages import Options
 from ftspec.store import Store
 from ftspec.tables import Rate
 from ftspec.workspace import Workspace

@@ -16,7 +16,7 @@ from ftspec.errors import DataError, SpecError
 from ftspec.kept import Lazy, Picked
 from ftspec.messages import Prompt
 from ftspec.progress import Quiet
-from ftspec.stages import Options
+from ftspec.site import Options
 
 HEAD = """\
 version: 1

@@ -20,8 +20,8 @@ from ftspec.deploying import Deployer, Waits
 from ftspec.errors import FtspecError, ProviderError, Transient
 from ftspec.messages import Generation, Message
 from ftspec.progress import Quiet
+from ftspec.site import Options
 from ftspec.spending import Entry
-from ftspec.stages import Options
 from ftspec.workspace import Workspace
 
 TABLE = """\
@@ -146,15 +146,15 @@ def test_it_is_taken_down_when_asking_breaks(
         raise error
 
     monkeypatch.setattr(Simulated, "serve", broken)
-    monkeypatch.setattr("ftspec.stages.answers", only_tuned(monkeypatch))
+    monkeypatch.setattr("ftspec.answering.answers", only_tuned(monkeypatch))
     with pytest.raises(error):
         run(spec)
     assert (standing(spec), states(spec)) == ([], ["down"])
 
 
 def only_tuned(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`stages.answers` that skips the base model, which answers without a deployment."""
-    from ftspec import stages
+    """`answering.answers` that skips the base model, which answers without a deployment."""
+    from ftspec import answering
     from ftspec.grade import Answered
 
     def answers(site: Any, step: Any, subject: Any, *rest: Any, **more: Any) -> Any:
@@ -162,7 +162,7 @@ def only_tuned(monkeypatch: pytest.MonkeyPatch) -> Any:
             return Answered(model="base", answers=(), graded=(), seconds=0.0)
         return real(site, step, subject, *rest, **more)
 
-    real = stages.answers
+    real = answering.answers
     return answers
 
 

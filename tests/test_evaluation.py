@@ -16,7 +16,7 @@ from ftspec.errors import FtspecError, SpecError
 from ftspec.progress import Quiet
 from ftspec.registry import Registry
 from ftspec.runner import Outcome
-from ftspec.stages import Options
+from ftspec.site import Options
 
 SPEC = """\
 version: 1

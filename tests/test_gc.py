@@ -17,7 +17,7 @@ from ftspec import cleanup, registry, runner, validate
 from ftspec.cli import guard
 from ftspec.errors import FtspecError, JobFailed
 from ftspec.progress import Quiet
-from ftspec.stages import Options
+from ftspec.site import Options
 from ftspec.workspace import Workspace
 
 SPEC = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 from ftspec import likeness, registry, runner, validate
 from ftspec.progress import Quiet
 from ftspec.report import read
-from ftspec.stages import Options
+from ftspec.site import Options
 
 SPEC = """\
 version: 1

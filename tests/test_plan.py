@@ -11,7 +11,7 @@ from ftspec import registry, runner, validate
 from ftspec.errors import FtspecError
 from ftspec.progress import Quiet
 from ftspec.records import Plan, Step
-from ftspec.stages import Options
+from ftspec.site import Options
 
 SPEC = """\
 version: 1

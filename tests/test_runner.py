@@ -15,7 +15,7 @@ from ftspec.errors import DataError, FtspecError, JobFailed, PluginError, Proble
 from ftspec.progress import Quiet
 from ftspec.records import Event, Plan, RunInfo
 from ftspec.registry import Found, Registry
-from ftspec.stages import Options
+from ftspec.site import Options
 from ftspec.workspace import Workspace
 
 SPEC = """\

@@ -54,7 +54,7 @@ def show_command(
     """
     from ftspec import runner
     from ftspec.cli import views
-    from ftspec.stages import Options
+    from ftspec.site import Options
 
     loaded, registry = load(spec, overrides)
     with progress(quiet) as drawing:
@@ -80,7 +80,7 @@ def preview_command(
     """
     from ftspec import rendering
     from ftspec.cli import views
-    from ftspec.stages import Options
+    from ftspec.site import Options
 
     loaded, registry = load(spec, overrides)
     named = int(row) if row and row.isdigit() else row
@@ -103,13 +103,14 @@ def why_command(
 
     FILE is named as findings name it, relative to the spec, or relative to where you are.
     """
-    from ftspec import lives, prepared, stages
+    from ftspec import lives, prepared
     from ftspec.cli import lookviews
+    from ftspec.site import Options, survey
 
     file, line = _place(place)
     loaded, registry = load(spec, overrides)
     with progress(quiet) as drawing:
-        site = stages.survey(loaded.spec, registry, stages.Options(store=store), drawing)
+        site = survey(loaded.spec, registry, Options(store=store), drawing)
         with prepared.of_site(site) as data:
             found = lives.replay(loaded.spec, registry, data.folder, file, line)
     show(found, format_, lookviews.lives)
@@ -135,7 +136,7 @@ def diff_command(
     """
     from ftspec import comparison, prepared, registry
     from ftspec.cli import lookviews
-    from ftspec.stages import Options
+    from ftspec.site import Options
 
     if after is None and spec is None:
         raise click.UsageError("B is missing: name two runs, specs or folders, or revisions with --spec")
@@ -171,13 +172,14 @@ def export_command(
     format_: str,
 ) -> None:  # fmt: skip
     """Write the prepared rows in any installed provider's format; nothing is run, uploaded or paid for."""
-    from ftspec import exporting, prepared, stages
+    from ftspec import exporting, prepared
     from ftspec.cli import lookviews
+    from ftspec.site import Options, survey
 
     loaded, registry = load(spec, overrides)
     exporting.check(loaded.spec, registry, to, method)
     with progress(quiet) as drawing:
-        site = stages.survey(loaded.spec, registry, stages.Options(store=store), drawing)
+        site = survey(loaded.spec, registry, Options(store=store), drawing)
         with prepared.of_site(site) as data:
             found = exporting.export(loaded.spec, registry, data, to, Path(out), model=model, method=method)
     show(found, format_, lookviews.exported)

@@ -53,7 +53,7 @@ def eval_command(
     from ftspec import runner
     from ftspec.cli import views
     from ftspec.errors import FtspecError, GateFailed
-    from ftspec.stages import Options
+    from ftspec.site import Options
 
     loaded, registry = load(spec, overrides)
     if loaded.spec.eval is None:

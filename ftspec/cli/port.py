@@ -92,7 +92,7 @@ def _costs(made: Loaded | None, registry: Registry, no_measure: bool, quiet: boo
         return None, "the spec has to be valid first"
     from ftspec import items, runner, tables
     from ftspec.costs import Costs, Part
-    from ftspec.stages import Options
+    from ftspec.site import Options
 
     spec = made.spec
     try:

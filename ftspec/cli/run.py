@@ -59,7 +59,7 @@ def plan_command(
     """
     from ftspec import runner
     from ftspec.cli import views
-    from ftspec.stages import Options
+    from ftspec.site import Options
 
     loaded, registry = load(spec, overrides, retires_within)
     options = Options(store=store, measure=not no_measure, memory=memory, cache=not no_cache)
@@ -126,7 +126,7 @@ def run_command(
     from ftspec import runner
     from ftspec.cli import views
     from ftspec.errors import GateFailed
-    from ftspec.stages import Options
+    from ftspec.site import Options
 
     loaded, registry = load(spec, overrides, retires_within)
     options = Options(

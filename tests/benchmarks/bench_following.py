@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ftspec import errors, fleet, registry, reopen, runner, validate
 from ftspec.progress import Quiet
-from ftspec.stages import Options
+from ftspec.site import Options
 
 SPEC = """\
 version: 1

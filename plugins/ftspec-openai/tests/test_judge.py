@@ -11,7 +11,7 @@ from servers import contract, fixtures
 
 from ftspec import registry, runner, validate
 from ftspec.progress import Quiet
-from ftspec.stages import Options
+from ftspec.site import Options
 
 SPEC = """\
 version: 1

@@ -24,8 +24,8 @@ from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.progress import Quiet
 from ftspec.reducing import OwnWork
 from ftspec.segments import Segment
+from ftspec.site import Options
 from ftspec.spec import Item
-from ftspec.stages import Options
 
 SPEC = """\
 version: 1

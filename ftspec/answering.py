@@ -1,0 +1,212 @@
+"""The steps in which models answer: read what the store has, put the model up and ask the rest, grade all of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ftspec import ask, cases, grade, history, items, judging, kept, suites
+from ftspec import plan as plans
+from ftspec.costs import rate_of
+from ftspec.deploying import Deployer
+from ftspec.following import ended
+from ftspec.grade import Answered
+from ftspec.jobs import Checkpoint, TunedModel
+from ftspec.journal import Journal, decode
+from ftspec.messages import Answer, Generation, Prompt, RemoteModel
+from ftspec.plan import TUNING, step_of
+from ftspec.records import Plan, Record, Step
+from ftspec.site import Site, step_key
+from ftspec.spec import Eval, Item
+from ftspec.spending import Meter, Purse
+from ftspec.spill import Spill
+from ftspec.subjects import Subject
+from ftspec.tables import Price, Rate
+
+ACCEPTED = "accepted"
+"""What the last accepted run's model is called in an evaluation."""
+
+
+class Timing(Record):
+    """Wall seconds that a step took when it was done."""
+
+    seconds: float
+
+
+class Asking(NamedTuple):
+    """What is asked in one step, and who grades the answers: the spec's own evaluation, or a suite."""
+
+    prompts: Sequence[Prompt]
+    generation: Generation
+    repeat: int
+    seed: int
+    graders: list[tuple[Item, judging.Built]]
+    suite: str = ""
+
+
+def base_of(site: Site) -> Subject:
+    """The base model, as a model under test."""
+    return Subject(label="base", provider=site.provider, keys={}, model=site.target.request.model)
+
+
+def tuned_of(site: Site, model: TunedModel) -> Subject:
+    """The tuned model, as a model under test."""
+    return Subject(label="tuned", provider=site.provider, keys={}, model=model)
+
+
+def cached(site: Site, step: Step) -> bool:
+    """Whether every question of the step has its answer in the store."""
+    return "answers" not in site.options.again and site.store.head(step_key(step)) is not None
+
+
+def asking(site: Site, prompts: Sequence[Prompt]) -> Asking:
+    """The spec's own evaluation."""
+    own = site.spec.eval or Eval(prompts=(), graders=())
+    return Asking(prompts, own.generation, own.repeat, own.seed, _graders(site))
+
+
+def suite(name: str) -> Asking:
+    """A set of items that ships with ftspec."""
+    found = suites.load(name)
+    return Asking(found.prompts, found.generation, 1, 0, [(Item(kind="grader", name=name), found.grade)], name)
+
+
+def _graders(site: Site) -> list[tuple[Item, judging.Built]]:
+    graders = site.spec.eval.graders if site.spec.eval else ()
+    return [(item, items.build(item, site.registry, site.spec.folder)) for item in graders]
+
+
+def answers(
+    site: Site,
+    step: Step,
+    subject: Subject,
+    what: Asking,
+    purse: Purse,
+    base: Answered | None = None,
+) -> Answered:
+    """The model's graded answers. Those that are kept are read; for the rest the model is put up and asked.
+
+    `base` is the base model's part, for judges that compare with it; None where this is the base model's.
+    Raises BudgetReached when the purse allows no more questions; what was answered is kept.
+    """
+    spill = _spill(site, step)
+    wanted = ask.Round(what.prompts, what.generation, repeat=what.repeat, seed=what.seed)
+    if cached(site, step):
+        seconds = decode(site.store, step_key(step), Timing).seconds
+    else:
+        started = time.monotonic()
+        price, rate = _priced(site, subject)
+        verified = price is None or price.verified
+        with purse.meter(step.name, rate, what.generation, verified=verified) as meter:
+            _ask(site, subject, wanted, spill, meter, deployer(site, purse, subject))
+        seconds = time.monotonic() - started
+        if wanted.known == len(wanted):
+            site.store.put(step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
+    found = kept.keep(Answer, wanted.answers(spill.read(Answer)), site.workspace.local, wanted.order)
+    answered = Answered(model=subject.label, answers=found, graded=(), seconds=seconds)
+    return _graded(site, answered, what, base, purse)
+
+
+def earlier(site: Site, run: str, what: Asking, base: Answered | None, purse: Purse) -> Answered | None:
+    """What the tuned model of an earlier run said to those of the prompts that it was asked, graded as this run's.
+
+    None where the run is gone, or none of the prompts is among its own.
+    """
+    events = Journal(site.store, run).events()
+    step = next((step for step in history.plan_of(events).steps if step.name == plans.TUNED), None) if events else None
+    if step is None or not step.digest:
+        return None
+    known = {prompt.id for prompt in what.prompts}
+    asked = (one for one in _spill(site, step).read(Answer) if one.prompt in known)
+    said = kept.keep(Answer, asked, site.workspace.local)
+    places = {(one.prompt, one.repeat): place for place, one in enumerate(said)}
+    answered = Answered(model=ACCEPTED, answers=said.chosen(places.values()), graded=())
+    return _graded(site, answered, what, base, purse) if places else None
+
+
+def _ask(site: Site, subject: Subject, wanted: ask.Round, spill: Spill, meter: Meter, deployer: Deployer) -> None:
+    """Put the model up, where a question is open, and ask."""
+    from ftspec import remote
+
+    if "answers" in site.options.again:
+        spill.drop()
+    for answer in spill.read(Answer):
+        wanted.note(answer)
+    if wanted.known == len(wanted):
+        return
+    assert subject.model
+    with (
+        deployer.up(subject.model) as standing,
+        subject.provider.serve(standing) as up,
+        remote.asking(up, meter) as answers,
+        spill.writer() as writer,
+    ):
+        again = not isinstance(up, RemoteModel)
+        ask.ask(answers, wanted, label=subject.label, keep=writer.add, progress=site.progress, again=again)
+
+
+def _spill(site: Site, step: Step) -> Spill:
+    return Spill(site.store, f"answers/{plans.answers_digest(step)}")
+
+
+def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None, purse: Purse) -> Answered:
+    """The answers with their grades; judges are asked what the store does not know."""
+    compared = (base or answered).answers
+    column = site.spec.eval.asserts if site.spec.eval and not what.suite else ""
+    own = cases.graders(what.prompts, column, site.registry, site.spec.folder) if column else {}
+    settled = judging.settle(what.graders, own, what.prompts, answered.answers, compared, court(site, purse))
+    graded = grade.grade(what.prompts, answered.answers, settled.graders, settled.own)
+    at = site.workspace.local
+    return msgspec.structs.replace(answered, graded=kept.keep(grade.Graded, graded, at), judges=settled.uses)
+
+
+def court(site: Site, purse: Purse | None = None) -> judging.Court:
+    return judging.Court(site.registry, site.spec.folder, site.workspace, site.progress, site.tables, purse)
+
+
+def checkpoints_of(site: Site, plan: Plan) -> list[Checkpoint]:
+    """What the plan's job has kept on its way, by step."""
+    tuning = step_of(plan, TUNING)
+    result = ended(site.store, tuning.digest)
+    return sorted(result.checkpoints, key=lambda checkpoint: checkpoint.step) if result else []
+
+
+def of_checkpoints(
+    subject: Subject, step: Step, saved: Iterable[Checkpoint]
+) -> Iterator[tuple[Checkpoint, Step, Subject]]:
+    """Each checkpoint as a model under test, with its own part of the step."""
+    for one in saved:
+        label = f"{subject.label} {one.step}"
+        part = plans.checkpoint_step(step, one.id)
+        yield one, part, msgspec.structs.replace(subject, label=label, model=one.model)
+
+
+def mark_asked(site: Site, step: Step, found: Iterable[Answered]) -> None:
+    """Remember that a step of several models is done, where every question has its answer."""
+    done = list(found)
+    if not any(answer.error for answered in done for answer in answered.answers):
+        timing = Timing(seconds=sum(answered.seconds for answered in done))
+        site.store.put(step_key(step), msgspec.json.encode(timing))
+
+
+def deployer(site: Site, purse: Purse, subject: Subject) -> Deployer:
+    """Who puts the model up, where it has to be deployed, and takes it down."""
+    provider = subject.provider
+    price = site.tables.price("hosting_hour", provider.endpoint, _base(subject))
+    hourly = price.hosting_hour if price else None
+    return Deployer(provider, site.workspace, purse.run, purse=purse, hourly=hourly, progress=site.progress)
+
+
+def _priced(site: Site, subject: Subject) -> tuple[Price | None, Rate | None]:
+    """What a question to the model costs, and the entry that says so, as far as the tables know."""
+    tuned = isinstance(subject.model, TunedModel)
+    return rate_of(site.tables, subject.provider.endpoint, _base(subject), tuned=tuned)
+
+
+def _base(subject: Subject) -> str:
+    """The name of the base model, by which prices are known."""
+    model = subject.model
+    return model.base.id if isinstance(model, TunedModel) else model.id if model else ""

@@ -1,0 +1,143 @@
+"""What the steps of one run share: the spec and how it is wanted, the store, the provider, the inputs, the target."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ftspec import inventory, items, subjects, tables
+from ftspec import plan as plans
+from ftspec.following import Follow, chosen, ended
+from ftspec.inventory import Inventory
+from ftspec.jobs import TunedModel
+from ftspec.plan import TUNING, Made, Target
+from ftspec.progress import Progress
+from ftspec.provider import Provider
+from ftspec.records import Plan, Record, Step
+from ftspec.registry import Registry
+from ftspec.spec import Spec
+from ftspec.store import Store
+from ftspec.subjects import Subject
+from ftspec.tables import Tables
+from ftspec.workspace import Workspace
+
+
+class Options(Record):
+    """How a run is wanted, beside the spec.
+
+    Args:
+        store: folder or URL of the store; `.ftspec` beside the spec when None.
+        again: steps to do again though they are cached: "data", "tuning", "answers", "report".
+        detach: return (StillRunning) once the job is submitted.
+        wait: follow the job for at most so many seconds.
+        resubmit: give up on an attempt of unknown outcome and submit the next one.
+        adopt: id of a job at the provider that is the one of unknown outcome.
+        resume: go on with a run that was begun, and begin none.
+        evaluation: train nothing: ask the base model, further models, and the tuned one where there is one already.
+        memory: bytes that the data step may hold, about; a share of the machine's where it is 0.
+        cache: take what steps made of rows before from this machine's cache, and keep it there.
+        measure: for a plan: prepare uncached data in a scratch folder, so that rows, tokens and digests are exact.
+    """
+
+    store: str | None = None
+    again: tuple[str, ...] = ()
+    detach: bool = False
+    wait: float | None = None
+    resubmit: bool = False
+    adopt: str = ""
+    measure: bool = True
+    evaluation: bool = False
+    memory: int = 0
+    resume: bool = False
+    cache: bool = True
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the steps of one run share."""
+
+    spec: Spec
+    registry: Registry
+    options: Options
+    progress: Progress
+    workspace: Workspace
+    provider: Provider
+    target: Target
+    inventory: Inventory
+    tables: Tables
+    further: tuple[Subject, ...] = ()
+
+    @property
+    def store(self) -> Store:
+        return self.workspace.store
+
+
+def survey(spec: Spec, registry: Registry, options: Options, progress: Progress) -> Site:
+    """Open the store, ask the provider, hash the inputs. Reads only."""
+    workspace = Workspace.beside(spec.file, options.store)
+    provider = attached(spec, registry, workspace)
+    found = inventory.take(spec, registry, provider)
+    request = msgspec.structs.replace(items.request_of(spec, registry), model_fingerprint=found.model)
+    further = tuple(subjects.find(spec, registry, workspace, provider))
+    keys = {subject.label: subject.keys for subject in further}
+    target = Target(endpoint=provider.endpoint, request=request, further=keys, evaluation=options.evaluation)
+    attempts = len(workspace.store.list(_attempts(spec, registry, found, target)))
+    return Site(
+        spec=spec,
+        registry=registry,
+        options=options,
+        progress=progress,
+        workspace=workspace,
+        provider=provider,
+        inventory=found,
+        tables=tables.read([spec.folder / name for name in spec.costs.prices]),
+        further=further,
+        target=msgspec.structs.replace(target, attempt=attempts + 1 + ("tuning" in options.again)),
+    )
+
+
+def attached(spec: Spec, registry: Registry, workspace: Workspace) -> Provider:
+    """The spec's provider, ready to be asked."""
+    provider = items.provider_of(spec, registry)
+    provider.attach(workspace.home(spec.provider.name))
+    return provider
+
+
+def record_attempt(site: Site) -> None:
+    """Make the attempt that `--again tuning` asked for the current one, for every later run."""
+    prefix = _attempts(site.spec, site.registry, site.inventory, site.target)
+    site.store.put_new(f"{prefix}/{site.target.attempt - 1:04d}", b"")
+
+
+def _attempts(spec: Spec, registry: Registry, found: Inventory, target: Target) -> str:
+    return f"attempts/{plans.attempts_key(spec, registry, found, target)}"
+
+
+def plan_of(site: Site, made: Made | None = None) -> Plan:
+    """The plan as far as it can be told; with what the data step made, all of it."""
+    plan = plans.make(site.spec, site.registry, site.inventory, site.target, made)
+    if site.options.evaluation and tuned_already(site, plan) is None:
+        return plans.make(site.spec, site.registry, site.inventory, site.target, made, tuned=False)
+    return plan
+
+
+def tuned_already(site: Site, plan: Plan) -> TunedModel | None:
+    """The model that the plan's job has made; None where it has not."""
+    step = next((step for step in plan.steps if step.name == TUNING), None)
+    result = ended(site.store, step.digest) if step and step.digest else None
+    return chosen(result, site.spec.follow.checkpoint) if result else None
+
+
+def follow_of(site: Site) -> Follow:
+    """How the job is followed, by the spec and by how the run is wanted."""
+    wanted, options = site.spec.follow, site.options
+    return Follow(
+        wait=options.wait,
+        detach=options.detach,
+        stall=wanted.stall,
+        early_stopping=wanted.early_stopping,
+        checkpoint=wanted.checkpoint,
+    )
+
+
+def step_key(step: Step) -> str:
+    """Where the store keeps what a step came to."""
+    return f"steps/{step.digest}"
