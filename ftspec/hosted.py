@@ -184,7 +184,16 @@ def chat_message(message: api.Message, *, weights: bool = False) -> dict[str, An
         said.pop("weight", None)
     if said.get("tool_calls"):
         said.setdefault("content", None)
+        said["tool_calls"] = [_chat_call(call) for call in said["tool_calls"]]
     return said
+
+
+def _chat_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call whose arguments are a text of JSON: rows may hold the object itself, and the services take none."""
+    function = dict(call["function"])
+    if not isinstance(function.get("arguments"), str):
+        function["arguments"] = rows.to_json(function.get("arguments") or {})
+    return {**call, "type": call.get("type", "function"), "function": function}
 
 
 def text_of(message: api.Message) -> str:

@@ -67,6 +67,21 @@ def test_every_row_that_is_refused_is_named():
     assert hosted.write_lines([batch.slice(1, 1)], out, line).rows == 1 and out.getvalue() == b'{"n":2}\n'
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [({"a": {"ü": 1}}, '{"a":{"ü":1}}'), ('{"a": 1}', '{"a": 1}'), ({}, "{}"), ("", ""), (None, "{}")],
+)
+def test_arguments_of_a_call_are_sent_as_text(arguments, sent):
+    """OpenAI's description has a string there; rows may hold the object itself, and leave the type out."""
+    call = {"id": "c", "function": {"name": "look", "arguments": arguments}}
+    message = api.Message(role="assistant", tool_calls=[call])
+    prompt = api.Prompt(id="p", messages=[message])
+    body = hosted.chat_body("m", api.Question(prompt=prompt), api.Generation())
+    for said in (hosted.chat_message(message), body["messages"][0]):
+        assert said["tool_calls"] == [{"type": "function", "id": "c", "function": {"name": "look", "arguments": sent}}]
+    assert call["function"]["arguments"] == arguments
+
+
 def test_names_are_the_same_each_time_and_short_enough():
     assert hosted.name_of("ab" * 32) == hosted.name_of("ab" * 32) and len(hosted.name_of("ab" * 32)) == 40
 

@@ -97,8 +97,9 @@ def _turn(message: api.Message) -> dict[str, Any]:
     content: list[dict[str, Any]] = [{"text": text}] if text else []
     for call in message.tool_calls or []:
         function = call["function"]
-        asked = {"toolUseId": call["id"], "name": function["name"], "input": json.loads(function["arguments"] or "{}")}
-        content.append({"toolUse": asked})
+        given = function.get("arguments") or {}
+        arguments = json.loads(given) if isinstance(given, str) else given
+        content.append({"toolUse": {"toolUseId": call["id"], "name": function["name"], "input": arguments}})
     return {"role": message.role, "content": content}
 
 

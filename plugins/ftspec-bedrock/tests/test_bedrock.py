@@ -219,12 +219,14 @@ def test_without_credentials_a_plan_is_made_and_a_call_says_what_is_missing(aws,
         uploaded(provider, tmp_path)
 
 
-def test_tools_go_there_and_back():
+@pytest.mark.parametrize("arguments", ['{"a": 1}', {"a": 1}], ids=["text", "object"])
+def test_tools_go_there_and_back(arguments):
     function = {"name": "look", "parameters": {"type": "object"}}
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"a": 1}'}}
+    asked = {**call, "function": {"name": "look", "arguments": arguments}}
     said = [
         api.Message(role="user", content="hi"),
-        api.Message(role="assistant", tool_calls=[call]),
+        api.Message(role="assistant", tool_calls=[asked]),
         api.Message(role="tool", content="found", tool_call_id="c1"),
     ]
     prompt = api.Prompt(id="p", messages=said, tools=[{"type": "function", "function": function}])
