@@ -112,7 +112,12 @@ class SpecError(FtspecError):
 
 
 class DataError(FtspecError):
-    """The data cannot be used; `findings` holds what was found (bounded), `total` how many there were."""
+    """The data cannot be used; `findings` holds what was found (bounded), `total` how many there were.
+
+    `counts` holds what each step did to the rows (`records.StepCount`), where all of them were cleaned.
+    """
+
+    counts: Sequence[Any] = ()
 
     def __init__(self, findings: Sequence[Finding], total: int | None = None) -> None:
         self.findings = tuple(findings)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from ftspec.errors import DataError, Finding, Severity
+from ftspec.figures import plural
 from ftspec.spec import Item
 
 KEPT = 100
@@ -28,6 +29,8 @@ class Findings:
         self.warnings: list[Finding] = []
         self.totals = {"error": 0, "warning": 0}
         self.alike: Counter[tuple[str, str]] = Counter()
+        self.shown: Counter[tuple[str, str]] = Counter()
+        """How many there were of each severity and message, and how many of those are kept."""
 
     def add(self, finding: Finding) -> None:
         self.totals[finding.severity] += 1
@@ -35,6 +38,7 @@ class Findings:
         self.alike[alike] += 1
         kept = self.errors if finding.severity == "error" else self.warnings
         if len(kept) < KEPT and self.alike[alike] <= KEPT_ALIKE:
+            self.shown[alike] += 1
             kept.append(self._located(finding))
 
     def judge(self, item: Item, findings: Iterable[Finding]) -> None:
@@ -52,14 +56,17 @@ class Findings:
             raise DataError(self._summed(self.errors, "error"), self.totals["error"])
 
     def _summed(self, kept: list[Finding], severity: Severity) -> tuple[Finding, ...]:
+        alike = [kind for kind, count in self.alike.items() if kind[0] == severity and count > KEPT_ALIKE][:KEPT]
+        left_out = {kind: self.alike[kind] - self.shown[kind] for kind in alike}
         more = [
-            Finding(message=f"{message} (in {count - KEPT_ALIKE} more rows)", severity=severity)
-            for (level, message), count in self.alike.items()
-            if level == severity and count > KEPT_ALIKE
+            f"{kind[1]} (in {plural(count, 'more row' if self.shown[kind] else 'row')})"
+            for kind, count in left_out.items()
         ]
+        rest = self.totals[severity] - len(kept) - sum(left_out.values())
+        more += [f"{plural(rest, 'more finding')}, not shown"] if rest else []
         # What has no place is often what comes of the others: that no row is left, say.
         ordered = sorted(kept, key=lambda finding: (not finding.file, finding.file, finding.line, finding.column))
-        return tuple(ordered + more[:KEPT])
+        return (*ordered, *(Finding(message=message, severity=severity) for message in more))
 
     def _located(self, finding: Finding) -> Finding:
         message = MENTION.sub(lambda match: ":".join(map(str, self.locate(int(match[1])))), finding.message)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import ledger, rows
 from ftspec.cleaning import Done, Stage, run_format, run_step, runner
-from ftspec.errors import FtspecError
+from ftspec.errors import DataError, Finding, FtspecError
 from ftspec.findings import Findings
 from ftspec.intake import Intake
 from ftspec.items import Tuned, build, request_of, shape_of
@@ -35,7 +35,7 @@ SHOWN = 5
 
 
 class Seen(Record):
-    """What one step did to the row: "same", "changed" or "dropped".
+    """What one step did to the row: "same", "changed" or "dropped"; the source has "read" it.
 
     `before` and `after` are None where nothing changed, and where texts are withheld, which `withheld` says.
     """
@@ -50,13 +50,16 @@ class Seen(Record):
 
 
 class RowLife(Record):
-    """One row: what became of it in the end, and step by step."""
+    """One row: what became of it in the end, step by step, and what was found in it."""
 
     life: Life
     steps: tuple[Seen, ...]
+    findings: tuple[Finding, ...] = ()
 
 
-def replay(spec: Spec, registry: Registry, folder: Path, file: str, line: int) -> tuple[RowLife, ...]:
+def replay(
+    spec: Spec, registry: Registry, folder: Path, file: str, line: int, findings: Sequence[Finding] = ()
+) -> tuple[RowLife, ...]:
     """The lives of the rows of a line, told by what `pipeline.prepare` left in the folder. Raises FtspecError for none.
 
     `file` is named as origins name it, or by a path to it, from the spec or from here. Sources are read up to the row.
@@ -64,6 +67,9 @@ def replay(spec: Spec, registry: Registry, folder: Path, file: str, line: int) -
     known = ledger.files(folder)
     file = _known(file, known, spec.folder)
     lives = ledger.lives(folder, file, line)
+    here = tuple(each for each in findings if (each.file, each.line) == (file, line))
+    if not lives and here:
+        raise DataError(here)
     if not lives:
         there = ", ".join(known[:SHOWN]) + (", ..." if len(known) > SHOWN else "")
         hint = (
@@ -74,7 +80,11 @@ def replay(spec: Spec, registry: Registry, folder: Path, file: str, line: int) -
         raise FtspecError(f"no row came from {file}:{line}", hint)
     found = _rows_of(spec, registry, f"{file}:{line}", len(lives))
     return tuple(
-        RowLife(life=life, steps=tuple(_steps(spec, registry, batch, life, as_is)))
+        RowLife(
+            life=life,
+            steps=(*_source(spec, registry, batch), *_steps(spec, registry, batch, life, as_is)),
+            findings=here,
+        )
         for life, (batch, as_is) in zip(lives, found, strict=False)
     )
 
@@ -86,6 +96,12 @@ def _known(file: str, known: Sequence[str], folder: Path) -> str:
     return file if file in known else next((named[path] for path in wanted if path in named), file)
 
 
+def _source(spec: Spec, registry: Registry, batch: pa.RecordBatch) -> Iterator[Seen]:
+    """The row as its source gave it, where nothing is to be removed from it later."""
+    if not any(registry.get(item.kind, item.name).private for item in spec.cleaning):
+        yield Seen(step="source", what="read", after=rows.to_dicts(batch)[0])
+
+
 def _rows_of(spec: Spec, registry: Registry, origin: str, count: int) -> Iterator[tuple[pa.RecordBatch, bool]]:
     """Each row of the line as its source has it, and whether it is taken as it is; in the pipeline's order."""
     places = Origins()
@@ -94,8 +110,8 @@ def _rows_of(spec: Spec, registry: Registry, origin: str, count: int) -> Iterato
     intake = Intake(spec.folder, registry, places, Ledger(places), Findings(places.locate), reads, bool(spec.format))
     asked = [item for item in (spec.eval.prompts if spec.eval else ()) if isinstance(item, Item)]
     groups = (list(spec.sources), [item for item in asked if item.as_is], [item for item in asked if not item.as_is])
-    for items, as_is in zip(groups, (False, True, False), strict=True):
-        for batch in intake.batches(intake.open(items), spec.split) if items else ():
+    for items, as_is, mix in zip(groups, (False, True, False), (spec.mix, None, None), strict=True):
+        for batch in intake.batches(intake.open(items), spec.split, mix) if items else ():
             for index, number in enumerate(batch.column(rows.ROW).to_pylist()):
                 if places.where(number) == origin:
                     yield assign(batch.slice(index, 1), spec.split)[0], as_is

@@ -111,14 +111,20 @@ def prepare(
     """Fill the empty folder `out` with the provider's files, prompts, finished rows, ledger and origins.
 
     The same spec and inputs make the same bytes, with any engine and however sources cut their batches (`result.json`,
-    written last, also holds seconds). Raises DataError with everything that is wrong with the data.
+    written last, also holds seconds). Raises DataError with everything that is wrong with the data; ledger, origins and
+    finished rows are there all the same.
     """
     memory.settle()
     work = Preparation(spec, registry, request, out, progress, how)
     work.clean()
     work.ask()
-    work.judge()
-    made = work.finish(work.write_files(provider, request))
+    try:
+        work.judge()
+        files = work.write_files(provider, request)
+    except DataError as error:
+        error.counts = work.account()
+        raise
+    made = work.finish(files)
     if how.cache:
         blocks.trim(Path(how.cache))
     return made
@@ -234,10 +240,8 @@ class Preparation:
         """Everything else in `out`, the result last."""
         self.prompts.close()
         self.rejected.write()
-        self.origins.write(self.out)
-        self.ledger.write(self.out)
         result = DataResult(
-            counts=self.ledger.counts(),
+            counts=self.account(),
             size=self._size(files),
             files=tuple(file for file, _ in files.values()),
             sides={**self.sides, "prompt": len(self.prompts)},
@@ -248,6 +252,12 @@ class Preparation:
         (self.out / f"{RESULT}.part").write_bytes(msgspec.json.encode(movable))
         (self.out / f"{RESULT}.part").replace(self.out / RESULT)
         return result
+
+    def account(self) -> tuple[StepCount, ...]:
+        """What each step did, once `out` holds which rows came from where and what dropped them."""
+        self.origins.write(self.out)
+        self.ledger.write(self.out)
+        return self.ledger.counts()
 
     def _may_skip(self, stages: list[Stage], form: Stage | None) -> None:
         """Note the steps whose failures are set aside: row steps and the format."""

@@ -13,7 +13,7 @@ import msgspec
 
 from ftspec import datastep, history, validate
 from ftspec.datastep import Dataset
-from ftspec.errors import FtspecError
+from ftspec.errors import DataError, Finding, FtspecError
 from ftspec.journal import Journal, decode
 from ftspec.plan import DATA, step_of
 from ftspec.progress import Progress
@@ -28,6 +28,8 @@ class Prepared(msgspec.Struct, frozen=True):
 
     folder: Path
     label: str
+    findings: tuple[Finding, ...] = ()
+    """What was found in the data."""
 
 
 @contextlib.contextmanager
@@ -41,17 +43,22 @@ def of_spec(
 
 
 @contextlib.contextmanager
-def of_site(site: Site) -> Iterator[Prepared]:
-    """The same of a spec that has been loaded already."""
+def of_site(site: Site, *, faulty: bool = False) -> Iterator[Prepared]:
+    """The same of a spec that has been loaded already. With `faulty` also data that cannot be used."""
     step = step_of(plan_of(site), DATA)
     dataset = datastep.cached(site, step)
     if dataset is not None:
         with _linked(site.store, dataset) as folder:
-            yield Prepared(folder, str(site.spec.file))
+            yield Prepared(folder, str(site.spec.file), dataset.result.findings)
         return
     with tempfile.TemporaryDirectory(prefix="ftspec-data-") as scratch:
-        datastep.prepare(site, Path(scratch))
-        yield Prepared(Path(scratch), str(site.spec.file))
+        try:
+            findings = datastep.prepare(site, Path(scratch)).findings
+        except DataError as error:
+            if not (faulty and error.counts):
+                raise
+            findings = error.findings
+        yield Prepared(Path(scratch), str(site.spec.file), findings)
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ from ftspec.answering import Asking
 from ftspec.costs import Costs
 from ftspec.datastep import Dataset
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, StillRunning
+from ftspec.figures import plural
 from ftspec.forecast import Judging
 from ftspec.grade import Answered
 from ftspec.jobs import Estimate, TunedModel
@@ -289,6 +290,9 @@ class _Walk:
         with self._timed(DATA):
             dataset = weighed(self.site, dataset or datastep.make(self.site, step))
         self._decide("data_made", digest=step.digest, rows=dataset.result.size.rows, sides=dataset.result.sides)
+        if warnings := dataset.result.findings_total:
+            what = plural(warnings, "warning")
+            self.site.progress.note(f"{what} about the data: see `ftspec data show {self.loaded.spec.file.name}`")
         return dataset
 
     def _tune(self, dataset: Dataset) -> TunedModel:

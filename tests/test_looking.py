@@ -360,3 +360,74 @@ def test_rows_in_are_rows_out_and_dropped(
         assert 0 <= count["changed"] <= count["rows_out"]
     assert all(before["rows_out"] == after["rows_in"] for before, after in pairwise(own))
     assert own[-1]["rows_out"] == shown["size"]["rows"]
+
+
+# ---- data that cannot be used
+
+
+def test_show_and_why_of_data_that_cannot_be_used(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who is told of a wrong row looks at it: the waterfall and the row's life are there, and so is what is wrong."""
+    spec.write_text(SPEC.replace("provider:", "checks:\n  - expect: {columns: {label: {in_set: [a]}}}\nprovider:"))
+    code, out, err = run(capsys, "data", "show", spec, "-q")
+    assert code == 1
+    assert ["dedupe", "5", "4", "1", "20.0%", "duplicate:", "1"] in [line.split() for line in out.splitlines()]
+    assert "data/rows.jsonl:5: column 'label' is none of 'a'" in err
+    found = {line: asked(capsys, "data", "why", spec, f"data/rows.jsonl:{line}")[0] for line in (1, 4, 5)}
+    assert found[5]["life"]["side"] == "train"
+    assert [one["message"] for one in found[5]["findings"]] == ["column 'label' is none of 'a'"]
+    assert found[4]["life"]["because"] == "data/rows.jsonl:1"
+    assert not found[1]["findings"] and not found[4]["findings"]
+    assert "  error: column 'label' is none of 'a'" in run(capsys, "data", "why", spec, "data/rows.jsonl:5", "-q")[1]
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_why_of_a_line_that_is_no_row(on_error: str, spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = '  - jsonl: {path: "data/*.jsonl"}'
+    spec.write_text(SPEC.replace(source, f"{source}\n    on_error: {on_error}"))
+    (spec.parent / "data/rows.jsonl").write_text('{"text": "a", "label": "b"}\n{oops\n')
+    code, _, err = run(capsys, "data", "why", spec, "data/rows.jsonl:2", "-q")
+    assert code == 1
+    assert "data/rows.jsonl:2:2: not JSON" in err
+
+
+SHAREGPT = [{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]}]
+
+
+def test_a_life_begins_with_what_was_read(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where no step follows: else nothing would say what became of a row in another shape."""
+    spec.write_text(SPEC.partition("cleaning:")[0] + "provider:\n  simulated: {}\nmodel: sim-base\n")
+    write(spec.parent / "data/rows.jsonl", SHAREGPT)
+    (found,) = asked(capsys, "data", "why", spec, "data/rows.jsonl:1")
+    (step,) = found["steps"]
+    assert (step["step"], step["what"]) == ("source", "read")
+    assert [message["content"] for message in step["after"]["messages"]] == ["hi", "ho"]
+
+
+def test_why_of_a_row_that_a_mixture_repeats(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (spec.parent / "more").mkdir()
+    write(spec.parent / "more/own.jsonl", texts([("own", "a")]))
+    mixed = "  - jsonl: {path: more/own.jsonl}\nmix: {until: 9, seed: 1}\ncleaning:\n  - strip\nformat:"
+    head, _, rest = SPEC.partition("cleaning:")
+    spec.write_text(head + mixed + rest.partition("format:")[2])
+    found = asked(capsys, "data", "why", spec, "more/own.jsonl:1")
+    assert len(found) > 1
+    assert len({one["life"]["row"] for one in found}) == len(found)
+    for one in found:
+        assert [step["what"] for step in one["steps"]] == ["read", "same", "changed"]
+        assert one["steps"][-1]["after"]["messages"][1]["content"] == "own"
+
+
+def test_warnings_are_seen_in_a_plan_and_told_by_a_run(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check = "checks:\n  - expect: {columns: {label: {in_set: [b]}}}\n    severity: warning\nprovider:"
+    spec.write_text(SPEC.replace("provider:", check, 1))
+    (spec.parent / "data/rows.jsonl").write_text(
+        "".join(json.dumps({"text": f"text {at}", "label": "a"}) + "\n" for at in range(9))
+    )
+    code, out, _ = run(capsys, "plan", "-q", spec)
+    assert code == 0
+    lines = [line for line in out.splitlines() if line.startswith("  warning")]
+    assert lines[0] == "  warning  data/rows.jsonl:1: column 'label' is none of 'b'; here it is 'a'"
+    assert lines[-1] == "  warning  column 'label' is none of 'b' (in 4 more rows)"
+    for epochs in (1, 2):  # data that are made, and data that are kept from before
+        told = run(capsys, "run", spec, "--set", f"hyperparameters.epochs={epochs}")[2]
+        assert "9 warnings about the data: see `ftspec data show tiny.yaml`" in told

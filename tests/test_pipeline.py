@@ -26,7 +26,7 @@ from ftspec import api, pipeline, preview, registry, rows
 from ftspec.builtin import files
 from ftspec.cleaning import Stage, runner
 from ftspec.errors import DataError, Finding, FtspecError, PluginError
-from ftspec.findings import waived
+from ftspec.findings import Findings, waived
 from ftspec.jobs import ModelRef, Request, Written
 from ftspec.messages import Generation, Prompt
 from ftspec.pipeline import DataResult, How
@@ -396,6 +396,20 @@ def test_a_fault_in_every_row_does_not_hide_the_others(tmp_path: Path) -> None:
     assert len(messages) < 10
     assert "column 'label' is missing or null (in 995 more rows)" in messages
     assert "column 'text' is missing or null" in messages
+
+
+def test_findings_that_are_all_different_are_not_hidden_in_silence(tmp_path: Path) -> None:
+    locate = {row: ("rows.jsonl", row) for row in range(300)}.__getitem__
+    found = Findings(locate)
+    for row in range(260):
+        found.add(Finding(message=f"value {row} is odd", row=row))
+    for row in range(260, 267):
+        found.add(Finding(message="no value", row=row))
+    with pytest.raises(DataError) as caught:
+        found.raise_errors()
+    assert caught.value.total == 267
+    messages = [finding.message for finding in caught.value.findings]
+    assert messages[100:] == ["no value (in 7 rows)", "160 more findings, not shown"]
 
 
 def test_findings_that_are_not_listed_are_counted(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ftspec import terminal
 from ftspec.cli.common import (
     Group,
     cache_option,
@@ -21,7 +22,7 @@ from ftspec.cli.common import (
     store_option,
 )
 from ftspec.cli.drawing import progress
-from ftspec.errors import FtspecError
+from ftspec.errors import DataError, FtspecError
 
 
 @click.group("data", cls=Group)
@@ -50,15 +51,21 @@ def show_command(
 ) -> None:
     """Show what each step kept, dropped and changed, and where rows went.
 
-    Shows the data of the last run when nothing has changed since, and else prepares it in a scratch folder.
+    Shows the data of the last run when nothing has changed since, and else prepares it in a scratch folder. Of data
+    that cannot be used it shows what the steps did, and then what is wrong.
     """
     from ftspec import runner
-    from ftspec.cli import views
+    from ftspec.cli import lookviews, views
     from ftspec.site import Options
 
     loaded, registry = load(spec, overrides)
-    with progress(quiet) as drawing:
-        data = runner.plan(loaded, registry, Options(store=store, memory=memory, cache=not no_cache), drawing).data
+    try:
+        with progress(quiet) as drawing:
+            data = runner.plan(loaded, registry, Options(store=store, memory=memory, cache=not no_cache), drawing).data
+    except DataError as error:
+        if error.counts and format_ == "text":
+            terminal.say(lookviews.steps(error.counts) + "\n")
+        raise
     if data is None:
         raise FtspecError("the data cannot be prepared", "see `ftspec plan`")
     show(data, format_, lambda found: views.waterfall(found, samples=samples))
@@ -99,7 +106,7 @@ def preview_command(
 def why_command(
     spec: str, place: str, overrides: tuple[str, ...], store: str | None, quiet: bool, format_: str
 ) -> None:
-    """Show a row's life: step by step, what changed in it, and what dropped it because of which other row.
+    """Show a row's life: step by step, what changed in it, what dropped it because of which other row, what is wrong.
 
     FILE is named as findings name it, relative to the spec, or relative to where you are.
     """
@@ -111,8 +118,8 @@ def why_command(
     loaded, registry = load(spec, overrides)
     with progress(quiet) as drawing:
         site = survey(loaded.spec, registry, Options(store=store), drawing)
-        with prepared.of_site(site) as data:
-            found = lives.replay(loaded.spec, registry, data.folder, file, line)
+        with prepared.of_site(site, faulty=True) as data:
+            found = lives.replay(loaded.spec, registry, data.folder, file, line, data.findings)
     show(found, format_, lookviews.lives)
 
 

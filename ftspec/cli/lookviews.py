@@ -110,12 +110,17 @@ def _life(found: RowLife) -> Iterator[str]:
         yield f"  {one_line(seen.step, 40):<16} {_what(seen)}"
         if seen.what != "same":
             yield from _change(seen.before, seen.after)
+    for finding in found.findings:
+        hint = f"; {finding.hint}" if finding.hint else ""
+        yield f"  {style(finding.severity, 'yellow' if finding.severity == 'warning' else 'red')}: " + one_line(
+            finding.message + hint, 300
+        )
 
 
 def _what(seen: Seen) -> str:
     because = f" because of {seen.because}" if seen.because else ""
     reason = f": {one_line(seen.reason, 120)}{because}" if seen.reason else ""
-    colour = {"same": "dim", "changed": "yellow", "dropped": "red"}[seen.what]
+    colour = {"read": "dim", "same": "dim", "changed": "yellow", "dropped": "red"}[seen.what]
     return f"{style(seen.what, colour)}{reason}"
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftspec.watching import Status
 
 SHOWN_REASONS = 6
+SHOWN_WARNINGS = 6
 NAMES = 14
 """Columns that names of steps, parts and facts take at the least."""
 SIDES = {"validation": "for validation", "test": "for test", "prompt": "prompts"}
@@ -51,6 +52,7 @@ def plan(spec: Spec, planned: Planned) -> str:
         + watermark(found.watermark),
         _steps(found),
         "\n".join([*_data(planned.data), *_estimate(planned), *_costs(spec, planned), _inputs(found)]),
+        *_warnings(planned.data),
         f"run {found.run}{': everything is done' if all(step.cached for step in found.steps) else ''}",
     ]
     return "\n\n".join(sections)
@@ -96,6 +98,15 @@ def _data(data: DataResult | None) -> Iterator[str]:
     if data.size.tokens is not None:
         trained = f", {data.size.trained_tokens:,} of them trained on" if data.size.trained_tokens is not None else ""
         yield _fact("tokens", f"{data.size.tokens:,} per epoch{trained}")
+
+
+def _warnings(data: DataResult | None) -> Iterator[str]:
+    """What the data step warns of, as one section."""
+    if data is None or not data.findings:
+        return
+    more = f"  {plural(data.findings_total, 'warning')} in all: see `ftspec data show`"
+    lines = [*map(_finding, data.findings[:SHOWN_WARNINGS])]
+    yield "\n".join([*lines, more] if len(data.findings) > SHOWN_WARNINGS else lines)
 
 
 def _estimate(planned: Planned) -> Iterator[str]:
@@ -324,7 +335,8 @@ def waterfall(data: DataResult, *, samples: bool = False) -> str:
 
 def _finding(finding: Finding) -> str:
     place = f"{finding.place}: " if finding.file and finding.line else ""
-    return f"  {style(finding.severity, 'yellow')}  {safe(place)}{one_line(finding.message, 200)}"
+    hint = f"; {finding.hint}" if finding.hint else ""
+    return f"  {style(finding.severity, 'yellow')}  {safe(place)}{one_line(finding.message + hint, 300)}"
 
 
 def tokens(found: Rendered) -> str:
