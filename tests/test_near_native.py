@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_near_dedupe import LETTERS, dropped, texts_of
 
-from ftspec.builtin.near import minhash, native, objects, words
+from ftspec.builtin.near import minhash, native, objects, sets, words
 
 pytest.importorskip("numba")
 ODD = st.one_of(
@@ -47,16 +47,21 @@ def process(monkeypatch: pytest.MonkeyPatch) -> native.Process:
 
 
 def found(values: list[str], rows: list[int], size: int) -> list[list[list[int]]]:
-    """By row the words, the shingles and the signature of texts, of which each of `rows` has so many."""
+    """By row the words, the shingles, their set and the sketch of texts, of which each of `rows` has so many."""
     texts = words.Texts(texts_of(values).values, np.concatenate([[0], np.cumsum(rows)]).astype(np.int64))
     made: list[list[list[int]]] = []
     for start, end, said in words.blocks(texts):
         together = words.regrouped(said, texts.offsets[start : end + 1])
-        several = words.shingles(together, size)
-        signatures = minhash.minima(several, 40)
+        several = words.shingles(together, size, salt=(1 << 64) - size)
+        numbers = sets.of_shingles(several)
+        sketches = minhash.Sketches.empty(40, end + 1)
+        sketches.add(start, several)
+        sketches.add(start + 1, several)
         for row in range(end - start):
-            parts = (each.values[each.offsets[row] : each.offsets[row + 1]] for each in (together, several))
-            made.append([*(part.tolist() for part in parts), signatures[:, row].tolist()])
+            parts = (each.values[each.offsets[row] : each.offsets[row + 1]] for each in (together, several, numbers))
+            sketch = [*sketches.least[:, start + row].tolist(), int(sketches.totals[start + row])]
+            made.append([*(part.tolist() for part in parts), sketch])
+            assert made[-1][2] == sorted({value >> 32 for value in made[-1][1]})
     return made
 
 
@@ -70,6 +75,23 @@ def test_the_kernels_find_what_numpy_finds(compiled: native.Native, texts: list[
         expected = found(values, counts, size)
         made._native = compiled
         assert found(values, counts, size) == expected
+
+
+SETS = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=30, unique=True).map(sorted), min_size=2, max_size=9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SETS)
+def test_what_sets_have_in_common(compiled: native.Native, numbers: list[list[int]]) -> None:
+    flat = sets.Sets(np.concatenate(numbers).astype(np.uint32), np.cumsum([0, *map(len, numbers)]))
+    one, other = (each.ravel() for each in np.indices((len(numbers), len(numbers))))
+    with pytest.MonkeyPatch.context() as patch:
+        made = native.Process()
+        patch.setattr(native, "_process", lambda: made)
+        expected = sets.jaccard(flat, one, other)
+        made._native = compiled
+        assert sets.jaccard(flat, one, other).tolist() == expected.tolist()
+    assert expected[1] == len({*numbers[0]} & {*numbers[1]}) / len({*numbers[0]} | {*numbers[1]})
 
 
 def test_every_character_and_length(compiled: native.Native, process: native.Process) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.near import hashes, join, minhash, texts, words
-from ftspec.builtin.near.sets import BITS
+from ftspec.builtin.near import hashes, join, minhash, sets, texts, words
 from ftspec.builtin.recurring import recurring
 
 if TYPE_CHECKING:
@@ -81,39 +80,24 @@ def keys_of(parts: Shingles, count: int, bands: minhash.Bands) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
-    signatures: NDArray[np.uint32] = np.full((bands.permutations, count), minhash.NONE, np.uint32)
-    totals: NDArray[np.uint64] = np.zeros(count, np.uint64)
+    sketches = minhash.Sketches.empty(bands.permutations, count)
     given: NDArray[np.bool_] = np.zeros(count, np.bool_)
     for start, end, shingles in parts:
-        part = signatures[:, start:end]
-        np.minimum(part, minhash.minima(shingles, bands.permutations), out=part)
-        totals[start:end] += minhash.totals(shingles)
+        sketches.add(start, shingles)
         given[start:end] |= np.diff(shingles.offsets) > 0
-    table = np.concatenate([totals.view(np.uint32).reshape(count, 2), minhash.band_keys(signatures, bands)], axis=1)
+    totals = sketches.totals.view(np.uint32).reshape(count, 2)
+    table = np.concatenate([totals, minhash.band_keys(sketches.least, bands)], axis=1)
     validity = pa.py_buffer(np.packbits(given, bitorder="little").tobytes())
     width = TOTAL_BYTES + 4 * bands.number
     return pa.Array.from_buffers(pa.binary(width), count, [validity, pa.py_buffer(table.tobytes())])
 
 
 def lists_of(parts: Shingles, count: int) -> pa.Array:
-    """The set of each row's shingles as a list of sorted numbers: the upper BITS of their hashes."""
-    import numpy as np
+    """The set of each row's shingles as a list of sorted numbers."""
     import pyarrow as pa
 
-    owned: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
-    several = False
-    for start, _, shingles in parts:
-        several |= start == 0 and len(owned) > 1
-        owner = np.arange(start, start + len(shingles.offsets) - 1, dtype=np.uint64) << np.uint64(BITS)
-        made: NDArray[np.uint64] = np.repeat(owner, np.diff(shingles.offsets))
-        made |= shingles.values >> np.uint64(64 - BITS)
-        owned.append(hashes.distinct(made))
-    values = np.concatenate(owned)
-    if several:
-        values = hashes.distinct(values)
-    owners = (values >> np.uint64(BITS)).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))]).astype(np.int64)
-    flat = rows.from_numpy(values.astype(np.uint32))
+    values, offsets = sets.united([(start, sets.of_shingles(shingles)) for start, _, shingles in parts], count)
+    flat = rows.from_numpy(values)
     return pa.Array.from_buffers(pa.large_list(pa.uint32()), count, [None, pa.py_buffer(offsets)], children=[flat])
 
 
@@ -122,10 +106,7 @@ def shingles_of(
 ) -> Iterator[tuple[int, int, hashes.Hashes]]:
     """The shingles of what `texts.of_batch` reads, block by block. Columns do not share shingles, so that a pair whose
     answers are swapped is no duplicate."""
-    import numpy as np
-
     for name, read in texts.of_batch(batch, columns, roles):
-        salt = np.uint64(hashes.salt(name))
+        salt = hashes.salt(name)
         for start, end, found in words.blocks(read):
-            made = words.shingles(words.regrouped(found, read.offsets[start : end + 1]), size)
-            yield start, end, hashes.Hashes(made.values ^ salt, made.offsets)
+            yield start, end, words.shingles(words.regrouped(found, read.offsets[start : end + 1]), size, salt)

@@ -51,32 +51,54 @@ def bands(threshold: float) -> Bands:
     return Bands(math.ceil(math.log(MISSED) / math.log1p(-threshold)), 1)
 
 
-def minima(shingles: Hashes, permutations: int) -> NDArray[np.uint32]:
-    """Signatures, (permutations, groups): NONE all over for an empty group.
+class Sketches(NamedTuple):
+    """What is known of sets of shingles in few bytes.
 
-    A permutation of 32-bit numbers is a multiplication by an odd number: shingles are hashes, well mixed, already.
+    least: signatures, (permutations, groups): NONE all over for an empty group.
+    totals: a number per group that two groups share if, and in all likelihood only if, they hold the same shingles
+        equally often.
     """
+
+    least: NDArray[np.uint32]
+    totals: NDArray[np.uint64]
+
+    @classmethod
+    def empty(cls, permutations: int, groups: int) -> Sketches:
+        import numpy as np
+
+        return cls(np.full((permutations, groups), NONE, np.uint32), np.zeros(groups, np.uint64))
+
+    def add(self, start: int, shingles: Hashes) -> None:
+        """Put shingles to those of the groups from `start` on.
+
+        A permutation of 32-bit numbers is a multiplication by an odd number: shingles are hashes, well mixed, already.
+        """
+        end = start + len(shingles.offsets) - 1
+        least, totals = self.least[:, start:end], self.totals[start:end]
+        factors = _factors(len(least))
+        compiled = native.loaded()
+        if compiled:
+            compiled.sketch(shingles, factors, least, totals)
+        else:
+            _sketch(shingles, factors, least, totals)
+
+
+def _sketch(
+    shingles: Hashes, factors: NDArray[np.uint32], least: NDArray[np.uint32], totals: NDArray[np.uint64]
+) -> None:
     import numpy as np
 
-    compiled = native.loaded()
-    if compiled:
-        return compiled.minima(shingles, _factors(permutations))
     values, offsets = shingles
-    made: NDArray[np.uint32] = np.full((permutations, len(offsets) - 1), NONE, np.uint32)
-    some = offsets[1:] > offsets[:-1]
-    if not some.any():
-        return made
-    starts = offsets[:-1][some]
+    some = np.flatnonzero(offsets[1:] > offsets[:-1])
+    if len(some) == 0:
+        return
+    starts = offsets[some]
+    totals[some] += np.add.reduceat(values, starts)
     narrow = (values >> np.uint64(32)).astype(np.uint32)
     turned = np.empty_like(narrow)
-    whole = bool(some.all())
-    for index, factor in enumerate(_factors(permutations)):
+    for factor, found in zip(factors, least, strict=True):
         np.multiply(narrow, factor, out=turned)
-        if whole:
-            np.minimum.reduceat(turned, starts, out=made[index])
-        else:
-            made[index, some] = np.minimum.reduceat(turned, starts)
-    return made
+        found[some] = np.minimum(found[some], np.minimum.reduceat(turned, starts))
 
 
 def band_keys(signatures: NDArray[np.uint32], cut: Bands) -> NDArray[np.uint32]:
@@ -89,18 +111,6 @@ def band_keys(signatures: NDArray[np.uint32], cut: Bands) -> NDArray[np.uint32]:
         together *= np.uint64(RADIX)
         together += banded[:, row]
     return (mix(together) >> np.uint64(32)).astype(np.uint32).T
-
-
-def totals(shingles: Hashes) -> NDArray[np.uint64]:
-    """A number per group that two groups share if, and in all likelihood only if, they hold the same shingles equally
-    often."""
-    import numpy as np
-
-    made: NDArray[np.uint64] = np.zeros(len(shingles.offsets) - 1, np.uint64)
-    some = shingles.offsets[1:] > shingles.offsets[:-1]
-    if some.any():
-        made[some] = np.add.reduceat(shingles.values, shingles.offsets[:-1][some])
-    return made
 
 
 @cache

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LOADED = 8 << 20
+LOADED = 3 << 20
 """Bytes of text after which a process looks for object code. To load it takes as long as it saves on so many."""
 COMPILED = 128 << 20
 """Bytes of text after which one compiles, where there is none: as with hiring and buying, when as much was lost."""
@@ -29,7 +29,8 @@ class Native:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine  # frees the code when it goes
-        self._words, self._shingles, self._minima = (self._function(name) for name in kernels.SIGNATURES)
+        functions = (self._function(name) for name in kernels.SIGNATURES)
+        self._words, self._shingles, self._sketch, self._sets, self._shared = functions
 
     def _function(self, name: str) -> Any:
         import ctypes
@@ -42,11 +43,12 @@ class Native:
         """Of texts that stand one behind the other, in upper and lower case; no word spans two texts."""
         import numpy as np
 
-        texts, longest = len(bounds) - 1, int(np.diff(bounds).max(initial=0)) + kernels.BEHIND
+        texts, longest = len(bounds) - 1, _most(bounds) + kernels.BEHIND
         tables = (_at(characters.lowered()), _at(characters.kinds_of_all()))
         low: NDArray[np.uint8] = np.empty(longest, np.uint8)
         edges: NDArray[np.int64] = np.empty(longest, np.int64)
-        values: NDArray[np.uint64] = np.empty(len(data), np.uint64)
+        # Words of one byte have another between them, or a character of two at least that is a word by itself.
+        values: NDArray[np.uint64] = np.empty((2 * len(data) + texts) // 3, np.uint64)
         offsets: NDArray[np.int64] = np.empty(texts + 1, np.int64)
         long: NDArray[np.int64] = np.empty((len(data) // LONGEST * 2 + 1, 3), np.int64)
         room = (_at(low), _at(edges), _at(values), _at(offsets), _at(long))
@@ -55,32 +57,67 @@ class Native:
             values[index] = _hashed(data[start:end].tobytes())
         return Hashes(values[: offsets[-1]], offsets)
 
-    def shingles(self, words: Hashes, size: int) -> Hashes:
+    def shingles(self, words: Hashes, size: int, salt: int) -> Hashes:
         """The shingles of each group of words, in the order of the text, repeated ones too."""
         import numpy as np
 
         values, offsets = words
         made: NDArray[np.uint64] = np.empty(len(values), np.uint64)
         starts: NDArray[np.int64] = np.empty(len(offsets), np.int64)
-        self._shingles(_at(values), _at(offsets), len(offsets) - 1, size, _at(made), _at(starts))
+        self._shingles(_at(values), _at(offsets), len(offsets) - 1, size, salt, _at(made), _at(starts))
         return Hashes(made[: starts[-1]], starts)
 
-    def minima(self, shingles: Hashes, factors: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Signatures, (permutations, groups): one for each factor."""
+    def sketch(
+        self, shingles: Hashes, factors: NDArray[np.uint32], least: NDArray[np.uint32], totals: NDArray[np.uint64]
+    ) -> None:
+        """`least` is (permutations, groups), each permutation's groups one behind the other."""
         import numpy as np
 
         values, offsets = shingles
-        groups = len(offsets) - 1
-        made: NDArray[np.uint32] = np.empty((len(factors), groups), np.uint32)
-        narrow: NDArray[np.uint32] = np.empty(int(np.diff(offsets).max(initial=0)) + kernels.LANES, np.uint32)
-        inputs = (_at(values), _at(offsets), groups, _at(factors), len(factors))
-        self._minima(*inputs, _at(narrow), _at(made))
+        narrow: NDArray[np.uint32] = np.empty(_most(offsets) + kernels.LANES, np.uint32)
+        inputs = (_at(values), _at(offsets), len(offsets) - 1, _at(factors), len(factors))
+        self._sketch(*inputs, least.strides[0] // least.itemsize, _at(narrow), least.ctypes.data, _at(totals))
+
+    def sets(self, shingles: Hashes) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """(the upper halves of each group's values, sorted, each once; where each group's begin)."""
+        import numpy as np
+
+        values, offsets = shingles
+        made: NDArray[np.uint32] = np.empty(len(values) + 1, np.uint32)
+        starts: NDArray[np.int64] = np.empty(len(offsets), np.int64)
+        counts: NDArray[np.int64] = np.empty(1024, np.int64)
+        room: NDArray[np.uint32] = np.empty((2, _most(offsets)), np.uint32)
+        inputs = (_at(values), _at(offsets), len(offsets) - 1)
+        self._sets(*inputs, _at(counts), _at(room[0]), _at(room[1]), _at(made), _at(starts))
+        return made[: starts[-1]], starts
+
+    def shared(
+        self,
+        values: NDArray[np.uint32],
+        offsets: NDArray[np.int64],
+        one: NDArray[np.int64],
+        other: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """How many elements sets one[i] and other[i] have in common."""
+        import numpy as np
+
+        made: NDArray[np.int64] = np.empty(len(one), np.int64)
+        self._shared(_at(values), _at(offsets), _at(one), _at(other), len(one), _at(made))
         return made
+
+
+def _most(offsets: NDArray[np.int64]) -> int:
+    """How many the largest group has."""
+    import numpy as np
+
+    return int(np.diff(offsets).max(initial=0))
 
 
 def _hashed(word: bytes) -> int:
     import pyarrow.compute as pc
 
+    if word.isascii():
+        return hashes.of_bytes(word.lower())
     low: str = pc.utf8_lower(rows.strings([word.decode()]))[0].as_py()
     return hashes.of_bytes(low.encode())
 

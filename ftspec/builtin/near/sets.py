@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
+from ftspec.builtin.near import native
+from ftspec.builtin.near.hashes import Hashes, distinct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +46,46 @@ class Sets(NamedTuple):
         return self.values.take(places)
 
 
+def of_shingles(shingles: Hashes) -> Sets:
+    """The set of each group's shingles: the upper BITS of their hashes."""
+    import numpy as np
+
+    compiled = native.loaded()
+    if compiled:
+        return Sets(*compiled.sets(shingles))
+    groups = len(shingles.offsets) - 1
+    owners = np.arange(groups, dtype=np.uint64) << np.uint64(BITS)
+    keyed: NDArray[np.uint64] = np.repeat(owners, np.diff(shingles.offsets))
+    keyed |= shingles.values >> np.uint64(64 - BITS)
+    return _by_owner(distinct(keyed), groups)
+
+
+def united(parts: list[tuple[int, Sets]], count: int) -> Sets:
+    """The sets 0 … count - 1 of parts that have some in a row, from a first one on; what several parts have of one set
+    is united. Parts of different sets rise."""
+    import numpy as np
+
+    values = np.concatenate([np.zeros(0, np.uint32), *(part.values for _, part in parts)])
+    sizes: NDArray[np.int64] = np.zeros(count, np.int64)
+    for first, part in parts:
+        sizes[first : first + len(part.sizes)] += part.sizes
+    if all(one < other for (one, _), (other, _) in pairwise(parts)):
+        return Sets(values, np.concatenate([[0], np.cumsum(sizes)]))
+    owners: list[NDArray[np.int64]] = []
+    for first, part in parts:
+        owners.append(np.repeat(np.arange(first, first + len(part.sizes)), part.sizes))
+    keyed = np.concatenate(owners).astype(np.uint64) << np.uint64(BITS)
+    return _by_owner(distinct(keyed | values), count)
+
+
+def _by_owner(keyed: NDArray[np.uint64], count: int) -> Sets:
+    """Sets of numbers that rise, whose bits above BITS say which set's they are."""
+    import numpy as np
+
+    sizes = np.bincount((keyed >> np.uint64(BITS)).astype(np.int64), minlength=count)
+    return Sets(keyed.astype(np.uint32), np.concatenate([[0], np.cumsum(sizes)]))
+
+
 def read_sets(lists: pa.Array) -> Sets:
     """The sets of an array of lists, as `keys.lists_of` makes it."""
     import numpy as np
@@ -58,16 +101,28 @@ def jaccard(sets: Sets, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDA
 
     sizes = sets.sizes
     total = sizes[one] + sizes[other]
-    shared: NDArray[np.int64] = np.zeros(len(one), np.int64)
-    for start, end in cut(total):
+    shared = _shared(sets, one, other)
+    return np.asarray(shared / (total - shared), np.float64)
+
+
+def _shared(sets: Sets, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many elements sets one[i] and other[i] have in common."""
+    import numpy as np
+
+    compiled = native.loaded()
+    if compiled:
+        return compiled.shared(sets.values, sets.offsets, one, other)
+    sizes = sets.sizes
+    made: NDArray[np.int64] = np.zeros(len(one), np.int64)
+    for start, end in cut(sizes[one] + sizes[other]):
         chosen = np.concatenate([one[start:end], other[start:end]])
         pair = np.tile(np.arange(end - start, dtype=np.uint64) << np.uint64(BITS), 2)
         keys: NDArray[np.uint64] = np.repeat(pair, sizes[chosen])
         keys |= sets.elements(chosen)
         keys.sort()
         twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(BITS)
-        shared[start:end] = np.bincount(twice.astype(np.int64), minlength=end - start)
-    return np.asarray(shared / (total - shared), np.float64)
+        made[start:end] = np.bincount(twice.astype(np.int64), minlength=end - start)
+    return made
 
 
 def cut(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

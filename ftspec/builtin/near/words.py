@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 19
 BLOCK_ROWS = 1 << 14
-"""Text worked on at once. Smaller blocks would stay in a core's own cache, but each call of NumPy has its price."""
+"""Text worked on at once. Smaller blocks would stay in a core's own cache, but each call has its price; arrays for
+larger ones are taken from the system anew each time."""
 
 
 class Texts(NamedTuple):
@@ -57,13 +58,14 @@ def blocks(texts: Texts) -> Iterator[tuple[int, int, Hashes]]:
         row = end
 
 
-def shingles(words: Hashes, size: int) -> Hashes:
-    """The shingles of each group of words, in the order of the text, repeated ones too."""
+def shingles(words: Hashes, size: int, salt: int = 0) -> Hashes:
+    """The shingles of each group of words, in the order of the text, repeated ones too. `salt` keeps them apart from
+    those of other texts."""
     import numpy as np
 
     compiled = native.loaded()
     if compiled:
-        return compiled.shingles(words, size)
+        return compiled.shingles(words, size, salt)
     values, offsets = words
     if len(values) == 0:
         return words
@@ -81,7 +83,7 @@ def shingles(words: Hashes, size: int) -> Hashes:
             made[first] = _short(values, first, count)
             kept[(first[:, None] + np.arange(1, count)).ravel()] = False
     many = np.where(counts >= size, counts - size + 1, np.minimum(counts, 1))
-    return Hashes(mix(made[kept]), np.concatenate([[0], np.cumsum(many)]))
+    return Hashes(mix(made[kept]) ^ np.uint64(salt), np.concatenate([[0], np.cumsum(many)]))
 
 
 def regrouped(words: Hashes, offsets: NDArray[np.int64]) -> Hashes:
