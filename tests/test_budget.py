@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ftspec import registry, runner, validate
+from ftspec import planning, registry, runner, validate
 from ftspec.cli import guard
 from ftspec.costs import is_judging, judge_name
 from ftspec.errors import BudgetReached, FtspecError, Rejected, SpecError, StillRunning
@@ -77,9 +77,9 @@ def run(spec: Path, *overrides: str, **options: Any) -> runner.Outcome:
     return runner.run(validate.load_spec(spec, installed, overrides), installed, Options(**options), Quiet())
 
 
-def plan(spec: Path, *overrides: str) -> runner.Planned:
+def plan(spec: Path, *overrides: str) -> planning.Planned:
     installed = registry.load()
-    return runner.plan(validate.load_spec(spec, installed, overrides), installed, Options(), Quiet())
+    return planning.plan(validate.load_spec(spec, installed, overrides), installed, Options(), Quiet())
 
 
 def spent(spec: Path) -> list[Entry]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ftspec import registry, runner, validate
+from ftspec import planning, registry, runner, validate
 from ftspec.builtin.promptfoo import Judged, Unmapped, grader
 from ftspec.builtin.sources import COMPONENTS as SOURCES
 from ftspec.cases import for_choosing, tags_of
@@ -44,7 +44,7 @@ def run(spec: Path) -> Any:
 
 def plan(spec: Path) -> Any:
     installed = registry.load()
-    return runner.plan(validate.load_spec(spec, installed), installed, Options(), Quiet())
+    return planning.plan(validate.load_spec(spec, installed), installed, Options(), Quiet())
 
 
 class OnDisk(Lazy[Prompt]):

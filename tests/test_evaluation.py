@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import answersheet, comparing, history, registry, runner, validate
+from ftspec import answersheet, comparing, history, planning, registry, runner, validate
 from ftspec.cli import guard
 from ftspec.errors import FtspecError, SpecError
 from ftspec.progress import Quiet
@@ -87,7 +87,7 @@ def accuracies(outcome: Outcome) -> dict[str, float]:
 
 def steps(spec: Path, installed: Registry, **options: bool) -> dict[str, str]:
     loaded = validate.load_spec(spec, installed)
-    planned = runner.plan(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
+    planned = planning.plan(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
     return {step.name: step.digest for step in planned.plan.steps}
 
 

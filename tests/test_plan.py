@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import registry, runner, validate
+from ftspec import planning, registry, runner, validate
 from ftspec.errors import FtspecError
 from ftspec.progress import Quiet
 from ftspec.records import Plan, Step
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def plan(folder: Path, *overrides: str, **options: object) -> Plan:
     installed = registry.load()
     loaded = validate.load_spec(folder / "spec.yaml", installed, overrides)
-    return runner.plan(loaded, installed, Options(**options), Quiet()).plan  # type: ignore[arg-type]
+    return planning.plan(loaded, installed, Options(**options), Quiet()).plan  # type: ignore[arg-type]
 
 
 def run(folder: Path, *overrides: str, **options: object) -> runner.Outcome:

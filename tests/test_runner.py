@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ftspec import api, history, models, registry, reopen, runner, validate, watching
+from ftspec import api, history, models, planning, registry, reopen, runner, validate, watching
 from ftspec.errors import DataError, FtspecError, JobFailed, PluginError, Problem, SpecError, StillRunning, StoreError
 from ftspec.progress import Quiet
 from ftspec.records import Event, Plan, RunInfo
@@ -316,7 +316,7 @@ def test_one_damaged_run_does_not_hide_the_others(spec: Path, installed: Registr
     (spec.parent / ".ftspec/runs" / first / "events/00000001").write_text("{")
     assert sorted(found.state for found in history.runs(store)) == ["damaged", "done"]
     loaded = validate.load_spec(spec, installed, ["hyperparameters.epochs=3"])
-    assert runner.plan(loaded, installed, Options(), Quiet()).plan.steps
+    assert planning.plan(loaded, installed, Options(), Quiet()).plan.steps
 
 
 def test_a_run_that_nobody_works_on_any_more_is_interrupted(spec: Path, installed: Registry) -> None:

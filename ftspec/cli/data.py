@@ -54,14 +54,14 @@ def show_command(
     Shows the data of the last run when nothing has changed since, and else prepares it in a scratch folder. Of data
     that cannot be used it shows what the steps did, and then what is wrong.
     """
-    from ftspec import runner
+    from ftspec import planning
     from ftspec.cli import lookviews, views
     from ftspec.site import Options
 
     loaded, registry = load(spec, overrides)
     try:
         with progress(quiet) as drawing:
-            data = runner.plan(loaded, registry, Options(store=store, memory=memory, cache=not no_cache), drawing).data
+            data = planning.plan(loaded, registry, Options(store=store, memory=memory, cache=not no_cache), drawing).data
     except DataError as error:
         if error.counts and format_ == "text":
             terminal.say(lookviews.steps(error.counts) + "\n")

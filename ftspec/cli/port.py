@@ -90,7 +90,7 @@ def _costs(made: Loaded | None, registry: Registry, no_measure: bool, quiet: boo
     """What a run of the new spec costs, or why that cannot be told."""
     if made is None:
         return None, "the spec has to be valid first"
-    from ftspec import items, runner, tables
+    from ftspec import items, planning, tables
     from ftspec.costs import Costs, Part
     from ftspec.site import Options
 
@@ -109,7 +109,7 @@ def _costs(made: Loaded | None, registry: Registry, no_measure: bool, quiet: boo
         if no_measure:
             return None, "the data were not read (--no-measure)"
         with progress(quiet) as drawing:
-            return runner.plan(made, registry, Options(), drawing).costs, ""
+            return planning.plan(made, registry, Options(), drawing).costs, ""
     except DataError as error:
         return None, f"the data are not what {spec.provider.name} takes: {error.message}; see `ftspec plan`"
     except FtspecError as error:

@@ -57,14 +57,14 @@ def plan_command(
 
     Which steps are cached, and why the others are not; rows and tokens; what the tuner expects it to take.
     """
-    from ftspec import runner
+    from ftspec import planning
     from ftspec.cli import views
     from ftspec.site import Options
 
     loaded, registry = load(spec, overrides, retires_within)
     options = Options(store=store, measure=not no_measure, memory=memory, cache=not no_cache)
     with progress(quiet) as drawing:
-        planned = runner.plan(loaded, registry, options, drawing)
+        planned = planning.plan(loaded, registry, options, drawing)
     show(planned, format_, lambda found: views.plan(loaded.spec, found))
     _tell([problem for problem in planned.problems if problem not in loaded.warnings], loaded)
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from ftspec.messages import Example, Message
     from ftspec.models import Shown
     from ftspec.pipeline import DataResult
+    from ftspec.planning import Planned
     from ftspec.records import Evaluation, Event, Interval, Plan, RunInfo, Score, Step, Verdict
     from ftspec.rendering import Rendered
-    from ftspec.runner import Outcome, Planned
+    from ftspec.runner import Outcome
     from ftspec.spec import Spec
     from ftspec.tuning import Status as JobStatus
     from ftspec.watching import Status

@@ -1,0 +1,134 @@
+"""The evaluation of one run: who is asked, in which order, and what the gates say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ftspec import accepted, answering, answersheet, budgeting, cases, gates, report
+from ftspec.answering import Asking
+from ftspec.diary import Diary
+from ftspec.grade import Answered
+from ftspec.jobs import TunedModel
+from ftspec.messages import Prompt
+from ftspec.plan import BASE, CHECKPOINTS, SUITES, TUNED, answers_step, gates_need, step_of
+from ftspec.records import Evaluation, Plan
+from ftspec.reporting import Judged
+from ftspec.scoring import brief, evaluate, tallies
+from ftspec.site import Site
+from ftspec.spending import Purse
+from ftspec.statistics import rate
+from ftspec.subjects import Subject
+
+CHOSEN_BY_THE_SAME = (
+    "; chosen by these prompts, it looks better on them than on others. To choose by some and report on the others, "
+    "name a column in `eval.tags: [COLUMN]`, and write `validation` into it for these"
+)
+CHOSEN_BY_OTHERS = ", of the {:,} prompts with the tag `validation`; it is reported on the others"
+
+
+class Evaluator:
+    """Asks every model of one run; what was answered before is not asked again."""
+
+    def __init__(self, site: Site, plan: Plan, purse: Purse, diary: Diary) -> None:
+        self.site, self.plan, self.purse, self.diary = site, plan, purse, diary
+
+    def judge(self, prompts: Sequence[Prompt], model: TunedModel | None) -> Judged:
+        """Ask, grade, and let the gates decide; without a tuned model those that look at one are left out."""
+        spec = self.site.spec
+        evaluation, answered = self._evaluate(answering.asking(self.site, prompts), model)
+        wanted = [gate for gate in spec.gates if model or not gates.asks_tuned(gate)]
+        verdicts = tuple(gates.judge(wanted, self.site.registry, evaluation, spec.folder))
+        self.diary.decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
+        return Judged(evaluation, verdicts, report.cases(prompts, answered), budgeting.serving(self.site, answered))
+
+    def _evaluate(self, asking: Asking, model: TunedModel | None) -> tuple[Evaluation, dict[str, Answered]]:
+        """Ask what the spec asks, and what its gates need beside it."""
+        answered = self._ask(asking, model)
+        needs = list(gates_need(self.site.spec, self.site.registry)) if model else []
+        run = self._earlier(asking, answered) if any(need.accepted for need in needs) else ""
+        suites = {}
+        for name in dict.fromkeys(need.suite for need in needs if need.suite):
+            suite = answering.suite(name)
+            suites[name] = evaluate(suite.prompts, self._suite(suite, model))
+        evaluation = evaluate(asking.prompts, answered)
+        return msgspec.structs.replace(evaluation, suites=suites, accepted=run), answered
+
+    def _earlier(self, asking: Asking, answered: dict[str, Answered]) -> str:
+        """Add the last accepted run's answers, and say which run it is; "" where there is none."""
+        run = accepted.latest(self.site.store, self.site.spec.name, besides=self.plan.run)
+        found = answering.earlier(self.site, run, asking, answered["base"], self.purse) if run else None
+        if found is None:
+            return ""
+        answered[answering.ACCEPTED] = found
+        return run
+
+    def _suite(self, asking: Asking, model: TunedModel | None) -> dict[str, Answered]:
+        answered: dict[str, Answered] = {}
+        models = {"base": answering.base_of(self.site)}
+        if model:
+            models["tuned"] = answering.tuned_of(self.site, model)
+        for (label, subject), name in zip(models.items(), SUITES.values(), strict=False):
+            with self.diary.timed(name):
+                answered[label] = answering.answers(self.site, step_of(self.plan, name), subject, asking, self.purse)
+        return answered
+
+    def _ask(self, asking: Asking, model: TunedModel | None) -> dict[str, Answered]:
+        """Every model's answers, by its label."""
+        with self.diary.timed(BASE):
+            base = self._answers(answering.base_of(self.site), asking)
+        answered = {"base": base}
+        if model:
+            with self.diary.timed(TUNED):
+                answered["tuned"] = self._answers(answering.tuned_of(self.site, model), asking, base)
+        for subject in self.site.further:
+            name = answers_step(subject.label)
+            if subject.model:
+                with self.diary.timed(name):
+                    answered[subject.label] = self._answers(subject, asking, base)
+            elif model:
+                with self.diary.timed(name):
+                    answered |= self._checkpoints(subject, asking, base)
+        self.site.progress.phase("grading")
+        self.diary.decide("answered", **{label: len(given.answers) for label, given in answered.items()})
+        answersheet.write(self.site.workspace.report_folder(self.plan.run), asking.prompts, answered)
+        return answered
+
+    def _checkpoints(self, subject: Subject, asking: Asking, base: Answered) -> dict[str, Answered]:
+        """Every checkpoint of the job, or the best one.
+
+        What it is chosen by is not reported of it, where some prompts are tagged for that."""
+        step = step_of(self.plan, answers_step(subject.label))
+        kept = answering.checkpoints_of(self.site, self.plan)
+        found = {
+            one.step: answering.answers(self.site, part, named, asking, self.purse, base)
+            for one, part, named in answering.of_checkpoints(subject, step, kept)
+        }
+        if not found:
+            self.site.progress.note(f"the job has kept no checkpoints: there is no '{subject.label}' to ask")
+            return {}
+        answering.mark_asked(self.site, step, found.values())
+        if subject.keys[CHECKPOINTS] == "all":
+            return {answered.model: answered for answered in found.values()}
+        best = self._best(asking, found)
+        answered = msgspec.structs.replace(found[best], model=subject.label)
+        if len(choosing := cases.for_choosing(asking.prompts)) < len(asking.prompts):
+            answered = answered.besides({prompt.id for prompt in choosing})
+        return {subject.label: answered}
+
+    def _best(self, asking: Asking, found: Mapping[int, Answered]) -> int:
+        """The step of the checkpoint that passes most often: the later one of two that are as good."""
+        choosing = cases.for_choosing(asking.prompts)
+        shown = [brief(prompt) for prompt in choosing]
+        passing = {at: rate([tally.share for tally in tallies(shown, answered)]) for at, answered in found.items()}
+        best = max(passing, key=lambda at: (passing[at], at))
+        self.diary.decide("checkpoints_compared", best=best, accuracy={str(at): share for at, share in passing.items()})
+        said = f"the best of {len(found)} checkpoints is that of step {best}: {passing[best]:.1%} pass"
+        own = len(choosing) < len(asking.prompts)
+        self.site.progress.note(said + (CHOSEN_BY_OTHERS.format(len(choosing)) if own else CHOSEN_BY_THE_SAME))
+        return best
+
+    def _answers(self, subject: Subject, asking: Asking, base: Answered | None = None) -> Answered:
+        step = step_of(self.plan, answers_step(subject.label))
+        return answering.answers(self.site, step, subject, asking, self.purse, base)

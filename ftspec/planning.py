@@ -1,0 +1,109 @@
+"""What a run would do: the steps, what is cached, rows and tokens, what it costs, and what plugins say about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ftspec import answering, budgeting, datastep, following, history, reporting
+from ftspec.costs import Costs
+from ftspec.datastep import Dataset
+from ftspec.errors import FtspecError, PluginError, Problem
+from ftspec.forecast import Judging
+from ftspec.jobs import Estimate
+from ftspec.pipeline import DataResult, load_prompts
+from ftspec.plan import DATA, REPORT, TUNING, explain, run_name, step_of
+from ftspec.progress import Progress
+from ftspec.records import Plan, Record, Step
+from ftspec.registry import Registry
+from ftspec.site import Options, Site, plan_of, survey
+from ftspec.spending import Spent
+from ftspec.validate import Loaded
+from ftspec.weighing import weighed
+
+
+class Planned(Record):
+    """What `ftspec plan` shows. `data` is None when it was neither cached nor measured."""
+
+    plan: Plan
+    data: DataResult | None
+    estimate: Estimate | None
+    costs: Costs | None = None
+    spent: Spent | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progress) -> Planned:
+    """Say what a run would do; changes nothing.
+
+    Raises DataError when the data (measured in a scratch folder of the system's) cannot be used.
+    """
+    site = survey(loaded.spec, registry, options, progress)
+    dataset, judges = _known_or_measured(site)
+    made = dataset.made if dataset else None
+    previous = history.previous_plan(site.store, run_name(site.spec, site.target))
+    found = explain(plan_of(site, made), lambda step: is_cached(site, step), previous)
+    estimate = site.provider.estimate(site.target.request, dataset.result.size) if dataset else None
+    found = msgspec.structs.replace(found, watermark=estimate.watermark if estimate else "")
+    costs = budgeting.costs_of(site, found, dataset.result, estimate, judges) if dataset and estimate else None
+    refused = budgeting.refusals(site, found, costs) if costs else []
+    return Planned(
+        plan=found,
+        data=dataset.result if dataset else None,
+        estimate=estimate,
+        costs=costs,
+        spent=budgeting.purse_of(site, found.run).spent(),
+        problems=(*loaded.warnings, *refused, *objections(registry, found)),
+    )
+
+
+def _known_or_measured(site: Site) -> tuple[Dataset | None, tuple[Judging, ...]]:
+    """What the data step has made, or would make, and the judges that its prompts bring along."""
+    dataset = datastep.cached(site, step_of(plan_of(site), DATA))
+    if dataset is not None:
+        return weighed(site, dataset), brought(site, dataset)
+    if not site.options.measure:
+        return None, ()
+    with datastep.measured(site) as (measured, folder):
+        return weighed(site, measured), budgeting.brought(site, lambda: load_prompts(folder))
+
+
+def brought(site: Site, dataset: Dataset) -> tuple[Judging, ...]:
+    """The judges that the evaluation's prompts bring along."""
+    return budgeting.brought(site, lambda: datastep.prompts_of(site, dataset))
+
+
+def is_cached(site: Site, step: Step) -> bool:
+    """Whether the store has what the step makes."""
+    if step.name == DATA:
+        return datastep.cached(site, step) is not None
+    if step.name == TUNING:
+        return following.ended(site.store, step.digest) is not None
+    if step.name == REPORT:
+        return reporting.cached(site, step)
+    return answering.cached(site, step)
+
+
+def objections(registry: Registry, plan: Plan) -> list[Problem]:
+    """What plugins say about the plan. Raises PluginError for one that cannot judge it: it might have said no."""
+    found: list[Problem] = []
+    for implementation in registry.manager.hook.ftspec_plan_ready.get_hookimpls():
+        given = {"plan": plan} if implementation.argnames else {}
+        try:
+            said: Any = implementation.function(**given)
+            found += msgspec.convert(list(said or ()), list[Problem])
+        except FtspecError:
+            raise
+        except Exception as error:
+            name = implementation.plugin_name
+            raise PluginError(
+                f"plugin {name}: ftspec_plan_ready failed: {type(error).__name__}: {error}",
+                f"report it to its authors, or leave it out with FTSPEC_DISABLE_PLUGINS={_entry(name)}",
+            ) from error
+    return found
+
+
+def _entry(origin: str) -> str:
+    """The entry's name in `distribution[entry]`."""
+    return origin.rpartition("[")[2].removesuffix("]")
