@@ -16,8 +16,8 @@ from ftspec.errors import FtspecError
 from ftspec.graders import Grader, Judge
 from ftspec.kept import Lazy, Picked
 from ftspec.messages import Prompt
+from ftspec.places import SIBLINGS
 from ftspec.registry import Registry
-from ftspec.shape import SIBLINGS
 from ftspec.spec import Eval, Item
 from ftspec.wording import did_you_mean
 

@@ -16,10 +16,10 @@ from ftspec.components import TITLES, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
 from ftspec.options import MARK
+from ftspec.places import RESERVED, SPLIT_PROMPTS, place_of
 from ftspec.records import Needs
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
-from ftspec.shape import RESERVED, SPLIT_PROMPTS, place_of
 from ftspec.shapes import Shape
 from ftspec.wording import did_you_mean
 

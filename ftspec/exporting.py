@@ -22,7 +22,7 @@ from ftspec.registry import Registry
 from ftspec.shapes import Shape
 from ftspec.spec import Spec
 from ftspec.spool import read_rows
-from ftspec.violations import FIRST_PARTY
+from ftspec.unknowns import FIRST_PARTY
 from ftspec.wording import did_you_mean
 
 SIDES = ("train", "validation", "test")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ftspec.components import Component
-from ftspec.shape import OR_TYPES, Schema
+from ftspec.places import OR_TYPES, Schema
 
 URN = "urn:ftspec"
 

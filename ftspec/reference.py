@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ftspec.components import KINDS, TITLES, Kind
+from ftspec.keys import KEYS, REQUIRED
 from ftspec.options import MARK
+from ftspec.places import PLACES, SIBLINGS, Schema
 from ftspec.registry import Loaded, Registry
-from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, Schema
 
 HEADER = ("key", "type", "default", "bounds", "what it is")
 INTRODUCTION = """# The spec

@@ -8,7 +8,7 @@ from typing import Any
 from ftspec import __version__
 from ftspec.errors import Problem
 from ftspec.installed import INVALID, trouble
-from ftspec.shape import VERSION
+from ftspec.keys import VERSION
 
 
 def version_problem(data: Any) -> Problem | None:

@@ -18,11 +18,12 @@ from ftspec.errors import Problem, SpecPath
 from ftspec.figures import seconds
 from ftspec.fragments import URN, Fragments
 from ftspec.jobs import ModelRef
+from ftspec.keys import KEYS, REQUIRED
 from ftspec.messages import Generation
+from ftspec.places import PLACES, SIBLINGS, SPLIT_PROMPTS, Schema
 from ftspec.provider import Method
 from ftspec.references import secret_names
 from ftspec.registry import Registry
-from ftspec.shape import KEYS, PLACES, REQUIRED, SIBLINGS, SPLIT_PROMPTS, Schema
 from ftspec.spec import Budget, Costs, Eval, Following, Item, Mix, Named, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -68,7 +69,7 @@ def check(document: Document, registry: Registry) -> list[Problem]:
     found = translator.problems(_validator()(compose(registry, set(_words(data)))).iter_errors(data))
     if missing:
         # What is unknown now may be known to what is not installed.
-        found = [problem for problem in found if problem not in translator.unknown]
+        found = [problem for problem in found if problem not in translator.unknowns.found]
     return [*missing, *found]
 
 

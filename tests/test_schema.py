@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from msgspec import Meta
 from packaging.specifiers import SpecifierSet
 
-from ftspec import api, document, reference, registry, requires, schema, shape, starter
+from ftspec import api, document, keys, places, reference, registry, requires, schema, starter
 from ftspec.registry import Found, Registry
 from ftspec.spec import Spec, Waiver
 
@@ -297,18 +297,18 @@ def test_editors_get_titles_descriptions_and_defaults(bundle: dict[str, Any]) ->
 
 def test_defaults_in_the_schema_are_those_of_the_spec() -> None:
     spec = {field.name: field.default for field in msgspec.structs.fields(Spec)}
-    evaluation = shape.KEYS["eval"]["properties"]
+    evaluation = keys.KEYS["eval"]["properties"]
     assert {name: one["default"] for name, one in evaluation["generation"]["properties"].items()} == json.loads(
         msgspec.json.encode(api.Generation())
     )
-    assert shape.KEYS["method"]["default"] == spec["method"]
-    for name, one in shape.KEYS["split"]["properties"].items():
+    assert keys.KEYS["method"]["default"] == spec["method"]
+    for name, one in keys.KEYS["split"]["properties"].items():
         assert one["default"] == getattr(spec["split"], name)
-    assert set(shape.SIBLINGS["check"]["waive"]["properties"]) == set(Waiver.__struct_fields__)
+    assert set(places.SIBLINGS["check"]["waive"]["properties"]) == set(Waiver.__struct_fields__)
 
 
 def test_no_component_has_a_reserved_name() -> None:
-    assert not {loaded.component.name for loaded in registry.load().all()} & {*shape.RESERVED, shape.SPLIT_PROMPTS}
+    assert not {loaded.component.name for loaded in registry.load().all()} & {*places.RESERVED, places.SPLIT_PROMPTS}
 
 
 # To the Spec.
@@ -365,7 +365,7 @@ def test_a_document_becomes_a_spec(installed: Registry) -> None:
 def test_the_reference_names_everything() -> None:
     installed = registry.load()
     page = reference.markdown(installed)
-    for key in shape.KEYS:
+    for key in keys.KEYS:
         assert f"| `{key}` |" in page
     for loaded in installed.all():
         assert f"\n### {loaded.component.name}\n" in page
@@ -409,4 +409,4 @@ def test_the_starter_overwrites_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "..", "日本", "a b/c", "x" * 100, "-x-", "true", "12"])
 def test_any_name_makes_a_spec_name(name: str) -> None:
     data = document.parse(starter.text(name), FILE).data
-    assert Draft202012Validator(shape.KEYS["name"]).is_valid(data["name"])
+    assert Draft202012Validator(keys.KEYS["name"]).is_valid(data["name"])
