@@ -38,7 +38,7 @@ class Unknowns:
     """Makes problems of such names.
 
     `found` collects those about names that nobody knows (what is not installed yet may know them). `slipped` holds the
-    items of which an option stands beside the name, for want of an indent: what else is wrong with them follows from it.
+    items of which an option stands beside the name, for want of an indent: what else is wrong with them follows.
     """
 
     def __init__(self, says: Describer) -> None:

@@ -18,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftspec import rows
-from ftspec.builtin.simulated import COMPONENTS, server
+from ftspec.builtin.simulated import COMPONENTS
 from ftspec.builtin.simulated.client import Fault
+from ftspec.builtin.simulated.service import files
+from ftspec.builtin.simulated.service.state import Refusal
 from ftspec.errors import Ambiguous, DataError, Rejected, Transient
 from ftspec.jobs import DataFile, JobState, ModelRef, RemoteFile, Request, Size
 from ftspec.messages import Generation, Prompt, Question
@@ -282,7 +284,7 @@ LINES = b"".join(json.dumps({"messages": pair(f"word {n} \u00e9", "a b")}).encod
 @given(st.lists(st.integers(1, 200)), st.booleans())
 def test_a_file_is_told_the_same_in_whatever_pieces_it_comes(lengths: list[int], ends: bool) -> None:
     data = LINES if ends else LINES.removesuffix(b"\n")
-    upload, start = server.Upload(), 0
+    upload, start = files.Upload(), 0
     for length in lengths:
         upload.take(data[start : start + length])
         start += length
@@ -292,9 +294,9 @@ def test_a_file_is_told_the_same_in_whatever_pieces_it_comes(lengths: list[int],
 
 
 def test_a_line_that_is_no_row_is_named() -> None:
-    upload = server.Upload()
+    upload = files.Upload()
     upload.take(LINES + b'{"messages": 3}\n' + LINES)
-    with pytest.raises(server.Refusal, match="line 51"):
+    with pytest.raises(Refusal, match="line 51"):
         upload.told()
 
 
@@ -303,8 +305,8 @@ def test_a_line_that_is_no_row_is_named() -> None:
 def test_of_a_large_file_the_first_rows_are_looked_into_and_all_are_counted(lengths: list[int], ends: bool) -> None:
     data = LINES + b"no row\n" + (LINES if ends else LINES.removesuffix(b"\n"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server, "READ", len(LINES))
-        upload, start = server.Upload(), 0
+        patch.setattr(files, "READ", len(LINES))
+        upload, start = files.Upload(), 0
         for length in lengths:
             upload.take(data[start : start + length])
             start += length

@@ -59,9 +59,10 @@ def show_command(
     from ftspec.site import Options
 
     loaded, registry = load(spec, overrides)
+    options = Options(store=store, memory=memory, cache=not no_cache)
     try:
         with progress(quiet) as drawing:
-            data = planning.plan(loaded, registry, Options(store=store, memory=memory, cache=not no_cache), drawing).data
+            data = planning.plan(loaded, registry, options, drawing).data
     except DataError as error:
         if error.counts and format_ == "text":
             terminal.say(lookviews.steps(error.counts) + "\n")
