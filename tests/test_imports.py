@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -202,8 +204,15 @@ def _imported(path: Path) -> set[str]:
     return names
 
 
-def test_rooms_import_only_from_rows_above_their_own() -> None:
-    """The layers of pyproject.toml, drawn in docs/architecture.md."""
+def test_rooms_import_only_from_rows_below_their_own() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_rows_are_drawn_as_they_are() -> None:
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    drawing = (ROOT / "docs" / "architecture.md").read_text().partition("## The layers")[2].split("```")[1]
+    rows = re.split(r"\n ─+\n", drawing)
+    drawn = [{name for line in row.split("\n") for name in re.findall(r"[a-z]+", line[:38])} for row in rows]
+    assert drawn == [set(layer.split(" : ")) for layer in layers if layer != "__main__"]
