@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+LEAVE_OUT = "leave the column out: by `columns` of a parquet source, or in the query"
+
+
 class Intake:
     """Reads sources into batches with `_row`, and `_side` where the source decides it (null where the split does)."""
 
@@ -132,7 +135,8 @@ class Intake:
         file, bad = self.shown(item, chunk.origin), {index for index, _ in faults}
         for at, reason in faults if account else ():
             assert account is not None
-            account.found(Finding(message=reason, file=file, line=chunk.lines[at]))
+            hint = LEAVE_OUT if rows.BYTES in reason else ""
+            account.found(Finding(message=reason, hint=hint, file=file, line=chunk.lines[at]))
         if account:
             account.files.setdefault(file, len(account.files))
         lines = [line for at, line in enumerate(chunk.lines) if at not in bad] if bad else chunk.lines

@@ -99,8 +99,8 @@ class Origins:
         """Blocks of one size, however the sources cut their chunks."""
         block: list[tuple[pa.Array, pa.Array]] = []
         room = BLOCK_ROWS
-        ends = [stretch.first for stretch in self.stretches[1:]] + [self.rows + 1]
-        for stretch, end in zip(self.stretches, ends, strict=True):
+        ends = [*(stretch.first for stretch in self.stretches[1:]), self.rows + 1]
+        for stretch, end in zip(self.stretches, ends, strict=bool(self.stretches)):
             start = stretch.first
             while start < end:
                 count = min(room, end - start)

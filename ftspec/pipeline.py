@@ -363,7 +363,9 @@ class Preparation:
             for name in columns(stage.item, self.registry) if tally.rows_in else []:
                 if name not in tally.columns and name not in self.intake.columns:
                     message = f"step '{stage.item.name}': no row has a column '{name}'"
-                    self.findings.add(Finding(message=message, hint=f"columns are {', '.join(sorted(tally.columns))}"))
+                    self.findings.add(
+                        Finding(message=message, hint=f"columns are {', '.join(map(repr, sorted(tally.columns)))}")
+                    )
 
     def _write_file(self, provider: Provider, request: Request, purpose: Purpose) -> tuple[DataFile, Written]:
         path = self.out / f"{purpose}.jsonl"

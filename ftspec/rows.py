@@ -71,6 +71,8 @@ ROW = "_row"
 SIDE = "_side"
 REASON = "_reason"
 """Set by `drop`: why a row goes, null where it stays. Core takes the rows out and the column off after each step."""
+BYTES = "bytes that are no text"
+"""How a fault calls what a column of images, say, holds."""
 PLACE = "_place"
 """Where a row stands among those that a global step gets: of batches that it looks at once more by a shuffle."""
 HIDDEN = (ROW, SIDE)
@@ -213,12 +215,19 @@ def _conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str
 
 
 def _trouble(row: pa.RecordBatch) -> str:
-    try:
-        row.validate(full=True)
-        _conform(row)
-    except (OverflowError, ValueError) as error:
-        text = isinstance(error, UnicodeDecodeError) or "UTF8" in str(error)
-        return "holds text that is not UTF-8" if text else f"holds a value that JSON has no text for: {error}"
+    """What is wrong with the first column of a row that JSON cannot hold."""
+    import pyarrow as pa
+
+    for name, values in zip(row.schema.names, row.columns, strict=True):
+        cell = pa.RecordBatch.from_arrays([values], names=[name])
+        try:
+            cell.validate(full=True)
+            _conform(cell)
+        except (OverflowError, ValueError) as error:
+            if not isinstance(error, UnicodeDecodeError) and "UTF8" not in str(error):
+                return f"column '{name}' holds a value that JSON has no text for: {error}"
+            binary = "binary" in str(values.type)
+            return f"column '{name}' holds {BYTES if binary else 'text that is not UTF-8'}"
     return ""
 
 

@@ -432,7 +432,7 @@ def test_a_column_that_no_row_has_is_a_typing_error(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             prepare(spec_of(tmp_path, cleaning=[step]))
         messages = {finding.message: finding.hint for finding in caught.value.findings}
-        assert messages[f"step '{next(iter(step))}': no row has a column 'txt'"] == "columns are label, text"
+        assert messages[f"step '{next(iter(step))}': no row has a column 'txt'"] == "columns are 'label', 'text'"
 
 
 def test_rows_without_messages_and_without_a_format(tmp_path: Path) -> None:
@@ -690,4 +690,4 @@ def test_which_columns_there_are_does_not_depend_on_how_rows_are_cut(
     with pytest.raises(DataError) as caught:
         prepare(spec_of(tmp_path, cleaning=wrong))
     assert "no row has a column 'nobody'" in caught.value.findings[0].message
-    assert caught.value.findings[0].hint == "columns are label, text"
+    assert caught.value.findings[0].hint == "columns are 'label', 'text'"

@@ -258,7 +258,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
         (6, {"a": "x,y", "b": 'say "hi"'}),
         (8, {"a": "last", "b": "5"}),
     ]
-    assert found == [(5, "1 cells where the header has 2"), (7, "3 cells where the header has 2")]
+    assert found == [(5, "1 cell where the header has 2"), (7, "3 cells where the header has 2")]
 
 
 def test_bad_bytes_and_quotes_in_a_table(tmp_path: Path) -> None:
@@ -286,6 +286,37 @@ def test_headers_that_cannot_be_used(tmp_path: Path, table: str, part: str) -> N
     kept, found = csv(tmp_path / "x.csv", table)
     assert kept == []
     assert [(line, part in message) for line, message in found] == [(1, True)]
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "hint"),
+    [
+        ("a;b\n1,5;2\n", 2, 'say `delimiter: ";"`'),
+        ("a\tb\n1,5\t2\n", 2, 'say `delimiter: "\\t"`'),
+        ("sep=;\na;b\n1,5;2\n", 3, "that line tells Excel alone"),
+        ("sep=,\na,b\n1,2\n", 1, "that line tells Excel alone"),
+        ("a,b,\n1,2,\n", 1, "take away the delimiter"),
+        ("a,b\n1,2,3\n", 2, "between quotation marks"),
+        ("a,a\n1,2\n", 1, "rename one"),
+    ],
+)
+def test_what_to_do_about_a_table_of_another_making(table: str, line: int, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(table)
+    found = [one for one in sources.csv.build({"path": str(tmp_path / "x.csv")}).read() if isinstance(one, api.Finding)]
+    assert (found[0].line, hint in found[0].hint) == (line, True), found
+
+
+def test_every_cell_that_is_of_another_type_is_named(tmp_path: Path) -> None:
+    types = {"n": "integer", "x": "number", "b": "boolean", "j": "json"}
+    _, found = csv(tmp_path / "x.csv", 'n,x,b,j\n1.5,"1,5",ja,{\n1,nan,1,1\n', types=types)
+    assert found == [
+        (
+            2,
+            "column 'n' is not a whole number, column 'x' is not a number, column 'b' is not true or false, "
+            "column 'j' is not JSON, as `types` says",
+        ),
+        (3, "column 'x' is not a number, as `types` says"),
+    ]
 
 
 def test_types_of_a_column_that_is_not_there(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
@@ -17,6 +17,18 @@ BATCH_ROWS = 4096
 
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+PACKED = {
+    b"\x1f\x8b": ".gz",
+    b"\x28\xb5\x2f\xfd": ".zst",
+    b"BZh91AY&SY": ".bz2",
+    b"\xfd7zXZ\0": ".xz",
+    b"\x04\x22\x4d\x18": ".lz4",
+    b"PK\x03\x04": ".zip",
+    b"PAR1": ".parquet",
+}
+"""How files begin that are no text, and what their names end with."""
+CRUMB = 64
+"""Bytes that are read at once of a block that breaks off."""
 
 
 Read = Iterator[api.Chunk | api.Finding]
@@ -100,15 +112,16 @@ HINTS = {
     "not JSON": "write it as a JSON encoder does: quotes around names, no NaN, no comma at the end",
     "not a Parquet file": "check the file's ending, or write it anew",
     "not UTF-8": "save it as UTF-8",
+    "two columns are named": "rename one of them",
     "holds a NUL byte": "save it as UTF-8 text, or remove the byte",
     "the table is empty": "write a header line and rows, or take the file out of `path`",
 }
 """What to do about a line that is no row, by how its message begins."""
 
 
-def no_row(message: str, file: str, line: int, column: int = 0) -> api.Finding:
+def no_row(message: str, file: str, line: int, column: int = 0, hint: str = "") -> api.Finding:
     """A line that is no row, with what to do about it where that can be told."""
-    hint = next((hint for begins, hint in HINTS.items() if message.startswith(begins)), "")
+    hint = hint or next((hint for begins, hint in HINTS.items() if message.startswith(begins)), "")
     return api.Finding(message=message, hint=hint, file=file, line=line, column=column)
 
 
@@ -134,6 +147,11 @@ def read_lines(file: File) -> Iterator[Lines | api.Finding]:
         for data in _blocks(file):
             if number == 1 and data.startswith(UTF16_BOMS):
                 yield api.Finding(message="the file is UTF-16", hint="save it as UTF-8", file=file.name, line=1)
+                return
+            if number == 1 and (ending := next((PACKED[each] for each in PACKED if data.startswith(each)), "")):
+                message = f"the file is no text: it begins as files do that end with {ending}"
+                hint = "give it that ending, or take it out of `path`"
+                yield api.Finding(message=message, hint=hint, file=file.name, line=1)
                 return
             yield Lines(number, data.removeprefix(UTF8_BOM) if number == 1 else data)
             number += line_feeds(data) + 1
@@ -162,13 +180,38 @@ def _blocks(file: File) -> Iterator[bytes]:
     """Blocks of whole lines, without the last line feed. A line longer than a block is gathered from parts: cost stays
     linear in its length."""
     parts: list[bytes] = []
-    with file.open() as stream:
-        while block := stream.read(BLOCK):
-            end = block.rfind(b"\n")
-            if end < 0:
-                parts.append(block)
-                continue
-            yield b"".join([*parts, memoryview(block)[:end]])
-            parts = [block[end + 1 :]] if end + 1 < len(block) else []
+    for block in _read(file):
+        end = block.rfind(b"\n")
+        if end < 0:
+            parts.append(block)
+            continue
+        yield b"".join([*parts, memoryview(block)[:end]])
+        parts = [block[end + 1 :]] if end + 1 < len(block) else []
     if parts:
         yield b"".join(parts)
+
+
+def _read(file: File) -> Iterator[bytes]:
+    """The file's bytes. Of one that breaks off all that can be had come before the error; of one that is corrupt whole
+    blocks alone, for what comes out of it may be anything."""
+    done = 0
+    try:
+        with file.open() as stream:
+            while block := stream.read(BLOCK):
+                done += len(block)
+                yield block
+    except damage() as error:
+        if isinstance(error, EOFError) or "Truncated" in str(error):
+            yield _crumbs(file, done)
+        raise
+
+
+def _crumbs(file: File, start: int) -> bytes:
+    """What stands between `start` and the break: an attempt to read more at once gives nothing of it."""
+    found: list[bytes] = []
+    with suppress(*damage()), file.open() as stream:
+        while start > 0 and (skipped := stream.read(min(start, BLOCK))):
+            start -= len(skipped)
+        while crumb := stream.read(CRUMB):
+            found.append(crumb)
+    return b"".join(found)

@@ -26,6 +26,10 @@ JINJAS_OWN = {
 }  # fmt: skip
 
 
+SHOWN = 8
+"""Names of columns that a hint lists."""
+
+
 class Piece(NamedTuple):
     """A part of a plain template: literal text, or a column, shown as it is or as JSON."""
 
@@ -212,5 +216,15 @@ def _missing(column: str) -> str:
 def findings(batch: pa.RecordBatch, faults: Mapping[int, str]) -> list[api.Finding]:
     """One finding per row that could not be rendered."""
     numbers = batch.column(rows.ROW).to_pylist()
-    hint = "drop such rows with a cleaning step, or let the template ask: {% if column is defined %}"
-    return [api.Finding(message=reason, hint=hint, row=numbers[index]) for index, reason in sorted(faults.items())]
+    there = {name: batch.column(name).is_valid().to_pylist() for name in rows.visible(batch)}
+    return [
+        api.Finding(message=reason, hint=_hint([name for name in there if there[name][index]]), row=numbers[index])
+        for index, reason in sorted(faults.items())
+    ]
+
+
+def _hint(names: list[str]) -> str:
+    """What to do about a row that has values in these columns alone."""
+    shown = ", ".join(map(repr, sorted(names)[:SHOWN])) + ", ..." * (len(names) > SHOWN)
+    has = f"the row has {shown}; " if names else ""
+    return f"{has}drop such rows with a cleaning step, or let the template ask: {{% if column is defined %}}"

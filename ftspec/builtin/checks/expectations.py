@@ -132,7 +132,9 @@ def expect(
         known = sorted({name for part in parts for name in part.columns})
         for name, wanted in columns.items():
             if name not in known:
-                yield api.Finding(message=f"no row has a column '{name}'", hint=f"columns are {', '.join(known)}")
+                yield api.Finding(
+                    message=f"no row has a column '{name}'", hint=f"columns are {', '.join(map(repr, known))}"
+                )
                 continue
             for said in tests[name]:
                 yield from _judged(name, said, [part.failed[name, said] for part in parts], wanted.mostly)

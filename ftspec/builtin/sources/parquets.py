@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
+
 from ftspec import api
 from ftspec.builtin.files import BATCH_ROWS, File, Read, each, no_row
 
 
 @api.source(code=["ftspec.builtin.files"])
-def parquet(*, path: api.Path) -> api.Source:
-    """Read rows from Parquet files. Dates, times and decimals become text, lists and structs JSON."""
-    return api.Source(lambda: each(path, (".parquet",), _read_parquet))
+def parquet(
+    *,
+    path: api.Path,
+    columns: Annotated[list[str], Meta(description="Columns to read; all of them when empty.")] = [],
+) -> api.Source:
+    """Read rows from Parquet files. Dates, times and decimals become text, lists and structs JSON.
+
+    Columns of bytes that are no text, such as images, cannot be read: leave them out by `columns`.
+    """
+    return api.Source(lambda: each(path, (".parquet",), lambda file: _read_parquet(file, columns)))
 
 
-def _read_parquet(file: File) -> Read:
+def _read_parquet(file: File, columns: Sequence[str]) -> Read:
     import pyarrow as pa
     import pyarrow.parquet
 
     number = 1
     try:
         with pyarrow.parquet.ParquetFile(file.path) as table:
-            for batch in table.iter_batches(batch_size=BATCH_ROWS):
+            names = table.schema_arrow.names
+            if missing := [name for name in columns if name not in names]:
+                message = f"no column '{missing[0]}' is in the file; it has {', '.join(map(repr, names))}"
+                yield api.Finding(message=message, hint="mend `columns`", file=file.name, line=1)
+                return
+            for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=list(columns) or None):
                 yield api.Chunk(batch, file.name, range(number, number + batch.num_rows))
                 number += batch.num_rows
     except (pa.ArrowException, OSError) as error:

@@ -12,6 +12,7 @@ from msgspec import Meta
 from ftspec import api, rows
 from ftspec.builtin.files import BATCH_ROWS, File, Lines, Read, each, no_row, read_lines
 
+CELLS = "where the header has"
 Parser = Callable[[str], Any]
 ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 
@@ -87,17 +88,17 @@ def _read_csv(file: File, delimiter: str, types: Mapping[str, ColumnType]) -> Re
     line, header, problem = next(records, (1, [], "the table is empty"))
     problem = problem or _header_problem(header, types)
     if problem:
-        yield table.damage or no_row(problem, file.name, line)
+        yield table.damage or no_row(problem, file.name, line, hint=_header_hint(header))
         return
-    parsers = [PARSERS.get(types.get(name, "text")) for name in header]
+    kinds = [types.get(name, "text") for name in header]
     columns: list[list[Any]] = []
     numbers: list[int] = []
     read = False
     for line, cells, problem in records:
         read = True
-        values, problem = (cells, problem) if problem else _parse(cells, header, parsers)
+        values, problem = (cells, problem) if problem else _parse(cells, header, kinds)
         if problem:
-            yield no_row(problem, file.name, line)
+            yield no_row(problem, file.name, line, hint=_ragged_hint(header) if CELLS in problem else "")
             continue
         columns.append(values)
         numbers.append(line)
@@ -129,15 +130,33 @@ def _header_problem(header: list[str], types: Mapping[str, str]) -> str:
     return rows.fault(dict.fromkeys(header))
 
 
-def _parse(cells: list[str], header: list[str], parsers: list[Parser | None]) -> tuple[list[Any], str]:
+def _header_hint(header: list[str]) -> str:
+    if header[:1] and header[0].lower().startswith("sep="):
+        return "that line tells Excel alone what parts the cells: take it out of the file"
+    return "name it, or take away the delimiter at the lines' ends" if "" in header else ""
+
+
+def _ragged_hint(header: list[str]) -> str:
+    """What to do about rows that have other cells than the header line."""
+    likely = max(";\t|,", key=header[0].count)
+    if header[0].lower().startswith("sep=") or (len(header) == 1 and likely in header[0]):
+        shown = "\\t" if likely == "\t" else likely
+        return _header_hint(header) or f'cells seem to be parted by another character: say `delimiter: "{shown}"`'
+    return "put a cell that holds the delimiter or a line end between quotation marks"
+
+
+def _parse(cells: list[str], header: list[str], kinds: list[ColumnType]) -> tuple[list[Any], str]:
     if len(cells) != len(header):
-        return [], f"{len(cells)} cells where the header has {len(header)}"
+        return [], f"{len(cells)} cell{'s'[: len(cells) != 1]} {CELLS} {len(header)}"
     values: list[Any] = []
-    for name, text, parser in zip(header, cells, parsers, strict=True):
+    wrong: list[str] = []
+    for name, text, kind in zip(header, cells, kinds, strict=True):
         try:
-            values.append(text if parser is None else parser(text) if text else None)
+            values.append(text if kind == "text" else PARSERS[kind](text) if text else None)
         except (ValueError, KeyError, RecursionError, msgspec.MsgspecError):
-            return [], f"column '{name}' does not hold what `types` says"
+            wrong.append(f"column '{name}' is not {WORDS[kind]}")
+    if wrong:
+        return [], f"{', '.join(wrong)}, as `types` says"
     if "messages" in header or "tools" in header:
         return values, rows.fault(dict(zip(header, values, strict=True)))
     return values, ""
@@ -166,6 +185,8 @@ def _without_underscores(text: str) -> str:
         raise ValueError("not a number")
     return text
 
+
+WORDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "json": "JSON"}
 
 PARSERS: dict[str, Parser] = {
     "integer": _integer,
