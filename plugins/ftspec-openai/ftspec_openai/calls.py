@@ -64,8 +64,14 @@ class Address(Struct, frozen=True, kw_only=True):
         """The SDK's client for many calls at once, in the loop that is running."""
         import openai
 
-        client = openai.AsyncOpenAI(**self.arguments(asynchronous=True), http_client=self._sender(concurrency))
+        arguments = self.arguments() | {"api_key": "said by each request"}
+        client = openai.AsyncOpenAI(**arguments, http_client=self._sender(concurrency))
         return self._settled(client)
+
+    def signed(self) -> dict[str, str]:
+        """The header that says who asks, unless `headers` do: the key, looked up for each request."""
+        said = any(name.lower() == "authorization" for name in self.headers)
+        return {} if said else {"Authorization": f"Bearer {hosted.key(self.api_key)}"}
 
     def _sender(self, concurrency: int) -> httpx2.AsyncClient:
         """What many calls are sent through. Where the environment names a proxy that is the SDK's own client."""
@@ -82,17 +88,10 @@ class Address(Struct, frozen=True, kw_only=True):
         connect = min(CONNECT, self.timeout)
         return Sender(Wire(concurrency, self.timeout, connect), self._timeout())
 
-    def arguments(self, *, asynchronous: bool = False) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """What both clients are made with. The key is looked up for each request, and kept by nobody."""
-
-        def key() -> str:
-            return hosted.key(self.api_key)
-
-        async def later() -> str:
-            return key()
-
         return {
-            "api_key": later if asynchronous else key,
+            "api_key": lambda: hosted.key(self.api_key),
             "base_url": self.base_url,
             "organization": self.organization or None,
             "project": self.project or None,

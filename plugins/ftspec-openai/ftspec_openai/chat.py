@@ -13,6 +13,7 @@ from ftspec_openai.presets import Preset
 
 if TYPE_CHECKING:
     import openai
+    from openai import RequestOptions
 
 WHAT = "ask the model"
 FILTERED = ("content_filter", "responsibleaipolicyviolation")
@@ -42,22 +43,39 @@ class ChatModel:
         self.limits = limits
         self.address, self.preset, self.model, self.tuned, self.reasons = address, preset, model, tuned, reasons
         self._client: openai.AsyncOpenAI | None = None
+        self._options: RequestOptions = {}
+        """Of every call. What is not among them the SDK copies from its defaults, each time."""
 
     async def ask(self, question: api.Question, generation: api.Generation) -> api.Answer:
         """One call, no retry. The SDK's typed method would cost more time than all the rest of it: this is its plain
         one, with the same connection and the same errors, which takes the body and gives the answer as they are."""
         import httpx2
 
-        if self._client is None:
-            self._client = self.address.asking(self.limits.concurrency)
+        client = self._client or self._open()
         body = msgspec.json.encode(self.body(question, generation))
         started = time.monotonic()
         try:
             with calling(WHAT):
-                given = await self._client.post(self.address.completions, content=body, cast_to=httpx2.Response)
+                given = await client.post(
+                    self.address.completions,
+                    content=body,
+                    cast_to=httpx2.Response,
+                    options={**self._options, "headers": self.address.signed()},
+                )
         except api.Rejected as error:
             return self._refused(question, error)
         return answer_of(question, decoded(given.content, WHAT), time.monotonic() - started)
+
+    def _open(self) -> openai.AsyncOpenAI:
+        client = self._client = self.address.asking(self.limits.concurrency)
+        self._options = {
+            "security": {},
+            "params": {},
+            "max_retries": 0,
+            "timeout": client.timeout,
+            "idempotency_key": "",
+        }
+        return client
 
     async def close(self) -> None:
         """Let go of connections."""

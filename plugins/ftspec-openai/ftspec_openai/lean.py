@@ -62,9 +62,8 @@ class LeanChatModel(ChatModel):
         """What the server said. The key is looked up for each request, as with the SDK."""
         import aiohttp
 
-        headers = {"Authorization": f"Bearer {hosted.key(self.address.api_key)}"}
         try:
-            async with session.post(self.address.completions, data=body, headers=headers) as response:
+            async with session.post(self.address.completions, data=body, headers=self.address.signed()) as response:
                 data, status = await response.read(), response.status
         except aiohttp.ClientConnectorError as error:
             raise api.Transient(f"could not {WHAT}: {error}", "check the network and `base_url`") from error

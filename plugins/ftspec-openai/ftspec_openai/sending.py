@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import httpx2
+from multidict import CIMultiDict
 from yarl import URL
 
 LOST: tuple[tuple[type[Exception], type[httpx2.TransportError]], ...] = (
@@ -23,20 +24,33 @@ LOST: tuple[tuple[type[Exception], type[httpx2.TransportError]], ...] = (
 )
 """aiohttp's errors and httpx2's for them, the first that fits: whether a call was sent at all must stay known."""
 ANSWERED = "ftspec.answer"
-"""Among a request's extensions: the answer that it already has."""
+"""Among a request's extensions: the answer that it already has,"""
+HEADERS = "ftspec.headers"
+"""and its headers as aiohttp takes them."""
 ADDRESSES = 64
 """How many are remembered: a client asks at one, or at a few."""
 
 
-class Parsed(NamedTuple):
+class Address(NamedTuple):
     """One address as both libraries read it."""
 
     theirs: httpx2.URL
     wire: URL
 
 
-def _parsed(text: str) -> Parsed:
-    return Parsed(httpx2.URL(text), URL(text, encoded=True))
+class Headers(NamedTuple):
+    """The same for headers: those of one call are those of the next, until the key changes."""
+
+    theirs: httpx2.Headers
+    wire: CIMultiDict[str]
+
+
+def _address(text: str) -> Address:
+    return Address(httpx2.URL(text), URL(text, encoded=True))
+
+
+def _headers(pairs: tuple[tuple[str, str], ...]) -> Headers:
+    return Headers(httpx2.Headers(pairs), CIMultiDict(pairs))
 
 
 class Wire(httpx2.AsyncBaseTransport):
@@ -48,7 +62,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
     def __init__(self, concurrency: int, timeout: float, connect: float) -> None:
         self.concurrency, self.timeout = concurrency, aiohttp.ClientTimeout(sock_connect=connect, sock_read=timeout)
-        self.address = lru_cache(ADDRESSES)(_parsed)
+        self.address, self.headers = lru_cache(ADDRESSES)(_address), lru_cache(1)(_headers)
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -58,15 +72,19 @@ class Wire(httpx2.AsyncBaseTransport):
             return held
         session = self._session or self._connect()
         url = self.address(str(request.url)).wire
+        headers = request.extensions.pop(HEADERS, request.headers)
         content = await request.aread()
         try:
             async with session.request(
-                request.method, url, data=content or None, headers=request.headers, allow_redirects=False
+                request.method, url, data=content or None, headers=headers, allow_redirects=False
             ) as answer:
                 data = await answer.read()
         except Exception as error:
             raise _as_httpx(error) from error
-        return httpx2.Response(answer.status, headers=answer.raw_headers, content=data, request=request)
+        stream = httpx2.ByteStream(data)
+        response = httpx2.Response(answer.status, headers=answer.raw_headers, stream=stream, request=request)
+        response.read()
+        return response
 
     async def aclose(self) -> None:
         """Let go of connections."""
@@ -97,7 +115,14 @@ class Sender(httpx2.AsyncClient):
         content, headers = others.get("content"), others.get("headers")
         if not isinstance(content, bytes) or others.get("params") or others.get("files") or others.get("data"):
             return super().build_request(method, url, **others)
-        return httpx2.Request(method, self._wire.address(str(url)).theirs, headers=headers, content=content)
+        made = self._wire.headers(tuple(headers or ()))
+        return httpx2.Request(
+            method,
+            self._wire.address(str(url)).theirs,
+            headers=made.theirs,
+            stream=httpx2.ByteStream(content),
+            extensions={HEADERS: made.wire},
+        )
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **others: Any) -> httpx2.Response:
         """Straight to the wire; where the answer says that it is to be had elsewhere, httpx2 goes on from there."""

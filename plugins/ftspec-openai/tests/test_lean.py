@@ -9,14 +9,14 @@ import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import httpx2
 import openai
 import pytest
 from ftspec_openai.calls import Address
 from ftspec_openai.sending import Sender, Wire
-from ftspec_openai.tuners import OpenAI
+from ftspec_openai.tuners import Compatible, OpenAI
 
 from ftspec import api
 
@@ -30,6 +30,8 @@ SAID = {
     "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
 }
 REFUSED = {"error": {"message": "no", "type": "t", "code": "c"}}
+UNLIKE = {"accept-encoding": "", "connection": ""}
+"""Headers that are the connection's own, with any two HTTP libraries."""
 FILTERED = {"error": {"message": "stopped by the filter", "code": "content_filter"}}
 
 
@@ -76,13 +78,17 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Handler]]:
     listening.server_close()
 
 
-def ask(url: str, client: Any) -> api.Answer:
+def named(client: str) -> Literal["sdk", "aiohttp"]:
+    return "aiohttp" if client == "aiohttp" else "sdk"
+
+
+def ask(url: str, client: str, provider: Any = None) -> api.Answer:
     """One question: by the SDK through what we give it, by aiohttp alone, or ("own") by the SDK's own client."""
     if client == "own":
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Address, "_sender", lambda *_: openai.DefaultAioHttpClient())
-            return ask(url, "sdk")
-    provider = OpenAI(base_url=url, organization="org-1", project="proj-1", client=client, timeout=5)
+            return ask(url, "sdk", provider)
+    provider = provider or OpenAI(base_url=url, organization="org-1", project="proj-1", client=named(client), timeout=5)
     question = api.Question(
         prompt=api.Prompt(id="p", messages=[api.Message(role="user", content="hi")]), repeat=2, seed=7
     )
@@ -120,6 +126,42 @@ def test_both_send_the_same(server: type[Handler]) -> None:
     assert (lean_path, lean_body) == (path, body)
     ours = ("authorization", "content-type", "openai-organization", "openai-project")
     assert {name: lean_headers.get(name) for name in ours} == {name: headers.get(name) for name in ours}
+
+
+def test_through_ours_the_sdk_sends_what_it_sends_through_its_own(server: type[Handler]) -> None:
+    url = told(server, 200, SAID, content_type="application/json")
+    ask(url, "own")
+    ask(url, "sdk")
+    (_, theirs, body), (_, ours, our_body) = server.asked
+    assert our_body == body
+    assert ours | UNLIKE == theirs | UNLIKE
+
+
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+def test_a_key_is_looked_up_for_each_question(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch, client: Literal["sdk", "aiohttp"]
+) -> None:
+    provider = OpenAI(base_url=told(server, 200, SAID), client=client, timeout=5)
+    question = api.Question(
+        prompt=api.Prompt(id="p", messages=[api.Message(role="user", content="hi")]), repeat=0, seed=7
+    )
+
+    async def asked(keys: list[str]) -> None:
+        with provider.serve(api.ModelRef(id="m")) as model:
+            for key in keys:
+                monkeypatch.setenv("OPENAI_API_KEY", key)
+                await model.ask(question, api.Generation(max_tokens=5))
+            await model.close()
+
+    asyncio.run(asked(["sk-first", "sk-second"]))
+    assert [headers["authorization"] for _, headers, _ in server.asked] == ["Bearer sk-first", "Bearer sk-second"]
+
+
+@pytest.mark.parametrize("client", ["own", "sdk", "aiohttp"])
+def test_a_gateways_own_authorization_is_sent_in_the_keys_place(server: type[Handler], client: str) -> None:
+    gateway = Compatible(base_url=told(server, 200, SAID), headers={"authorization": "Basic me"}, client=named(client))
+    ask("", client, gateway)
+    assert server.asked[0][1]["authorization"] == "Basic me"
 
 
 CASES = [
