@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin.columns import Columns
-from ftspec.builtin.near import join, minhash, spread
+from ftspec.builtin.near import digests, join, minhash, spread
 from ftspec.builtin.near.groups import Groups
 from ftspec.builtin.near.keys import Keys, keys_of, lists_of, shingles_of
 from ftspec.builtin.near.sets import read_sets
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Threshold = Annotated[float, Meta(gt=0, le=1)]
 Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
 NEAR = (
-    "characters", "crowds", "groups", "hashes", "join", "kernels", "keys", "minhash", "native", "objects", "sets",
-    "spread", "spreadwork", "texts", "words",
+    "characters", "crowds", "digestkernels", "digests", "groups", "hashes", "join", "kernels", "keys", "minhash",
+    "native", "objects", "setkernels", "sets", "spread", "spreadwork", "texts", "words",
 )  # fmt: skip
 CODE = ["ftspec.builtin.columns", "ftspec.builtin.recurring", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 
@@ -31,9 +31,7 @@ CODE = ["ftspec.builtin.columns", "ftspec.builtin.recurring", *(f"ftspec.builtin
 @api.global_step(code=CODE)
 def dedupe(*, columns: Columns = []) -> api.GlobalStep:
     """Drop rows that are equal to an earlier one, in `columns` or as a whole. A row that has none of them is kept."""
-    return api.GlobalStep(
-        keys=lambda batch: rows.fingerprints(batch, columns), reduce=_all_but_first, reason="duplicate"
-    )
+    return api.GlobalStep(lambda batch: digests.fingerprints(batch, columns), _all_but_first, reason="duplicate")
 
 
 def _all_but_first(keys: pa.Array, numbers: pa.Array) -> api.Dropped:
@@ -113,9 +111,7 @@ class Near(NamedTuple):
 
         found = Keys.read(keys)
         firsts = found.firsts()
-        places = found.candidates(firsts)
-        if len(looked) != len(places) or not numbers.take(rows.from_numpy(places)).equals(looked):
-            raise ValueError("the rows looked at are not the ones that were wanted")
+        places = _places(numbers, looked)
         groups = Groups(len(places))
         join.join(read_sets(details), found.bands[places], self.threshold, groups)
         keeper = np.arange(len(keys))
@@ -127,6 +123,17 @@ class Near(NamedTuple):
     def spread(self, engine: api.SupportsShuffle, keys: pa.Array, numbers: pa.Array, again: api.Again) -> api.Dropped:
         """The same on an engine that shuffles."""
         return spread.dropped(self, engine, keys, numbers, again)
+
+
+def _places(numbers: pa.Array, looked: pa.Array) -> NDArray[np.int64]:
+    """Where in `numbers`, which most likely rise, those that were looked at stand in the same order."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    places = np.asarray(np.searchsorted(rows.as_numpy(numbers), rows.as_numpy(looked)))
+    if places.max(initial=-1) < len(numbers) and numbers.take(rows.from_numpy(places)).equals(looked):
+        return places
+    return rows.as_numpy(pc.index_in(looked, value_set=numbers)).astype(np.int64)
 
 
 COMPONENTS: dict[str, api.Component] = {each.name: each for each in (dedupe, near_dedupe)}

@@ -1,4 +1,4 @@
-"""Loops that `objects` has compiled to machine code by Numba: what `words` and `minhash` do, byte by byte.
+"""Loops that `objects` has compiled to machine code by Numba: what `words` does, byte by byte.
 
 They see pointers, so they write where they are told to: callers give them enough room. `objects` fills in `np`, and
 the compiled HELPERS for the plain ones. Hashes meet np.uint64 alone: else Numba makes floats of them.
@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 SIGNATURES = {
     "words": "number uint8 int64 number uint32 uint8 uint8 int64 uint64 int64 int64",
     "shingles": "nothing uint64 int64 number number number uint64 int64",
-    "sketch": "nothing uint64 int64 number uint32 number number uint32 uint32 uint64",
-    "sets": "nothing uint64 int64 number int64 uint32 uint32 uint32 int64",
-    "shared": "nothing uint32 int64 int64 int64 number int64",
 }
 """What each gives back, then what it takes: numbers (of 64 bits), and where such as are named begin."""
 HELPERS = ("mix", "eight", "lowest", "lower", "inside", "runs", "character", "encoded", "mixed", "word")
-
-LANES = 32
-"""Numbers that a loop over a group is made for: a group is filled up to a multiple of them."""
 
 
 BEHIND = 72
@@ -233,91 +227,3 @@ def shingles(
                 made[count] = mix(value) ^ np.uint64(salt)
                 count += 1
     starts[groups] = count
-
-
-def sketch(
-    values: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    groups: int,
-    factors: NDArray[np.uint32],
-    permutations: int,
-    stride: int,
-    narrow: NDArray[np.uint32],
-    least: NDArray[np.uint32],
-    totals: NDArray[np.uint64],
-) -> None:
-    """`minhash.sketch`; in `least` a permutation has `stride` groups. `narrow` has room for the largest group and LANES
-    more."""
-    for group in range(groups):
-        first, count = offsets[group], offsets[group + 1] - offsets[group]
-        total = totals[group]
-        for at in range(count):
-            total += values[first + at]
-            narrow[at] = np.uint32(values[first + at] >> np.uint64(32))
-        totals[group] = total
-        full = (count + LANES - 1) // LANES * LANES
-        for at in range(count, full):
-            narrow[at] = narrow[count - 1]
-        for index in range(permutations):
-            found = least[index * stride + group]
-            for at in range(full):
-                found = min(found, np.uint32(narrow[at] * factors[index]))
-            least[index * stride + group] = found
-
-
-def sets(
-    values: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    groups: int,
-    counts: NDArray[np.int64],
-    one: NDArray[np.uint32],
-    other: NDArray[np.uint32],
-    made: NDArray[np.uint32],
-    starts: NDArray[np.int64],
-) -> None:
-    """The upper halves of each group's values, sorted (by radix, the lowest byte first), each once; and where each
-    group's begin. `counts` has room for 1024 numbers, `one` and `other` for the largest group."""
-    count = 0
-    for group in range(groups):
-        starts[group] = count
-        first, many = offsets[group], offsets[group + 1] - offsets[group]
-        for at in range(1024):
-            counts[at] = 0
-        for at in range(many):
-            value = np.int64(values[first + at] >> np.uint64(32))
-            one[at] = np.uint32(value)
-            for byte in range(4):
-                counts[256 * byte + ((value >> (8 * byte)) & 0xFF)] += 1
-        for byte in range(4):
-            for at in range(256 * byte + 1, 256 * byte + 256):
-                counts[at] += counts[at - 1]
-            for at in range(many - 1, -1, -1):
-                slot = 256 * byte + ((np.int64(one[at]) >> (8 * byte)) & 0xFF)
-                counts[slot] -= 1
-                other[counts[slot]] = one[at]
-            one, other = other, one
-        for at in range(many):
-            made[count] = one[at]
-            count += 1 if at == 0 or one[at] != one[at - 1] else 0
-    starts[groups] = count
-
-
-def shared(
-    values: NDArray[np.uint32],
-    offsets: NDArray[np.int64],
-    one: NDArray[np.int64],
-    other: NDArray[np.int64],
-    pairs: int,
-    made: NDArray[np.int64],
-) -> None:
-    """How many elements sets one[i] and other[i] have in common; sets are as in `sets.Sets`."""
-    for pair in range(pairs):
-        left, right = offsets[one[pair]], offsets[other[pair]]
-        end, last = offsets[one[pair] + 1], offsets[other[pair] + 1]
-        count: Any = np.int64(0)
-        while left < end and right < last:
-            first, second = values[left], values[right]
-            count += np.int64(first == second)
-            left += np.int64(first <= second)
-            right += np.int64(second <= first)
-        made[pair] = count

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
-from ftspec.builtin.near import characters, hashes, kernels, objects
+from ftspec.builtin.near import characters, digestkernels, hashes, kernels, objects, setkernels
 from ftspec.builtin.near.hashes import LONGEST, Hashes
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class Native:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine  # frees the code when it goes
-        functions = (self._function(name) for name in kernels.SIGNATURES)
-        self._words, self._shingles, self._sketch, self._sets, self._shared = functions
+        functions = (self._function(name) for name in objects.signatures())
+        self._words, self._shingles, self._sketch, self._sets, self._shared, self._digests = functions
 
     def _function(self, name: str) -> Any:
         import ctypes
 
         kinds: dict[str, Any] = {"number": ctypes.c_int64, "nothing": None}
-        result, *arguments = (kinds.get(kind, ctypes.c_void_p) for kind in kernels.SIGNATURES[name].split())
+        result, *arguments = (kinds.get(kind, ctypes.c_void_p) for kind in objects.signatures()[name].split())
         return ctypes.CFUNCTYPE(result, *arguments)(self._engine.get_function_address(name))
 
     def words(self, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Hashes:
@@ -74,7 +74,7 @@ class Native:
         import numpy as np
 
         values, offsets = shingles
-        narrow: NDArray[np.uint32] = np.empty(_most(offsets) + kernels.LANES, np.uint32)
+        narrow: NDArray[np.uint32] = np.empty(_most(offsets) + setkernels.LANES, np.uint32)
         inputs = (_at(values), _at(offsets), len(offsets) - 1, _at(factors), len(factors))
         self._sketch(*inputs, least.strides[0] // least.itemsize, _at(narrow), least.ctypes.data, _at(totals))
 
@@ -103,6 +103,18 @@ class Native:
 
         made: NDArray[np.int64] = np.empty(len(one), np.int64)
         self._shared(_at(values), _at(offsets), _at(one), _at(other), len(one), _at(made))
+        return made
+
+    def digests(self, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """(texts, 2): BLAKE2b of texts that stand one behind the other, 16 bytes of each."""
+        import numpy as np
+
+        order = np.argsort(np.diff(bounds))
+        orders, initial = np.frombuffer(digestkernels.ORDERS, np.uint8), np.array(digestkernels.INITIAL, np.uint64)
+        room: NDArray[np.uint64] = np.empty(digestkernels.ROOM, np.uint64)
+        made: NDArray[np.uint64] = np.empty((len(order), 2), np.uint64)
+        inputs = (_at(data), _at(bounds), _at(order), len(order), _at(orders), _at(initial))
+        self._digests(*inputs, _at(room), _at(made))
         return made
 
 

@@ -13,8 +13,10 @@ from types import FunctionType
 from typing import Any
 
 from ftspec import api
-from ftspec.builtin.near import characters, hashes, kernels
+from ftspec.builtin.near import characters, digestkernels, hashes, kernels, setkernels
 
+MODULES = (kernels, setkernels, digestkernels)
+"""Each has kernels by their SIGNATURES, and the HELPERS that these call."""
 OURS = re.compile(r"[0-9a-f]{16}\.o")
 """Names of object code, which other versions may have left."""
 
@@ -46,12 +48,12 @@ def compiled() -> bytes:
     import numba
     import numpy as np
 
-    scope = {**vars(kernels), "np": np}
-    for name in kernels.HELPERS:
+    scope = {name: value for module in MODULES for name, value in vars(module).items()} | {"np": np}
+    for name in (name for module in MODULES for name in module.HELPERS):
         scope[name] = numba.njit(_in(scope, name), error_model="numpy")
     machine = _machine()
     whole = llvm.parse_assembly("")
-    for name, signature in kernels.SIGNATURES.items():
+    for name, signature in signatures().items():
         made = numba.cfunc(_type(signature), error_model="numpy")(_in(scope, name))
         part = llvm.parse_assembly(made.inspect_llvm())
         for function in part.functions:
@@ -70,7 +72,12 @@ def compiled() -> bytes:
 
 def _in(scope: dict[str, Any], name: str) -> FunctionType:
     """A kernel that sees the compiled ones it calls."""
-    return FunctionType(getattr(kernels, name).__code__, scope, name)
+    return FunctionType(scope[name].__code__, scope, name)
+
+
+def signatures() -> dict[str, str]:
+    """Of all kernels: what each gives back, then what it takes."""
+    return {name: signature for module in MODULES for name, signature in module.SIGNATURES.items()}
 
 
 def _type(signature: str) -> Any:
@@ -106,5 +113,5 @@ def _digest(made_by: list[str]) -> str:
     import llvmlite.binding as llvm
 
     made_for = [llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
-    made_of = [Path(each.__file__ or "").read_text() for each in (kernels, hashes, characters)]
+    made_of = [Path(each.__file__ or "").read_text() for each in (*MODULES, hashes, characters)]
     return hashlib.sha256("\0".join([*made_of, *made_by, *made_for]).encode()).hexdigest()[:16]
