@@ -15,18 +15,20 @@ from ftspec import schema
 from ftspec.components import TITLES, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
-from ftspec.options import MARK
-from ftspec.places import RESERVED, SPLIT_PROMPTS, place_of
+from ftspec.places import RESERVED, SPLIT_PROMPTS
 from ftspec.records import Needs
-from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
 from ftspec.shapes import Shape
 from ftspec.wording import did_you_mean
 
 SIDES = ("validation", "test")
-SECRET_KINDS = {"source", "provider", "grader", "engine"}
-"""Kinds whose options may hold a secret. Of any other kind only those may that are declared to (`api.Secret`): the rest
-would end up in the training data or in a record of it."""
+WAYS = ("model", "run", "checkpoints")
+"""How a further model is given."""
+ROWS: dict[Shape, str] = {
+    "chat": "conversations",
+    "preference": "preference pairs",
+    "reinforcement": "reinforcement items",
+}
 
 
 def names(document: Document) -> Iterator[Problem]:
@@ -37,6 +39,7 @@ def names(document: Document) -> Iterator[Problem]:
     for path in (("sources",), ("cleaning",), ("checks",), ("gates",), ("eval", "prompts")):
         yield from _unique(path, [_id(item) for item in _list(data, *path)])
     yield from _unique(("eval", "graders"), [_id(item) or _name(item) for item in _list(data, "eval", "graders")])
+    yield from _sources(data)
     yield from _split(data)
     yield from _mix(data)
     yield from _follow(data)
@@ -93,108 +96,11 @@ def shapes(document: Document, registry: Registry) -> Iterator[Problem]:
             )
 
 
-ROWS: dict[Shape, str] = {
-    "chat": "conversations",
-    "preference": "preference pairs",
-    "reinforcement": "reinforcement items",
-}
-
-
 def _shape_hint(kind: Kind, shape: Shape, registry: Registry) -> str:
     if kind != "format":
         return "remove it"
     named = sorted(name for name, each in registry.components["format"].items() if each.component.data == shape)
     return f"use {' or '.join(map(repr, named))}, or another method"
-
-
-def secrets(document: Document, registry: Registry) -> Iterator[Problem]:
-    """References that are misspelt, in keys, or secrets where they would end up in a file or a digest."""
-    for path, text, is_key in _texts(document.data, ()):
-        text = text if is_key else document.written.get(path, text)
-        for match in REFERENCE.finditer(text):
-            if is_key:
-                message = f"a reference in a key is not replaced: {match[0][:60]}"
-                yield Problem(message=message, hint="references work in values only", path=path, on="key")
-            elif not SECRET.fullmatch(match[0]) and not ENV.fullmatch(match[0]):
-                message = f"misspelt reference: {match[0][:60]}"
-                yield Problem(message=message, hint="write ${env:NAME} or ${secret:NAME}", path=path)
-        if not is_key and SECRET.search(text):
-            yield from _misplaced(path, registry, document.data)
-
-
-def _texts(value: Any, path: SpecPath) -> Iterator[tuple[SpecPath, str, bool]]:
-    """(path, text, whether it is a key) of every text in the document."""
-    if isinstance(value, str):
-        yield path, value, False
-    elif isinstance(value, list):
-        for index, entry in enumerate(value):
-            yield from _texts(entry, (*path, index))
-    elif isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield (*path, key), key, True
-            yield from _texts(entry, (*path, key))
-
-
-def _misplaced(path: SpecPath, registry: Registry, data: Any) -> Iterator[Problem]:
-    """A secret may stand in a text option (no path) of what talks to others; anywhere else it would be kept."""
-    place = place_of(path)
-    if place is None or len(path) < place[1] + 2:
-        yield Problem(
-            message="a secret cannot stand here", hint="secrets work in options, e.g. of a provider", path=path
-        )
-        return
-    kind, start = place
-    title, name = TITLES[kind], str(path[start])
-    if name not in registry.components[kind]:
-        return
-    if kind not in SECRET_KINDS and not _is_secret(registry.get(kind, name), str(path[start + 1])):
-        message = f"a secret cannot stand in the options of a {title}"
-        yield Problem(message=message, hint="it would end up in the data or in a record of the run", path=path)
-    elif not _takes_text(registry.get(kind, name), path[start + 1 :], registry):
-        message = f"option '{path[start + 1]}' of {title} '{name}' cannot hold a secret"
-        yield Problem(message=message, hint="only options that take plain text can", path=path)
-
-
-def _is_secret(component: Component, option: str) -> bool:
-    """Whether the option is declared as one that may hold a secret."""
-    options = msgspec.json.schema(component.options)["$defs"][component.options.__name__].get("properties", {})
-    return bool(options.get(option, {}).get(MARK) == "secret")
-
-
-def _takes_text(component: Component, path: SpecPath, registry: Registry) -> bool:
-    """Whether the option is declared as text, and is not a path: paths and untyped values are kept in records.
-
-    In the options of a provider that the option names, it is that provider's options that say."""
-    schema = msgspec.json.schema(component.options)
-    definitions = schema["$defs"]
-    options = definitions[component.options.__name__].get("properties", {})
-    if options.get(path[0], {}).get(MARK) == "provider":
-        named = registry.components["provider"].get(str(path[1])) if len(path) > 2 else None
-        return named is not None and _takes_text(named.component, path[2:], registry)
-    found: list[Mapping[str, Any]] = [schema]
-    for part in (*path, None):
-        found = [flat for one in found for flat in _alternatives(one, definitions)]
-        if part is not None:
-            found = [inner for one in found if (inner := _inner(one, part)) is not None]
-    return any(one.get("type") == "string" and one.get(MARK, "secret") == "secret" for one in found)
-
-
-def _alternatives(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    if "$ref" in schema:
-        yield from _alternatives(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    elif "anyOf" in schema:
-        for one in schema["anyOf"]:
-            yield from _alternatives(one, definitions)
-    else:
-        yield schema
-
-
-def _inner(schema: Mapping[str, Any], part: str | int) -> Mapping[str, Any] | None:
-    if isinstance(part, int):
-        inner = schema.get("items")
-    else:
-        inner = schema.get("properties", {}).get(part, schema.get("additionalProperties"))
-    return inner if isinstance(inner, Mapping) else None
 
 
 def _get(data: Any, *path: str) -> Any:
@@ -228,6 +134,20 @@ def _unique(path: SpecPath, ids: list[str]) -> Iterator[Problem]:
             yield Problem(message=message, hint="give each an `id` of its own", path=(*path, index, "id"))
         elif identity:
             first[identity] = index
+
+
+def _sources(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What only prompts may have; and sources that are read as messages, which leave a format nothing to do."""
+    for index, source in enumerate(_list(data, "sources")):
+        if _get(source, "as_is"):
+            hint = "remove it: what is trained on is cleaned and formatted by the spec"
+            yield Problem(message="'as_is' is for prompts", hint=hint, path=("sources", index, "as_is"), on="key")
+    for place, items in ((("sources",), _list(data, "sources")), (("eval", "prompts"), _list(data, "eval", "prompts"))):
+        for index, item in enumerate(items if "format" in data else ()):
+            if _get(item, "read_as") not in (None, "auto", "none") and not _get(item, "as_is"):
+                message = "'read_as' makes messages of the rows, and so does the format"
+                hint = "remove one of them"
+                yield Problem(message=message, hint=hint, path=(*place, index, "read_as"), on="key")
 
 
 def _split(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -292,9 +212,6 @@ def _prompts(data: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(message=f"the prompts are the {side} split, and there is none", hint=hint, path=path)
 
 
-WAYS = ("model", "run", "checkpoints")
-
-
 def _models(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Each further model is said in one way, and all are called differently."""
     first: dict[str, int] = {}
@@ -322,16 +239,6 @@ def _models(data: Mapping[str, Any]) -> Iterator[Problem]:
         first.setdefault(label, index)
 
 
-def _read_as(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """A format makes messages of columns: a source that is read as messages has none."""
-    for place, items in ((("sources",), _list(data, "sources")), (("eval", "prompts"), _list(data, "eval", "prompts"))):
-        for index, item in enumerate(items if "format" in data else ()):
-            if _get(item, "read_as") not in (None, "auto", "none") and not _get(item, "as_is"):
-                message = "'read_as' makes messages of the rows, and so does the format"
-                hint = "remove one of them"
-                yield Problem(message=message, hint=hint, path=(*place, index, "read_as"), on="key")
-
-
 def _label(entry: Mapping[str, Any], way: str) -> str:
     named = entry[way]
     return str(entry.get("id") or (named.get("id", "") if isinstance(named, dict) else named))
@@ -342,11 +249,6 @@ def _graders(data: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(_get(data, "eval"), dict) and not {"graders", "asserts"} & set(data["eval"]):
         hint = "add `graders`, or name the column of the prompts' own with `asserts`"
         yield Problem(message="nothing grades the answers", hint=hint, path=("eval",), on="key")
-    for index, source in enumerate(_list(data, "sources")):
-        if _get(source, "as_is"):
-            hint = "remove it: what is trained on is cleaned and formatted by the spec"
-            yield Problem(message="'as_is' is for prompts", hint=hint, path=("sources", index, "as_is"), on="key")
-    yield from _read_as(data)
     if graders and all(_get(grader, "weight") == 0 for grader in graders):
         path = ("eval", "graders")
         yield Problem(message="every grader has weight 0: none decides", hint="raise one", path=path, on="key")

@@ -1,0 +1,111 @@
+"""References of a spec that are misspelt, and secrets where they would be kept in a file or a digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ftspec.candidate import Candidate
+from ftspec.components import TITLES, Component
+from ftspec.errors import Problem, SpecPath
+from ftspec.options import MARK
+from ftspec.places import place_of
+from ftspec.references import ENV, REFERENCE, SECRET
+from ftspec.registry import Registry
+
+SECRET_KINDS = {"source", "provider", "grader", "engine"}
+"""Kinds whose options may hold a secret. Of any other kind only those may that are declared to (`api.Secret`): the rest
+would end up in the training data or in a record of it."""
+
+
+def secrets(candidate: Candidate) -> Iterator[Problem]:
+    """References that are misspelt, in keys, or secrets where they would end up in a file or a digest."""
+    document, registry = candidate.document, candidate.registry
+    for path, text, is_key in _texts(document.data, ()):
+        text = text if is_key else document.written.get(path, text)
+        for match in REFERENCE.finditer(text):
+            if is_key:
+                message = f"a reference in a key is not replaced: {match[0][:60]}"
+                yield Problem(message=message, hint="references work in values only", path=path, on="key")
+            elif not SECRET.fullmatch(match[0]) and not ENV.fullmatch(match[0]):
+                message = f"misspelt reference: {match[0][:60]}"
+                yield Problem(message=message, hint="write ${env:NAME} or ${secret:NAME}", path=path)
+        if not is_key and SECRET.search(text):
+            yield from _misplaced(path, registry)
+
+
+def _texts(value: Any, path: SpecPath) -> Iterator[tuple[SpecPath, str, bool]]:
+    """(path, text, whether it is a key) of every text in the document."""
+    if isinstance(value, str):
+        yield path, value, False
+    elif isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from _texts(entry, (*path, index))
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield (*path, key), key, True
+            yield from _texts(entry, (*path, key))
+
+
+def _misplaced(path: SpecPath, registry: Registry) -> Iterator[Problem]:
+    """A secret may stand in a text option (no path) of what talks to others; anywhere else it would be kept."""
+    place = place_of(path)
+    if place is None or len(path) < place[1] + 2:
+        yield Problem(
+            message="a secret cannot stand here", hint="secrets work in options, e.g. of a provider", path=path
+        )
+        return
+    kind, start = place
+    title, name = TITLES[kind], str(path[start])
+    if name not in registry.components[kind]:
+        return
+    if kind not in SECRET_KINDS and not _is_secret(registry.get(kind, name), str(path[start + 1])):
+        message = f"a secret cannot stand in the options of a {title}"
+        yield Problem(message=message, hint="it would end up in the data or in a record of the run", path=path)
+    elif not _takes_text(registry.get(kind, name), path[start + 1 :], registry):
+        message = f"option '{path[start + 1]}' of {title} '{name}' cannot hold a secret"
+        yield Problem(message=message, hint="only options that take plain text can", path=path)
+
+
+def _is_secret(component: Component, option: str) -> bool:
+    """Whether the option is declared as one that may hold a secret."""
+    options = msgspec.json.schema(component.options)["$defs"][component.options.__name__].get("properties", {})
+    return bool(options.get(option, {}).get(MARK) == "secret")
+
+
+def _takes_text(component: Component, path: SpecPath, registry: Registry) -> bool:
+    """Whether the option is declared as text, and is not a path: paths and untyped values are kept in records.
+
+    In the options of a provider that the option names, it is that provider's options that say."""
+    schema = msgspec.json.schema(component.options)
+    definitions = schema["$defs"]
+    options = definitions[component.options.__name__].get("properties", {})
+    if options.get(path[0], {}).get(MARK) == "provider":
+        named = registry.components["provider"].get(str(path[1])) if len(path) > 2 else None
+        return named is not None and _takes_text(named.component, path[2:], registry)
+    found: list[Mapping[str, Any]] = [schema]
+    for part in (*path, None):
+        found = [flat for one in found for flat in _alternatives(one, definitions)]
+        if part is not None:
+            found = [inner for one in found if (inner := _inner(one, part)) is not None]
+    return any(one.get("type") == "string" and one.get(MARK, "secret") == "secret" for one in found)
+
+
+def _alternatives(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if "$ref" in schema:
+        yield from _alternatives(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    elif "anyOf" in schema:
+        for one in schema["anyOf"]:
+            yield from _alternatives(one, definitions)
+    else:
+        yield schema
+
+
+def _inner(schema: Mapping[str, Any], part: str | int) -> Mapping[str, Any] | None:
+    if isinstance(part, int):
+        inner = schema.get("items")
+    else:
+        inner = schema.get("properties", {}).get(part, schema.get("additionalProperties"))
+    return inner if isinstance(inner, Mapping) else None

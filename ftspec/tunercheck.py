@@ -1,0 +1,122 @@
+"""What the provider says of the request, what its jobs cannot do, and when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from ftspec import items, retirement, schema, tables
+from ftspec.candidate import Candidate
+from ftspec.errors import Problem, SpecError, SpecPath
+from ftspec.itemcheck import broken, exists, file_hint
+from ftspec.jobs import Request
+from ftspec.provider import Provider
+from ftspec.spec import Item, Spec
+
+TUNER_KEYS = {"provider", "model", "method", "hyperparameters"}
+
+
+def model(candidate: Candidate) -> Iterator[Problem]:
+    """A model that is written as a path must be there."""
+    document = candidate.document
+    model = document.data.get("model") if isinstance(document.data, dict) else None
+    path: SpecPath = ("model", "id") if isinstance(model, dict) else ("model",)
+    name = model.get("id") if isinstance(model, dict) else model
+    if isinstance(name, str) and schema.is_path(name) and not exists(candidate.folder, name):
+        written = document.written.get(path, name)
+        hint = "a folder is relative to the spec; a hub id has no './' or '/' in front"
+        yield Problem(message=f"no such model folder: {written}", hint=hint, path=path)
+
+
+def tuner(candidate: Candidate) -> Iterator[Problem]:
+    """What the provider says about the request."""
+    item = candidate.provider
+    if item is None or any(path[:1] in {(key,) for key in TUNER_KEYS} for path in candidate.faulty):
+        return
+    if not isinstance(candidate.document.data, dict) or "model" not in candidate.document.data:
+        return
+    try:
+        yield from _built(candidate, item).problems(_request(candidate, item))
+    except Exception as error:  # a plugin must not take `validate` along
+        yield broken(item, candidate.registry, error)
+
+
+def ends(candidate: Candidate) -> Iterator[Problem]:
+    """Tables of prices that cannot be read, and what they say of the end of the model and its tuner."""
+    data = candidate.document.data
+    named = schema.costs_of(data).prices if isinstance(data, dict) and ("costs",) not in candidate.faulty else ()
+    files = []
+    for index, name in enumerate(named):
+        if (candidate.folder / name).is_file():
+            files.append(candidate.folder / name)
+        else:
+            hint = file_hint(candidate.folder, name, candidate.document)
+            yield Problem(message=f"no such file: {name}", hint=hint, path=("costs", "prices", index))
+    try:
+        known = tables.read(files)
+    except SpecError as error:
+        yield from error.problems
+        return
+    item = candidate.provider
+    if item is None or not isinstance(data, dict) or "model" not in data or ("model",) in candidate.faulty:
+        return
+    with contextlib.suppress(Exception):  # `tuner` says what is wrong with it
+        endpoint = _built(candidate, item).endpoint
+        model = schema.model_of(data, candidate.document).id
+        yield from retirement.problems(known, endpoint, model, candidate.retires_within)
+
+
+def following(candidate: Candidate) -> Iterator[Problem]:
+    """What the provider's jobs cannot do is not asked of them."""
+    item = candidate.provider
+    if item is None or not isinstance(candidate.document.data, dict):
+        return
+    factory = candidate.registry.get("provider", item.name).factory
+    for index, named in enumerate(_entries(candidate.document.data.get("eval"), "models")):
+        if isinstance(named, dict) and "checkpoints" in named and not hasattr(factory, "checkpoints"):
+            message = f"jobs of provider '{item.name}' keep no checkpoints"
+            yield Problem(message=message, hint="remove this entry", path=("eval", "models", index, "checkpoints"))
+    wanted = candidate.document.data.get("follow")
+    if not isinstance(wanted, dict):
+        return
+    if "early_stopping" in wanted and not hasattr(factory, "stop"):
+        message = f"provider '{item.name}' cannot end a job early and keep its model"
+        path: SpecPath = ("follow", "early_stopping")
+        yield Problem(message=message, hint="remove `early_stopping`, or lower `epochs`", path=path, on="key")
+    if wanted.get("checkpoint") == "best" and not hasattr(factory, "checkpoints"):
+        message = f"jobs of provider '{item.name}' keep no checkpoints"
+        yield Problem(message=message, hint="write `checkpoint: last`", path=("follow", "checkpoint"))
+
+
+def _entries(value: Any, name: str) -> list[Any]:
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _built(candidate: Candidate, item: Item) -> Provider:
+    """The provider, with its secrets left as references."""
+    component = candidate.registry.get("provider", item.name)
+    provider: Provider = component.build(items.absolute(item.options, component, candidate.folder))
+    return provider
+
+
+def _request(candidate: Candidate, provider: Item) -> Request:
+    """The request of what will be the spec, though parts that the tuner never sees may still be faulty."""
+    data, file = candidate.document.data, candidate.document.file
+    method, method_options = schema.method_of(data)
+    return items.request_of(
+        Spec(
+            version=1,
+            name="",
+            folder=candidate.folder,
+            file=file,
+            sources=(),
+            provider=provider,
+            model=schema.model_of(data, candidate.document),
+            method=method,
+            method_options=method_options,
+            hyperparameters=data.get("hyperparameters", {}),
+        ),
+        candidate.registry,
+    )
