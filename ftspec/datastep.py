@@ -16,6 +16,7 @@ from ftspec.journal import decode
 from ftspec.messages import Prompt
 from ftspec.pipeline import DataResult, How
 from ftspec.plan import Made
+from ftspec.problems import located
 from ftspec.records import Record, Step
 from ftspec.references import secret_names
 from ftspec.site import Site, step_key
@@ -67,7 +68,8 @@ def prepare(site: Site, folder: Path) -> DataResult:
     """Run the data pipeline into a folder."""
     request = site.target.request
     how = How(memory=site.options.memory, cache=_cache(site))
-    return pipeline.prepare(site.spec, site.registry, site.provider, request, folder, site.progress, how)
+    with located(site.document):
+        return pipeline.prepare(site.spec, site.registry, site.provider, request, folder, site.progress, how)
 
 
 def _cache(site: Site) -> str:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ftspec import formatted, rows
 from ftspec.errors import Finding, PluginError
 from ftspec.findings import Findings
-from ftspec.items import build, culprit, guarded
+from ftspec.items import build, culprit, guarded, placed
 from ftspec.ledger import Ledger
 from ftspec.mixing import Feed, Piece, mixed
 from ftspec.origins import Origins
@@ -105,11 +105,12 @@ class Intake:
 
     def _pieces(self, item: Item, side: str | None, account: _Account | None) -> Iterator[Piece]:
         source: Source = build(item, self.registry, self.folder)
-        with guarded(item, self.registry):
+        place = (*item.path, item.name)
+        with placed(place), guarded(item, self.registry):
             chunks = source.read()
         while True:
             started = time.perf_counter()
-            with guarded(item, self.registry):
+            with placed(place), guarded(item, self.registry):
                 got = next(chunks, None)
             if got is None:
                 return

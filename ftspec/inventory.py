@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftspec import inputs, items
-from ftspec.errors import DataError, Finding
+from ftspec import fetching, inputs, items
+from ftspec.errors import DataError, Finding, Problem, SpecError
 from ftspec.provider import Provider
 from ftspec.records import Input, Record
+from ftspec.references import resolve
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
 
@@ -31,20 +32,29 @@ class Inventory(Record):
 
 
 def take(spec: Spec, registry: Registry, provider: Provider) -> Inventory:
-    """Read and hash everything. Raises DataError for files that cannot be read, FtspecError for servers that cannot."""
+    """Read and hash everything.
+
+    Raises DataError for files that cannot be read, SpecError for all servers and databases that cannot.
+    """
     began = time.time()
+    problems: list[Problem] = []
     taken: dict[str, Input] = {}
     contents = {}
     for place, item in spec.items():
-        found = list(_inputs(item, registry, spec.folder))
-        taken.update((entry.path, entry) for entry in found)
-        mark = _fingerprint(item, registry, spec.folder)
-        if found or mark:
-            contents[place] = _digest([*(entry.sha256 or entry.mark for entry in found), mark])
+        with items.gathered(problems):
+            found = list(_inputs(item, registry, spec.folder))
+            taken.update((entry.path, entry) for entry in found)
+            mark = _fingerprint(item, registry, spec.folder)
+            if found or mark:
+                contents[place] = _digest([*(entry.sha256 or entry.mark for entry in found), mark])
+    with items.gathered(problems), items.placed(("model",)):
+        model = provider.fingerprint(spec.model)
+    if problems:
+        raise SpecError(problems)
     return Inventory(
         inputs=tuple(taken[path] for path in sorted(taken)),
         contents=contents,
-        model=provider.fingerprint(spec.model),
+        model=model,
         began=began,
     )
 
@@ -79,12 +89,11 @@ def content(item: Item, registry: Registry, folder: Path) -> str:
 
 def _inputs(item: Item, registry: Registry, folder: Path) -> Iterator[Input]:
     component = registry.get(item.kind, item.name)
-    for _, text in items.paths(item.options, component):
-        if item.kind == "source" and inputs.is_url(text):
-            yield from (
-                Input(path=found.name, sha256="", bytes=found.size, mark=found.mark)
-                for found in inputs.input_files(text)
-            )
+    for where, text in items.paths(item.options, component):
+        if item.kind == "source" and fetching.is_url(text):
+            with items.placed((*item.path, item.name, *where)):
+                named = inputs.input_files(resolve(text))
+            yield from (Input(path=found.name, sha256="", bytes=found.size, mark=found.mark) for found in named)
             continue
         for file in _files((folder / text).absolute()):
             yield Input(path=os.path.relpath(file, folder), sha256=file_hash(file), bytes=file.stat().st_size)
@@ -113,7 +122,7 @@ def _fingerprint(item: Item, registry: Registry, folder: Path) -> str:
     if item.kind != "source" or any(items.paths(item.options, component)):
         return ""
     source = items.build(item, registry, folder)
-    with items.guarded(item, registry):
+    with items.placed((*item.path, item.name)), items.guarded(item, registry):
         return source.fingerprint() if source.fingerprint else ""
 
 

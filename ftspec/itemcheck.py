@@ -16,7 +16,7 @@ from ftspec.candidate import Candidate
 from ftspec.components import TITLES, Component
 from ftspec.document import Document
 from ftspec.errors import FtspecError, Problem, SpecPath
-from ftspec.inputs import is_url
+from ftspec.fetching import is_url
 from ftspec.registry import Registry
 from ftspec.spec import Item
 from ftspec.wording import did_you_mean

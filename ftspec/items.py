@@ -11,8 +11,8 @@ import msgspec
 
 from ftspec import installed
 from ftspec.components import TITLES, Component
-from ftspec.errors import FtspecError, PluginError, SpecPath
-from ftspec.inputs import is_url
+from ftspec.errors import FtspecError, PluginError, Problem, SpecError, SpecPath
+from ftspec.fetching import is_url
 from ftspec.jobs import Request
 from ftspec.options import MARK
 from ftspec.provider import Provider
@@ -53,6 +53,26 @@ def guarded(item: Item, registry: Registry) -> Iterator[None]:
             f"{culprit(item, registry)} failed: {type(error).__name__}: {error}",
             f"report it to the authors of {authors}",
         ) from error
+
+
+@contextmanager
+def placed(path: SpecPath) -> Iterator[None]:
+    """Turn an FtspecError that says of nothing where it is into a problem at that place of the spec."""
+    try:
+        yield
+    except FtspecError as error:
+        if type(error) is not FtspecError:
+            raise
+        raise SpecError([Problem(message=error.message, hint=error.hint, path=path)]) from error
+
+
+@contextmanager
+def gathered(problems: list[Problem]) -> Iterator[None]:
+    """Keep what is wrong with the spec for later: others may have something to tell too."""
+    try:
+        yield
+    except SpecError as error:
+        problems += error.problems
 
 
 def _lacking(item: Item, registry: Registry, error: Exception) -> None:

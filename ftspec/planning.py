@@ -39,7 +39,7 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
 
     Raises DataError when the data (measured in a scratch folder of the system's) cannot be used.
     """
-    site = survey(loaded.spec, registry, options, progress)
+    site = survey(loaded, registry, options, progress)
     dataset, judges = _known_or_measured(site)
     made = dataset.made if dataset else None
     previous = history.previous_plan(site.store, run_name(site.spec, site.target))

@@ -38,7 +38,7 @@ def of_spec(
 ) -> Iterator[Prepared]:
     """The data of a spec: the last run's when nothing has changed since, and else prepared in a scratch folder."""
     loaded = validate.load_spec(file, registry)
-    with of_site(survey(loaded.spec, registry, options, progress)) as found:
+    with of_site(survey(loaded, registry, options, progress)) as found:
         yield msgspec.structs.replace(found, label=label or str(file))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from ftspec.errors import Problem
+from ftspec.errors import Problem, SpecError
 from ftspec.references import mask
 from ftspec.terminal import width
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 Format = Literal["text", "json", "github"]
 SHOWN = 100
 WIDTH = 140
+IN_ADDRESSES = (
+    (re.compile(r"(://[^\s/:@\"']*:)(?!\$\{)[^\s/@\"']+(?=@)"), r"\1***"),
+    (re.compile(r"(://[^\s?#\"']+\?)(?!\S*\$\{)[^\s\"']+"), r"\1***"),
+)
+"""What in an address may be secret, unless it is a reference to one, and what stands in its place."""
 BOLD, RED, YELLOW, RESET = "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
@@ -42,6 +49,17 @@ def render(
     if len(placed) > SHOWN:
         shown.append(f"and {len(placed) - SHOWN} more")
     return "\n".join(shown)
+
+
+@contextmanager
+def located(document: Document) -> Iterator[None]:
+    """Errors about the spec that come from where only the Spec is known are told at their places in this document."""
+    try:
+        yield
+    except SpecError as error:
+        if error.document is not None:
+            raise
+        raise SpecError(error.problems, document) from error
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
@@ -118,9 +136,16 @@ def _frame(problem: Problem, document: Document | None) -> tuple[str, str] | Non
 
 def _masked_parts(before: str, place: str, after: str) -> tuple[str, str, str]:
     """The parts of a line without secrets that were pasted into it; one that crosses a border makes all one place."""
-    whole = mask(before + place + after)
-    parts = mask(before), mask(place), mask(after)
+    whole = _hidden(before + place + after)
+    parts = _hidden(before), _hidden(place), _hidden(after)
     return parts if "".join(parts) == whole else ("", whole, "")
+
+
+def _hidden(text: str) -> str:
+    """The text without secrets, also those that an address brings along: a password, or what its query may hold."""
+    for pattern, instead in IN_ADDRESSES:
+        text = pattern.sub(instead, text)
+    return mask(text)
 
 
 def _github(problem: Problem, document: Document | None) -> str:

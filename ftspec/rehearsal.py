@@ -8,7 +8,6 @@ import msgspec
 
 from ftspec import cases, items, judging
 from ftspec.answering import court
-from ftspec.document import Document
 from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
 from ftspec.graders import Judge
 from ftspec.messages import Prompt
@@ -18,14 +17,14 @@ from ftspec.site import Site
 from ftspec.spec import Item
 
 
-def rehearse(site: Site, document: Document, *, from_data: bool = False) -> None:
+def rehearse(site: Site, *, from_data: bool = False) -> None:
     """Build what judges, so that a fault in it is found before anything is paid for.
 
     A run that starts `from_data` will need its provider: a secret that is not set is found before that work too.
     Raises SpecError with those, at their places.
     """
     if missing := list(_missing_secrets(site, from_data)):
-        raise SpecError(missing, document)
+        raise SpecError(missing, site.document)
     for _, item in site.spec.items():
         if item.kind in {"grader", "gate"}:
             built = items.build(item, site.registry, site.spec.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftspec import preview
 from ftspec.abilities import SupportsRender, Token
 from ftspec.messages import Example
+from ftspec.problems import located
 from ftspec.progress import Progress
 from ftspec.records import Record
 from ftspec.registry import Registry
@@ -27,8 +28,9 @@ def render(loaded: Loaded, registry: Registry, options: Options, row: int | str 
     Raises what `ftspec.preview.preview` raises.
     """
     progress.phase("reading the row")
-    shown = preview.preview(loaded.spec, registry, row)
-    site = survey(loaded.spec, registry, options, progress)
+    with located(loaded.document):
+        shown = preview.preview(loaded.spec, registry, row)
+    site = survey(loaded, registry, options, progress)
     tokens = None
     if isinstance(site.provider, SupportsRender):
         tokens = tuple(site.provider.render(site.target.request, shown.example))

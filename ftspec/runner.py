@@ -54,7 +54,7 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
 
     Raises SpecError (a plugin's veto), DataError, ProviderError, StillRunning; a gate that says no is in the Outcome.
     """
-    site = survey(loaded.spec, registry, options, progress)
+    site = survey(loaded, registry, options, progress)
     dataset = datastep.cached(site, step_of(plan_of(site), DATA))
     if dataset and (note := datastep.secrets_note(site.spec)):
         progress.note(note)
@@ -68,7 +68,7 @@ def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress
         )
     if errors := [problem for problem in objections(registry, planned) if problem.severity == "error"]:
         raise SpecError(errors, loaded.document)
-    rehearsal.rehearse(site, loaded.document, from_data=dataset is None)
+    rehearsal.rehearse(site, from_data=dataset is None)
     if "tuning" in options.again:
         record_attempt(site)
     walk = _Walk(site, loaded, planned)

@@ -10,6 +10,7 @@ import msgspec
 from ftspec.candidate import Candidate
 from ftspec.components import TITLES, Component
 from ftspec.errors import Problem, SpecPath
+from ftspec.fetching import is_url, public
 from ftspec.options import MARK
 from ftspec.places import place_of
 from ftspec.references import ENV, REFERENCE, SECRET
@@ -32,7 +33,7 @@ def secrets(candidate: Candidate) -> Iterator[Problem]:
             elif not SECRET.fullmatch(match[0]) and not ENV.fullmatch(match[0]):
                 message = f"misspelt reference: {match[0][:60]}"
                 yield Problem(message=message, hint="write ${env:NAME} or ${secret:NAME}", path=path)
-        if not is_key and SECRET.search(text):
+        if not is_key and SECRET.search(text) and not _in_address(path, text):
             yield from _misplaced(path, registry)
 
 
@@ -67,6 +68,12 @@ def _misplaced(path: SpecPath, registry: Registry) -> Iterator[Problem]:
     elif not _takes_text(registry.get(kind, name), path[start + 1 :], registry):
         message = f"option '{path[start + 1]}' of {title} '{name}' cannot hold a secret"
         yield Problem(message=message, hint="only options that take plain text can", path=path)
+
+
+def _in_address(path: SpecPath, text: str) -> bool:
+    """Whether all secrets stand where an address of a source is shown to nobody: as its password, or in its query."""
+    place = place_of(path)
+    return place is not None and place[0] == "source" and is_url(text) and not SECRET.search(public(text))
 
 
 def _is_secret(component: Component, option: str) -> bool:

@@ -6,6 +6,8 @@ import msgspec
 
 from ftspec import inventory, items, subjects, tables
 from ftspec import plan as plans
+from ftspec.document import Document
+from ftspec.errors import Problem, SpecError
 from ftspec.following import Follow, chosen, ended
 from ftspec.inventory import Inventory
 from ftspec.jobs import TunedModel
@@ -18,6 +20,7 @@ from ftspec.spec import Spec
 from ftspec.store import Store
 from ftspec.subjects import Subject
 from ftspec.tables import Tables
+from ftspec.validate import Loaded
 from ftspec.workspace import Workspace
 
 
@@ -55,6 +58,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the steps of one run share."""
 
     spec: Spec
+    document: Document
     registry: Registry
     options: Options
     progress: Progress
@@ -70,18 +74,28 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return self.workspace.store
 
 
-def survey(spec: Spec, registry: Registry, options: Options, progress: Progress) -> Site:
-    """Open the store, ask the provider, hash the inputs. Reads only."""
+def survey(loaded: Loaded, registry: Registry, options: Options, progress: Progress) -> Site:
+    """Open the store, ask the provider, hash the inputs. Reads only.
+
+    Raises SpecError with everything that the spec names and that is not there.
+    """
+    spec = loaded.spec
     workspace = Workspace.beside(spec.file, options.store)
     provider = attached(spec, registry, workspace)
-    found = inventory.take(spec, registry, provider)
+    problems: list[Problem] = []
+    with items.gathered(problems):
+        found = inventory.take(spec, registry, provider)
+    with items.gathered(problems):
+        further = tuple(subjects.find(spec, registry, workspace, provider))
+    if problems:
+        raise SpecError(problems, loaded.document)
     request = msgspec.structs.replace(items.request_of(spec, registry), model_fingerprint=found.model)
-    further = tuple(subjects.find(spec, registry, workspace, provider))
     keys = {subject.label: subject.keys for subject in further}
     target = Target(endpoint=provider.endpoint, request=request, further=keys, evaluation=options.evaluation)
     attempts = len(workspace.store.list(_attempts(spec, registry, found, target)))
     return Site(
         spec=spec,
+        document=loaded.document,
         registry=registry,
         options=options,
         progress=progress,

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftspec import usercache
+from ftspec.causes import known
 from ftspec.errors import StoreError
 
 CHUNK = 1 << 20
@@ -304,11 +305,9 @@ class Store:
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StoreError(
-                f"state at {self.url}: cannot {action}: {reason}",
-                "check that the folder or bucket exists, that you may write there, and that there is space",
-            ) from error
+            hint = "check that the folder or bucket exists, that you may write there, and that there is space"
+            reason, hint = known(error) or (str(error).partition("\n")[0], hint)
+            raise StoreError(f"state at {self.url}: cannot {action}: {reason}", hint) from error
 
 
 def _stored(meta: Any) -> Stored:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ftspec import history, items, validate
-from ftspec.errors import FtspecError
+from ftspec.errors import FtspecError, Problem, SpecError
 from ftspec.jobs import ModelRef, TunedModel
 from ftspec.journal import Journal
 from ftspec.plan import CHECKPOINTS, TUNING, model_keys, step_of
@@ -33,9 +33,16 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find(spec: Spec, registry: Registry, workspace: Workspace, provider: Provider) -> list[Subject]:
-    """Every further model that the spec names. Raises FtspecError for a run that is not there or made no model."""
-    named = spec.eval.models if spec.eval else ()
-    return [_found(one, spec, registry, workspace, provider) for one in named]
+    """Every further model that the spec names. Raises SpecError for all runs that are not there or made no model."""
+    found: list[Subject] = []
+    problems: list[Problem] = []
+    for index, named in enumerate(spec.eval.models if spec.eval else ()):
+        place = ("eval", "models", index)
+        with items.gathered(problems), items.placed((*place, "run") if named.run else place):
+            found.append(_found(named, spec, registry, workspace, provider))
+    if problems:
+        raise SpecError(problems)
+    return found
 
 
 def _found(named: Named, spec: Spec, registry: Registry, workspace: Workspace, provider: Provider) -> Subject:

@@ -123,15 +123,24 @@ def test_the_model_of_another_spec_is_asked_where_that_run_lies(installed: Regis
 @pytest.mark.parametrize(
     ("named", "said"), [("{run: evaluated-nope}", "no run starts with"), ("{run: no.yaml}", "no.yaml")]
 )
-def test_a_run_that_is_not_there_is_said(installed: Registry, named: str, said: str) -> None:
-    with pytest.raises(FtspecError, match=said):
-        evaluated(write(named), installed)
+def test_a_run_that_is_not_there_is_said_at_its_place(
+    installed: Registry, named: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = write(f"{named}, {{run: nor-this}}")
+    with pytest.raises(SpecError) as caught:
+        evaluated(spec, installed)
+    assert [problem.path for problem in caught.value.problems] == [("eval", "models", n, "run") for n in (0, 1)]
+    assert said in caught.value.problems[0].message
+    assert guard.run(["eval", "spec.yaml", "-q"]) == 1
+    line = next(n for n, text in enumerate(Path("spec.yaml").read_text().splitlines(), 1) if named in text)
+    assert f"spec.yaml:{line}:" in capsys.readouterr().err
 
 
 def test_a_run_without_a_model_is_said(installed: Registry) -> None:
     only = evaluated(write(), installed)
-    with pytest.raises(FtspecError, match="no tuned model"):
+    with pytest.raises(SpecError) as caught:
         run(write(f"{{run: {only.run.id}}}"), installed)
+    assert "no tuned model" in caught.value.problems[0].message
 
 
 def test_eval_trains_nothing_and_is_a_run_of_its_own(installed: Registry) -> None:

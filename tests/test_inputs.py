@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from servers.web import Web, serving
 
-from ftspec import api, inputs
+from ftspec import api, fetching
 from ftspec.builtin import sources
 from ftspec.cli import guard
 
@@ -103,7 +103,7 @@ def test_a_file_over_http_is_fetched_once_and_named_without(web: Web) -> None:
     assert read(url) == [(url, 1, 1), (url, 2, 2)]
     assert len(web.fetched) == 1
     fetched = Path(named.local())
-    modes = [oct(path.stat().st_mode & 0o777) for path in (fetched, fetched.parent, inputs.cache())]
+    modes = [oct(path.stat().st_mode & 0o777) for path in (fetched, fetched.parent, fetching.cache())]
     assert modes == ["0o600", "0o700", "0o700"], "training data is for this user only"
 
 
@@ -140,14 +140,14 @@ def test_what_is_secret_in_a_url_is_in_no_name(web: Web) -> None:
     ],
 )
 def test_addresses_that_cannot_be_used(web: Web, monkeypatch: pytest.MonkeyPatch, address: str, part: str) -> None:
-    monkeypatch.setattr(inputs, "RETRIES", {"max_retries": 0})
+    monkeypatch.setattr(fetching, "RETRIES", {"max_retries": 0})
     with pytest.raises(api.FtspecError, match=part) as caught:
         api.input_files(address.format(web=web.url))
     assert caught.value.hint
 
 
 def test_a_broken_connection_leaves_nothing_behind(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "RETRIES", {"max_retries": 0})
+    monkeypatch.setattr(fetching, "RETRIES", {"max_retries": 0})
     web.cut = 5
     with pytest.raises(api.FtspecError):
         read(f"{web.url}/a%20b.jsonl")
@@ -158,18 +158,18 @@ def test_a_broken_connection_leaves_nothing_behind(web: Web, tmp_path: Path, mon
 
 def test_what_nobody_reads_leaves_the_cache(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     read(f"{web.url}/a%20b.jsonl")
-    inputs.sweep(inputs.cache())
-    assert len(list(inputs.cache().iterdir())) == 1
-    monkeypatch.setattr(inputs, "UNUSED", -1.0)
-    inputs.sweep(inputs.cache())
-    assert list(inputs.cache().iterdir()) == []
+    fetching.sweep(fetching.cache())
+    assert len(list(fetching.cache().iterdir())) == 1
+    monkeypatch.setattr(fetching, "UNUSED", -1.0)
+    fetching.sweep(fetching.cache())
+    assert list(fetching.cache().iterdir()) == []
 
 
 def test_a_file_that_is_fetched_again_after_long_is_not_swept_away(web: Web) -> None:
     web.tags = web.times = False
     url = f"{web.url}/a%20b.jsonl"
     read(url)
-    (folder,) = inputs.cache().iterdir()
+    (folder,) = fetching.cache().iterdir()
     os.utime(folder, (0, 0))
     assert read(url) == [(url, 1, 1), (url, 2, 2)]
 
@@ -188,7 +188,7 @@ def test_a_file_that_is_fetched_again_after_long_is_not_swept_away(web: Web) -> 
     ],
 )
 def test_a_container_is_no_user(url: str, name: str) -> None:
-    assert inputs.public(url) == name
+    assert fetching.public(url) == name
 
 
 def test_the_files_of_a_folder_are_told_by_their_last_ending(tmp_path: Path) -> None:

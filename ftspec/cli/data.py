@@ -111,15 +111,15 @@ def why_command(
 
     FILE is named as findings name it, relative to the spec, or relative to where you are.
     """
-    from ftspec import lives, prepared
+    from ftspec import lives, prepared, problems
     from ftspec.cli import lookviews
     from ftspec.site import Options, survey
 
     file, line = _place(place)
     loaded, registry = load(spec, overrides)
     with progress(quiet) as drawing:
-        site = survey(loaded.spec, registry, Options(store=store), drawing)
-        with prepared.of_site(site, faulty=True) as data:
+        site = survey(loaded, registry, Options(store=store), drawing)
+        with problems.located(loaded.document), prepared.of_site(site, faulty=True) as data:
             found = lives.replay(loaded.spec, registry, data.folder, file, line, data.findings)
     show(found, format_, lookviews.lives)
 
@@ -187,7 +187,7 @@ def export_command(
     loaded, registry = load(spec, overrides)
     exporting.check(loaded.spec, registry, to, method)
     with progress(quiet) as drawing:
-        site = survey(loaded.spec, registry, Options(store=store), drawing)
+        site = survey(loaded, registry, Options(store=store), drawing)
         with prepared.of_site(site) as data:
             found = exporting.export(loaded.spec, registry, data, to, Path(out), model=model, method=method)
     show(found, format_, lookviews.exported)

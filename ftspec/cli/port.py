@@ -112,6 +112,8 @@ def _costs(made: Loaded | None, registry: Registry, no_measure: bool, quiet: boo
             return planning.plan(made, registry, Options(), drawing).costs, ""
     except DataError as error:
         return None, f"the data are not what {spec.provider.name} takes: {error.message}; see `ftspec plan`"
+    except SpecError as error:
+        return None, "; ".join(problem.message for problem in error.problems)
     except FtspecError as error:
         return None, error.message
 

@@ -5,23 +5,31 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import re
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class Web:
-    """`asked` lists method and path of every request.
+    """`asked` lists method and path of every request, `ranges` the first byte of each that began in the middle.
 
-    `tags`: answer with an ETag. `times`: with Last-Modified. `cut`: break the connection after so many bytes of a body.
+    `tags`: answer with an ETag. `times`: with Last-Modified. `parts`: give a file from the byte that is asked for.
+    `cut`: break the connection after so many bytes of a body, `cuts` times (0: always). `refuses`: the status by which
+    a path, or a method, is refused. `moved`: the address to which a path sends on. `then`: called after each cut.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.url = folder, f"http://127.0.0.1:{port}"
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
         self.asked: list[tuple[str, str]] = []
-        self.tags, self.times, self.cut = True, True, 0
+        self.ranges: list[int] = []
+        self.tags, self.times, self.parts, self.cut, self.cuts = True, True, False, 0, 0
+        self.refuses: dict[str, int] = {}
+        self.moved: dict[str, str] = {}
+        self.then: Callable[[], None] = lambda: None
 
     @property
     def fetched(self) -> list[str]:
@@ -35,12 +43,34 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
     def do_HEAD(self) -> None:
-        self.web.asked.append(("HEAD", self.path))
-        super().do_HEAD()
+        self._answer(super().do_HEAD)
 
     def do_GET(self) -> None:
-        self.web.asked.append(("GET", self.path))
-        super().do_GET()
+        self._answer(super().do_GET)
+
+    def _answer(self, serve: Any) -> None:
+        self.web.asked.append((self.command, self.path))
+        path = self.path.partition("?")[0]
+        if status := self.web.refuses.get(path) or self.web.refuses.get(self.command):
+            self.send_error(status)
+        elif path in self.web.moved:
+            self.send_response(302)
+            self.send_header("Location", self.web.moved[path])
+            self.send_header("Content-Length", "0")
+            super().end_headers()
+        elif found := re.fullmatch(r"bytes=(\d+)-\d*", self.headers.get("Range", "") if self.web.parts else ""):
+            self._rest(int(found[1]))
+        else:
+            serve()
+
+    def _rest(self, first: int) -> None:
+        self.web.ranges.append(first)
+        body = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(len(body) - first))
+        self.end_headers()
+        self._write(body[first:])
 
     def send_header(self, keyword: str, value: str) -> None:
         if keyword == "Last-Modified" and not self.web.times:
@@ -53,20 +83,35 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             super().send_header("ETag", f'"{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"')
         super().end_headers()
 
-    def copyfile(self, source: Any, outputfile: Any) -> None:
-        if self.web.cut:
-            outputfile.write(source.read(self.web.cut))
-            self.close_connection = True
-        else:
-            super().copyfile(source, outputfile)
+    def copyfile(self, source: Any, outputfile: BinaryIO) -> None:
+        self._write(source.read())
+
+    def _write(self, body: bytes) -> None:
+        if not self.web.cut:
+            self.wfile.write(body)
+            return
+        self.wfile.write(body[: self.web.cut])
+        self.close_connection = True
+        if self.web.cuts:
+            self.web.cuts -= 1
+            self.web.cut = self.web.cut if self.web.cuts else 0
+        self.web.then()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """A client that goes away, or that speaks TLS where there is none, is what tests want."""
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Web]:
+def serving(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
     """The folder's files at `web.url`, until the end of the context."""
     handler = type("Handler", (_Handler,), {})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
-    web = handler.web = Web(folder, server.server_port)  # type: ignore[attr-defined]
+    server = _Server(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
+    web = handler.web = Web(folder, url)  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
