@@ -7,8 +7,8 @@ import sys
 
 from ftspec.cli import guard
 
-NEW_OBJECTS = 20_000
-"""After how many the collector looks for cycles: with Python's 700, some 200 times while modules are loaded."""
+NEW_OBJECTS = 200_000
+"""After how many the collector looks for cycles: so many are made while modules are loaded, and all of them stay."""
 
 
 def main() -> None:

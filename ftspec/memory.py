@@ -17,8 +17,14 @@ KEYS = 0.25
 """Of the data step's memory, for what is kept of every row (keys, row numbers, ledger): a reduction's tables are a few
 times as large as its keys, and the window of batches wants its part."""
 
-TRIM_THRESHOLD, ARENAS = -1, -8
-"""M_TRIM_THRESHOLD and M_ARENA_MAX."""
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENAS = -1, -3, -8
+"""Options of mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX of malloc.h of GNU C."""
+NEW_OBJECTS = 20_000
+"""After how many the collector looks for cycles, once all is loaded."""
+AT_ONCE, UNUSED = 32 << 20, 64 << 20
+"""Bytes from which on memory is the system's own (more cannot be said), and that may lie at a heap's end unused."""
+PURGE_DELAY = "3600000"
+"""Milliseconds for which Arrow's allocator (mimalloc) keeps what is freed."""
 
 LIMITS = ("/sys/fs/cgroup{path}/memory.max", "/sys/fs/cgroup/memory{path}/memory.limit_in_bytes")
 """Of cgroups, version 2 and 1: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files"""
@@ -35,11 +41,20 @@ def for_keys(limit: int) -> int:
 
 
 def settle() -> None:
-    """What is loaded by now stays to the end, so that no collection looks at it: that would take longer than all else
-    in the data step of some hundred rows. Once in a process, for what is frozen later may be no more than a job's."""
+    """From here on rather speed than little memory: for the data step.
+
+    What is loaded by now stays to the end, so that no collection looks at it: that would take longer than all else
+    in the data step of some hundred rows. Once in a process, for what is frozen later may be no more than a job's.
+
+    What a batch frees is kept for the next one, until `give_back`: to have a page from the system again takes some
+    microseconds, and there are three for each row.
+    """
     if not gc.get_freeze_count():
-        import_module("pyarrow.compute")
+        with _set("MIMALLOC_PURGE_DELAY", PURGE_DELAY):
+            import_module("pyarrow.compute")
         gc.freeze()
+    gc.set_threshold(NEW_OBJECTS)
+    _tell_malloc((MMAP_THRESHOLD, AT_ONCE), (TRIM_THRESHOLD, UNUSED))
 
 
 def give_back() -> None:
@@ -59,17 +74,22 @@ def spare() -> None:
 
     Arrow takes from the C library what it needs (from the beginning only where it has not been imported yet), whose
     threads share one heap, and what is freed at a heap's end goes back in pieces of 8 MB (of 128 KB, 10,000 calls took
-    2 CPU s more). Without that 10,000 answers hold some 60 MB more. (Options of mallopt: malloc.h of GNU C.)
+    2 CPU s more). Without that 10,000 answers hold some 60 MB more.
     """
     with _set("ARROW_DEFAULT_MEMORY_POOL", "system"):
         import pyarrow as pa
 
+    gc.set_threshold(NEW_OBJECTS)
     pa.set_memory_pool(pa.system_memory_pool())
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(ARENAS, 1)
-        library.mallopt(TRIM_THRESHOLD, 8 << 20)
+    _tell_malloc((ARENAS, 1), (MMAP_THRESHOLD, 1 << 20), (TRIM_THRESHOLD, 8 << 20))
     give_back()
+
+
+def _tell_malloc(*options: tuple[int, int]) -> None:
+    with suppress(OSError, AttributeError):  # a library that is not GNU's
+        library = ctypes.CDLL(None)
+        for option, value in options:
+            library.mallopt(option, value)
 
 
 @contextmanager

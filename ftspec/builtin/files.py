@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from ftspec import api
 
@@ -65,15 +66,25 @@ def _member(path: str, member: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, stream)
 
 
-class Lines(NamedTuple):
-    """Some whole lines of a file (without their line feeds); `first` is the 1-based number of the first."""
+class Lines:
+    """Some whole lines of a file (without the last line feed); `first` is the 1-based number of the first."""
 
-    first: int
-    data: bytes
+    def __init__(self, first: int, data: bytes) -> None:
+        self.first, self.data = first, data
+
+    def __len__(self) -> int:
+        return len(self.feeds) + 1
 
     @property
     def lines(self) -> list[bytes]:
         return self.data.split(b"\n")
+
+    @cached_property
+    def feeds(self) -> Any:
+        """Where the line feeds between them stand: an array of NumPy's."""
+        import numpy as np
+
+        return np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
 
 
 def each(path: str, endings: tuple[str, ...], read: Callable[[File], Read]) -> Read:
@@ -153,18 +164,12 @@ def read_lines(file: File) -> Iterator[Lines | api.Finding]:
                 hint = "give it that ending, or take it out of `path`"
                 yield api.Finding(message=message, hint=hint, file=file.name, line=1)
                 return
-            yield Lines(number, data.removeprefix(UTF8_BOM) if number == 1 else data)
-            number += line_feeds(data) + 1
+            block = Lines(number, data.removeprefix(UTF8_BOM) if number == 1 else data)
+            yield block
+            number += len(block)
     except damage() as error:
         message = f"the file breaks off after line {number - 1}: {error}"
         yield api.Finding(message=message, hint="fetch or compress it again", file=file.name, line=number)
-
-
-def line_feeds(data: bytes) -> int:
-    """How many there are: `bytes.count` takes ten times as long."""
-    import numpy as np
-
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
 
 
 def damage() -> tuple[type[Exception], ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import api, rows
-from ftspec.builtin.files import File, Lines, Read, each, line_feeds, no_row, or_empty, read_lines
+from ftspec.builtin.files import File, Lines, Read, each, no_row, or_empty, read_lines
 from ftspec.builtin.sources.layout import Layout
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class Parser:
 
     def read(self, block: Lines) -> Read:
         """The rows of a block, after a Finding for each line that is none."""
-        sure = not self.mixed and _are_objects(block.data)
+        sure = not self.mixed and _are_objects(block)
         batch = self.layout.parse(block.data) if sure else None
-        if batch is None or batch.num_rows != line_feeds(block.data) + 1:
+        if batch is None or batch.num_rows != len(block):
             yield from self._sorted(block)
             return
         self.layout = self.layout.only(batch.schema.names)
@@ -89,15 +89,15 @@ def _some_rows(lines: Sequence[bytes]) -> list[dict[str, Any]]:
     return [value for value, problem, _ in read if not problem]
 
 
-def _are_objects(data: bytes) -> bool:
+def _are_objects(block: Lines) -> bool:
     """Whether every line begins with `{` and ends with `}`. Then none goes on in the next line, for inside of an object
     no `{` follows a `}`; and when there are as many objects as lines, there is one on each."""
     import numpy as np
 
+    data, feeds = block.data, block.feeds
     if not (data.startswith(b"{") and data.endswith((b"}", b"}\r"))):
         return False
     characters = np.frombuffer(data, np.uint8)
-    feeds = np.flatnonzero(characters == ord("\n"))
     ends = np.where(characters[feeds - 1] == ord("\r"), characters[feeds - 2], characters[feeds - 1])
     return bool((ends == ord("}")).all() and (characters[feeds + 1] == ord("{")).all())
 
