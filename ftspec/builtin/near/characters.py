@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 WORD, APART, ALONE, MIXED = 0, 1, 2, 3
 """MIXED: what two bytes begin is now the one, now the other."""
 
+CASED, IDEOGRAPHS_END = 0x20000, 0x40000
+"""From the one to the other there are ideographs. They have no case, nor has anything beyond."""
 UNSPACED = (
     (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19DF), (0x1A20, 0x1AAF), (0x2E80, 0x2FDF),
     (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x303C), (0x3041, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF), (0xA9E0, 0xA9FF), (0xAA60, 0xAADF), (0xF900, 0xFAFF), (0xFF66, 0xFF9F), (0x20000, 0x3FFFF),
+    (0x4E00, 0x9FFF), (0xA9E0, 0xA9FF), (0xAA60, 0xAADF), (0xF900, 0xFAFF), (0xFF66, 0xFF9F),
+    (CASED, IDEOGRAPHS_END - 1),
 )  # fmt: skip
 """Blocks of scripts without spaces: Thai and Lao, Burmese, Khmer, Tai, Han with its radicals, Kana, Han beyond."""
 
@@ -74,10 +77,6 @@ def small_letters() -> bytes:
     return small + bytes(range(0x80, 0x100))
 
 
-CASED = 0x20000
-"""Code points beyond have no case."""
-
-
 @cache
 def lowered() -> NDArray[np.uint32]:
     """The lower case of each code point below CASED, by Arrow, which knows one for each."""
@@ -99,12 +98,12 @@ def kinds_of_all() -> NDArray[np.uint8]:
 
     import numpy as np
 
-    names = "".join(map(unicodedata.category, map(chr, range(0x20000)))).encode()
+    names = "".join(map(unicodedata.category, map(chr, range(CASED)))).encode()
     first, second = np.frombuffer(names, np.uint8).reshape(-1, 2).T
     word = np.isin(first, np.frombuffer(b"LMNS", np.uint8)) | ((first == ord("C")) & (second == ord("n")))
     kinds: NDArray[np.uint8] = np.full(0x110000, WORD, np.uint8)
-    kinds[:0x20000][~word] = APART
-    kinds[:0x20000][(first == ord("S")) & (second == ord("o"))] = ALONE
+    kinds[:CASED][~word] = APART
+    kinds[:CASED][(first == ord("S")) & (second == ord("o"))] = ALONE
     for start, end in UNSPACED:
         block = kinds[start : end + 1]
         block[block == WORD] = ALONE

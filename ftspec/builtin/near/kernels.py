@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.builtin.near.characters import APART, CASED, WORD
+from ftspec.builtin.near.characters import ALONE, APART, CASED, IDEOGRAPHS_END, WORD
 from ftspec.builtin.near.hashes import LONGEST, MULTIPLIER, RADIX
 
 if TYPE_CHECKING:
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNATURES = {
-    "words": "number uint8 int64 number uint32 uint8 uint8 int64 uint64 int64 int64",
+    "words": "number uint8 int64 number uint8 int64 uint64 int64 int64",
     "shingles": "nothing uint64 int64 number number number uint64 int64",
 }
 """What each gives back, then what it takes: numbers (of 64 bits), and where such as are named begin."""
 HELPERS = ("mix", "eight", "lowest", "lower", "inside", "runs", "character", "encoded", "mixed", "word")
 
+
+LOWERED: Any = None
+KINDS: Any = None
+"""The tables `characters.lowered` and `characters.kinds_of_all` of code points below CASED. `objects` fills them in,
+and Numba puts them into the code: it does so with arrays of up to a million bytes."""
 
 BEHIND = 72
 """Bytes that are read behind a text: 64 at once, or eight."""
@@ -98,9 +103,7 @@ def runs(low: NDArray[np.uint8], length: int, edges: NDArray[np.int64]) -> int:
     return (count + 1) // 2
 
 
-def character(
-    low: NDArray[np.uint8], lower: NDArray[np.uint32], kinds: NDArray[np.uint8], at: int, end: int
-) -> tuple[int, int, int]:  # fmt: skip
+def character(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
     """(its bytes, its code point in lower case, its kind) of the character that begins there."""
     byte: Any = np.int64(low[at])
     if byte < 0xC0:
@@ -109,10 +112,10 @@ def character(
     code = byte & (0xFF >> (width + 1))
     for place in range(at + 1, at + width):
         code = (code << 6) | (np.int64(low[place]) & 0x3F)
-    code = min(code, 0x10FFFF)
-    if code < CASED:
-        code = np.int64(lower[code])
-    return width, code, kinds[code]
+    if code >= CASED:
+        return width, code, ALONE if code < IDEOGRAPHS_END else WORD
+    small: Any = np.int64(LOWERED[code])
+    return width, small, KINDS[small]
 
 
 def encoded(code: Any) -> tuple[int, np.uint64]:
@@ -128,13 +131,11 @@ def encoded(code: Any) -> tuple[int, np.uint64]:
     return 4, np.uint64(0xF0 | (code >> 18) | ((0x80 | ((code >> 12) & 0x3F)) << 8) | (third << 16) | (last << 24))
 
 
-def mixed(
-    low: NDArray[np.uint8], lowered: NDArray[np.uint32], kinds: NDArray[np.uint8], at: int, end: int
-) -> tuple[int, int, np.uint64]:  # fmt: skip
+def mixed(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint64]:
     """`word`, one character at a time."""
     length, rest, value = 0, np.uint64(0), np.uint64(0)
     while at < end:
-        width, code, kind = character(low, lowered, kinds, at, end)
+        width, code, kind = character(low, at, end)
         if kind != WORD:
             if length == 0:
                 more, found = encoded(code)
@@ -152,9 +153,7 @@ def mixed(
     return at, length, value
 
 
-def word(
-    low: NDArray[np.uint8], lowered: NDArray[np.uint32], kinds: NDArray[np.uint8], at: int, end: int
-) -> tuple[int, int, np.uint64]:  # fmt: skip
+def word(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint64]:
     """Of the word that begins there: where it ends, its bytes in lower case (none where it is but a character that
     separates words) and its hash. As long as all is ASCII, it is what stands there up to `end`."""
     place, value = at, np.uint64(0)
@@ -163,20 +162,18 @@ def word(
         if end - place < 8:
             found &= (np.uint64(1) << np.uint64(8 * (end - place))) - np.uint64(1)
         if found & np.uint64(HIGHS):
-            return mixed(low, lowered, kinds, at, end)
+            return mixed(low, at, end)
         value = mix(found + value * np.uint64(RADIX))
         place += 8
     return end, end - at, value
 
 
 def words(
-    data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int,
-    lowered: NDArray[np.uint32], kinds: NDArray[np.uint8], low: NDArray[np.uint8], edges: NDArray[np.int64],
+    data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, low: NDArray[np.uint8], edges: NDArray[np.int64],
     hashes: NDArray[np.uint64], offsets: NDArray[np.int64], long: NDArray[np.int64],
 ) -> int:  # fmt: skip
     """`words.blocks`: hashes of the words of each text, and where each text's begin; gives the number of long words.
 
-    lowered, kinds: the tables of `characters`.
     low, edges: room for the longest text, and BEHIND more.
     long: of each word with more than LONGEST bytes its number, and where it begins and ends. The caller hashes those.
     """
@@ -189,7 +186,7 @@ def words(
             at, end = edges[2 * run], edges[2 * run + 1]
             while at < end:
                 start = at
-                at, length, value = word(low, lowered, kinds, at, end)
+                at, length, value = word(low, at, end)
                 if length == 0:
                     continue
                 hashes[count] = value

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
-from ftspec.builtin.near import characters, digestkernels, hashes, kernels, objects, setkernels
+from ftspec.builtin.near import digestkernels, hashes, kernels, objects, setkernels
 from ftspec.builtin.near.hashes import LONGEST, Hashes
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ class Native:
         import numpy as np
 
         texts, longest = len(bounds) - 1, _most(bounds) + kernels.BEHIND
-        tables = (_at(characters.lowered()), _at(characters.kinds_of_all()))
         low: NDArray[np.uint8] = np.empty(longest, np.uint8)
         edges: NDArray[np.int64] = np.empty(longest, np.int64)
         # Words of one byte have another between them, or a character of two at least that is a word by itself.
@@ -52,7 +51,7 @@ class Native:
         offsets: NDArray[np.int64] = np.empty(texts + 1, np.int64)
         long: NDArray[np.int64] = np.empty((len(data) // LONGEST * 2 + 1, 3), np.int64)
         room = (_at(low), _at(edges), _at(values), _at(offsets), _at(long))
-        found = self._words(_at(data), _at(bounds), texts, *tables, *room)
+        found = self._words(_at(data), _at(bounds), texts, *room)
         for index, start, end in long[:found].tolist():
             values[index] = _hashed(data[start:end].tobytes())
         return Hashes(values[: offsets[-1]], offsets)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -28,7 +29,7 @@ def engine(compiles: bool) -> Any:
     """
     from importlib.metadata import version
 
-    made_by = [version("numba"), version("llvmlite")]
+    made_by = [version("numba"), version("llvmlite"), version("pyarrow"), unicodedata.unidata_version]
     folder = api.usercache.folder("native")
     if not compiles and not any(folder.glob("*.o")):
         return None
@@ -48,7 +49,8 @@ def compiled() -> bytes:
     import numba
     import numpy as np
 
-    scope = {name: value for module in MODULES for name, value in vars(module).items()} | {"np": np}
+    scope = {name: value for module in MODULES for name, value in vars(module).items()}
+    scope |= {"np": np, "LOWERED": characters.lowered(), "KINDS": characters.kinds_of_all()[: characters.CASED]}
     for name in (name for module in MODULES for name in module.HELPERS):
         scope[name] = numba.njit(_in(scope, name), error_model="numpy")
     machine = _machine()
