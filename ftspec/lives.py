@@ -90,10 +90,13 @@ def replay(
 
 
 def _known(file: str, known: Sequence[str], folder: Path) -> str:
-    """The name by which origins know a file."""
+    """The name by which origins know a file; that of its only sheet, or of the only file in an archive."""
     wanted = [os.path.normpath(base / file) for base in (folder.absolute(), Path.cwd())]
     named = {os.path.normpath(folder.absolute() / name): name for name in known}
-    return file if file in known else next((named[path] for path in wanted if path in named), file)
+    within = tuple(f"{path}{mark}" for path in wanted for mark in "[/")
+    parts = [name for path, name in named.items() if path.startswith(within)]
+    found = [*(named[path] for path in wanted if path in named), *(parts if len(parts) == 1 else ())]
+    return file if file in known else next(iter(found), file)
 
 
 def _source(spec: Spec, registry: Registry, batch: pa.RecordBatch) -> Iterator[Seen]:

@@ -253,6 +253,14 @@ def test_data_show_is_the_waterfall(spec: Path, capsys: pytest.CaptureFixture[st
     assert re.search(r"^dedupe +12 +11 +1 ", out, re.MULTILINE)
 
 
+def test_a_run_without_the_cache_of_rows_keeps_none(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(spec.read_text().replace("format:", "cleaning: [strip, dedupe]\nformat:", 1))
+    assert run(capsys, "run", "-q", spec.name, "--no-cache")[0] == 0
+    assert not (spec.parent / ".ftspec/machine/cache").exists()
+    assert run(capsys, "run", "-q", spec.name, "--set", "split.seed=1")[0] == 0
+    assert (spec.parent / ".ftspec/machine/cache").exists()
+
+
 def test_data_preview_marks_what_is_trained(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "data", "preview", "-q", spec.name, "2")
     assert code == 0

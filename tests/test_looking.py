@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import subprocess
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,14 @@ def test_why_finds_a_file_from_where_you_are(
     for name in ("./data/../data/rows.jsonl:5", f"{spec.parent}/data/rows.jsonl:5:1", "./rows.jsonl:5:17"):
         (again,) = asked(capsys, "data", "why", spec, name)
         assert again == found
+
+
+def test_why_finds_the_only_file_of_an_archive(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(SPEC.replace("data/*.jsonl", "data/*.zip"))
+    with zipfile.ZipFile(spec.parent / "data/rows.zip", "w") as archive:
+        archive.write(spec.parent / "data/rows.jsonl", "inner.jsonl")
+    (found,) = asked(capsys, "data", "why", spec, "data/rows.zip:5")
+    assert found["life"]["origin"] == "data/rows.zip/inner.jsonl:5"
 
 
 def test_why_of_no_row(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -203,6 +203,16 @@ def test_a_sheet(tmp_path: Path) -> None:
     assert read(sources.excel, path=path) == ([], [])
 
 
+def test_cells_are_called_by_their_place_in_the_sheet(tmp_path: Path) -> None:
+    """A reader gives the used part alone: what stands left of it and above it counts as well."""
+    right: list[list[Any]] = [[], [], [None, "a", "b"], [None, "1", "2"], [None, "1", "2", "3"]]
+    path = workbook(tmp_path / "x.xlsx", {"s": right, "t": [[], [None, None, "a", None, "b"], [None, None, "1"]]})
+    kept, found = read(sources.excel, path=path)
+    assert kept == [(4, {"a": "1", "b": "2"})]
+    assert found == [(f"{path}[s]", 5, "column D has a value and no name in the header")]
+    assert read(sources.excel, path=path, sheet="t")[1] == [(f"{path}[t]", 2, "cell D2 names no column")]
+
+
 def test_sheets_that_cannot_be_used(tmp_path: Path) -> None:
     path = workbook(tmp_path / "x.xlsx", {"s": [["a", None, "c"], ["1"]], "t": [["a"], ["1", "2"]], "u": [["a", "a"]]})
 

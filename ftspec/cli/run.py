@@ -130,7 +130,15 @@ def run_command(
 
     loaded, registry = load(spec, overrides, retires_within)
     options = Options(
-        store=store, again=again, detach=detach, wait=wait, resume=resume, resubmit=resubmit, adopt=adopt, memory=memory
+        store=store,
+        again=again,
+        detach=detach,
+        wait=wait,
+        resume=resume,
+        resubmit=resubmit,
+        adopt=adopt,
+        memory=memory,
+        cache=not no_cache,
     )
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)

@@ -18,9 +18,13 @@ def excel(*, path: api.Path, sheet: str | int = 0, header: Annotated[int, Meta(g
     """Read rows from a sheet of an Excel workbook (.xlsx, .xlsm, .xlsb, .xls) or an OpenDocument table (.ods).
 
     `sheet` is a sheet's name or its place from 0, `header` the number of the row that names the columns. Numbers,
-    true and false keep their type, dates and times become text, empty cells are missing. A row's line is the sheet's.
+    true and false keep their type, dates and times become text. Empty cells are missing, as are errors such as #N/A,
+    formulas without a result, and of merged cells all but the first. A row's line is the sheet's.
     """
     return api.Source(lambda: each(path, ENDINGS, lambda file: _read(file, sheet, header)))
+
+
+HEADER = "name each column once, or say in `header` which row of the sheet has the names"
 
 
 def _read(file: File, sheet: str | int, header: int) -> Read:
@@ -35,23 +39,25 @@ def _read(file: File, sheet: str | int, header: int) -> Read:
                 return
             name = sheet if isinstance(sheet, str) else names[sheet]
             found = book.get_sheet_by_name(name)
-            first = (found.start or (0, 0))[0] + 1
-            yield from _rows(enumerate(found.to_python(), first), f"{file.name}[{name}]", header)
+            top, left = found.start or (0, 0)
+            yield from _rows(enumerate(found.to_python(), top + 1), f"{file.name}[{name}]", header, left)
     except (CalamineError, OSError, ValueError) as error:
         yield api.Finding(message=f"not a workbook that can be read: {error}", file=file.name, line=1)
 
 
-def _rows(numbered: Iterator[tuple[int, list[Any]]], origin: str, header: int) -> Read:
-    names, problem = _header(numbered, header)
+def _rows(numbered: Iterator[tuple[int, list[Any]]], origin: str, header: int, left: int) -> Read:
+    """Rows below the header. Cells begin at the column `left`, from 0: what is empty before it is not given."""
+    at, cells = next(((number, cells) for number, cells in numbered if number >= header), (header, None))
+    names, problem = _header(cells, at, left)
     if problem:
-        yield api.Finding(message=problem, file=origin, line=header)
+        yield api.Finding(message=problem, hint=HEADER, file=origin, line=at)
         return
     values: list[dict[str, Any]] = []
     numbers: list[int] = []
     for number, cells in numbered:
-        row, problem = _row(names, cells)
+        row, problem = _row(names, cells, left)
         if problem:
-            yield api.Finding(message=problem, file=origin, line=number)
+            yield api.Finding(message=problem, hint=HEADER, file=origin, line=number)
         elif row:
             values.append(row)
             numbers.append(number)
@@ -62,23 +68,22 @@ def _rows(numbered: Iterator[tuple[int, list[Any]]], origin: str, header: int) -
         yield api.Chunk(rows.from_dicts(values), origin, numbers)
 
 
-def _header(numbered: Iterator[tuple[int, list[Any]]], header: int) -> tuple[list[str], str]:
-    cells = next((cells for number, cells in numbered if number >= header), None)
+def _header(cells: list[Any] | None, line: int, left: int) -> tuple[list[str], str]:
     if cells is None:
-        return [], f"the sheet has no row {header} that names the columns"
+        return [], f"the sheet has no row {line} that names the columns"
     names = [str(cell).strip() for cell in cells]
     while names and not names[-1]:
         names.pop()
     if not names or "" in names:
-        return [], f"cell {_letters(names.index('') if names else 0)}{header} names no column"
+        return [], f"cell {_letters(left + (names.index('') if names else 0))}{line} names no column"
     twice = [name for name in names if names.count(name) > 1]
     return names, f"two columns are named '{twice[0]}'" if twice else rows.fault(dict.fromkeys(names))
 
 
-def _row(names: list[str], cells: list[Any]) -> tuple[dict[str, Any], str]:
+def _row(names: list[str], cells: list[Any], left: int) -> tuple[dict[str, Any], str]:
     beyond = next((at for at, cell in enumerate(cells) if at >= len(names) and cell != ""), None)
     if beyond is not None:
-        return {}, f"column {_letters(beyond)} has a value and no name in the header"
+        return {}, f"column {_letters(left + beyond)} has a value and no name in the header"
     row = {name: rows.jsonable(_whole(cell)) for name, cell in zip(names, cells, strict=False) if cell != ""}
     return row, rows.fault(row)
 
