@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -29,6 +30,8 @@ MACHINE = frozenset(
     }
 )
 """What the operating system refuses for reasons of its own: no bug, and to be seen to by whoever looks after it."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -70,10 +73,26 @@ def _refused(error: OSError) -> int:
         sys.stdout.flush()
     except OSError:
         _silence(sys.stdout)  # it is standard output that could not be written, and would fail again at the very end
-    where = f": {terminal.safe(os.fsdecode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
-    terminal.say(f"{_label('error')} the system refused: {error.strerror}{where}", err=True)
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else _room(error)
+    terminal.say(f"{_label('error')} the system refused: {error.strerror}{terminal.safe(where)}", err=True)
     terminal.say("  see to space, permissions and limits there, then run the same command again", err=True)
     return USER
+
+
+def _room(error: OSError) -> str:
+    """Where space may be lacking: the system does not name what could not be written."""
+    if error.errno not in FULL:
+        return ""
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    from ftspec.figures import size
+
+    with contextlib.suppress(OSError):
+        places = dict.fromkeys((str(Path.cwd()), tempfile.gettempdir()))
+        return "; " + ", ".join(f"{size(shutil.disk_usage(place).free)} free in {place}" for place in places)
+    return ""
 
 
 def _usage(error: click.ClickException) -> int:
