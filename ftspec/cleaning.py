@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -136,12 +137,22 @@ DROPPED = "dropped"
 def _run_row(step: Any, row: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     try:
         after = step(row)
+    except DataError as error:
+        return {}, error.findings[0].message
     except Exception as error:
-        return {}, f"failed on this row: {type(error).__name__}"
+        return {}, f"failed on this row: {type(error).__name__}{_raised_at(error)}"
     if after is None:
         return {}, DROPPED
     reason = rows.fault(after)
     return ({}, reason) if reason else (after, None)
+
+
+def _raised_at(error: Exception) -> str:
+    """Where in the step's own file, as " at steps.py:5". What the error says is not told: it may quote the row."""
+    frames = [(frame, line) for frame, line in walk_tb(error.__traceback__)]
+    theirs = [frame for frame, _ in frames if not str(frame.f_globals.get("__name__")).startswith("ftspec.")]
+    lines = [line for frame, line in frames if theirs and frame.f_code.co_filename == theirs[0].f_code.co_filename]
+    return f" at {PurePath(theirs[0].f_code.co_filename).name}:{lines[-1]}" if lines else ""
 
 
 def _with_columns(values: list[dict[str, Any]], said: list[str], hidden: dict[str, pa.Array]) -> pa.RecordBatch:

@@ -145,7 +145,8 @@ def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTSPEC_ALLOW_PYTHON", "1")
     step = cleaner.build({"file": str(file)})
     assert [step({"a": each}) for each in ("gone", "no", "same", "x")] == [None, None, {"a": "same"}, {"a": "X"}]
-    with pytest.raises(TypeError, match="str"):
+    with pytest.raises(api.DataError) as caught:
         cleaner.build({"file": str(file), "function": "wrong"})({"a": 1})
+    assert caught.value.findings[0].message == "the function returned str, not a row, True, False or None"
     with pytest.raises(api.FtspecError, match="no function 'gone'"):
         cleaner.build({"file": str(file), "function": "gone"})

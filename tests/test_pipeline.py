@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -596,7 +597,8 @@ def test_columns_that_a_step_encodes_are_rows_like_others(tmp_path: Path, with_b
 def test_a_row_on_which_a_row_step_fails_is_found_or_skipped(tmp_path: Path, with_bad_steps: Registry) -> None:
     write(tmp_path, [{"text": "a", "label": "x"}, {"text": "b", "label": 3}])
     ((file, line, message),) = found(spec_of(tmp_path, cleaning=["upper_label"]), with_bad_steps)
-    assert (file, line, message) == ("data.jsonl", 2, "step 'upper_label': failed on this row: AttributeError")
+    assert (file, line) == ("data.jsonl", 2)
+    assert re.fullmatch(r"step 'upper_label': failed on this row: AttributeError at test_pipeline.py:\d+", message)
     spec = spec_of(tmp_path)
     skipping = msgspec.structs.replace(spec, cleaning=(item("cleaner", "upper_label", on_error="skip"),))
     assert prepare(skipping, known=with_bad_steps).sides["train"] == 1

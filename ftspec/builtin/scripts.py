@@ -45,7 +45,8 @@ def cleaner(*, file: api.Path, function: Annotated[str, Meta(min_length=1)] = "c
         if isinstance(found, bool):
             return row if found else None
         if found is not None and not isinstance(found, dict):
-            raise TypeError(f"the function returned {type(found).__name__}, not a row, True, False or None")
+            message = f"the function returned {type(found).__name__}, not a row, True, False or None"
+            raise api.DataError([api.Finding(message=message)])
         return found
 
     return step
