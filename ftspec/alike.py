@@ -37,7 +37,8 @@ def _texts_differ(old: pa.Array, new: pa.Array) -> pa.Array:
     """Null differs from every text, and from the empty one too."""
     import pyarrow.compute as pc
 
-    return pc.coalesce(pc.not_equal(old, new), pc.not_equal(pc.is_null(old), pc.is_null(new)))
+    unlike = pc.not_equal(old, new)
+    return pc.coalesce(unlike, pc.not_equal(pc.is_null(old), pc.is_null(new))) if unlike.null_count else unlike
 
 
 def _json_differs(old: pa.Array, new: pa.Array) -> pa.Array:

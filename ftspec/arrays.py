@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +138,7 @@ def undictionaried(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
+@cache
 def _undictionaried(column_type: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
@@ -190,10 +191,15 @@ def _hash(value: Any) -> int:
 
 
 def _numbers(column_type: pa.DataType, code: str, values: Sequence[Any]) -> pa.Array:
+    import numpy as np
     import pyarrow as pa
 
     validity = None if isinstance(values, range) else _validity(values)
-    data = array(code, values if validity is None else [0 if value is None else value for value in values])
+    data: Any
+    if isinstance(values, range):
+        data = np.arange(values.start, values.stop, values.step, code)
+    else:
+        data = array(code, values if validity is None else [0 if value is None else value for value in values])
     return pa.Array.from_buffers(column_type, len(values), [validity, pa.py_buffer(data)])
 
 

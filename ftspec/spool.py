@@ -142,6 +142,7 @@ def read_rows(folder: Path, sides: Sequence[str]) -> Iterator[pa.RecordBatch]:
         reader = pa.ipc.open_file(source)
         for index in range(reader.num_record_batches):
             batch = reader.get_batch(index)
-            chosen = batch.filter(pc.is_in(batch.column(rows.SIDE), value_set=wanted))
+            mask = pc.is_in(batch.column(rows.SIDE), value_set=wanted)
+            chosen = batch if mask.false_count == 0 else batch.filter(mask)
             if chosen.num_rows:
                 yield chosen

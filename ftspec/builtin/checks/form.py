@@ -53,15 +53,12 @@ def _suspects(batch: pa.RecordBatch) -> pa.RecordBatch:
         pc.is_in(fields["role"], value_set=rows.strings(["system", "user", "assistant"])), fields["content"].is_valid()
     )
     for name in set(fields) - {"role", "content"}:
-        plain = pc.and_(plain, fields[name].is_null())
+        if fields[name].null_count < len(fields[name]):
+            plain = pc.and_(plain, fields[name].is_null())
     odd = rows.parents(messages).filter(pc.invert(plain))
-    answers = rows.parents(messages).filter(
-        pc.coalesce(pc.equal(fields["role"], rows.scalar("assistant")), rows.scalar(False))
-    )
     here = rows.integers(range(batch.num_rows))
-    answered = pc.is_in(here, value_set=answers.cast(here.type))
     with_tools = rows.column(batch, "tools").is_valid()
-    suspect = pc.or_(pc.or_(pc.is_in(here, value_set=odd.cast(here.type)), pc.invert(answered)), with_tools)
+    suspect = pc.or_(pc.is_in(here, value_set=odd.cast(here.type)), with_tools)
     last = _last_roles(messages, fields["role"])
     return batch.filter(pc.or_(suspect, pc.coalesce(pc.not_equal(last, rows.scalar("assistant")), rows.scalar(True))))
 

@@ -28,7 +28,7 @@ def limits(*, tuner: api.Tuner) -> api.Check:
     source = f" ({known.source})" if known.source else ""
 
     def measure(batch: pa.RecordBatch) -> dict[str, int]:
-        return dict(Counter(batch.column(rows.SIDE).to_pylist()))
+        return {each["values"]: each["counts"] for each in batch.column(rows.SIDE).value_counts().to_pylist()}
 
     def judge(measured: Iterable[dict[str, int]]) -> Iterator[api.Finding]:
         sides: Counter[str] = Counter()

@@ -44,11 +44,13 @@ class Parser:
     def __init__(self, name: str) -> None:
         self.name = name
         self.layout = Layout({})
-        self.mixed = True
+        self.mixed = False
         """Whether the last block held other lines too: then the next one is sorted before Arrow is asked."""
 
     def read(self, block: Lines) -> Read:
         """The rows of a block, after a Finding for each line that is none."""
+        if self.layout.is_empty:
+            self.layout = self.layout.learn(rows.from_dicts(_some_rows(block.data.split(b"\n", FIRST)[:FIRST])))
         sure = not self.mixed and _are_objects(block)
         batch = self.layout.parse(block.data) if sure else None
         if batch is None or batch.num_rows != len(block):
@@ -59,8 +61,6 @@ class Parser:
 
     def _sorted(self, block: Lines) -> Read:
         lines = block.lines
-        if self.layout.is_empty:
-            self.layout = self.layout.learn(rows.from_dicts(_some_rows(lines[:FIRST])))
         odd = [at for at, line in enumerate(lines) if not self.layout.fits(line)]
         usual = _others(odd, len(lines))
         batch = self.layout.parse(b"\n".join(lines[at] for at in usual)) if len(odd) < len(usual) else None
