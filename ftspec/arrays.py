@@ -197,7 +197,7 @@ def _numbers(column_type: pa.DataType, code: str, values: Sequence[Any]) -> pa.A
     validity = None if isinstance(values, range) else _validity(values)
     data: Any
     if isinstance(values, range):
-        data = np.arange(values.start, values.stop, values.step, code)
+        data = np.arange(values.start, values.stop, values.step, dtype=code)
     else:
         data = array(code, values if validity is None else [0 if value is None else value for value in values])
     return pa.Array.from_buffers(column_type, len(values), [validity, pa.py_buffer(data)])
