@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-MANY = 1 << 18
-"""Rows of a pass from which on memory is given back around its reductions: with fewer that costs more than it saves."""
-
-
 class Pass:
     """One pass: `take` every outcome of the segment, then read the rows that its global steps leave, in their order.
 
@@ -70,11 +66,11 @@ class Pass:
     def read(self) -> Iterator[pa.RecordBatch]:
         """The rows that are left, once."""
         for index in range(len(self.keys)):
-            self._give_back()
+            give_back()
             self._reduce(index)
         for column in (self.numbers, *self.keys):
             column.close()
-        self._give_back()
+        give_back()
         yield from self._in_new_order() if self.sorted else self._kept()
         self.spool.close()
 
@@ -125,13 +121,9 @@ class Pass:
             elif self.sorted:
                 order = _in_order_of(arrays[2], arrays[1])
                 arrays[2:] = [array.take(order) for array in arrays[2:]]
-            self._give_back()
+            give_back()
             with guarded(stage.item, self.segment.registry):
                 return _dropped(step.closer.reduce(*arrays))
-
-    def _give_back(self) -> None:
-        if self.spool.rows >= MANY:
-            give_back()
 
     def _append(self, stage: Stage, what: str, column: Column, values: pa.Array) -> None:
         """Raises PluginError for values of another type than those of batches before: they cannot be compared."""

@@ -29,7 +29,9 @@ def engine(compiles: bool) -> Any:
     """
     from importlib.metadata import version
 
-    made_by = [version("numba"), version("llvmlite"), version("pyarrow"), unicodedata.unidata_version]
+    import pyarrow as pa
+
+    made_by = [version("numba"), version("llvmlite"), pa.__version__, unicodedata.unidata_version]
     folder = api.usercache.folder("native")
     if not compiles and not any(folder.glob("*.o")):
         return None
