@@ -70,6 +70,39 @@ def flags(values: bytes | bytearray) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
 
 
+MOST_BYTES = 2**31 - 1
+"""Of all texts of an array of type string."""
+
+
+def with_texts(texts: pa.Array, places: Sequence[int], values: Sequence[str]) -> pa.Array:
+    """The texts with others at `places`, which rise. What stands between two of them is copied as a whole:
+    `replace_with_mask` takes twice as long where few texts change."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not places:
+        return texts
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    encoded, at = [_utf8(value) for value in values], np.array(places)
+    lengths = np.diff(bounds)
+    lengths[at] = list(map(len, encoded))
+    if texts.null_count or lengths.sum(dtype=np.int64) > MOST_BYTES:
+        mask = bytearray(len(texts))
+        for place in places:
+            mask[place] = 1
+        return pc.replace_with_mask(texts, flags(mask), strings(values))
+    whole = memoryview(data or b"")
+    edges = zip([bounds[0], *bounds[at + 1].tolist()], [*bounds[at].tolist(), bounds[-1]], strict=True)
+    pieces: list[bytes | memoryview] = [b""] * (2 * len(encoded) + 1)
+    pieces[::2] = [whole[begin:end] for begin, end in edges]
+    pieces[1::2] = encoded
+    made: np.ndarray[Any, Any] = np.zeros(len(bounds), np.int32)
+    np.cumsum(lengths, out=made[1:])
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(made), pa.py_buffer(b"".join(pieces))])
+
+
 def json_texts(values: Sequence[str | None]) -> pa.Array:
     """An array of JSON texts, in Arrow's own `arrow.json` type, so that they are not taken for plain text."""
     import pyarrow as pa
@@ -213,6 +246,13 @@ def _bits(flags: bytes | bytearray) -> pa.Buffer:
 
     whole = pa.Array.from_buffers(pa.uint8(), len(flags), [None, pa.py_buffer(flags)])
     return whole.cast(pa.bool_()).buffers()[1]
+
+
+def _utf8(value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        return _encodable(value).encode()
 
 
 def _encodable(value: str) -> str:

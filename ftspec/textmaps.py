@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import chat
-from ftspec.arrays import flags, integers, is_json, json_texts, scalar, strings
+from ftspec.arrays import integers, is_json, json_texts, scalar, strings, with_texts
 from ftspec.chat import to_json
 from ftspec.nested import LONG, changed, map_call, map_entry, map_nested, map_part, map_value, map_whole
 
@@ -102,13 +102,20 @@ def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
 
     if texts.null_count == len(texts):
         return texts
+    if change.arrays:
+        return _by_arrays(texts, change, change.arrays)
     if callable(change.prefilter):
         return map_marked(texts, change.prefilter(texts), lambda _, text, mark: change.function(text, mark))
+    found = dict.fromkeys(pc.indices_nonzero(_worth(texts, change)).to_pylist(), 0)
+    return map_marked(texts, found, lambda _, text, mark: change.function(text))
+
+
+def _by_arrays(texts: pa.Array, change: _Change, arrays: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    import pyarrow.compute as pc
+
     mask = _worth(texts, change)
     hits = texts if mask.true_count == len(texts) else texts.filter(mask)
-    if len(hits) == 0:
-        return texts
-    after = change.arrays(hits) if change.arrays else strings([change.function(text) for text in hits.to_pylist()])
+    after = arrays(hits)
     if after.equals(hits):
         return texts
     return after if hits is texts else pc.replace_with_mask(texts, mask, after)
@@ -128,17 +135,15 @@ def _worth(texts: pa.Array, change: _Change) -> pa.Array:
 
 def map_marked(texts: pa.Array, marks: Mapping[int, int], change: Callable[[int, str, int], str]) -> pa.Array:
     """`change(place, text, mark)` for each of the marked places; the same array when that changes nothing."""
-    import pyarrow.compute as pc
-
-    places = list(marks)
-    changed = bytearray(len(texts))
+    found: list[int] = []
     after: list[str] = []
-    for place, text in zip(places, texts.take(integers(places)).to_pylist(), strict=True):
-        made = change(place, text, marks[place])
+    before = texts.take(integers(list(marks))).to_pylist()
+    for (place, mark), text in zip(marks.items(), before, strict=True):
+        made = change(place, text, mark)
         if made != text:
-            changed[place] = 1
+            found.append(place)
             after.append(made)
-    return pc.replace_with_mask(texts, flags(changed), strings(after)) if after else texts
+    return with_texts(texts, found, after)
 
 
 def _map_json(name: str, column: pa.Array, change: _Change, nested: bool) -> pa.Array:

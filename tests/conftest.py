@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from servers.fixtures import _aimock, aimock, proxied
 
+from ftspec.builtin.near import native, objects
+
 __all__ = ["_aimock", "aimock", "proxied"]
 
 # How long an example takes says how busy the machine is.
@@ -29,3 +31,18 @@ def _plain_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SHELL:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", os.devnull)  # no tables of the user's own
+
+
+@pytest.fixture(scope="session")
+def code() -> bytes:
+    """The kernels' object code: to compile them takes seconds."""
+    pytest.importorskip("numba")
+    return objects.compiled()
+
+
+@pytest.fixture(scope="session")
+def compiled(code: bytes, tmp_path_factory: pytest.TempPathFactory) -> native.Native:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "compiled", lambda: code)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("objects")))
+        return native.Native(objects.engine(compiles=True))

@@ -28,19 +28,6 @@ ODD = st.one_of(
 )
 
 
-@pytest.fixture(scope="session")
-def code() -> bytes:
-    return objects.compiled()
-
-
-@pytest.fixture(scope="session")
-def compiled(code: bytes, tmp_path_factory: pytest.TempPathFactory) -> native.Native:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(objects, "compiled", lambda: code)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("objects")))
-        return native.Native(objects.engine(compiles=True))
-
-
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch) -> native.Process:
     """What the process of this test knows of the kernels: nothing yet."""

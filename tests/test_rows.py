@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftspec import chat, rows
+from ftspec.arrays import strings, with_texts
 from ftspec.canonical import JSON_CHILDREN, canonical, canonical_json
 from ftspec.rows import MESSAGES
 
@@ -261,3 +262,24 @@ rows.fingerprints(batch), rows.lengths(batch.column("a")), list(rows.examples(ba
 print("pandas" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@settings(max_examples=100)
+@given(st.lists(st.one_of(st.text(max_size=6), st.none()), min_size=1, max_size=12), st.data())
+def test_texts_are_put_where_others_stood(said: list[str | None], data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(said) - 1))
+    texts, there = strings(said)[start:], said[start:]
+    some = [place for place, each in enumerate(there) if each is not None]
+    places = sorted(data.draw(st.sets(st.sampled_from(some)))) if some else []
+    values = [data.draw(st.text(max_size=6)) for _ in places]
+    made = with_texts(texts, places, values)
+    made.validate(full=True)
+    expected = list(there)
+    for place, value in zip(places, values, strict=True):
+        expected[place] = value
+    assert made.to_pylist() == expected
+    assert with_texts(texts, [], []) is texts
+
+
+def test_a_lone_surrogate_is_put_as_what_has_bytes() -> None:
+    assert with_texts(strings(["a", "b"]), [1], ["x\udc80"]).to_pylist() == ["a", "x\ufffd"]

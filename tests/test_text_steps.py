@@ -88,7 +88,7 @@ def test_normalise_finds_every_character_that_has_another_form() -> None:
     characters = [chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
     wanted = [each for each in characters if unicodedata.combining(each) or unicodedata.normalize("NFC", each) != each]
     jamo = [chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))]
-    pattern = text.normalise.build({"line_ends": False, "invisible": False, "trailing": False}).prefilter
+    pattern = text.normalise.build({"line_ends": False, "invisible": False, "trailing": False}).prefilter.pattern
     found = pc.match_substring_regex(rows.strings([*wanted, *jamo]), pattern)
     assert [each for each, hit in zip([*wanted, *jamo], found.to_pylist(), strict=True) if not hit] == []
     plain = rows.strings(["naïve “quotes” – café", "Größe", "これはテスト", "Привет", "안녕"])
@@ -162,7 +162,7 @@ WORSE = st.text(st.sampled_from([*"abz AZ.-\n\u3000\x85\u0301_", *re.findall(r"[
 def test_fix_text_looks_at_all_that_ftfy_would_mend(said: str) -> None:
     step = text.fix_text.build({})
     if BADNESS_RE.search(said):
-        assert pc.match_substring_regex(rows.strings([said]), step.prefilter)[0].as_py()
+        assert step.prefilter.by_pattern(rows.strings([said]))
     assert done(text.fix_text, said) == [by_ftfy(said)]
 
 
@@ -177,7 +177,7 @@ def test_every_pair_that_ftfy_finds_bad_is_a_suspect() -> None:
     said = [f" é{mark}{third}" for mark in re.findall(f"[{marks}]", "".join(characters)) for third in EVERY]
     bad += [each for each in said if BADNESS_RE.search(each)]
     assert len(bad) > 1_000_000
-    assert pc.all(pc.match_substring_regex(rows.strings(bad), mojibake.suspicious())).as_py()
+    assert pc.all(pc.match_substring_regex(rows.strings(bad), mojibake.suspects().pattern)).as_py()
     assert all(map(mojibake.is_bad, bad[::7]))
 
 
@@ -190,13 +190,13 @@ def test_capitals_with_accents_are_no_mojibake_and_hide_none(times: int) -> None
 
 
 def test_another_version_of_ftfy_is_asked_of_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    caches = (mojibake.suspicious, mojibake._suspects)
+    caches = (mojibake._pairs, mojibake._suspects)
     try:
         monkeypatch.setattr(mojibake, "KNOWN", 1)
         for each in caches:
             each.cache_clear()
         assert done(text.fix_text, "schÃ¶n", "schön", "a") == ["schön", "schön", "a"]
-        assert text.fix_text.build({}).prefilter == r"[^\x00-\x7f]"
+        assert text.fix_text.build({}).prefilter.pattern == r"[^\x00-\x7f]"
     finally:
         for each in caches:
             each.cache_clear()

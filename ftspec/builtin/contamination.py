@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-NEAR = ("characters", "digestkernels", "hashes", "kernels", "native", "objects", "setkernels", "texts", "words")
+NEAR = (
+    "characters",
+    "digestkernels",
+    "hashes",
+    "kernels",
+    "native",
+    "objects",
+    "scankernels",
+    "setkernels",
+    "texts",
+    "words",
+)
 CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 LEAST = 8
 """Words of a text that is compared as a whole because it is shorter than an n-gram (GPT-3's smallest N)."""

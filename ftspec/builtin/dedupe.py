@@ -23,7 +23,7 @@ Threshold = Annotated[float, Meta(gt=0, le=1)]
 Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
 NEAR = (
     "characters", "crowds", "digestkernels", "digests", "groups", "hashes", "join", "kernels", "keys", "minhash",
-    "native", "objects", "setkernels", "sets", "spread", "spreadwork", "texts", "words",
+    "native", "objects", "scankernels", "setkernels", "sets", "spread", "spreadwork", "texts", "words",
 )  # fmt: skip
 CODE = ["ftspec.builtin.columns", "ftspec.builtin.recurring", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
 

@@ -13,30 +13,32 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ftspec.builtin.marks import ALL, Marks, Shape
+
 COMMON = ("latin-1", "sloppy-windows-1252")
 """What ftfy tries first, in its order."""
 MOST = 8
 """Times that a text may have been read wrongly for the common repair."""
 
 PAIRS = (
-    ("{odd}", "[{odd}]"),
-    ("{lower_accented}", "[{bad}{upper_accented}{box}{currency}{numeric}]"),
-    ("{lower_accented}", r"[{start_punctuation}{end_punctuation}](?:[0-9A-Za-z_]|[^\x00-\x7f])"),
-    ("{bad}{box}{end_punctuation}{currency}{numeric}", "[{lower_accented}]"),
-    ("{lower_common}{upper_common}", "[{bad}{upper_accented}]"),
-    ("{c1}Œœ", ""),
-    ("ÂÃÎÐ", "[ \u00a0\u00ad°·–—´šž¡]"),
-    ("{box}", "[{kaomoji}]"),
-    ("{upper_accented}≈", "°"),
-    ("√", "[´ø]"),
-    ("‚", "[âó]"),
-    ("вВ", "Ђ"),
-    ("β", "€"),
-    ("ØÙ", "[{common}{currency}{bad}{numeric}{start_punctuation}ŸŠ®°µ»]"),
-    ("ВГРС", "[{start_punctuation}{end_punctuation}{currency}°µ][ВГРС]"),
-    ("ΒΓΞΟ", "[{start_punctuation}{end_punctuation}{currency}°][ΒΓΞΟ]"),
+    Shape("{odd}", "{odd}"),
+    Shape("{lower_accented}", "{bad}{upper_accented}{box}{currency}{numeric}"),
+    Shape("{lower_accented}", "{start_punctuation}{end_punctuation}", r"(?:[0-9A-Za-z_]|[^\x00-\x7f])"),
+    Shape("{bad}{box}{end_punctuation}{currency}{numeric}", "{lower_accented}"),
+    Shape("{lower_common}{upper_common}", "{bad}{upper_accented}"),
+    Shape("{c1}Œœ"),
+    Shape("ÂÃÎÐ", " \u00a0\u00ad°·–—´šž¡"),
+    Shape("{box}", "{kaomoji}"),
+    Shape("{upper_accented}≈", "°"),
+    Shape("√", "´ø"),
+    Shape("‚", "âó"),
+    Shape("вВ", "Ђ"),
+    Shape("β", "€"),
+    Shape("ØÙ", "{common}{currency}{bad}{numeric}{start_punctuation}ŸŠ®°µ»"),
+    Shape("ВГРС", "{start_punctuation}{end_punctuation}{currency}°µ", "[ВГРС]"),
+    Shape("ΒΓΞΟ", "{start_punctuation}{end_punctuation}{currency}°", "[ΒΓΞΟ]"),
 )
-"""(a character, what follows it): one of these stands in all that ftfy 6.3 finds bad, by its names of characters."""
+"""One of these stands in all that ftfy 6.3 finds bad, by its names of characters."""
 KNOWN = 0x56BEE9B6
 """CRC-32 of the pattern that PAIRS was read from. With another one every text beyond ASCII is searched."""
 ODD = ("bad", "upper_accented", "box", "start_punctuation", "end_punctuation", "currency", "numeric", "law")
@@ -63,15 +65,14 @@ HIDDEN = {each: chr(0xDC00 + ord(each)) for each in LOST}
 """Lone surrogates, which no text has."""
 
 
-def sparing(change: Callable[[str], str]) -> Callable[[str], str]:
+def sparing(change: Callable[[str, int], str]) -> Callable[..., str]:
     """`change`, but to a no-break space, soft hyphen or U+0085 that is a byte of a misread character: the character
     could not be mended any more."""
 
-    def spared(text: str) -> str:
-        first = min((at for each in LOST if (at := text.find(each)) >= 0), default=-1)
-        if first < 0 or not MISREAD.search(text, first):
-            return change(text)
-        return _shown(change(MISREAD.sub(lambda found: HIDDEN[found[0]], text)))
+    def spared(text: str, mark: int = ALL) -> str:
+        if text.isascii() or not MISREAD.search(text):
+            return change(text, mark)
+        return _shown(change(MISREAD.sub(lambda found: HIDDEN[found[0]], text), mark))
 
     return spared
 
@@ -82,7 +83,8 @@ def _shown(text: str) -> str:
     return text
 
 
-def _pairs() -> list[tuple[str, str]]:
+@cache
+def _pairs() -> list[Shape]:
     """PAIRS, of the characters that are ftfy's; none where its pattern is another one than they were made for."""
     from ftfy.badness import BADNESS_RE
     from ftfy.badness import MOJIBAKE_CATEGORIES as CATEGORIES
@@ -90,22 +92,22 @@ def _pairs() -> list[tuple[str, str]]:
     if zlib.crc32(BADNESS_RE.pattern.encode()) != KNOWN:
         return []
     names = {**CATEGORIES, "odd": "".join(CATEGORIES[name] for name in ODD)}
-    return [(first.format(**names), rest.format(**names)) for first, rest in PAIRS]
+    return [pair._replace(first=pair.first.format(**names), then=pair.then.format(**names)) for pair in PAIRS]
 
 
-@cache
-def suspicious() -> str:
-    """An RE2 pattern that finds every text with a line that ftfy finds bad, and few more."""
-    return "|".join(f"[{first}]{rest}" for first, rest in _pairs()) or r"[^\x00-\x7f]"
+def suspects() -> Marks:
+    """Finds every text with a line that ftfy finds bad, and few more."""
+    return Marks(_pairs() or [Shape(r"^\x00-\x7f")], beyond_ascii=True)
 
 
 @cache
 def _suspects() -> re.Pattern[str]:
     """The same for Python, which searches fast for what begins with a set of characters."""
-    heads = "".join(first for first, _ in _pairs())
+    heads = "".join(pair.first for pair in _pairs())
     if not heads:
         return re.compile(".+", re.DOTALL)
-    return re.compile(f"[{heads}](?:{'|'.join(f'(?<=[{first}]){rest}' for first, rest in _pairs())})")
+    rests = (f"(?<=[{pair.first}]){f'[{pair.then}]' if pair.then else ''}{pair.more}" for pair in _pairs())
+    return re.compile(f"[{heads}](?:{'|'.join(rests)})")
 
 
 def is_bad(line: str) -> bool:
@@ -145,7 +147,7 @@ def by_ftfy(text: str, config: Any) -> str:
     return str(ftfy.fix_text(text, config))
 
 
-def mended(text: str, config: Any) -> str:
+def mended(text: str, mark: int = ALL, *, config: Any) -> str:
     """`by_ftfy`, where the config does nothing but fix encodings. ftfy goes by lines, and cuts those that are longer
     than it likes."""
     if text.isascii():

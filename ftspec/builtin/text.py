@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta
 
 from ftspec import api, rows
-from ftspec.builtin import mojibake
+from ftspec.builtin import marks, mojibake
+from ftspec.builtin.marks import ALL, Marks, Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CODE = ["ftspec.builtin.mojibake"]
+CODE = ["ftspec.builtin.mojibake", *marks.CODE]
 
 
 @api.text_step(code=CODE)
@@ -81,37 +82,39 @@ def normalise(
     NFKC also replaces ligatures, full-width and superscript characters: x² becomes x2. NFC changes nothing that one
     sees.
     """
-    steps = list(_normalising(unicode, line_ends, invisible, blanks, trailing, empty_lines))
+    shapes, functions = zip(*_normalising(unicode, line_ends, invisible, blanks, trailing, empty_lines), strict=True)
 
-    def clean(text: str) -> str:
-        for _, function in steps:
-            text = function(text)
+    def clean(text: str, mark: int = ALL) -> str:
+        before = text
+        for bit, function in enumerate(functions):
+            if mark >> bit & 1 or text != before:
+                text = function(text)
         return text
 
-    prefilter = "|".join(_re2(pattern) for pattern, _ in steps)
+    prefilter = Marks(shapes)
     # What NFKC makes of a misread text cannot be mended: nothing of it is worth keeping.
     return api.Text(clean if unicode == "NFKC" else mojibake.sparing(clean), prefilter=prefilter, nested=False)
 
 
 def _normalising(
     unicode: str, line_ends: bool, invisible: bool, blanks: bool, trailing: bool, empty_lines: int | None
-) -> Iterator[tuple[str, Callable[[str], str]]]:
-    """(a pattern that every text with something to do matches, what does it), in order.
+) -> Iterator[tuple[Shape, Callable[[str], str]]]:
+    """(a shape that stands in every text with something to do, what does it), in order.
 
     Neither `unicode` form nor `blanks` makes blanks at the end of a line that were none before.
     """
     if line_ends or invisible:
         odd = (LINE_END if line_ends else "") + (INVISIBLE if invisible else "")
-        yield f"[{odd}]", _replacing(rf"[{odd}](?:(?<=\r)\n)?", _line_end_or_nothing)
+        yield Shape(odd), _replacing(rf"[{odd}](?:(?<=\r)\n)?", _line_end_or_nothing)
     if trailing:  # what is left then is often of ASCII alone
-        yield rf"[{BLANK}](?:\n|\z)", _without_trailing
+        yield Shape(BLANK, r"\n", ends=True), _without_trailing
     if unicode != "none":
-        yield f"[{NOT_NFC}]" if unicode == "NFC" else r"[^\x00-\x7f]", _normal_form(unicode)
+        yield Shape(NOT_NFC if unicode == "NFC" else r"^\x00-\x7f"), _normal_form(unicode)
     if blanks:
-        yield f"[{BLANK}][{BLANK}]", _without_runs
+        yield Shape(BLANK, BLANK), _without_runs
     if empty_lines is not None:
         most = "\n" * (empty_lines + 1)
-        yield most + "\n", _replacing(rf"\n{{{empty_lines + 2},}}", most)
+        yield Shape(r"\n", r"\n", r"\n" * empty_lines), _replacing(rf"\n{{{empty_lines + 2},}}", most)
 
 
 def _replacing(pattern: str, by: str | Callable[[re.Match[str]], str]) -> Callable[[str], str]:
@@ -141,11 +144,6 @@ def _without_trailing(text: str) -> str:
     return "\n".join([line.rstrip(BLANKS) for line in text.split("\n")])
 
 
-def _re2(pattern: str) -> str:
-    r"""RE2 writes a character by its number as \x{...}."""
-    return re.sub(r"\\u([0-9a-f]{4})|\\U([0-9a-f]{8})", lambda match: rf"\x{{{match[1] or match[2]}}}", pattern)
-
-
 @api.text_step(dependencies=["ftfy>=6.3"], code=CODE)
 def fix_text(
     *,
@@ -158,10 +156,11 @@ def fix_text(
     Latin-1, Mac Roman, Windows-1250 to 1257 and others, several times over. Texts inside tool calls are repaired too.
     """
     config = mojibake.config(html=html, quotes=quotes)
-    hints = [mojibake.suspicious(), *(["&"] if html else []), *(["[‘’ʼ“”]"] if quotes else [])]
+    suspects = mojibake.suspects()
     if html or quotes:
+        hints = [suspects.pattern, *(["&"] if html else []), *(["[‘’ʼ“”]"] if quotes else [])]
         return api.Text(partial(mojibake.by_ftfy, config=config), prefilter="|".join(hints), beyond_ascii=not html)
-    return api.Text(partial(mojibake.mended, config=config), prefilter=hints[0], beyond_ascii=True)
+    return api.Text(partial(mojibake.mended, config=config), prefilter=suspects, beyond_ascii=True)
 
 
 def replace_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:

@@ -1,4 +1,5 @@
-"""Machine code for near-duplicates, where the extra `fast` (Numba) is installed and there is text enough for it to pay.
+"""Machine code for near-duplicates and for `builtin.marks`, where the extra `fast` (Numba) is installed and there is text
+enough for it to pay.
 
 Where it cannot be had, for whatever reason, `words` and `minhash` do the same work in NumPy: the results are equal bit
 for bit, so nothing depends on when, or whether, the one takes the other's place.
@@ -30,7 +31,7 @@ class Native:
     def __init__(self, engine: Any) -> None:
         self._engine = engine  # frees the code when it goes
         functions = (self._function(name) for name in objects.signatures())
-        self._words, self._shingles, self._sketch, self._sets, self._shared, self._digests = functions
+        self._words, self._shingles, self._sketch, self._sets, self._shared, self._digests, self._marks = functions
 
     def _function(self, name: str) -> Any:
         import ctypes
@@ -114,6 +115,24 @@ class Native:
         made: NDArray[np.uint64] = np.empty((len(order), 2), np.uint64)
         inputs = (_at(data), _at(bounds), _at(order), len(order), _at(orders), _at(initial))
         self._digests(*inputs, _at(room), _at(made))
+        return made
+
+    def marks(
+        self,
+        data: NDArray[np.uint8],
+        bounds: NDArray[np.int64],
+        begins: NDArray[np.uint32],
+        follows: NDArray[np.uint32],
+        single: int,
+        ends: int,
+        beyond: bool,
+    ) -> NDArray[np.uint32]:
+        """Of each text its bits: see `scankernels.marks`."""
+        import numpy as np
+
+        made: NDArray[np.uint32] = np.empty(len(bounds) - 1, np.uint32)
+        inputs = (_at(data), _at(bounds), len(made), _at(begins), _at(follows))
+        self._marks(*inputs, single, ends, beyond, _at(made))
         return made
 
 

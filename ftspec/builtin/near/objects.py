@@ -14,9 +14,9 @@ from types import FunctionType
 from typing import Any
 
 from ftspec import api
-from ftspec.builtin.near import characters, digestkernels, hashes, kernels, setkernels
+from ftspec.builtin.near import characters, digestkernels, hashes, kernels, scankernels, setkernels
 
-MODULES = (kernels, setkernels, digestkernels)
+MODULES = (kernels, setkernels, digestkernels, scankernels)
 """Each has kernels by their SIGNATURES, and the HELPERS that these call."""
 OURS = re.compile(r"[0-9a-f]{16}\.o")
 """Names of object code, which other versions may have left."""
