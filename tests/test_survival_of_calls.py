@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ftspec import builtin, rows, testing
+from ftspec import builtin, rows
+from ftspec.testing.cleaner import _cleaned
 
 SCRIPT = "def clean(row):\n    return dict(row)\n"
 
@@ -102,7 +103,7 @@ def test_what_a_step_is_not_about_comes_out_as_it_went_in(
     component = builtin.ftspec_cleaners()[name]
     values = KINDS[kind]
     batch = batch_of(values)
-    after = {row["id"]: row for row in rows.to_dicts(testing._cleaned(component, options, batch))}
+    after = {row["id"]: row for row in rows.to_dicts(_cleaned(component, options, batch))}
     wanted = {row["id"]: row for row in rows.to_dicts(batch)}
     assert set(after) == set(wanted)
     for number, row in wanted.items():
@@ -122,7 +123,7 @@ def test_steps_over_texts_change_contents_and_leave_calls_whole() -> None:
     ]
     batch = batch_of([{"id": 1, "messages": messages}])
     for name in ("fix_text", "normalise", "strip"):
-        batch = testing._cleaned(steps[name], {}, batch)
+        batch = _cleaned(steps[name], {}, batch)
     (row,) = rows.to_dicts(batch)
     assert row["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "schön\nundo"}, IMAGE]},

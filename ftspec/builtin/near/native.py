@@ -1,5 +1,5 @@
-"""Machine code for near-duplicates and for `builtin.marks`, where the extra `fast` (Numba) is installed and there is text
-enough for it to pay.
+"""Machine code for near-duplicates and for `builtin.marks`, where the extra `fast` (Numba) is installed and there is
+text enough for it to pay.
 
 Where it cannot be had, for whatever reason, `words` and `minhash` do the same work in NumPy: the results are equal bit
 for bit, so nothing depends on when, or whether, the one takes the other's place.
