@@ -128,6 +128,25 @@ def test_each_class_of_fault(row: tuple[str, dict[str, Any]], part: str) -> None
     assert any(part in message for _, message in reports), reports
 
 
+EMPTY = {"role": "assistant", "content": ""}
+
+
+def test_empty_answers_are_warned_of() -> None:
+    rows_of = [
+        messages(USER, EMPTY),
+        messages({**USER, "content": ""}, ANSWER),
+        messages(USER, {**EMPTY, "weight": 0}, ANSWER),
+        ("prompt", {"messages": [USER, EMPTY, USER]}),
+        messages(USER, {**EMPTY, "tool_calls": [CALL]}),
+        messages(USER, ANSWER, USER, EMPTY),
+    ]
+    reports = found(checks.format_, *rows_of)
+    assert reports == [
+        (1, "message 2 is an empty answer, which the model would learn to give"),
+        (6, "message 4 is an empty answer, which the model would learn to give"),
+    ]
+
+
 def test_all_faults_of_a_row_are_told() -> None:
     row = messages({"role": "bot", "content": "q", "x": 1}, {**USER, "weight": 1})
     assert len(found(checks.format_, row)) == 4

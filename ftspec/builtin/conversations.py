@@ -33,6 +33,16 @@ def row_problems(row: Mapping[str, Any], shape: str = "chat", answered: bool = T
     yield from _tools_problems(row.get("tools"))
 
 
+def empty_answers(row: Mapping[str, Any]) -> Iterator[str]:
+    """What is no fault to a tuner, and hardly meant: answers to be learned that say nothing. OpenAI's cookbook counts
+    them as missing content."""
+    for name, place in (("messages", "message"), ("chosen", "chosen message")):
+        for number, message in enumerate(row.get(name) or (), 1):
+            learned = message.get("role") == "assistant" and message.get("weight") != 0
+            if learned and message.get("content") == "" and not message.get("tool_calls"):
+                yield f"{place} {number} is an empty answer, which the model would learn to give"
+
+
 _NONE = {
     "chat": "the row has no messages: a `format` makes them of its columns, or `read_as` at its source names the shape "
     "that they have",

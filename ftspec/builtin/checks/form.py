@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ftspec import api, rows
-from ftspec.builtin.conversations import row_problems
+from ftspec.builtin.conversations import empty_answers, row_problems
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+EMPTY = "drop such rows in `cleaning`, or give the message the weight 0"
 
 
 @api.check(code=["ftspec.builtin.conversations"])
@@ -18,10 +21,10 @@ def format_() -> api.Check:
 
     A conversation ends with the assistant, a preference pair has two answers to its prompt, a reinforcement item ends
     with the user. The classes are those of OpenAI's cookbook (data preparation for chat fine-tuning), and those of its
-    API since. This check always runs; name it to give it a severity or a waiver.
+    API since. An answer that is empty is a warning. This check always runs; name it to give it a severity or a waiver.
     """
 
-    def measure(batch: pa.RecordBatch) -> list[tuple[int, str]]:
+    def measure(batch: pa.RecordBatch) -> list[tuple[int, str, bool]]:
         suspects = _suspects(batch)
         if suspects.num_rows == 0:
             return []
@@ -29,20 +32,25 @@ def format_() -> api.Check:
         shape = "preference" if "chosen" in names else "reinforcement" if "item" in names else "chat"
         numbers = suspects.column(rows.ROW).to_pylist()
         sides = suspects.column(rows.SIDE).to_pylist()
-        found = []
+        found: list[tuple[int, str, bool]] = []
         for number, side, row in zip(numbers, sides, rows.to_dicts(suspects), strict=True):
-            found += [(number, message) for message in row_problems(row, shape, answered=side != "prompt")]
+            answered = side != "prompt"
+            found += [(number, message, False) for message in row_problems(row, shape, answered)]
+            found += [(number, message, True) for message in (empty_answers(row) if answered else ())]
         return found
 
-    def judge(measured: Sequence[list[tuple[int, str]]]) -> Iterator[api.Finding]:
+    def judge(measured: Sequence[list[tuple[int, str, bool]]]) -> Iterator[api.Finding]:
         for found in measured:
-            yield from (api.Finding(message=message, row=number) for number, message in found)
+            for number, message, mild in found:
+                yield api.Finding(
+                    message=message, hint=EMPTY if mild else "", severity="warning" if mild else "error", row=number
+                )
 
     return api.Check(measure, judge)
 
 
 def _suspects(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows that need a closer look: all but plain text conversations that end with the assistant's message."""
+    """Rows that need a closer look: all but conversations of texts that say something and end with the assistant's."""
     import pyarrow.compute as pc
 
     if {"chosen", "item"} & set(batch.schema.names):
@@ -50,7 +58,8 @@ def _suspects(batch: pa.RecordBatch) -> pa.RecordBatch:
     messages = batch.column("messages")
     fields = rows.children(messages)
     plain = pc.and_(
-        pc.is_in(fields["role"], value_set=rows.strings(["system", "user", "assistant"])), fields["content"].is_valid()
+        pc.is_in(fields["role"], value_set=rows.strings(["system", "user", "assistant"])),
+        pc.fill_null(pc.greater(pc.binary_length(fields["content"]), 0), False),
     )
     for name in set(fields) - {"role", "content"}:
         if fields[name].null_count < len(fields[name]):
