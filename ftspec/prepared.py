@@ -36,9 +36,10 @@ class Prepared(msgspec.Struct, frozen=True):
 def of_spec(
     file: Path, registry: Registry, options: Options, progress: Progress, label: str = ""
 ) -> Iterator[Prepared]:
-    """The data of a spec: the last run's when nothing has changed since, and else prepared in a scratch folder."""
+    """The data of a spec, also where they cannot be used: the last run's when nothing has changed since, and else
+    prepared in a scratch folder."""
     loaded = validate.load_spec(file, registry)
-    with of_site(survey(loaded, registry, options, progress)) as found:
+    with of_site(survey(loaded, registry, options, progress), faulty=True) as found:
         yield msgspec.structs.replace(found, label=label or str(file))
 
 
@@ -114,7 +115,7 @@ def _check_run(path: Path, target: str, options: Options) -> None:
         history.locate(target, options.store)
     except FtspecError as error:
         if not path.is_dir():
-            raise
+            raise FtspecError(error.message, f"{error.hint}; a git revision takes --spec") from error
         hint = "name a run, a spec or such a folder; what `ftspec data export` writes is not one"
         raise FtspecError(f"{target} holds no {RowsFile.NAME}, which the data step leaves", hint) from error
 

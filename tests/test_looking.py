@@ -374,6 +374,16 @@ def test_rows_in_are_rows_out_and_dropped(
 # ---- data that cannot be used
 
 
+def test_diff_of_data_that_cannot_be_used(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What made a check fail is what one wants to see."""
+    spec.write_text(SPEC.replace("provider:", "checks:\n  - expect: {columns: {label: {in_set: [a, b]}}}\nprovider:"))
+    commit(spec.parent, "good")
+    write(spec.parent / "data/rows.jsonl", texts([*ROWS, ("four", "c")]))
+    found = asked(capsys, "data", "diff", "HEAD", "--spec", spec)
+    assert [one["origin"] for one in found["samples_added"]] == ["data/rows.jsonl:7"]
+    assert "a git revision takes --spec" in run(capsys, "data", "diff", "HEAD", spec, "-q")[2]
+
+
 def test_show_and_why_of_data_that_cannot_be_used(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Who is told of a wrong row looks at it: the waterfall and the row's life are there, and so is what is wrong."""
     spec.write_text(SPEC.replace("provider:", "checks:\n  - expect: {columns: {label: {in_set: [a]}}}\nprovider:"))
