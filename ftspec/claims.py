@@ -13,7 +13,6 @@ has sent.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import secrets
 import time
@@ -21,33 +20,15 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from ftspec.errors import Ambiguous, ProviderError, Rejected, StoreError, Transient
-from ftspec.jobs import DataFile, Job, RemoteFile, Request
-from ftspec.journal import WRITER, Journal, decode
-from ftspec.patience import Patience
-from ftspec.progress import Progress
-from ftspec.provider import Provider
+from ftspec.errors import StoreError
+from ftspec.jobs import Job
+from ftspec.journal import WRITER, decode
 from ftspec.records import Record
-from ftspec.references import mask
 from ftspec.store import Store
 
 R = TypeVar("R", bound=Record)
-
 BOOTTIME = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 """A clock that nobody sets and that counts while the machine sleeps (macOS: its monotonic clock does)."""
-
-
-class Limits(Record):
-    """Times of the register, in seconds.
-
-    `fresh` is how old a claim may be when its owner sends. `grace` is how old it must be, without an outcome, before
-    it is given up; it has to be longer than `fresh` and the longest that a submission may take together.
-    `patience` bounds how long a submission that fails for now is tried again.
-    """
-
-    fresh: float = 30.0
-    grace: float = 120.0
-    patience: float = 900.0
 
 
 class Claim(Record):
@@ -173,187 +154,6 @@ class Register:
                 "restore it from a backup; without one, look at the provider's own list of jobs first: "
                 "removing this object allows a second job",
             ) from error
-
-
-class Submission:
-    """Gets the one job of a request: made by us, found, or written down by another run."""
-
-    def __init__(
-        self,
-        provider: Provider,
-        request: Request,
-        register: Register,
-        *,
-        journal: Journal,
-        progress: Progress,
-        limits: Limits,
-    ) -> None:
-        self.provider = provider
-        self.request = request
-        self.register = register
-        self.journal = journal
-        self.progress = progress
-        self.limits = limits
-        self.patience = Patience(limits.patience)
-        self._watched: set[int] = set()
-        self._doubt: ProviderError | None = None
-
-    def job(self, *, resubmit: bool = False) -> Job:
-        """The job. Raises Rejected, or Ambiguous when a person has to decide.
-
-        Args:
-            resubmit: a person has decided: give up an attempt of which nobody knows what came of it.
-        """
-        while True:
-            attempt = self.register.latest()
-            if attempt is None:
-                job = self._attempt(1)
-            elif attempt.outcome is None:
-                # Consent covers what was open before we came, never what we ourselves sent.
-                job = self._open(attempt, resubmit=resubmit and self._doubt is None)
-            else:
-                job = self._settled(attempt.number, attempt.outcome)
-            if job:
-                return job
-
-    def _settled(self, number: int, outcome: Outcome) -> Job | None:
-        if outcome.kind == "rejected" and not outcome.transient and number in self._watched:
-            raise Rejected(outcome.message, outcome.hint)
-        return outcome.job or self._attempt(number + 1)
-
-    def _attempt(self, number: int) -> Job | None:
-        """Claim an attempt and submit it; None when there is more to see in the register."""
-        ticket = self.register.claim(number)
-        return self._submit(number, ticket) if ticket else None
-
-    def _submit(self, number: int, ticket: Ticket | None = None) -> Job | None:
-        """Send an attempt: with a ticket, or without one where sending the same key again is safe."""
-        self._watched.add(number)
-        try:
-            if found := self._found(number):
-                return found
-            self._check(ticket)
-            job = self.provider.submit(self.request, key=self.register.key)
-        except Rejected as error:
-            self.register.settle(number, _rejection(error))
-            self.journal.append("job_rejected", attempt=number, message=mask(error.message))
-            raise
-        except Transient as error:
-            self._refused(number, error)
-            return None
-        except Ambiguous as error:
-            self._unknown(error)
-            return None
-        self.progress.note(f"submitted job {job.id}")
-        return self._written_down(number, job, "job_submitted")
-
-    def _check(self, ticket: Ticket | None) -> None:
-        if self.provider.submission != "idempotent" and not (ticket and ticket.fresh(self.limits.fresh)):
-            raise Transient("the job was not sent: this process was stopped for too long after its claim")
-
-    def _refused(self, number: int, error: Transient) -> None:
-        """Nothing was sent, or nothing was done: the next attempt may be made, a little later."""
-        if self.provider.submission != "idempotent":
-            self.register.settle(number, _rejection(error, transient=True))
-        self.patience.wait(error)
-
-    def _unknown(self, error: Ambiguous) -> None:
-        """It may have been made. The claim stays open, and from here on we are like anyone else who finds it so."""
-        self._doubt = error
-        if self.provider.submission == "blind":
-            raise self._ask(error.message)
-        if self.provider.submission == "idempotent":
-            self.patience.wait(error)
-
-    def _open(self, attempt: Attempt, *, resubmit: bool) -> Job | None:
-        """An attempt without outcome, of another run or of one that died."""
-        if self.provider.submission == "idempotent":
-            return self._submit(attempt.number)
-        with contextlib.suppress(Transient):
-            if found := self._found(attempt.number):
-                return found
-        if self.register.age(attempt) <= self.limits.grace:
-            self._watch(attempt)
-        elif resubmit:
-            self.register.settle(attempt.number, Outcome(kind="abandoned"))
-            self.journal.append("job_abandoned", attempt=attempt.number)
-        else:
-            raise self._ask(
-                self._doubt.message
-                if self._doubt
-                else f"{attempt.writer} claimed it and left no word of what came of it"
-            )
-        return None
-
-    def _watch(self, attempt: Attempt) -> None:
-        if attempt.number not in self._watched and self._doubt is None:
-            self.progress.note(f"{attempt.writer} is submitting this job; waiting for what comes of it")
-        self._watched.add(attempt.number)
-        time.sleep(min(1.0, self.limits.grace / 20))
-
-    def _ask(self, reason: str) -> Ambiguous:
-        return Ambiguous(
-            f"the job may or may not have been made: {reason}",
-            "look at the provider's own list of jobs: `ftspec run --adopt JOB` takes what is there; run again to look "
-            "once more; if there is none, `ftspec run --resubmit` submits it again (and if there is one after all, "
-            "that is a second job)",
-        )
-
-    def _found(self, number: int) -> Job | None:
-        """The oldest job that was made with our key, written down; others are told, never cancelled."""
-        if self.provider.submission != "findable":
-            return None
-        try:
-            jobs = self.provider.find(self.request, key=self.register.key)
-        except Ambiguous as error:
-            raise Transient(error.message, error.hint) from error  # a look changes nothing
-        for extra in jobs[1:]:
-            self._leave(number, extra)
-        return self._written_down(number, jobs[0], "job_adopted") if jobs else None
-
-    def _written_down(self, number: int, job: Job, decision: str) -> Job | None:
-        standing = self.register.settle(number, Outcome(kind="job", job=job))
-        self.journal.append(decision, attempt=number, job=job.id)
-        if standing.job is None and self.provider.submission == "idempotent":
-            return None  # the next attempt, with the same key, gets the same job
-        if standing.job is None or standing.job.id != job.id:
-            self._leave(number, job)
-        return standing.job
-
-    def _leave(self, number: int, job: Job) -> None:
-        self.register.orphan(number, job)
-        self.journal.append("job_orphaned", attempt=number, job=job.id)
-        self.progress.note(f"job {job.id} exists as well and is not used: cancel it at the provider if it still runs")
-
-
-class Uploads:
-    """Which files a provider has, so that neither a second run nor an upgraded plugin uploads them again."""
-
-    def __init__(self, store: Store, endpoint: str) -> None:
-        self.store = store
-        self.prefix = f"uploads/{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
-
-    def get(self, file: DataFile) -> RemoteFile | None:
-        """The file as the provider knows it. A damaged entry is as good as none: the provider finds it by content."""
-        try:
-            return msgspec.json.decode(self.store.get(self._key(file)) or b"", type=RemoteFile)
-        except msgspec.DecodeError:
-            return None
-
-    def put(self, file: DataFile, remote: RemoteFile) -> None:
-        self.store.put(self._key(file), msgspec.json.encode(remote))
-
-    def forget(self, file: DataFile) -> None:
-        """The provider does not know the file any more, or may not: the next run looks there again."""
-        self.store.delete(self._key(file))
-
-    def _key(self, file: DataFile) -> str:
-        return f"{self.prefix}/{file.sha256}-{file.purpose}"
-
-
-def _rejection(error: ProviderError, *, transient: bool = False) -> Outcome:
-    """The outcome of an attempt that the provider did not take. Services put keys into their messages."""
-    return Outcome(kind="rejected", transient=transient, message=mask(error.message), hint=mask(error.hint))
 
 
 def _clocks() -> tuple[float, float]:

@@ -15,12 +15,12 @@ from ftspec.jobs import DataFile
 from ftspec.journal import decode
 from ftspec.messages import Prompt
 from ftspec.pipeline import DataResult, How
-from ftspec.plan import Made
 from ftspec.problems import located
 from ftspec.records import Record, Step
 from ftspec.references import secret_names
 from ftspec.site import Site, step_key
 from ftspec.spec import Spec
+from ftspec.stepkeys import Made
 
 PROMPTS, ROWS, ORIGINS = "prompts.jsonl", "rows.arrow", "origins.arrow"
 

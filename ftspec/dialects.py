@@ -174,7 +174,7 @@ def _log(name: str, convert: Callable[[Row, Row | None], Made]) -> Callable[[Row
 
     def read_log(row: Row) -> Read:
         request, used = _request(row)
-        response, answered = _response(row, request is not row, name)
+        response, answered = _response(row, name)
         own = FLAT[name] if request is row else ()
         return convert(request, response), tuple(dict.fromkeys([*used, *answered, *own]))
 
@@ -196,7 +196,7 @@ def _request(row: Row) -> tuple[Row, tuple[str, ...]]:
     return row, ()
 
 
-def _response(row: Row, wrapped: bool, name: str) -> tuple[Row | None, tuple[str, ...]]:
+def _response(row: Row, name: str) -> tuple[Row | None, tuple[str, ...]]:
     for key in RESPONSES:
         value = row.get(key)
         if isinstance(value, Mapping):

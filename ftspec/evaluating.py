@@ -12,13 +12,14 @@ from ftspec.diary import Diary
 from ftspec.grade import Answered
 from ftspec.jobs import TunedModel
 from ftspec.messages import Prompt
-from ftspec.plan import BASE, CHECKPOINTS, SUITES, TUNED, answers_step, gates_need, step_of
+from ftspec.plan import BASE, SUITES, TUNED, answers_step, step_of
 from ftspec.records import Evaluation, Plan
 from ftspec.reporting import Judged
 from ftspec.scoring import brief, evaluate, tallies
 from ftspec.site import Site
 from ftspec.spending import Purse
 from ftspec.statistics import rate
+from ftspec.stepkeys import CHECKPOINTS, gates_need
 from ftspec.subjects import Subject
 
 CHOSEN_BY_THE_SAME = (

@@ -23,9 +23,10 @@ from ftspec.errors import Problem
 from ftspec.figures import duration, money
 from ftspec.graders import Asks
 from ftspec.jobs import Estimate, Request, Size
-from ftspec.plan import BASE, CHECKPOINTS, DATA, REPORT, SUITES, TUNED, TUNING
+from ftspec.plan import BASE, DATA, REPORT, SUITES, TUNED, TUNING
 from ftspec.records import Plan, Record, Step
 from ftspec.spec import Budget, Spec
+from ftspec.stepkeys import CHECKPOINTS
 from ftspec.tables import Tables
 
 DEPLOYMENT = "deployment"

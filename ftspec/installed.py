@@ -11,6 +11,8 @@ from ftspec.components import Component
 
 PLAIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?: *>= *(?P<least>[0-9]{1,9}(?:\.[0-9]{1,9})*))?")
 RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
+NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
+"""The name that a requirement begins with: https://packaging.python.org/en/latest/specifications/name-normalization/"""
 INVALID = "is not a requirement"
 
 
@@ -46,6 +48,12 @@ def trouble(text: str) -> str:
         return "is not installed"
     met = requirement.specifier.contains(installed, prereleases=True)
     return "" if met else f"is not met: {installed} is installed"
+
+
+def version(requirement: str) -> str:
+    """The installed version of a distribution that a component depends on, "missing" when there is none."""
+    name = NAME.match(requirement)
+    return _version(name[0] if name else requirement) or "missing"
 
 
 def _version(name: str) -> str | None:

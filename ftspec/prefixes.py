@@ -15,11 +15,12 @@ from typing import Any
 
 import msgspec
 
-from ftspec import inventory, plan
+from ftspec import inventory
 from ftspec.cleaning import Stage
 from ftspec.registry import Registry
 from ftspec.segments import Segment
 from ftspec.spec import Item
+from ftspec.stepkeys import code_of
 
 
 def marks(segment: Segment) -> list[str]:
@@ -50,7 +51,7 @@ def _item(segment: Segment, item: Item) -> dict[str, Any]:
         "name": item.name,
         "options": msgspec.to_builtins(component.convert(item.options)),
         "content": inventory.content(item, registry, segment.folder),
-        "code": plan.code_of(component, item.options),
+        "code": code_of(component, item.options),
         "on_error": item.on_error,
         "tuned": _tuned(segment) if component.asks_tuner and segment.tuned else None,
     }
@@ -63,7 +64,7 @@ def _tuned(segment: Segment) -> list[Any]:
     at_hand = segment.tuner.tokenizer() is not None
     return [
         *(msgspec.to_builtins(each) for each in segment.tuned),
-        plan.code_of(provider, segment.tuned.provider.options),
+        code_of(provider, segment.tuned.provider.options),
         at_hand,
     ]
 

@@ -11,12 +11,13 @@ from ftspec.errors import Problem, SpecError
 from ftspec.following import Follow, chosen, ended
 from ftspec.inventory import Inventory
 from ftspec.jobs import TunedModel
-from ftspec.plan import TUNING, Made, Target
+from ftspec.plan import TUNING
 from ftspec.progress import Progress
 from ftspec.provider import Provider
 from ftspec.records import Plan, Record, Step
 from ftspec.registry import Registry
 from ftspec.spec import Spec
+from ftspec.stepkeys import Made, Target
 from ftspec.store import Store
 from ftspec.subjects import Subject
 from ftspec.tables import Tables

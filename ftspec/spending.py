@@ -133,7 +133,6 @@ class Purse:
     def __init__(self, store: Store, run: str, cap: float | None, currency: str) -> None:
         self.store, self.run, self.cap, self.currency = store, run, cap, currency
         self.prefix = f"spent/{run}"
-        self._mine: dict[str, _Account] = {}
 
     def spent(self) -> Spent:
         """What has been spent by everyone, as the store knows it."""

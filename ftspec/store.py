@@ -4,8 +4,8 @@ Layout, the same everywhere::
 
     runs/<id>/events/<number>   decisions, immutable and numbered        (ftspec.journal)
     runs/<id>/report/…          a bucket's copy of the report            (ftspec.reporting)
-    steps/<digest>              what a step made                         (ftspec.stages)
-    attempts/<key>/<number>     how often a job was wanted anew          (ftspec.stages)
+    steps/<digest>              what a step made              (ftspec.datastep, ftspec.answering)
+    attempts/<key>/<number>     how often a job was wanted anew          (ftspec.site)
     jobs/<key>/…                claims and outcomes, and the end of jobs (ftspec.claims, ftspec.tuning)
     uploads/<endpoint>/…        files that a provider has                (ftspec.claims)
     spent/<run>/…               what a run has spent, and may have       (ftspec.spending)

@@ -14,10 +14,11 @@ from ftspec import history, items, validate
 from ftspec.errors import FtspecError, Problem, SpecError
 from ftspec.jobs import ModelRef, TunedModel
 from ftspec.journal import Journal
-from ftspec.plan import CHECKPOINTS, TUNING, model_keys, step_of
+from ftspec.plan import TUNING, step_of
 from ftspec.provider import Provider
 from ftspec.registry import Registry
 from ftspec.spec import Item, Named, Spec
+from ftspec.stepkeys import CHECKPOINTS, model_keys
 from ftspec.workspace import Workspace
 
 RUN_KEYS = ("endpoint", "model", "model.revision", "model content")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ftspec.abilities import SupportsAdoption
-from ftspec.claims import Limits, Register, Submission, Uploads
+from ftspec.claims import Register
 from ftspec.diagnosis import Diagnosis, diagnose
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, ProviderError, Rejected, Transient
 from ftspec.figures import duration
@@ -28,6 +28,8 @@ from ftspec.provider import Provider
 from ftspec.records import Record
 from ftspec.references import mask
 from ftspec.store import Store
+from ftspec.submission import Limits, Submission
+from ftspec.uploads import Uploads
 
 T = TypeVar("T")
 

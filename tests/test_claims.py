@@ -10,12 +10,14 @@ import msgspec
 import pytest
 
 from ftspec import claims
-from ftspec.claims import Limits, Outcome, Register, Submission, Uploads
+from ftspec.claims import Outcome, Register
 from ftspec.errors import Ambiguous, Rejected, StoreError, Transient
 from ftspec.jobs import DataFile, Job, ModelRef, RemoteFile, Request
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.store import Store
+from ftspec.submission import Limits, Submission
+from ftspec.uploads import Uploads
 
 REQUEST = Request(model=ModelRef(id="tiny"))
 QUICK = Limits(fresh=0.5, grace=0.6, patience=2.0)

@@ -13,9 +13,15 @@ from typing import Any
 
 import pytest
 
-from ftspec import cleanup, registry, runner, validate
+from ftspec import cleanup, following, history, registry, runner, validate
+from ftspec.builtin.simulated.tuner import Simulated
+from ftspec.claims import Register
 from ftspec.cli import guard
 from ftspec.errors import FtspecError, JobFailed
+from ftspec.jobs import Job
+from ftspec.journal import Journal
+from ftspec.litter import Litter
+from ftspec.plan import TUNING, step_of
 from ftspec.progress import Quiet
 from ftspec.site import Options
 from ftspec.workspace import Workspace
@@ -186,3 +192,18 @@ def test_a_deployment_that_a_killed_run_left_is_found_and_taken_down(spec: Path)
     assert guard.run(["gc", "--delete", "--yes"]) == 0
     assert server(spec, "deployments") == []
     assert find(spec).litter == ()
+
+
+def test_the_model_of_a_job_that_is_not_used_takes_nothing_from_the_one_that_is(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs of one key: one is used, the other was only written down."""
+    outcome = run(spec)
+    space = Workspace.beside(spec, None)
+    key = step_of(history.plan_of(Journal(space.store, outcome.run.id).events()), TUNING).digest
+    Register(space.store, key).orphan(2, Job(id="job-unused"))
+    kept = following.ended(space.store, key)
+    monkeypatch.setattr(Simulated, "delete", lambda self, remote: None)
+    unused = Litter(where="simulated", kind="model", id="simulated:some-model:job-unused", job="job-unused")
+    assert [error for _, error in cleanup.delete(space, registry.load(), [unused])] == [""]
+    assert kept and kept.model and following.ended(space.store, key) == kept

@@ -15,13 +15,14 @@ import msgspec
 import pytest
 
 from ftspec.builtin.simulated import COMPONENTS
-from ftspec.claims import Limits, Outcome, Register
+from ftspec.claims import Outcome, Register
 from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
 from ftspec.following import Follow, history
 from ftspec.jobs import DataFile, Job, JobState, JobUpdate, ModelRef, RemoteFile, Request, TrainingEvent, TunedModel
 from ftspec.journal import WRITER, Journal, Segments
 from ftspec.progress import Quiet
 from ftspec.store import Store
+from ftspec.submission import Limits
 from ftspec.tuning import Status, cancel, status, tune
 
 QUICK = Limits(fresh=0.5, grace=0.6, patience=5.0)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ftspec import api, document, plan, problems, reference, registry, starter, validate
+from ftspec import api, document, problems, reference, registry, starter, stepkeys, validate
 from ftspec.errors import SpecError
 from ftspec.references import mask
 from ftspec.registry import Found, Registry
@@ -220,9 +220,9 @@ def test_packages_that_options_name_are_missed_with_their_own_line(tmp_path: Pat
         (7, f"{missing}, nonsuch_d", f"{pip} && fetch nonsuch_d"),
         (8, missing, pip),
     ]
-    codes = {plan.code_of(modelled, {"models": names}) for names in (["click"], ["msgspec"], [])}
+    codes = {stepkeys.code_of(modelled, {"models": names}) for names in (["click"], ["msgspec"], [])}
     assert len(codes) == 2  # msgspec counts anyway
-    assert plan.code_of(modelled, {"models": 7}) in codes
+    assert stepkeys.code_of(modelled, {"models": 7}) in codes
 
 
 def test_what_is_experimental_is_a_warning_and_stands_in_the_reference(tmp_path: Path) -> None:

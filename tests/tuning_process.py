@@ -17,13 +17,14 @@ from typing import Any
 
 import ftspec
 from ftspec.builtin.simulated import COMPONENTS
-from ftspec.claims import Limits, Register
+from ftspec.claims import Register
 from ftspec.errors import FtspecError
 from ftspec.following import Follow
 from ftspec.jobs import DataFile, ModelRef, Request
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.store import Store
+from ftspec.submission import Limits
 from ftspec.tuning import tune
 
 HOUSE = Path(ftspec.__file__).parent

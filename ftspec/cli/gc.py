@@ -12,7 +12,8 @@ from ftspec import terminal
 from ftspec.cli.common import format_option, say_json, store_option
 
 if TYPE_CHECKING:
-    from ftspec.cleanup import Found, Litter
+    from ftspec.cleanup import Found
+    from ftspec.litter import Litter
 
 
 @click.command("gc")

@@ -13,10 +13,10 @@ from ftspec.terminal import one_line, padded, safe, style, table, width
 
 if TYPE_CHECKING:
     from ftspec.abilities import Token
-    from ftspec.cleanup import Litter
     from ftspec.costs import Part
     from ftspec.errors import Finding
     from ftspec.jobs import TrainingEvent
+    from ftspec.litter import Litter
     from ftspec.messages import Example, Message
     from ftspec.models import Shown
     from ftspec.pipeline import DataResult

@@ -80,8 +80,8 @@ def serve() -> None:
 def _be(order: dict[str, Any], output: Path) -> None:
     """Be the command: its folder, environment and streams, and times that are short enough for a test."""
     from ftspec import tuning
-    from ftspec.claims import Limits
     from ftspec.cli import guard
+    from ftspec.submission import Limits
 
     os.chdir(order["folder"])
     os.environ.update(order["environment"])

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ftspec import ask, remote
-from ftspec.claims import Limits
 from ftspec.errors import Ambiguous, JobFailed, Rejected, StillRunning, Transient
 from ftspec.following import Follow, history
 from ftspec.jobs import DataFile, Request, TunedModel
@@ -25,6 +24,7 @@ from ftspec.progress import Quiet
 from ftspec.references import mask
 from ftspec.spill import Spill
 from ftspec.store import Store
+from ftspec.submission import Limits
 from ftspec.tuning import cancel, tune
 from servers.proxy import FAULTS, Operation, Proxy
 

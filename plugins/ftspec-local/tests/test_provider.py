@@ -214,7 +214,7 @@ def test_the_best_checkpoint_can_be_asked_and_a_job_be_ended_early(provider, req
 def test_what_counts_tokens_is_in_the_digests_of_the_data() -> None:
     from ftspec_local import local
 
-    from ftspec import plan
+    from ftspec import installed, stepkeys
 
-    assert f"tokenizers {plan.version('tokenizers')}" in plan.code_of(local, {})
-    assert f"jinja2 {plan.version('jinja2')}" in plan.code_of(local, {})
+    assert f"tokenizers {installed.version('tokenizers')}" in stepkeys.code_of(local, {})
+    assert f"jinja2 {installed.version('jinja2')}" in stepkeys.code_of(local, {})

@@ -18,7 +18,7 @@ from test_every_step import made
 from trained import NEW, Marked, Sentences
 from written import contents
 
-from ftspec import installed, plan
+from ftspec import installed, stepkeys
 from ftspec.cli import guard
 from ftspec.errors import FtspecError
 
@@ -373,7 +373,7 @@ def test_the_version_of_an_installed_pipeline_counts(
     codes = []
     for version in ("1.0.0", "1.0.1"):
         package(tmp_path / "site", ruled, version)
-        codes.append(plan.code_of(redact_names, options))
+        codes.append(stepkeys.code_of(redact_names, options))
     assert installed.lacking(redact_names, options) == {}
     assert codes[0] != codes[1] and "en_people_tiny 1.0.1" in codes[1] and "spacy" in codes[1]
     assert redact_names.build(options)({"text": "Please call Robert Miller tomorrow."})["text"].count("[NAME]") == 1
