@@ -55,7 +55,7 @@ def show_command(
     that cannot be used it shows what the steps did, and then what is wrong.
     """
     from ftspec import planning
-    from ftspec.cli import lookviews, views
+    from ftspec.cli import lookviews
     from ftspec.site import Options
 
     loaded, registry = load(spec, overrides)
@@ -69,7 +69,7 @@ def show_command(
         raise
     if data is None:
         raise FtspecError("the data cannot be prepared", "see `ftspec plan`")
-    show(data, format_, lambda found: views.waterfall(found, samples=samples))
+    show(data, format_, lambda found: lookviews.waterfall(found, samples=samples))
 
 
 @data_command.command("preview")
@@ -87,14 +87,14 @@ def preview_command(
     ROW is a number, counted from 1 over all sources, or FILE:LINE; the first row that is kept when left out.
     """
     from ftspec import rendering
-    from ftspec.cli import views
+    from ftspec.cli import lookviews
     from ftspec.site import Options
 
     loaded, registry = load(spec, overrides)
     named = int(row) if row and row.isdigit() else row
     with progress(quiet) as drawing:
         rendered = rendering.render(loaded, registry, Options(store=store), named, drawing)
-    show(rendered, format_, views.tokens)
+    show(rendered, format_, lookviews.tokens)
 
 
 @data_command.command("why")

@@ -51,7 +51,7 @@ def eval_command(
     the models that were asked. Exits with 4 when a gate says no; the same command again goes on where it stopped.
     """
     from ftspec import runner
-    from ftspec.cli import views
+    from ftspec.cli import runviews
     from ftspec.errors import FtspecError, GateFailed
     from ftspec.site import Options
 
@@ -61,7 +61,7 @@ def eval_command(
     options = Options(store=store, again=again, evaluation=True, resume=resume)
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)
-    show(outcome, format_, lambda found: views.outcome(loaded.spec, found))
+    show(outcome, format_, lambda found: runviews.outcome(loaded.spec, found))
     if not outcome.passed:
         sys.exit(GateFailed.exit_code)
 

@@ -45,13 +45,13 @@ def gc_command(store: str | None, format_: str, delete_: bool, yes: bool, foreig
 
 
 def _tell(found: Sequence[Found], delete_: bool) -> None:
-    from ftspec.cli import views
+    from ftspec.cli import runviews
 
     litter = [one for each in found for one in each.litter]
     for note in (note for each in found for note in each.notes):
         terminal.say(f"note: {terminal.one_line(note)}", err=True)
     if litter:
-        terminal.say(views.litter(litter))
+        terminal.say(runviews.litter(litter))
         if not delete_:
             terminal.say("`ftspec gc --delete` deletes this", err=True)
     else:

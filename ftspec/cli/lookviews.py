@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
+from ftspec.cli.planviews import data_facts, finding_line
 from ftspec.comparison import Changed, Difference, Shown
 from ftspec.exporting import Exported
 from ftspec.figures import plural, size
@@ -13,6 +15,12 @@ from ftspec.lives import RowLife, Seen
 from ftspec.records import StepCount
 from ftspec.report.differences import differences
 from ftspec.terminal import one_line, safe, style, table
+
+if TYPE_CHECKING:
+    from ftspec.abilities import Token
+    from ftspec.messages import Example, Message
+    from ftspec.pipeline import DataResult
+    from ftspec.rendering import Rendered
 
 WIDTH = 400
 """Characters of a text that are shown."""
@@ -39,7 +47,7 @@ def _share(part: int, whole: int) -> tuple[str, str]:
     return (f"{part:,}", f"{part / whole:.1%}") if part and whole else ("", "")
 
 
-def samples(counts: Sequence[StepCount]) -> Iterator[str]:
+def sampled(counts: Sequence[StepCount]) -> Iterator[str]:
     """A few rows of each step, with what changed in them."""
     for count in counts:
         if count.samples:
@@ -164,3 +172,42 @@ def exported(found: Sequence[Exported]) -> str:
         tokens = f", {one.tokens:,} tokens" if one.tokens is not None else ""
         lines.append(f"{one.file}: {plural(one.rows, 'row')}, {size(one.bytes)}{tokens}")
     return "\n".join(lines)
+
+
+def waterfall(data: DataResult, *, samples: bool = False) -> str:
+    """What each step did to the rows, why, and where the rest went; with a few rows of each step where wanted."""
+    shown = sampled(data.counts) if samples else ()
+    findings = (finding_line(finding) for finding in data.findings)
+    return "\n".join([steps(data.counts), "", *data_facts(data), *findings, *shown])
+
+
+def tokens(found: Rendered) -> str:
+    """A row's tokens as running text; what is trained on is coloured, and between brackets where there is no colour."""
+    head = f"{safe(found.origin)} ({found.side})"
+    if found.tokens is None:
+        return "\n".join([f"{head}; this provider does not tell its tokens", "", *_said(found.example)])
+    trained = sum(token.weight != 0 for token in found.tokens)
+    text = "".join(_span(weight, list(span)) for weight, span in groupby(found.tokens, key=lambda token: token.weight))
+    return f"{head}: {plural(len(found.tokens), 'token')}, {trained} of them trained on\n\n{text}"
+
+
+def _said(example: Example) -> Iterator[str]:
+    """The messages of a row, then the answers of a preference pair or what graders look at."""
+    for title, messages in (("", example.messages), ("chosen ", example.chosen), ("rejected ", example.rejected)):
+        for message in messages or ():
+            yield f"{style(title + message.role, 'bold')}: {safe(_content(message))}"
+    for name, value in (example.item or {}).items():
+        yield f"{style(one_line(name, 40), 'bold')}: {safe(value if isinstance(value, str) else str(value))}"
+
+
+def _content(message: Message) -> str:
+    return message.content if isinstance(message.content, str) else str(message.content or message.tool_calls or "")
+
+
+def _span(weight: float, span: list[Token]) -> str:
+    text = safe("".join(token.text for token in span))
+    if not weight:
+        return text
+    mark = "" if weight == 1 else f"{weight:g}:"
+    coloured = style(text, "bold", "green")
+    return f"{mark}{coloured}" if coloured != text else f"⟦{mark}{text}⟧"

@@ -28,10 +28,10 @@ def model_command() -> None:
 def show_command(target: str | None, store: str | None, format_: str) -> None:
     """Show the tuned model: what it is, where it is, how it did."""
     from ftspec import models
-    from ftspec.cli import views
+    from ftspec.cli import runviews
 
     shown = models.show(open_run(target, store))
-    show(shown, format_, views.model)
+    show(shown, format_, runviews.model)
 
 
 @model_command.command("chat")

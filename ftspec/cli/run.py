@@ -58,14 +58,14 @@ def plan_command(
     Which steps are cached, and why the others are not; rows and tokens; what the tuner expects it to take.
     """
     from ftspec import planning
-    from ftspec.cli import views
+    from ftspec.cli import planviews
     from ftspec.site import Options
 
     loaded, registry = load(spec, overrides, retires_within)
     options = Options(store=store, measure=not no_measure, memory=memory, cache=not no_cache)
     with progress(quiet) as drawing:
         planned = planning.plan(loaded, registry, options, drawing)
-    show(planned, format_, lambda found: views.plan(loaded.spec, found))
+    show(planned, format_, lambda found: planviews.plan(loaded.spec, found))
     _tell([problem for problem in planned.problems if problem not in loaded.warnings], loaded)
 
 
@@ -124,7 +124,7 @@ def run_command(
     if adopt and resubmit:
         raise click.UsageError("--adopt takes a job that is there, --resubmit makes another: use one of them")
     from ftspec import runner
-    from ftspec.cli import views
+    from ftspec.cli import runviews
     from ftspec.errors import GateFailed
     from ftspec.site import Options
 
@@ -142,6 +142,6 @@ def run_command(
     )
     with progress(quiet) as drawing:
         outcome = runner.run(loaded, registry, options, drawing)
-    show(outcome, format_, lambda found: views.outcome(loaded.spec, found))
+    show(outcome, format_, lambda found: runviews.outcome(loaded.spec, found))
     if not outcome.passed:
         sys.exit(GateFailed.exit_code)

@@ -29,7 +29,7 @@ def runs_command(store: str | None, format_: str, remove: tuple[str, ...]) -> No
     What a removed run has left, here and at its tuner, `ftspec gc` finds.
     """
     from ftspec import history
-    from ftspec.cli import views
+    from ftspec.cli import runviews
 
     if remove:
         _remove(remove, store)
@@ -38,7 +38,7 @@ def runs_command(store: str | None, format_: str, remove: tuple[str, ...]) -> No
     if format_ == "json":
         say_json(found)
     elif found:
-        terminal.say(views.runs(found))
+        terminal.say(runviews.runs(found))
     else:
         terminal.say("no run yet; start one with `ftspec run SPEC`", err=True)
 
@@ -61,10 +61,10 @@ def status_command(target: str | None, store: str | None, format_: str) -> None:
     Without an argument, the run that was last worked on.
     """
     from ftspec import watching
-    from ftspec.cli import views
+    from ftspec.cli import runviews
 
     found = watching.status(open_run(target, store))
-    show(found, format_, views.status)
+    show(found, format_, runviews.status)
 
 
 @click.command("logs")
@@ -90,11 +90,11 @@ def _json_line(entry: Event | TrainingEvent) -> str:
 
 
 def _line(entry: Event | TrainingEvent) -> str:
-    from ftspec.cli import views
+    from ftspec.cli import runviews
     from ftspec.records import Event
 
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
-    text = views.decision(entry) if isinstance(entry, Event) else views.training(entry)
+    text = runviews.decision(entry) if isinstance(entry, Event) else runviews.training(entry)
     return f"{terminal.style(at, 'dim')}  {text}"
 
 

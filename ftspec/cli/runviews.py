@@ -1,0 +1,189 @@
+"""Runs, what came of them and what they leave, as text for people. What comes from data or a plugin is escaped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ftspec.cli import scores
+from ftspec.cli.facts import fact
+from ftspec.figures import duration, percent, plural, size
+from ftspec.terminal import one_line, safe, style, table
+
+if TYPE_CHECKING:
+    from ftspec.jobs import TrainingEvent
+    from ftspec.litter import Litter
+    from ftspec.models import Shown
+    from ftspec.records import Evaluation, Event, Interval, RunInfo, Score, Verdict
+    from ftspec.runner import Outcome
+    from ftspec.spec import Spec
+    from ftspec.tuning import Status as JobStatus
+    from ftspec.watching import Status
+
+STATES = {
+    "done": "green",
+    "failed": "red",
+    "gate_failed": "red",
+    "cancelled": "yellow",
+    "running": "cyan",
+    "detached": "cyan",
+    "interrupted": "yellow",
+    "damaged": "red",
+}
+
+
+def outcome(spec: Spec, found: Outcome) -> str:
+    """What a run came to: the verdict in a sentence, the figures, the gates, and the report's path last."""
+    lines = [_sentence(found), "", fact("model", f"{safe(spec.model.id)}, {spec.method} with {spec.provider.name}")]
+    if found.evaluation:
+        usual = found.evaluation.tuned.prompts and not found.evaluation.further
+        lines += _evaluation(found.evaluation) if usual else scores.table_of(found.evaluation)
+    lines += [line for verdict in found.verdicts for line in _verdict(verdict)]
+    return "\n".join([*lines, "", f"report: {found.report}"])
+
+
+def _sentence(found: Outcome) -> str:
+    name = style(found.run.name, "bold")
+    again = "; nothing had to be done again" if found.already_done else ""
+    if not found.passed:
+        said = [verdict.gate for verdict in found.verdicts if not verdict.passed and verdict.severity == "error"]
+        return f"{style('✗', 'red')} {name} did not pass: {', '.join(said)} said no{again}"
+    if found.evaluation is None:
+        return f"{style('✓', 'green')} {name} is tuned, and nothing was evaluated{again}"
+    done = "is tuned and evaluated" if found.evaluation.tuned.prompts else "is evaluated"
+    judged = f"passed {plural(len(found.verdicts), 'gate')}" if found.verdicts else done
+    return f"{style('✓', 'green')} {name} {judged}{again}"
+
+
+def _evaluation(found: Evaluation) -> Iterator[str]:
+    base, tuned = found.base, found.tuned
+    repeats = f", {tuned.repeats} answers each" if tuned.repeats > 1 else ""
+    better = style(percent(tuned.accuracy), "bold")
+    yield fact("accuracy", f"{percent(base.accuracy)} → {better}{_within(tuned.interval)}")
+    yield fact("gain", f"{found.gain * 100:+.1f} points{_within(found.gain_interval)}")
+    yield fact("consistency", f"{_consistency(base)} → {_consistency(tuned)}")
+    if tuned.quadrant != "not measured":
+        yield fact("tuned model", tuned.quadrant)
+    yield fact("prompts", f"{tuned.prompts:,}{repeats}" + _errors(base, tuned))
+
+
+def _errors(base: Score, tuned: Score) -> str:
+    return f"; {plural(base.errors + tuned.errors, 'answer')} could not be had" if base.errors + tuned.errors else ""
+
+
+def _within(interval: Interval) -> str:
+    return f" (95% interval {interval.low * 100:.1f} to {interval.high * 100:.1f})"
+
+
+def _consistency(score: Score) -> str:
+    return "not measured" if score.consistency is None else percent(score.consistency)
+
+
+def _verdict(verdict: Verdict) -> Iterator[str]:
+    """The gate's sentence, and the worst cases where it did not pass."""
+    failed = "✗" if verdict.severity == "error" else "!"
+    sign = style("✓", "green") if verdict.passed else style(failed, "red")
+    thin = "" if verdict.passed or verdict.outcome == "FAIL" else "INSUFFICIENT EVIDENCE: "
+    yield f"  {sign} {one_line(verdict.gate, 40)}: {thin}{one_line(verdict.message, 320)}"
+    for case in () if verdict.passed else verdict.worst[:3]:
+        asked, said = one_line(case.asked or case.prompt, 60), one_line(case.said or "(nothing)", 60)
+        wanted = f", expected {one_line(case.expected, 60)}" if case.expected else ""
+        yield style(f"      {asked} → {said}{wanted}", "dim")
+
+
+def runs(found: Iterable[RunInfo]) -> str:
+    """A table of runs, as they come."""
+    rows = [(run.id, run.state, run.phase, _ago(run.started), _took(run), run.spec) for run in found]
+    return table(rows, ("RUN", "STATE", "PHASE", "STARTED", "TOOK", "SPEC"))
+
+
+def litter(found: Iterable[Litter]) -> str:
+    """A table of what no run needs, as it comes."""
+    rows = [
+        (one.kind, one.where, one.id, size(one.bytes) if one.bytes is not None else "", _ago(one.created_at), one.why)
+        for one in found
+    ]
+    return table(rows, ("KIND", "WHERE", "ID", "SIZE", "MADE", "WHY"))
+
+
+def status(found: Status) -> str:
+    """One run: its state, where it is, since when, and what its job says."""
+    run = found.run
+    state = style(run.state.replace("_", " "), STATES[run.state])
+    if run.state == "running" and not found.alive:
+        state += style(" (no process of this machine works on it: `ftspec run` continues it)", "yellow")
+    facts = [("phase", run.phase), ("started", _ago(run.started)), ("took", _took(run)), ("spec", run.spec)]
+    facts += [*_job(found.job), ("report", run.report)]
+    return "\n".join([f"{style(run.id, 'bold')}: {state}", *(fact(name, safe(text)) for name, text in facts if text)])
+
+
+def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
+    if job is None:
+        return
+    raw = f" ({job.raw})" if job.raw and job.raw != job.state else ""
+    if job.claimed:
+        yield "job", f"claimed by {job.claimed}, who left no word of what came of it: `ftspec run` looks for it"
+    elif job.job:
+        yield "job", f"{job.job.id}: {job.state or f'the provider cannot tell: {job.unknown}'}{raw}"
+    if job.last:
+        yield "last", training(job.last)
+    if job.diagnosis and job.diagnosis.faulty:
+        yield job.diagnosis.kind, job.diagnosis.message
+        yield "next time", job.diagnosis.advice
+    yield "error", job.error
+    yield "hint", job.hint
+    yield "orphans", ", ".join(orphan.id for orphan in job.orphans)
+
+
+def training(event: TrainingEvent) -> str:
+    """One event of a job: step, message, metrics."""
+    step = f"step {event.step}{f'/{event.total_steps}' if event.total_steps else ''}" if event.step else ""
+    level = event.level if event.level != "info" else ""
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+    return "  ".join(filter(None, [level, step, one_line(event.message, 200), figures]))
+
+
+def decision(event: Event) -> str:
+    """One decision of a run: its kind, and those of its facts that fit on a line."""
+    facts = {name: value for name, value in event.data.items() if isinstance(value, str | int | float) and value != ""}
+    facts.pop("text", None)
+    told = ", ".join(f"{name} {one_line(str(value), 80)}" for name, value in facts.items())
+    return f"{style(event.kind.replace('_', ' '), 'bold')}  {told}".rstrip()
+
+
+def model(shown: Shown) -> str:
+    """The tuned model: what it is, how it was made, how it did, what can be taken away."""
+    facts = [
+        ("run", shown.run),
+        ("base model", shown.model.base.id),
+        ("made by", f"{shown.method} with {shown.provider}"),
+        ("options", ", ".join(f"{name} {value}" for name, value in _flat(shown.hyperparameters))),
+        ("accuracy", _accuracy(shown)),
+        ("gates", {True: "passed", False: "not passed", None: ""}[shown.passed]),
+        ("exports", ", ".join(shown.exports)),
+        *((name, str(value)) for name, value in shown.model.details.items()),
+    ]
+    return "\n".join([style(safe(shown.model.id), "bold"), *(fact(n, safe(text)) for n, text in facts if text)])
+
+
+def _accuracy(shown: Shown) -> str:
+    if shown.accuracy is None or shown.base_accuracy is None:
+        return ""
+    return f"{percent(shown.base_accuracy)} → {percent(shown.accuracy)}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", value
+
+
+def _ago(moment: float) -> str:
+    return f"{duration(max(time.time() - moment, 0))} ago" if moment else ""
+
+
+def _took(run: RunInfo) -> str:
+    return duration(run.finished - run.started) if run.finished else ""
