@@ -42,6 +42,7 @@ def canonical_rows(batch: pa.RecordBatch, columns: Sequence[str] = ()) -> pa.Arr
     import pyarrow.compute as pc
 
     names = sorted(name for name in (columns or batch.schema.names) if name in batch.schema.names and name[0] != "_")
+    names = [name for name in names if batch.column(name).null_count < batch.num_rows]  # nulls leave no trace
     if not names:
         return pa.nulls(batch.num_rows, pa.binary())
     entries = [_entry(name, canonical(batch.column(name))) for name in names]
