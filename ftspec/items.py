@@ -14,7 +14,7 @@ from ftspec.components import TITLES, Component
 from ftspec.errors import FtspecError, PluginError, Problem, SpecError, SpecPath
 from ftspec.fetching import is_url
 from ftspec.jobs import Request
-from ftspec.options import MARK
+from ftspec.options import MARK, names_provider
 from ftspec.provider import Provider
 from ftspec.references import resolve
 from ftspec.registry import Registry
@@ -26,12 +26,15 @@ from ftspec.tuner import Tuner
 def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None, *, secrets: bool = True) -> Any:
     """Call the item's factory with its options, ready for use. Raises PluginError when the factory does not work.
 
-    A provider is given references to secrets as they are written, and all are without `secrets`: a plan needs none.
+    A provider is given references to secrets as they are written, be it the item itself or named by an option of it;
+    and all are without `secrets`: a plan needs none.
     `tuner` is for a factory that asks for it."""
     component = registry.get(item.kind, item.name)
     options = absolute(item.options, component, folder)
     if secrets and item.kind != "provider":  # which calls `api.resolve` itself when it needs one
-        options = resolve(options)
+        as_written = {path[-1] for path, _ in references(item, component)}
+        filled = resolve({name: value for name, value in options.items() if name not in as_written})
+        options = {name: filled.get(name, value) for name, value in options.items()}
     with guarded(item, registry):
         return component.build(options, tuner)
 
@@ -156,7 +159,7 @@ def references(item: Item, component: Component) -> Iterator[tuple[SpecPath, Any
     """Every provider that the item's options name: (where in the spec, as written)."""
     properties = component.schema["$defs"][component.options.__name__].get("properties", {})
     for name, value in item.options.items():
-        if properties.get(name, {}).get(MARK) == "provider":
+        if value is not None and names_provider(properties.get(name, {})):
             yield (*item.path, item.name, name), value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -23,3 +24,8 @@ ProviderRef = Annotated[str | dict[str, Any], Meta(extra_json_schema={MARK: "pro
 """A provider as a spec writes it, bare or with options: `{openai: {base_url: ...}}`. Core checks it, and builds it."""
 
 TextColumns = Annotated[list[Column], Meta(description="Columns to work on; every text column when empty.")]
+
+
+def names_provider(option: Mapping[str, Any]) -> bool:
+    """Whether an option, by its JSON Schema, is a ProviderRef, or one or none."""
+    return any(each.get(MARK) == "provider" for each in (option, *option.get("anyOf", ())))

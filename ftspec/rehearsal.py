@@ -53,9 +53,9 @@ def _missing_secrets(site: Site, from_data: bool) -> Iterator[Problem]:
     for _, item in site.spec.items():
         component = site.registry.get(item.kind, item.name)
         asked = [items.referred(value, path) for path, value in items.references(item, component)]
-        for one in [item, *asked] if from_data or item.kind in {"grader", "gate"} else []:
-            for path, name in _unset(one, site.registry):
-                yield Problem(message=f"secret not set: {name}", hint=hint_for([name]), path=path)
+        looked_at = [item, *asked] if from_data or item.kind in {"grader", "gate"} else []
+        for path, name in dict.fromkeys(each for one in looked_at for each in _unset(one, site.registry)):
+            yield Problem(message=f"secret not set: {name}", hint=hint_for([name]), path=path)
 
 
 def _unset(item: Item, registry: Registry) -> Iterator[tuple[SpecPath, str]]:

@@ -11,7 +11,7 @@ from ftspec.candidate import Candidate
 from ftspec.components import TITLES, Component
 from ftspec.errors import Problem, SpecPath
 from ftspec.fetching import is_url, public
-from ftspec.options import MARK
+from ftspec.options import MARK, names_provider
 from ftspec.places import place_of
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
@@ -89,9 +89,10 @@ def _takes_text(component: Component, path: SpecPath, registry: Registry) -> boo
     schema = msgspec.json.schema(component.options)
     definitions = schema["$defs"]
     options = definitions[component.options.__name__].get("properties", {})
-    if options.get(path[0], {}).get(MARK) == "provider":
+    if names_provider(options.get(path[0], {})):
         named = registry.components["provider"].get(str(path[1])) if len(path) > 2 else None
-        return named is not None and _takes_text(named.component, path[2:], registry)
+        known = named is not None and _takes_text(named.component, path[2:], registry)
+        return known or (named is None and len(path) > 2)  # that nobody knows the provider is told by itself
     found: list[Mapping[str, Any]] = [schema]
     for part in (*path, None):
         found = [flat for one in found for flat in _alternatives(one, definitions)]
