@@ -89,7 +89,7 @@ def _lacking(item: Item, registry: Registry, error: Exception) -> None:
 
 def culprit(item: Item, registry: Registry) -> str:
     """How an error names a component: kind, name, and the distribution that it came with."""
-    return f"{item.kind} '{item.name}' of {registry.components[item.kind][item.name].origin}"
+    return f"{TITLES[item.kind]} '{item.name}' of {registry.components[item.kind][item.name].origin}"
 
 
 def provider_of(spec: Spec, registry: Registry) -> Provider:

@@ -16,7 +16,7 @@ import msgspec
 import pluggy
 
 from ftspec import hookspecs
-from ftspec.components import KINDS, Component, Kind
+from ftspec.components import KINDS, TITLES, Component, Kind
 from ftspec.errors import PluginError
 from ftspec.wording import did_you_mean
 
@@ -66,7 +66,7 @@ class Registry:
             return self.components[kind][name].component
         except KeyError:
             hint = did_you_mean(name, self.components[kind]) or "see `ftspec plugins`"
-            raise PluginError(f"no {kind} named '{name}' is installed", hint) from None
+            raise PluginError(f"no {TITLES[kind]} named '{name}' is installed", hint) from None
 
     def all(self) -> Iterator[Loaded]:
         for kind in KINDS:
@@ -85,7 +85,7 @@ class Registry:
         taken = self.components[kind].get(name)
         if taken is not None:
             raise PluginError(
-                f"two plugins offer a {kind} named '{name}': {taken.origin} and {found.origin}",
+                f"two plugins offer a {TITLES[kind]} named '{name}': {taken.origin} and {found.origin}",
                 f"uninstall one, or set FTSPEC_DISABLE_PLUGINS={found.entry.name}",
             )
         self.components[kind][name] = Loaded(component, found.distribution, found.version, found.entry.name)

@@ -1,4 +1,4 @@
-"""One tuning job from file to model: upload, submit (ftspec.claims), follow, result.
+"""One tuning job from file to model: upload, submit (ftspec.submission), follow, result.
 
 Everything that was learned is durable before the next step relies on it, so that a run may be killed between any two
 lines, and the next one goes on from there: a file is not uploaded again, a job not made again, and of a finished job

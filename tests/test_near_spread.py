@@ -199,5 +199,5 @@ def test_an_error_of_the_steps_own_work_names_it(
 ) -> None:
     monkeypatch.setattr(segments, "load", lambda: known)  # what a worker has installed
     write(tmp_path, [{"text": "a", "label": "a"}])
-    with pytest.raises(PluginError, match=r"cleaner 'faulty' of .* failed: ValueError: odd"):
+    with pytest.raises(PluginError, match=r"cleaning step 'faulty' of .* failed: ValueError: odd"):
         prepare(spec_of(tmp_path, cleaning=["faulty"], engine=item("engine", "in_parts")), known=known)

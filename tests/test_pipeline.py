@@ -568,7 +568,7 @@ def test_a_step_that_breaks_its_contract_is_named(
     write(tmp_path, numbered(3))
     with pytest.raises(PluginError) as caught:
         prepare(spec_of(tmp_path, cleaning=[name]), known=with_bad_steps)
-    assert f"cleaner '{name}' of bad-plugin[bad]" in caught.value.message
+    assert f"cleaning step '{name}' of bad-plugin[bad]" in caught.value.message
     assert part in caught.value.message
 
 

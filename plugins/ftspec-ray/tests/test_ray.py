@@ -169,7 +169,7 @@ def test_what_is_held_and_errors_of_tasks(cluster: Cluster, tmp_path: Path) -> N
         list(engine.fetch(engine.hold(methodcaller("slice", 0), engine.shuffle(len, same))))
     stage = Stage(item=Item(kind="cleaner", name="dedupe"), index=1)
     of_step = OwnWork(tmp_path, registry.load(), stage, methodcaller("missing"))
-    with pytest.raises(PluginError, match=r"cleaner 'dedupe' of .* failed: AttributeError"):
+    with pytest.raises(PluginError, match=r"cleaning step 'dedupe' of .* failed: AttributeError"):
         list(engine.fetch(engine.shuffle(of_step, held)))
 
 
