@@ -7,7 +7,7 @@ Layout, the same everywhere::
     steps/<digest>              what a step made              (ftspec.datastep, ftspec.answering)
     attempts/<key>/<number>     how often a job was wanted anew          (ftspec.site)
     jobs/<key>/…                claims and outcomes, and the end of jobs (ftspec.claims, ftspec.tuning)
-    uploads/<endpoint>/…        files that a provider has                (ftspec.claims)
+    uploads/<endpoint>/…        files that a provider has                (ftspec.uploads)
     spent/<run>/…               what a run has spent, and may have       (ftspec.spending)
     deployments/<run>/<key>     what may stand at a provider             (ftspec.deploying)
     removed/<run>               the spec of a run that was removed       (ftspec.cleanup)
