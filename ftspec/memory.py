@@ -23,7 +23,7 @@ NEW_OBJECTS = 20_000
 """After how many the collector looks for cycles, once all is loaded."""
 AT_ONCE, UNUSED = 32 << 20, 64 << 20
 """Bytes from which on memory is the system's own (more cannot be said), and that may lie at a heap's end unused."""
-PURGE_DELAY = "3600000"
+PURGE_DELAY = "10000"
 """Milliseconds for which Arrow's allocator (mimalloc) keeps what is freed."""
 
 LIMITS = ("/sys/fs/cgroup{path}/memory.max", "/sys/fs/cgroup/memory{path}/memory.limit_in_bytes")
