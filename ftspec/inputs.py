@@ -74,6 +74,9 @@ def _here(path: Path, endings: Sequence[str]) -> Iterator[InputFile]:
             if not is_text(file):
                 raise FtspecError(f"the name of a file is not UTF-8: {as_text(file)}", "rename it")
             yield InputFile(str(file), str(file), file.stat().st_size)
+        elif file.is_symlink() and not file.exists():
+            hint = "fetch what it stands for, as `git annex get` and `dvc pull` do, or remove it"
+            raise FtspecError(f"{as_text(file)} is a link to nothing", hint)
 
 
 def _ends(file: Path | PurePosixPath, endings: Sequence[str]) -> bool:

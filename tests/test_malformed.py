@@ -273,11 +273,13 @@ def test_of_a_small_archive_that_is_corrupt_nothing_is_believed(tmp_path: Path, 
 @pytest.mark.parametrize("source", ["jsonl", "csv", "text"])
 def test_archives_that_are_not_called_so(source: str, tmp_path: Path, tried: Callable[..., None]) -> None:
     (tmp_path / "good").write_bytes(GOOD if source != "csv" else b"text,label\na,b\n")
+    (tmp_path / "xlfs").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
     packed = {".gz": gzip.compress(GOOD), ".xz": lzma.compress(GOOD), ".bz2": bz2.compress(GOOD), ".parquet": b"PAR1.."}
     for ending, content in packed.items():
         (tmp_path / f"x{ending[1:]}").write_bytes(content)
     form = FORM.replace("{{ label }}", "b") if source == "text" else FORM
     bad = [(f"x{ending[1:]}", 1, f"it begins as files do that end with {ending}") for ending in sorted(packed)]
+    bad.insert(2, ("xlfs", 1, "a pointer of Git LFS"))
     tried(f"{source}: {{path: '[gx]*'}}", 1, bad, form)
 
 
@@ -413,8 +415,6 @@ def test_folders_and_links_among_files(tmp_path: Path, tried: Callable[..., None
     (tmp_path / "in" / "folder.jsonl" / "deep.jsonl").write_bytes(GOOD)
     (tmp_path / "in" / "a.jsonl").write_bytes(GOOD)
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
-    (tmp_path / "in" / "self.jsonl").symlink_to(tmp_path / "in" / "self.jsonl")
-    (tmp_path / "in" / "gone.jsonl").symlink_to(tmp_path / "nowhere.jsonl")
     tried("jsonl: {path: in}", 2, [])
     tried("jsonl: {path: 'in/*.jsonl'}", 1, [])
     tried("jsonl: {path: in/folder.jsonl}", 1, [])
@@ -427,6 +427,20 @@ def test_a_link_to_nothing(tmp_path: Path, plan: Callable[..., tuple[int, str, s
     code, _, err = plan(f"jsonl: {{path: {path}}}", "fail", FORM)
     assert code == 1
     assert path in err
+
+
+@pytest.mark.parametrize("path", ["'*.jsonl'", "."])
+@pytest.mark.parametrize("target", [".git/annex/objects/gone", "y.jsonl"])
+def test_a_link_to_nothing_among_other_files(
+    tmp_path: Path, plan: Callable[..., tuple[int, str, str]], path: str, target: str
+) -> None:
+    """What git annex and DVC leave of a file that was not fetched: less data would be used, and nobody told."""
+    (tmp_path / "x.jsonl").write_bytes(GOOD)
+    (tmp_path / "y.jsonl").symlink_to(target)
+    code, _, err = plan(f"jsonl: {{path: {path}}}", "fail", FORM)
+    assert code == 1
+    assert "y.jsonl is a link to nothing" in err
+    assert "git annex get" in err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

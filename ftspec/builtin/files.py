@@ -28,6 +28,7 @@ PACKED = {
     b"PAR1": ".parquet",
 }
 """How files begin that are no text, and what their names end with."""
+POINTER = b"version https://git-lfs.github.com/spec/"
 CRUMB = 64
 """Bytes that are read at once of a block that breaks off."""
 
@@ -156,12 +157,8 @@ def read_lines(file: File) -> Iterator[Lines | api.Finding]:
     number = 1
     try:
         for data in _blocks(file):
-            if number == 1 and data.startswith(UTF16_BOMS):
-                yield api.Finding(message="the file is UTF-16", hint="save it as UTF-8", file=file.name, line=1)
-                return
-            if number == 1 and (ending := next((PACKED[each] for each in PACKED if data.startswith(each)), "")):
-                message = f"the file is no text: it begins as files do that end with {ending}"
-                hint = "give it that ending, or take it out of `path`"
+            message, hint = _stranger(data) if number == 1 else ("", "")
+            if message:
                 yield api.Finding(message=message, hint=hint, file=file.name, line=1)
                 return
             block = Lines(number, data.removeprefix(UTF8_BOM) if number == 1 else data)
@@ -170,6 +167,17 @@ def read_lines(file: File) -> Iterator[Lines | api.Finding]:
     except damage() as error:
         message = f"the file breaks off after line {number - 1}: {error}"
         yield api.Finding(message=message, hint="fetch or compress it again", file=file.name, line=number)
+
+
+def _stranger(data: bytes) -> tuple[str, str]:
+    """What a file is by its beginning that is no text in UTF-8, and what to do; nothing for a text."""
+    if data.startswith(UTF16_BOMS):
+        return "the file is UTF-16", "save it as UTF-8"
+    if data.startswith(POINTER):
+        return "the file is a pointer of Git LFS, and not what it stands for", "fetch that: `git lfs pull`"
+    ending = next((PACKED[each] for each in PACKED if data.startswith(each)), "")
+    said = f"the file is no text: it begins as files do that end with {ending}"
+    return (said, "give it that ending, or take it out of `path`") if ending else ("", "")
 
 
 def damage() -> tuple[type[Exception], ...]:
