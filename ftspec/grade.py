@@ -14,7 +14,8 @@ from ftspec.spec import Item
 
 
 class Graded(Record):
-    """The verdict on one answer. `grades` holds each grader's opinion by its id.
+    """The verdict on one answer. `grades` holds each grader's opinion by its id; `against` is the first that
+    decides and said no.
 
     `error` is the answer's own: such an answer was never given, and counts neither as passed nor as failed.
     """
@@ -24,6 +25,7 @@ class Graded(Record):
     passed: bool
     grades: dict[str, Grade] = {}
     error: str = ""
+    against: str = ""
 
 
 class Answered(Record):
@@ -101,8 +103,10 @@ def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, tuple[I
         grades = {name: _one(item, grader, prompt, answer) for name, (item, grader) in graders}
     except Unjudged as error:
         return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=str(error))
-    deciding = [grades[name].passed for name, (item, _) in graders if item.weight > 0]
-    return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=bool(deciding) and all(deciding), grades=grades)
+    deciding = [name for name, (item, _) in graders if item.weight > 0]
+    against = next((name for name in deciding if not grades[name].passed), "")
+    passed = bool(deciding) and not against
+    return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=passed, grades=grades, against=against)
 
 
 def _one(item: Item, grader: Grader, prompt: Prompt, answer: Answer) -> Grade:

@@ -75,8 +75,16 @@ def tally(prompt: Prompt, given: Sequence[tuple[Answer, Graded]]) -> Tally:
         completion_tokens=sum(answer.completion_tokens or 0 for answer, _ in given),
         cost=sum(costs) if costs else None,
         said=_excerpt(wrong.text or wrong.tool_calls or "") if wrong else "",
-        reason=_excerpt(next((g.reason for g in why.grades.values() if not g.passed and g.reason), "")) if why else "",
+        reason=_excerpt(_against(why)) if why else "",
     )
+
+
+def _against(graded: Graded) -> str:
+    """Who decided against an answer, and why; of an earlier run's, the first that said no. One that is alone needs no
+    name."""
+    found = {graded.against: graded.grades[graded.against]} if graded.against else graded.grades
+    name, reason = next(((n, g.reason) for n, g in found.items() if not g.passed), ("", ""))
+    return reason if len(graded.grades) == 1 else f"{name}: {reason}" if reason else name
 
 
 def _passed_by_grader(heard: Sequence[Graded]) -> dict[str, int]:

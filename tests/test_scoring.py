@@ -106,7 +106,28 @@ def test_the_worst_cases_say_what_was_asked_and_why_it_failed() -> None:
     found = score([prompt(name) for name in texts], scored(texts))
     assert [(one.prompt, one.value) for one in found.worst] == [("q", 0), ("p", 0.5), ("s", 0.5)]
     first = found.worst[0]
-    assert (first.asked, first.expected, first.said, first.reason) == ("ask q", "q", "x", "no a")
+    assert (first.asked, first.expected, first.said, first.reason) == ("ask q", "q", "x", "a: no a")
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [({"b": 0, "a": 1}, "a: no a"), ({"b": 1, "a": 1}, "b: no b"), ({"a": 1}, "no a")],
+    ids=["what does not decide is not why", "the first that decides", "alone"],
+)
+def test_why_a_case_failed_is_what_decided(weights: dict[str, float], reason: str) -> None:
+    answers = (answer("x"),)
+    graders = [(item(id=name, weight=weight), says(name)) for name, weight in weights.items()]
+    graded = tuple(grade.grade([prompt()], answers, graders))
+    found = score([prompt()], grade.Answered(model="m", answers=answers, graded=graded, seconds=1.0))
+    assert [one.reason for one in found.worst] == [reason]
+
+
+def test_a_grader_that_gives_no_reason_is_named() -> None:
+    silent = [(item(id=name), lambda prompt, answer: Grade(passed=False)) for name in ("one", "two")]
+    answers = (answer("x"),)
+    graded = tuple(grade.grade([prompt()], answers, silent))
+    found = score([prompt()], grade.Answered(model="m", answers=answers, graded=graded, seconds=1.0))
+    assert [one.reason for one in found.worst] == ["one"]
 
 
 def test_pass_at_k_and_pass_all_k() -> None:

@@ -89,7 +89,8 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
     for case in () if verdict.passed else verdict.worst[:3]:
         asked, said = one_line(case.asked or case.prompt, 60), one_line(case.said or "(nothing)", 60)
         wanted = f", expected {one_line(case.expected, 60)}" if case.expected else ""
-        yield style(f"      {asked} → {said}{wanted}", "dim")
+        why = f" ({one_line(case.reason, 80)})" if case.reason else ""
+        yield style(f"      {asked} → {said}{wanted}{why}", "dim")
 
 
 def runs(found: Iterable[RunInfo]) -> str:

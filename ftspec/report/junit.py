@@ -47,7 +47,8 @@ def _gate(verdict: Verdict) -> Element:
 
 def _case(case: Worst) -> str:
     wanted = f", expected {case.expected}" if case.expected else ""
-    return f"{case.origin or case.prompt}: {case.asked} → {case.said}{wanted}"
+    why = f" ({case.reason})" if case.reason else ""
+    return f"{case.origin or case.prompt}: {case.asked} → {case.said}{wanted}{why}"
 
 
 def _check(name: str, findings: Sequence[Finding]) -> Element:

@@ -59,7 +59,7 @@ def _suspects(batch: pa.RecordBatch) -> pa.RecordBatch:
     fields = rows.children(messages)
     plain = pc.and_(
         pc.is_in(fields["role"], value_set=rows.strings(["system", "user", "assistant"])),
-        pc.fill_null(pc.greater(pc.binary_length(fields["content"]), 0), False),
+        pc.coalesce(pc.greater(pc.binary_length(fields["content"]), rows.scalar(0)), rows.scalar(False)),
     )
     for name in set(fields) - {"role", "content"}:
         if fields[name].null_count < len(fields[name]):
