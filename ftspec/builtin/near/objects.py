@@ -51,27 +51,35 @@ def compiled() -> bytes:
     import numba
     import numpy as np
 
-    scope = {name: value for module in MODULES for name, value in vars(module).items()}
-    scope |= {"np": np, "LOWERED": characters.lowered(), "KINDS": characters.kinds_of_all()[: characters.CASED]}
-    for name in (name for module in MODULES for name in module.HELPERS):
-        scope[name] = numba.njit(_in(scope, name), error_model="numpy")
+    tables = {"np": np, "LOWERED": characters.lowered(), "KINDS": characters.kinds_of_all()[: characters.CASED]}
     machine = _machine()
     whole = llvm.parse_assembly("")
-    for name, signature in signatures().items():
-        made = numba.cfunc(_type(signature), error_model="numpy")(_in(scope, name))
-        part = llvm.parse_assembly(made.inspect_llvm())
-        for function in part.functions:
-            if not function.is_declaration and function.name != made.native_name:
-                function.linkage = "internal"
-        part.get_function(made.native_name).name = name
-        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
-        builder.getModulePassManager().run(part, builder)
-        whole.link_in(part)
+    for module in MODULES:
+        scope = {**vars(module), **tables}
+        for name in module.HELPERS:
+            scope[name] = numba.njit(_in(scope, name), error_model="numpy")
+        for name, signature in module.SIGNATURES.items():
+            made = numba.cfunc(_type(signature), error_model="numpy")(_in(scope, name))
+            whole.link_in(_optimised(made, name, machine))
     foreign = [each.name for each in whole.functions if each.is_declaration and not each.name.startswith("llvm.")]
     if foreign:
         raise RuntimeError(f"the kernels call {', '.join(foreign)}")
     code: bytes = machine.emit_object(whole)
     return code
+
+
+def _optimised(made: Any, name: str, machine: Any) -> Any:
+    """LLVM's module of a function that Numba has made, in which nothing but the function can be seen from outside."""
+    import llvmlite.binding as llvm
+
+    part = llvm.parse_assembly(made.inspect_llvm())
+    for function in part.functions:
+        if not function.is_declaration and function.name != made.native_name:
+            function.linkage = "internal"
+    part.get_function(made.native_name).name = name
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(part, builder)
+    return part
 
 
 def _in(scope: dict[str, Any], name: str) -> FunctionType:
