@@ -14,10 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftspec import rows
+from ftspec.builtin.near import native
 from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials, identities, telephones
 from ftspec.builtin.redaction.entities import digits, find
 from ftspec.builtin.redaction.numerals import Numerals
-from ftspec.builtin.redaction.sieve import Sieve
+from ftspec.builtin.redaction.sieve import Sieve, kinds
 from ftspec.textmaps import map_text
 
 EVERYTHING = catalogue.sieve(["pii", "secrets"])
@@ -46,9 +47,8 @@ def mangled(draw: st.DrawFn) -> str:
     return text
 
 
-def same(sieve: Sieve, texts: pa.Array) -> None:
+def same(sieve: Sieve, texts: pa.Array, marks: dict[int, int]) -> None:
     """What is found in the marked texts, of what the mark names, is what is found by looking at all for everything."""
-    marks = sieve(texts)
     assert list(marks) == sorted(marks)
     for place, text in enumerate(texts.to_pylist()):
         wanted = [] if text is None else find(text, sieve.entities)
@@ -75,8 +75,9 @@ def test_no_value_of_any_entity_is_left_out() -> None:
 @example("born before 1900: 880320+0016")
 @example("password: " + "x" * 196 + "1234123456 789, call me")
 def test_a_mark_leaves_out_nothing(text: str) -> None:
-    same(EVERYTHING, rows.strings([text]))
-    same(FIVE, rows.strings([text]))
+    for sieve in (EVERYTHING, FIVE):
+        texts = rows.strings([text])
+        same(sieve, texts, sieve.by_meshes(texts))
 
 
 @settings(max_examples=40, deadline=None)
@@ -84,8 +85,26 @@ def test_a_mark_leaves_out_nothing(text: str) -> None:
 @example(["call 555 1234", "56789012345678901"], 0)
 @example(["call 7", "my number 0171 2345678", "12345678"], 1)
 def test_a_mark_leaves_out_nothing_of_many_texts(texts: list[str | None], first: int) -> None:
-    same(FIVE, rows.strings(texts).slice(first))
-    same(EVERYTHING, rows.strings(texts).slice(first))
+    for sieve in (EVERYTHING, FIVE):
+        said = rows.strings(texts).slice(first)
+        same(sieve, said, sieve.by_meshes(said))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(mangled() | st.text("07 +(.:a@-", max_size=10) | st.none(), max_size=5), st.integers(0, 2))
+@example(["1.23.45.6", "::a:", "fe80::1:2", "a:b:", "AT12 3456"], 0)
+def test_what_is_telling_leaves_out_nothing(compiled: native.Native, texts: list[str | None], first: int) -> None:
+    said = rows.strings(texts).slice(first)
+    same(FIVE, said, FIVE.by_machine(compiled, said))
+
+
+def test_no_value_is_without_what_is_telling(compiled: native.Native) -> None:
+    texts = rows.strings(VALUES)
+    same(FIVE, texts, FIVE.by_machine(compiled, texts))
+    plain = ["the 3rd of 12 pages: see 2.5", "dict[str, int]: a::", "10-30", "ab12", "", "A12", "12", "1 2 3 4 5 6"]
+    assert not compiled.telling(*native.laid_out(rows.strings(plain)), kinds()).any()
+    assert FIVE.by_machine(compiled, rows.strings(plain)) == {}
+    assert FIVE.telling and not EVERYTHING.telling
 
 
 PHONES = [

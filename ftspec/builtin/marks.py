@@ -101,9 +101,7 @@ class Marks:
         """The texts in which a shape may be, each with its mark."""
         import numpy as np
 
-        _, offsets, data = texts.buffers()
-        bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-        marks = kernels.marks(np.frombuffer(data or b"", np.uint8), bounds, *self.tables, self.beyond_ascii)
+        marks = kernels.marks(*native.laid_out(texts), *self.tables, self.beyond_ascii)
         if texts.null_count:
             marks[rows.as_numpy(texts.is_null())] = 0
         found = np.flatnonzero(marks)

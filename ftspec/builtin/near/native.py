@@ -1,5 +1,5 @@
-"""Machine code for near-duplicates and for `builtin.marks`, where the extra `fast` (Numba) is installed and there is
-text enough for it to pay.
+"""Machine code for near-duplicates and for what texts are searched for, where the extra `fast` (Numba) is installed and
+there is text enough for it to pay.
 
 Where it cannot be had, for whatever reason, `words` and `minhash` do the same work in NumPy: the results are equal bit
 for bit, so nothing depends on when, or whether, the one takes the other's place.
@@ -17,6 +17,7 @@ from ftspec.builtin.near.hashes import LONGEST, Hashes
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 LOADED = 3 << 20
@@ -31,7 +32,8 @@ class Native:
     def __init__(self, engine: Any) -> None:
         self._engine = engine  # frees the code when it goes
         functions = (self._function(name) for name in objects.signatures())
-        self._words, self._shingles, self._sketch, self._sets, self._shared, self._digests, self._marks = functions
+        self._words, self._shingles, self._sketch, self._sets, self._shared, *others = functions
+        self._digests, self._marks, self._telling = others
 
     def _function(self, name: str) -> Any:
         import ctypes
@@ -135,6 +137,16 @@ class Native:
         self._marks(*inputs, single, ends, beyond, _at(made))
         return made
 
+    def telling(
+        self, data: NDArray[np.uint8], bounds: NDArray[np.int64], kinds: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Of each text 1 or 0: see `scankernels.telling`."""
+        import numpy as np
+
+        made: NDArray[np.uint8] = np.empty(len(bounds) - 1, np.uint8)
+        self._telling(_at(data), _at(bounds), len(made), _at(kinds), _at(made))
+        return made
+
 
 def _most(offsets: NDArray[np.int64]) -> int:
     """How many the largest group has."""
@@ -156,6 +168,15 @@ def _at(values: NDArray[Any]) -> int:
     assert values.flags.c_contiguous
     address: int = values.ctypes.data
     return address
+
+
+def laid_out(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """(the bytes of an array of texts, where each text begins, and the last one ends)."""
+    import numpy as np
+
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data or b"", np.uint8), bounds.astype(np.int64)
 
 
 def loaded(more: int = 0) -> Native | None:

@@ -8,8 +8,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIGNATURES = {"marks": "nothing uint8 int64 number uint32 uint32 number number number uint32"}
-HELPERS = ("is_ascii",)
+SIGNATURES = {
+    "marks": "nothing uint8 int64 number uint32 uint32 number number number uint32",
+    "telling": "nothing uint8 int64 number uint8 uint8",
+}
+HELPERS = ("is_ascii", "is_hex")
 
 OTHERS = 0x10000
 """The place in tables of all characters from there on."""
@@ -56,3 +59,52 @@ def marks(
             found |= before & follows[code]
             before = begins[code]
         made[text] = found | (before & np.uint32(ends))
+
+
+DIGIT, AT, COLON, BETWEEN, HEX, CAPITAL = 1, 2, 4, 8, 16, 32
+"""What a byte is: one of BETWEEN may stand between the digits of a number, two of them at most."""
+SERIES = 7
+"""Digits of a number."""
+
+
+def is_hex(data: NDArray[np.uint8], start: int, end: int, kinds: NDArray[np.uint8]) -> bool:
+    """Whether all bytes are digits of base 16."""
+    together: Any = HEX
+    for at in range(start, end):
+        together &= kinds[data[at]]
+    return bool(together != 0)
+
+
+def telling(
+    data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, kinds: NDArray[np.uint8], made: NDArray[np.uint8]
+) -> None:
+    """Of each text whether it has an @, a number of SERIES digits, two capitals before two digits, three dots between
+    digits, or two colons with at most four digits of base 16 between them, of which one comes next if there are none.
+    """
+    for text in range(texts):
+        start, end = bounds[text], bounds[text + 1]
+        digit = colon = start - 9
+        series = dots = 0
+        found = False
+        for at in range(start, end):
+            kind = kinds[data[at]] & (DIGIT | AT | COLON)
+            if kind == 0:
+                continue
+            if kind == DIGIT:
+                gap = at - digit
+                digit = at
+                dots = dots + (data[at - 1] == 0x2E) if gap == 2 else dots if gap == 1 else 0
+                linked = gap == 1 or (gap == 2 and kinds[data[at - 1]] & BETWEEN != 0)
+                linked = linked or (gap == 3 and kinds[data[at - 1]] & kinds[data[at - 2]] & BETWEEN != 0)
+                series = series + 1 if linked else 1
+                account = gap == 1 and at - start > 2 and kinds[data[at - 2]] & kinds[data[at - 3]] & CAPITAL != 0
+                found = series == SERIES or dots == 3 or account
+            elif kind == COLON:
+                near = at - colon <= 5 and is_hex(data, colon + 1, at, kinds)
+                found = near and (at - colon > 1 or (at + 1 < end and is_hex(data, at + 1, at + 2, kinds)))
+                colon = at
+            else:
+                found = True
+            if found:
+                break
+        made[text] = found

@@ -140,6 +140,7 @@ ENTITIES: dict[str, Entity] = {
         numbers(IBAN, _is_iban, _next_iban),
         re.compile(r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}", re.ASCII).search,
         strict=True,
+        telling=True,
     ),
-    "card": Entity(_may_have_card, numbers(CARD, _is_card), many_digits),
+    "card": Entity(_may_have_card, numbers(CARD, _is_card), many_digits, telling=True),
 }

@@ -90,6 +90,6 @@ def has_at(text: str) -> bool:
 
 
 ENTITIES: dict[str, Entity] = {
-    "email": Entity(r"@[^\s@]+\.\S", _emails, has_at),
-    "ip": Entity(_may_have_address, _addresses, GROUPS.search),
+    "email": Entity(r"@[^\s@]+\.\S", _emails, has_at, telling=True),
+    "ip": Entity(_may_have_address, _addresses, GROUPS.search, telling=True),
 }

@@ -18,5 +18,10 @@ MODULES = tuple(
         "names", "entities", "numerals", "sieve", "catalogue", "contacts", "telephones", "accounts", "identities",
         "credentials",
     )
+) + tuple(
+    f"ftspec.builtin.near.{name}"
+    for name in (
+        "characters", "digestkernels", "hashes", "kernels", "native", "objects", "scankernels", "setkernels",
+    )
 )  # fmt: skip
 """Whose code decides what is found: a component that looks for entities names them as `code`."""

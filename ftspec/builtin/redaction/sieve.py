@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from string import ascii_uppercase, digits, hexdigits
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
+from ftspec.builtin.near import native, scankernels
 from ftspec.builtin.redaction.entities import Entity, Found, find
-from ftspec.builtin.redaction.numerals import Numerals
+from ftspec.builtin.redaction.numerals import Numerals, signs
+from ftspec.builtin.redaction.telephones import BETWEEN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers
 
 Named = tuple[str, Entity]
+SLOWER = 8
+"""Machine code saves here an eighth of what it saves near-duplicates."""
 
 
 class Mesh(NamedTuple):
@@ -34,12 +40,26 @@ class Sieve:
         self.entities = entities
         self.meshes = meshes
         self.marked: dict[int, Sequence[Named]] = {}
+        self.telling = all(entity.telling for _, entity in entities)
 
     def __call__(self, texts: pa.Array) -> dict[int, int]:
-        import numpy as np
-
         if texts.null_count == len(texts):
             return {}
+        kernels = native.loaded(texts.nbytes // SLOWER) if self.telling else None
+        return self.by_machine(kernels, texts) if kernels else self.by_meshes(texts)
+
+    def by_machine(self, kernels: native.Native, texts: pa.Array) -> dict[int, int]:
+        """`by_meshes`, asked of those texts alone that have something telling: few."""
+        import numpy as np
+
+        some = np.flatnonzero(kernels.telling(*native.laid_out(texts), kinds()))
+        marks = self.by_meshes(texts.take(rows.from_numpy(some))) if len(some) else {}
+        return dict(zip(some[list(marks)].tolist(), marks.values(), strict=True))
+
+    def by_meshes(self, texts: pa.Array) -> dict[int, int]:
+        """Of each text what can be in it."""
+        import numpy as np
+
         numerals = Numerals(texts)
         marks: Numbers = np.zeros(len(texts), dtype=np.int64)
         for mesh in self.meshes:
@@ -61,6 +81,20 @@ class Sieve:
             # A text with a mark has the hint, and passes every gate that asks for no more.
             self.marked[mark] = [(n, entity if entity.strict else entity._replace(gate=None)) for n, entity in chosen]
         return self.marked[mark]
+
+
+@cache
+def kinds() -> Numbers:
+    """What each byte is to `scankernels.telling`."""
+    import numpy as np
+
+    made: Numbers = np.zeros(256, dtype=np.uint8)
+    for kind, characters in (
+        (scankernels.DIGIT, digits), (scankernels.AT, "@"), (scankernels.COLON, ":"), (scankernels.BETWEEN, BETWEEN),
+        (scankernels.HEX, hexdigits), (scankernels.CAPITAL, ascii_uppercase),
+    ):  # fmt: skip
+        made |= signs(characters).astype(np.uint8) * np.uint8(kind)
+    return made
 
 
 def _sift(numerals: Numerals, places: Numbers | None, mesh: Mesh, marks: Numbers) -> None:

@@ -187,5 +187,5 @@ def _announced_ones(numerals: Numerals, digits: Numbers) -> Numbers:
 
 
 ENTITIES: dict[str, Entity] = {
-    "phone": Entity(_may_have, numbers(PHONE, _is_phone, _next_phone), some_digits),
+    "phone": Entity(_may_have, numbers(PHONE, _is_phone, _next_phone), some_digits, telling=True),
 }
