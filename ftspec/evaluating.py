@@ -9,7 +9,7 @@ import msgspec
 from ftspec import accepted, answering, answersheet, budgeting, cases, gates, report
 from ftspec.answering import Asking
 from ftspec.diary import Diary
-from ftspec.grade import Answered
+from ftspec.grade import Answered, names
 from ftspec.jobs import TunedModel
 from ftspec.messages import Prompt
 from ftspec.plan import BASE, SUITES, TUNED, answers_step, step_of
@@ -40,6 +40,8 @@ class Evaluator:
         spec = self.site.spec
         evaluation, answered = self._evaluate(answering.asking(self.site, prompts), model)
         wanted = [gate for gate in spec.gates if model or not gates.asks_tuned(gate)]
+        if left := [gate for gate in spec.gates if gate not in wanted]:
+            self.site.progress.note(f"no model has been tuned: {', '.join(names(left))} not decided")
         verdicts = tuple(gates.judge(wanted, self.site.registry, evaluation, spec.folder))
         self.diary.decide("judged", evaluation=msgspec.to_builtins(evaluation), verdicts=msgspec.to_builtins(verdicts))
         return Judged(evaluation, verdicts, report.cases(prompts, answered), budgeting.serving(self.site, answered))

@@ -70,9 +70,9 @@ def run(spec: Path, installed: Registry, **options: bool | tuple[str, ...]) -> O
     return runner.run(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
 
 
-def notes(spec: Path, installed: Registry) -> str:
+def notes(spec: Path, installed: Registry, **options: bool) -> str:
     told = Notes()
-    runner.run(validate.load_spec(spec, installed), installed, Options(), told)
+    runner.run(validate.load_spec(spec, installed), installed, Options(**options), told)
     return "\n".join(told.notes)
 
 
@@ -141,6 +141,12 @@ def test_a_run_without_a_model_is_said(installed: Registry) -> None:
     with pytest.raises(SpecError) as caught:
         run(write(f"{{run: {only.run.id}}}"), installed)
     assert "no tuned model" in caught.value.problems[0].message
+
+
+def test_gates_that_nobody_can_decide_yet_are_named(installed: Registry) -> None:
+    spec = write(gates="{accuracy: {max: 0.5, model: base}}, {gain: {min: 0.1}}, {accuracy: {min: 0.5}}")
+    assert "no model has been tuned: gain, accuracy not decided" in notes(spec, installed, evaluation=True)
+    assert "not decided" not in notes(spec, installed)
 
 
 def test_eval_trains_nothing_and_is_a_run_of_its_own(installed: Registry) -> None:
