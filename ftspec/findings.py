@@ -69,11 +69,15 @@ class Findings:
         return (*ordered, *(Finding(message=message, severity=severity) for message in more))
 
     def _located(self, finding: Finding) -> Finding:
-        message = MENTION.sub(lambda match: ":".join(map(str, self.locate(int(match[1])))), finding.message)
+        said = replace(finding, message=self._named(finding.message), hint=self._named(finding.hint))
         if finding.row is None:
-            return replace(finding, message=message)
+            return said
         file, line = self.locate(finding.row)
-        return replace(finding, message=message, file=file, line=line)
+        return replace(said, file=file, line=line)
+
+    def _named(self, text: str) -> str:
+        """The text with file and line of every row that it mentions."""
+        return MENTION.sub(lambda match: ":".join(map(str, self.locate(int(match[1])))), text)
 
 
 def waived(item: Item, finding: Finding, today: datetime.date) -> Finding:

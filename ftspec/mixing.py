@@ -2,7 +2,7 @@
 
 The source of row n is drawn by the n-th number of a generator that only the seed decides (Python's Mersenne Twister,
 whose `random()` is the same in every version). Of each source rows come in its own order; one that has ended begins
-anew where the mixture goes on. Memory holds a block of rows and, per source, one batch more.
+anew where the mixture goes on. Memory holds a block of rows and, per source, one batch more; a small source whole.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK_ROWS = 4096
+SMALL = 16 << 20
+"""Bytes of a source that is kept whole."""
 
 
 class Piece(NamedTuple):
@@ -53,6 +55,9 @@ class Feed:
         """How many rows it has, once that is known."""
         self.last = ("", 0)
         """File and line of the row that was taken last."""
+        self.size = 0
+        self.whole: list[Piece] | None = [] if repeats else None
+        """All of a source that is small: to begin it anew a thousand times would take longer than all other work."""
 
     def fill(self, count: int) -> None:
         """Hold at least so many rows (fewer only of a source that ends), and one more or the knowledge of its end."""
@@ -62,6 +67,7 @@ class Feed:
                 self.pieces.append(piece)
                 self.held += len(piece.lines)
                 self.seen += len(piece.lines)
+                self._keep(piece)
                 continue
             self.length = self.seen if self.length is None else self.length
             if self.length == 0:
@@ -70,7 +76,15 @@ class Feed:
             if not self.repeats:
                 return
             if self.held < count:
-                self.reading = self.read(False)
+                self.reading = self.read(False) if self.whole is None else iter(self.whole)
+
+    def _keep(self, piece: Piece) -> None:
+        """Keep what the first pass over a small source gives."""
+        if self.length is None and self.whole is not None:
+            self.whole.append(piece)
+            self.size += piece.batch.nbytes
+            if self.seen > BLOCK_ROWS or self.size > SMALL:
+                self.whole = None
 
     def take(self, count: int) -> list[Piece]:
         """The next rows: those that `fill` has made sure of."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +19,7 @@ from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.jobs import ModelRef, Request, Written
 from ftspec.ledger import Ledger
-from ftspec.mixing import Feed
+from ftspec.mixing import Feed, Piece
 from ftspec.pipeline import DataResult, How
 from ftspec.progress import Quiet
 from ftspec.spec import Item, Mix, Spec, Split
@@ -167,3 +167,20 @@ def test_findings_of_a_mixture_are_parted_once(tmp_path: Path) -> None:
     account.took(1, feed)
     assert told.totals["error"] == 2
     assert [finding.line for finding in account.waiting] == [5]
+
+
+@pytest.mark.parametrize(("rows_of", "opened"), [(3, 1), (5000, 3)])
+def test_a_small_source_that_begins_anew_is_read_once(rows_of: int, opened: int) -> None:
+    reads: list[bool] = []
+
+    def read(first: bool) -> Iterator[Piece]:
+        reads.append(first)
+        yield Piece(rows.from_dicts([{"n": at} for at in range(rows_of)]), "f", range(1, rows_of + 1))
+
+    feed = Feed("small", 1.0, read, repeats=True)
+    lines: list[int] = []
+    for count in (2, 5000, 4000, 3000):
+        feed.fill(count)
+        lines += [line for piece in feed.take(count) for line in piece.lines]
+    assert lines == [at % rows_of + 1 for at in range(12002)]
+    assert len(reads) == opened

@@ -403,13 +403,14 @@ def test_findings_that_are_all_different_are_not_hidden_in_silence(tmp_path: Pat
     locate = {row: ("rows.jsonl", row) for row in range(300)}.__getitem__
     found = Findings(locate)
     for row in range(260):
-        found.add(Finding(message=f"value {row} is odd", row=row))
+        found.add(Finding(message=f"value {row} is odd", hint="{row 7} has it first", row=row))
     for row in range(260, 267):
         found.add(Finding(message="no value", row=row))
     with pytest.raises(DataError) as caught:
         found.raise_errors()
     assert caught.value.total == 267
     messages = [finding.message for finding in caught.value.findings]
+    assert found.errors[0].hint == "rows.jsonl:7 has it first"
     assert messages[100:] == ["no value (in 7 rows)", "160 more findings, not shown"]
 
 
