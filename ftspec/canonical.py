@@ -32,12 +32,6 @@ def fingerprints(batch: pa.RecordBatch, columns: Sequence[str] = (), salt: str =
     They depend on the values only: not on the order of columns or keys, on white space between JSON tokens, or on
     whether a null is written out. Null where every column is null. BLAKE2b, keyed by `salt`.
     """
-    texts = canonical_rows(batch, columns)
-    return _digests(texts.to_pylist(), hashlib.blake2b(salt.encode(), digest_size=KEY_BYTES))
-
-
-def canonical_rows(batch: pa.RecordBatch, columns: Sequence[str] = ()) -> pa.Array:
-    """What `fingerprints` are digests of: one binary per row. Null or empty where every column is null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -49,7 +43,7 @@ def canonical_rows(batch: pa.RecordBatch, columns: Sequence[str] = ()) -> pa.Arr
     joined = entries[0]
     if len(entries) > 1:
         joined = pc.binary_join_element_wise(*(_filled(each, "") for each in entries), scalar(""))
-    return joined.cast(pa.binary())
+    return _digests(joined.cast(pa.binary()).to_pylist(), hashlib.blake2b(salt.encode(), digest_size=KEY_BYTES))
 
 
 def _digests(texts: list[bytes | None], start: Any) -> pa.Array:

@@ -19,8 +19,9 @@ from test_pipeline import prepare, spec_of, write
 
 from ftspec import rows
 from ftspec.builtin import dedupe
+from ftspec.builtin.compiled import characters
 from ftspec.builtin.dedupe import near_dedupe
-from ftspec.builtin.near import characters, crowds, groups, join, minhash, sets, words
+from ftspec.builtin.near import crowds, groups, join, minhash, sets, words
 
 WORDS = [f"word{number}" for number in range(20_000)]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_near_dedupe import LETTERS, dropped, texts_of
 
-from ftspec import rows as arrow_rows
-from ftspec.builtin.near import digests, minhash, native, objects, sets, words
+from ftspec.builtin.compiled import native, objects
+from ftspec.builtin.near import minhash, sets, words
 
 pytest.importorskip("numba")
 ODD = st.one_of(
@@ -84,25 +82,6 @@ def test_what_sets_have_in_common(compiled: native.Native, numbers: list[list[in
     assert expected[1] == len({*numbers[0]} & {*numbers[1]}) / len({*numbers[0]} | {*numbers[1]})
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.binary(max_size=400), min_size=1, max_size=40))
-def test_digests_are_those_of_hashlib(compiled: native.Native, texts: list[bytes]) -> None:
-    texts += [bytes(length) for length in (0, 1, 7, 8, 9, 127, 128, 129, 255, 256, 257, 1000)]
-    bounds = np.cumsum([0, *map(len, texts)])
-    made = compiled.digests(np.frombuffer(b"".join(texts), np.uint8), bounds)
-    assert made.tobytes() == b"".join(hashlib.blake2b(text, digest_size=16).digest() for text in texts)
-
-
-def test_fingerprints_are_the_same(compiled: native.Native, process: native.Process) -> None:
-    values: list[dict[str, Any]] = [{"a": f"text {number}" * (number % 40), "n": number} for number in range(100)]
-    batch = arrow_rows.from_dicts(values)
-    nulls = arrow_rows.from_dicts([*values, {"a": None, "n": None}])
-    process._native = compiled
-    for whole in (batch, batch.slice(3, 50), nulls):
-        for columns in ([], ["a"], ["n", "a"], ["missing"]):
-            assert digests.fingerprints(whole, columns).equals(arrow_rows.fingerprints(whole, columns))
-
-
 def test_every_character_and_length(compiled: native.Native, process: native.Process) -> None:
     assigned = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     values = ["".join(assigned[at : at + 3000]) for at in range(0, len(assigned), 3000)]
@@ -131,7 +110,7 @@ def test_it_makes_no_difference_when_they_come(
 
 LOAD = """
 import sys
-from ftspec.builtin.near import objects
+from ftspec.builtin.compiled import objects
 print(objects.engine(compiles=False) is not None, "numba" in sys.modules)
 """
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftspec import rows
-from ftspec.builtin.near import native
+from ftspec.builtin.compiled import native
 from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials, identities, telephones
 from ftspec.builtin.redaction.entities import digits, find
 from ftspec.builtin.redaction.numerals import Numerals

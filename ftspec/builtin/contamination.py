@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin import compiled
 from ftspec.builtin.columns import Columns
 from ftspec.builtin.near import texts
 from ftspec.builtin.near import words as word
@@ -18,19 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-NEAR = (
-    "characters",
-    "digestkernels",
-    "hashes",
-    "kernels",
-    "native",
-    "objects",
-    "scankernels",
-    "setkernels",
-    "texts",
-    "words",
-)
-CODE = ["ftspec.builtin.columns", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
+CODE = ["ftspec.builtin.columns", "ftspec.builtin.near.texts", "ftspec.builtin.near.words", *compiled.CODE]
 LEAST = 8
 """Words of a text that is compared as a whole because it is shorter than an n-gram (GPT-3's smallest N)."""
 OFTEN, SHARE, FEW = 10, 0.1, 2

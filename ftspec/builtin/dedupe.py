@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin import near
 from ftspec.builtin.columns import Columns
-from ftspec.builtin.near import digests, join, minhash, spread
+from ftspec.builtin.near import join, minhash, spread
 from ftspec.builtin.near.groups import Groups
 from ftspec.builtin.near.keys import Keys, keys_of, lists_of, shingles_of
 from ftspec.builtin.near.sets import read_sets
@@ -21,17 +22,13 @@ if TYPE_CHECKING:
 
 Threshold = Annotated[float, Meta(gt=0, le=1)]
 Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
-NEAR = (
-    "characters", "crowds", "digestkernels", "digests", "groups", "hashes", "join", "kernels", "keys", "minhash",
-    "native", "objects", "scankernels", "setkernels", "sets", "spread", "spreadwork", "texts", "words",
-)  # fmt: skip
-CODE = ["ftspec.builtin.columns", "ftspec.builtin.recurring", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
+CODE = ["ftspec.builtin.columns", "ftspec.builtin.recurring", *near.CODE]
 
 
 @api.global_step(code=CODE)
 def dedupe(*, columns: Columns = []) -> api.GlobalStep:
     """Drop rows that are equal to an earlier one, in `columns` or as a whole. A row that has none of them is kept."""
-    return api.GlobalStep(lambda batch: digests.fingerprints(batch, columns), _all_but_first, reason="duplicate")
+    return api.GlobalStep(lambda batch: rows.fingerprints(batch, columns), _all_but_first, reason="duplicate")
 
 
 def _all_but_first(keys: pa.Array, numbers: pa.Array) -> api.Dropped:
@@ -78,9 +75,9 @@ def near_dedupe(*, threshold: Threshold = 0.7, shingle: Shingle = 5, columns: Co
     words than `shingle` must be the same in full. Without `columns`, what messages say and call counts (chosen and
     rejected answers apart), or every text column of rows without messages. Rows without a word are kept.
     """
-    near = Near(threshold, shingle, tuple(columns))
-    closer = api.Closer(wanted=near.wanted, details=near.details, reduce=near.reduce, spread=near.spread)
-    return api.GlobalStep(keys=near.keys, closer=closer, scope="all", reason="near-duplicate")
+    step = Near(threshold, shingle, tuple(columns))
+    closer = api.Closer(wanted=step.wanted, details=step.details, reduce=step.reduce, spread=step.spread)
+    return api.GlobalStep(keys=step.keys, closer=closer, scope="all", reason="near-duplicate")
 
 
 class Near(NamedTuple):

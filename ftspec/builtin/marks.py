@@ -12,7 +12,8 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.near import native, scankernels
+from ftspec.builtin import compiled
+from ftspec.builtin.compiled import native, scankernels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 MARK = r"\pM"
 """In a set: Unicode's marks. Python has no name for them."""
-NEAR = ("characters", "digestkernels", "hashes", "kernels", "native", "objects", "scankernels", "setkernels")
-CODE = ["ftspec.builtin.marks", *(f"ftspec.builtin.near.{name}" for name in NEAR)]
+CODE = ["ftspec.builtin.marks", *compiled.CODE]
 """Of steps with a prefilter from here."""
 ALL = -1
 """The mark of a text of which nothing is known: it may have every shape."""

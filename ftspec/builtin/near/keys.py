@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.near import hashes, join, minhash, sets, texts, words
+from ftspec.builtin.compiled import hashes
+from ftspec.builtin.near import join, minhash, sets, texts, words
 from ftspec.builtin.recurring import recurring
 
 if TYPE_CHECKING:

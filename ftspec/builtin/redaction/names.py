@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ftspec.builtin import compiled
+
 Secret = Literal["private_key", "jwt", "api_key", "password"]
 Identity = Literal[
     "us_ssn", "uk_nino", "de_tax_id", "fr_insee", "es_dni", "es_nie", "it_fiscal_code", "nl_bsn", "br_cpf",
@@ -18,10 +20,5 @@ MODULES = tuple(
         "names", "entities", "numerals", "sieve", "catalogue", "contacts", "telephones", "accounts", "identities",
         "credentials",
     )
-) + tuple(
-    f"ftspec.builtin.near.{name}"
-    for name in (
-        "characters", "digestkernels", "hashes", "kernels", "native", "objects", "scankernels", "setkernels",
-    )
-)  # fmt: skip
+) + tuple(compiled.CODE)  # fmt: skip
 """Whose code decides what is found: a component that looks for entities names them as `code`."""

@@ -8,7 +8,7 @@ from string import ascii_uppercase, digits, hexdigits
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.near import native, scankernels
+from ftspec.builtin.compiled import native, scankernels
 from ftspec.builtin.redaction.entities import Entity, Found, find
 from ftspec.builtin.redaction.numerals import Numerals, signs
 from ftspec.builtin.redaction.telephones import BETWEEN

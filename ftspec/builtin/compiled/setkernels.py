@@ -1,4 +1,4 @@
-"""Compiled as `kernels` are: what `minhash` and `sets` do with shingles, number by number."""
+"""Compiled as `wordkernels` are: what `minhash` and `sets` do with shingles, number by number."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
-from ftspec.builtin.near import digestkernels, hashes, kernels, objects, setkernels
-from ftspec.builtin.near.hashes import LONGEST, Hashes
+from ftspec.builtin.compiled import hashes, objects, setkernels, wordkernels
+from ftspec.builtin.compiled.hashes import LONGEST, Hashes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class Native:
         self._engine = engine  # frees the code when it goes
         functions = (self._function(name) for name in objects.signatures())
         self._words, self._shingles, self._sketch, self._sets, self._shared, *others = functions
-        self._digests, self._marks, self._telling = others
+        self._marks, self._telling = others
 
     def _function(self, name: str) -> Any:
         import ctypes
@@ -46,7 +46,7 @@ class Native:
         """Of texts that stand one behind the other, in upper and lower case; no word spans two texts."""
         import numpy as np
 
-        texts, longest = len(bounds) - 1, _most(bounds) + kernels.BEHIND
+        texts, longest = len(bounds) - 1, _most(bounds) + wordkernels.BEHIND
         low: NDArray[np.uint8] = np.empty(longest, np.uint8)
         edges: NDArray[np.int64] = np.empty(longest, np.int64)
         # Words of one byte have another between them, or a character of two at least that is a word by itself.
@@ -105,18 +105,6 @@ class Native:
 
         made: NDArray[np.int64] = np.empty(len(one), np.int64)
         self._shared(_at(values), _at(offsets), _at(one), _at(other), len(one), _at(made))
-        return made
-
-    def digests(self, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """(texts, 2): BLAKE2b of texts that stand one behind the other, 16 bytes of each."""
-        import numpy as np
-
-        order = np.argsort(np.diff(bounds))
-        orders, initial = np.frombuffer(digestkernels.ORDERS, np.uint8), np.array(digestkernels.INITIAL, np.uint64)
-        room: NDArray[np.uint64] = np.empty(digestkernels.ROOM, np.uint64)
-        made: NDArray[np.uint64] = np.empty((len(order), 2), np.uint64)
-        inputs = (_at(data), _at(bounds), _at(order), len(order), _at(orders), _at(initial))
-        self._digests(*inputs, _at(room), _at(made))
         return made
 
     def marks(

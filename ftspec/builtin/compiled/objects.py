@@ -1,4 +1,4 @@
-"""The object code of `kernels`: compiled once on a machine, which takes seconds, kept, and loaded in milliseconds.
+"""The object code of all kernels: compiled once on a machine, which takes seconds, kept, and loaded in milliseconds.
 
 Numba makes LLVM's language of them, LLVM the object code. It is kept in the user's cache, by what made it and
 for which processor, and loaded by LLVM alone: Numba is only imported to compile.
@@ -14,9 +14,9 @@ from types import FunctionType
 from typing import Any
 
 from ftspec import api
-from ftspec.builtin.near import characters, digestkernels, hashes, kernels, scankernels, setkernels
+from ftspec.builtin.compiled import characters, hashes, scankernels, setkernels, wordkernels
 
-MODULES = (kernels, setkernels, digestkernels, scankernels)
+MODULES = (wordkernels, setkernels, scankernels)
 """Each has kernels by their SIGNATURES, and the HELPERS that these call."""
 OURS = re.compile(r"[0-9a-f]{16}\.o")
 """Names of object code, which other versions may have left."""

@@ -1,4 +1,4 @@
-"""Loops over the bytes of many texts, compiled as those of `near.kernels` are, which see pointers too: for `marks`."""
+"""Loops over the bytes of many texts, compiled as `wordkernels` are, and like these with pointers: for `marks`."""
 
 from __future__ import annotations
 

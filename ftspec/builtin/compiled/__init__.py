@@ -1,0 +1,10 @@
+"""Loops that the extra `fast` makes machine code of, for near-duplicates and for what texts are searched for.
+
+Without it NumPy, Arrow and RE2 do the same where these are used, with the same results.
+"""
+
+CODE = [
+    f"ftspec.builtin.compiled.{name}"
+    for name in ("characters", "hashes", "native", "objects", "scankernels", "setkernels", "wordkernels")
+]
+"""What a component is made of that uses them."""
