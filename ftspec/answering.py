@@ -155,8 +155,7 @@ def _spill(site: Site, step: Step) -> Spill:
 def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None, purse: Purse) -> Answered:
     """The answers with their grades; judges are asked what the store does not know."""
     compared = (base or answered).answers
-    column = site.spec.eval.asserts if site.spec.eval and not what.suite else ""
-    own = cases.graders(what.prompts, column, site.registry, site.spec.folder) if column else {}
+    own = {} if what.suite else cases.graders(what.prompts, site.spec, site.registry)
     settled = judging.settle(what.graders, own, what.prompts, answered.answers, compared, court(site, purse))
     graded = grade.grade(what.prompts, answered.answers, settled.graders, settled.own)
     at = site.workspace.local

@@ -70,11 +70,12 @@ def _judges(site: Site, data: DataResult) -> Iterator[Judging]:
 
 def brought(site: Site, load: Callable[[], Sequence[Prompt]]) -> tuple[Judging, ...]:
     """Judges that prompts bring along (`eval.asserts`), together by model, place and length of their replies."""
-    column = site.spec.eval.asserts if site.spec.eval else ""
+    if not (site.spec.eval and site.spec.eval.asserts):
+        return ()
     found: dict[tuple[str, str, int], Judging] = {}
     places: dict[bytes, str] = {}
     labelled: set[int] = set()
-    for prompt, judge in cases.judges(load(), column, site.registry, site.spec.folder) if column else ():
+    for prompt, judge in cases.judges(load(), site.spec, site.registry):
         provider = msgspec.json.encode(judge.provider, order="sorted")
         if provider not in places:
             places[provider] = _at(site, judge)

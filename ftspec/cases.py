@@ -6,7 +6,6 @@ They are read when prompts are loaded and not kept in their file: naming a colum
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,8 +16,9 @@ from ftspec.graders import Grader, Judge
 from ftspec.kept import Lazy, Picked
 from ftspec.messages import Prompt
 from ftspec.places import SIBLINGS
+from ftspec.references import secret_names
 from ftspec.registry import Registry
-from ftspec.spec import Eval, Item
+from ftspec.spec import Eval, Item, Spec
 from ftspec.wording import did_you_mean
 
 VALIDATION = "validation"
@@ -81,46 +81,58 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
 
 
-def graders(
-    prompts: Sequence[Prompt], column: str, registry: Registry, folder: Path
-) -> dict[str, list[tuple[Item, Grader | Judge]]]:
-    """The graders of each prompt that has its own, by its id; equal ones are built once."""
+def graders(prompts: Sequence[Prompt], spec: Spec, registry: Registry) -> dict[str, list[tuple[Item, Grader | Judge]]]:
+    """The graders of each prompt that has its own (in the column `eval.asserts`), by its id; equal ones are built once.
+
+    Raises FtspecError for what is no grader: data that were kept before the column was named were not looked at so.
+    """
+    column = _column(spec)
     built: dict[bytes, tuple[Item, Grader | Judge]] = {}
     found: dict[str, list[tuple[Item, Grader | Judge]]] = {}
-    for prompt in prompts:
+    for prompt in prompts if column else ():
         for value in _values(prompt.row.get(column)):
             key = msgspec.json.encode(value, order="sorted")
             if key not in built:
-                item = schema.as_item(value, "grader", ())
-                if item is None:
-                    raise FtspecError(f"{prompt.origin}: {_plain(value)[:80]} is no grader")
-                built[key] = (item, items.build(item, registry, folder))
+                item = _grader(value, prompt, spec, registry)
+                built[key] = (item, items.build(item, registry, spec.folder))
             found.setdefault(prompt.id, []).append(built[key])
     return found
 
 
-def judges(prompts: Sequence[Prompt], column: str, registry: Registry, folder: Path) -> Iterator[tuple[Prompt, Judge]]:
+def judges(prompts: Sequence[Prompt], spec: Spec, registry: Registry) -> Iterator[tuple[Prompt, Judge]]:
     """The graders of single prompts that ask a model, each with its prompt; equal ones are built once, without secrets.
 
-    Raises FtspecError for what is no grader: data that were kept before the column was named were not looked at so.
+    Raises FtspecError as `graders` does.
     """
+    column = _column(spec)
     built: dict[bytes, Grader | Judge | None] = {}
-    for prompt in prompts:
+    for prompt in prompts if column else ():
         for value in _values(prompt.row.get(column)):
             key = msgspec.json.encode(value, order="sorted")
             if key not in built:
-                if fault := _grader_fault(value, registry):
-                    raise FtspecError(f"{prompt.origin}: column '{column}': {fault[0]}", fault[1])
-                item = schema.as_item(value, "grader", ())
-                asks = item is not None and any(items.references(item, registry.get(item.kind, item.name)))
-                built[key] = items.build(item, registry, folder, secrets=False) if item and asks else None
+                item = _grader(value, prompt, spec, registry)
+                asks = any(items.references(item, registry.get(item.kind, item.name)))
+                built[key] = items.build(item, registry, spec.folder, secrets=False) if asks else None
             judge = built[key]
             if isinstance(judge, Judge):
                 yield prompt, judge
 
 
-def faults(prompt: Prompt, evaluation: Eval | None, registry: Registry) -> Iterator[Fault]:
+def _column(spec: Spec) -> str:
+    return spec.eval.asserts if spec.eval else ""
+
+
+def _grader(value: Any, prompt: Prompt, spec: Spec, registry: Registry) -> Item:
+    if fault := _grader_fault(value, spec, registry):
+        raise FtspecError(f"{prompt.origin}: column '{_column(spec)}': {fault[0]}", fault[1])
+    item = schema.as_item(value, "grader", ())
+    assert item is not None
+    return item
+
+
+def faults(prompt: Prompt, spec: Spec, registry: Registry) -> Iterator[Fault]:
     """What is wrong with what the columns hold."""
+    evaluation = spec.eval
     if evaluation and evaluation.weight:
         weight = prompt.row.get(evaluation.weight, 1)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
@@ -130,7 +142,7 @@ def faults(prompt: Prompt, evaluation: Eval | None, registry: Registry) -> Itera
         if value is not None and not isinstance(value, list):
             yield f"column '{evaluation.asserts}' is no list of graders", "write it as `eval.graders` is written"
         for entry in _values(value):
-            if fault := _grader_fault(entry, registry):
+            if fault := _grader_fault(entry, spec, registry):
                 yield f"column '{evaluation.asserts}': {fault[0]}", fault[1]
         if not evaluation.graders and not _values(value):
             yield "nothing grades the answers to this prompt", f"fill column '{evaluation.asserts}', or add graders"
@@ -140,7 +152,7 @@ def _values(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _grader_fault(value: Any, registry: Registry) -> Fault | None:
+def _grader_fault(value: Any, spec: Spec, registry: Registry) -> Fault | None:
     """Why a value is no grader of one prompt alone."""
     item = schema.as_item(value, "grader", ())
     known = registry.components["grader"]
@@ -162,9 +174,37 @@ def _grader_fault(value: Any, registry: Registry) -> Fault | None:
             if provider.name not in registry.components["provider"]:
                 return f"no provider '{provider.name}' is installed", "see `ftspec plugins`"
             registry.get("provider", provider.name).convert(provider.options)
+        if secrets := _secrets(item, spec, registry):
+            message = f"grader '{item.name}' would be given the secret {', '.join(sorted(secrets))}"
+            return (
+                message,
+                "rows do not say where a key goes: name this provider, with these options, in the spec",
+            )
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         return f"grader '{item.name}': {error}", hint
     return _sibling_fault(item)
+
+
+def _secrets(item: Item, spec: Spec, registry: Registry) -> set[str]:
+    """Secrets that a row would send where it likes: all in its grader's options, and those of a provider, its defaults
+    too, that the spec does not name with the same options."""
+    component = registry.get(item.kind, item.name)
+    asked = {str(path[-1]): items.referred(value) for path, value in items.references(item, component)}
+    found = secret_names({name: value for name, value in item.options.items() if name not in asked})
+    for provider in asked.values():
+        if provider.options and (provider.name, provider.options) not in _providers(spec, registry):
+            options = registry.get("provider", provider.name).convert(provider.options)
+            found |= secret_names(msgspec.to_builtins(options))
+    return found
+
+
+def _providers(spec: Spec, registry: Registry) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All that the spec names: its own, those of models under test, and those that options name."""
+    for _, item in spec.items():
+        named = items.references(item, registry.get(item.kind, item.name))
+        for each in (item, *(items.referred(value) for _, value in named)):
+            if each.kind == "provider":
+                yield each.name, each.options
 
 
 def _sibling_fault(item: Item) -> Fault | None:

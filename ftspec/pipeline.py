@@ -348,7 +348,7 @@ class Preparation:
                 self.rejected.add(file, line, self.ledger.tallies[done.step].name, reason, read=True)
 
     def _ask(self, row: int, prompt: Prompt) -> None:
-        for message, hint in cases.faults(prompt, self.spec.eval, self.registry):
+        for message, hint in cases.faults(prompt, self.spec, self.registry):
             self.findings.add(Finding(message=message, hint=hint, row=row))
         self.unseen.difference_update(prompt.row)
         first = self.prompts.add(row, prompt)

@@ -36,7 +36,7 @@ def rehearse_prompts(site: Site, prompts: Sequence[Prompt]) -> None:
     """Build the judges that prompts bring along, for the same reason. Raises FtspecError for secrets not set."""
     column = site.spec.eval.asserts if site.spec.eval else ""
     if column:
-        own = cases.graders(prompts, column, site.registry, site.spec.folder)
+        own = cases.graders(prompts, site.spec, site.registry)
         built = {id(grader): grader for pairs in own.values() for _, grader in pairs}
         judges = [judge for judge in built.values() if isinstance(judge, Judge)]
         providers = [items.referred(judge.provider) for judge in judges]

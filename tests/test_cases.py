@@ -109,6 +109,10 @@ def test_tags() -> None:
     assert tags_of("lang", None) == tags_of("lang", "") == []
 
 
+def judged(provider: Any, rubric: str = "r") -> dict[str, Any]:
+    return {"llm_judge": {"provider": provider, "model": "m", "rubric": rubric}}
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -122,7 +126,11 @@ def test_tags() -> None:
         ({"checks": [3]}, "3 is no grader"),
         ({"checks": [{"exact": {}, "weight": "x"}]}, "'weight' is not what it should be"),
         ({"checks": [{"python": {"file": "mine.py"}}]}, "names a file"),
-        ({"checks": [{"llm_judge": {"provider": "nope", "model": "m", "rubric": "r"}}]}, "no provider 'nope'"),
+        ({"checks": [judged("nope")]}, "no provider 'nope'"),
+        ({"checks": [{"exact": {"text": "${secret:KEY}"}}]}, "grader 'exact' would be given the secret KEY"),
+        ({"checks": [judged("simulated", rubric="${secret:KEY}")]}, "would be given the secret KEY"),
+        ({"checks": [judged({"openai-compatible": {"base_url": "http://x", "api_key": "${secret:KEY}"}})]}, "KEY"),
+        ({"checks": [judged({"openai": {"base_url": "http://x"}})]}, "the secret OPENAI_API_KEY"),
     ],
 )
 def test_what_a_column_holds_is_checked_before_anything_is_paid_for(

@@ -234,7 +234,7 @@ def test_secrets_that_are_not_set_are_told_at_their_places(tmp_path: Path) -> No
     assert not (tmp_path / ".ftspec").exists()
 
 
-JUDGE = 'llm_judge: {provider: {openai: {base_url: "http://127.0.0.1:9"}}, model: m, rubric: "It is 3."}'
+JUDGE = 'llm_judge: {provider: openai, model: m, rubric: "It is 3."}'
 """Its key is the option's default, which nobody has set."""
 JUDGED = f"""\
 version: 1
@@ -256,7 +256,7 @@ eval:
 @pytest.mark.parametrize(
     ("graders", "said"),
     [
-        (f"    - exact\n    - {JUDGE}\n", "spec.yaml:14:30: secret not set: OPENAI_API_KEY"),
+        (f"    - exact\n    - {JUDGE}\n", "spec.yaml:14:19: secret not set: OPENAI_API_KEY"),
         ("    - exact\n  asserts: checks\n", "a judge that prompts bring along in 'checks' needs OPENAI_API_KEY"),
     ],
     ids=["the spec's", "a prompt's"],
