@@ -67,7 +67,7 @@ CLEANING = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(TABLE, TABLE, CLEANING, CLEANING, st.integers(20, 400))
 def test_what_the_cache_knows_changes_no_byte(
     table: list[Any], more: list[Any], steps: list[Any], other: list[Any], block: int

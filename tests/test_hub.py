@@ -20,7 +20,7 @@ name: far
 sources:
   - huggingface: {dataset: acme/tickets, token: "${secret:HUB}"MORE}
 format: {chat: {user: "{{ question }}", assistant: "{{ answer }}"}}
-provider: simulated
+provider: {simulated: {seconds_per_step: 0}}
 model: some-model
 """
 TOKEN = "hf_s3cr3tS3cr3tS3cr3t"
@@ -70,7 +70,9 @@ def ftspec(folder: Path, url: str, *arguments: str, more: str = "", dataset: str
 
 @pytest.mark.parametrize("more", ["", ", streaming: false"])
 def test_a_branch_is_looked_up_and_a_commit_is_what_it_was(there: Hub, tmp_path: Path, more: str) -> None:
-    newest = there.dataset.commit(lines("one", "two", "three"))
+    newest = there.dataset.commit(
+        lines("one", "two", f"three{more}")
+    )  # else the second time there is nothing to commit
     now = ftspec(tmp_path, there.url, "plan", more=more)
     assert now.code == 0 and "3 training rows" in now.out, now
     pinned = ftspec(tmp_path, there.url, "plan", more=f"{more}, revision: {there.first}")

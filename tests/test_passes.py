@@ -213,7 +213,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(TABLE, STEPS, st.integers(1, 300))
 def test_however_it_is_run(table: list[dict[str, Any]], steps: list[Any], block: int) -> None:
     known = registry.load()

@@ -24,7 +24,7 @@ name: elsewhere
 sources:
   - jsonl: {path: "URL"}
 format: {chat: {user: "{{ a }}", assistant: "yes"}}
-provider: simulated
+provider: {simulated: {seconds_per_step: 0}}
 model: some-model
 """
 
