@@ -15,6 +15,7 @@ from ftspec.places import SIBLINGS, SPLIT_PROMPTS, place_of
 from ftspec.wording import either, every, nearest, quoted, suggestion
 
 FIRST_PARTY: dict[tuple[Kind, str], str] = {
+    ("cleaner", "redact_names"): "ftspec-names",
     ("engine", "ray"): "ftspec-ray",
     ("provider", "azure"): "ftspec-openai",
     ("provider", "bedrock"): "ftspec-bedrock",

@@ -9,6 +9,7 @@ import pytest
 
 from ftspec import registry
 from ftspec.errors import PluginError
+from ftspec.unknowns import FIRST_PARTY
 
 GOOD = """
 from ftspec import api
@@ -110,3 +111,14 @@ def test_a_switch_disables_plugins(site: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "strip" in registry.load().components["cleaner"]
     monkeypatch.setenv("FTSPEC_DISABLE_PLUGINS", "all")
     assert [found.entry.name for found in registry.find()] == ["builtin"]
+
+
+def test_what_first_party_plugins_offer_is_known_before_they_are_installed() -> None:
+    offered = {
+        (kind, name): found.distribution
+        for kind, components in registry.load().components.items()
+        for name, found in components.items()
+        if found.distribution.startswith("ftspec-")
+    }
+    assert offered == {place: plugin for place, plugin in FIRST_PARTY.items() if plugin in offered.values()}
+    assert ("engine", "ray") in offered
