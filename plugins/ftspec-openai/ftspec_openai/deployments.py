@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Any, Protocol
 
@@ -53,12 +54,13 @@ class Host(Protocol):
         ...
 
 
-class Deploying(Tuner):
+class Deploying(Tuner, ABC):
     """A tuner whose models have to be deployed (api.SupportsDeployment)."""
 
     @property
+    @abstractmethod
     def host(self) -> Host:
-        raise NotImplementedError
+        """Who puts them up. Raises Rejected where the options do not say how."""
 
     def standing(self) -> Iterator[api.Deployment]:
         """What was put up under our names."""

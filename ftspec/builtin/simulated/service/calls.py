@@ -8,7 +8,7 @@ from pathlib import Path
 from .answers import answers
 from .deployments import add_deployment, deployed, get_deployment, objects
 from .files import Upload, add_file, find_files
-from .jobs import add_job, cancel_job, delete_model, pause_job, poll, resume_job, stop_job
+from .jobs import add_job, delete_model, halt_job, poll, resume_job
 from .state import Json, Refusal, State
 
 
@@ -38,12 +38,8 @@ def respond(state: State, method: str, path: list[str], asked: dict[str, str], b
             return {"jobs": [job for job in state.all("jobs") if asked.get("key") in (None, job["key"])]}
         case ("GET", "jobs", identity):
             return poll(state, identity, int(asked.get("after", 0)))
-        case ("POST", "jobs", identity, "cancel"):
-            return cancel_job(state, identity)
-        case ("POST", "jobs", identity, "stop"):
-            return stop_job(state, identity)
-        case ("POST", "jobs", identity, "pause"):
-            return pause_job(state, identity)
+        case ("POST", "jobs", identity, "cancel" | "stop" | "pause" as call):
+            return halt_job(state, identity, call)
         case ("POST", "jobs", identity, "resume"):
             return resume_job(state, identity)
         case ("POST", "deployments"):

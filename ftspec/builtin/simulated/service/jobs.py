@@ -14,10 +14,10 @@ from .state import Json, Refusal, State
 
 PAGE = 100
 """Events that one answer holds at the most."""
-
-
 LOGGED = 200
 """Training events that a job has at the most, however many steps."""
+HALTS = {"cancel": "cancelled_at", "stop": "stopped_at", "pause": "paused_at"}
+"""Calls after which a job stands still, and where it says since when; one that is stopped has the model of then."""
 
 
 def add_job(state: State, order: Json) -> Json:
@@ -57,27 +57,11 @@ def get_job(state: State, identity: str) -> Json:
     return job
 
 
-def cancel_job(state: State, identity: str) -> Json:
-    job = get_job(state, identity)
-    if not progress(job)["ended"]:
-        job["cancelled_at"] = time.time()
-        state.save(f"jobs/{job['id']}", job)
-    return job
-
-
-def stop_job(state: State, identity: str) -> Json:
-    """End a job where it is, with the model that it has by then."""
-    job = get_job(state, identity)
-    if not progress(job)["ended"]:
-        job["stopped_at"] = time.time()
-        state.save(f"jobs/{job['id']}", job)
-    return job
-
-
-def pause_job(state: State, identity: str) -> Json:
-    job = get_job(state, identity)
-    if not progress(job)["ended"] and "paused_at" not in job:
-        job["paused_at"] = time.time()
+def halt_job(state: State, identity: str, call: str) -> Json:
+    """Write down that a job stands still from now on, where it has not ended; `call` is one of HALTS."""
+    job, since = get_job(state, identity), HALTS[call]
+    if not progress(job)["ended"] and since not in job:
+        job[since] = time.time()
         state.save(f"jobs/{job['id']}", job)
     return job
 
@@ -99,7 +83,7 @@ def delete_model(state: State, identity: str) -> Json:
 def progress(job: Json) -> Json:
     """How far a job is: {"status", "step", "ended"}; a function of the clock and nothing else."""
     behaviour, steps = job["behaviour"], job["steps"]
-    until = min(job.get(mark, math.inf) for mark in ("cancelled_at", "stopped_at", "paused_at"))
+    until = min(job.get(mark, math.inf) for mark in HALTS.values())
     elapsed = min(until, time.time()) - job["created_at"] - behaviour["queue_seconds"] - job.get("paused", 0.0)
     last = steps if behaviour["outcome"] == "succeeded" else min(behaviour["fail_at_step"] or steps, steps)
     pace = behaviour["seconds_per_step"]
