@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 NAMES = 14
 """Columns that names of steps, parts and facts take at the least."""
 
