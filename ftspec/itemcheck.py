@@ -19,6 +19,7 @@ from ftspec.errors import FtspecError, Problem, SpecPath
 from ftspec.fetching import is_url
 from ftspec.registry import Registry
 from ftspec.spec import Item
+from ftspec.unknowns import whereabouts
 from ftspec.wording import did_you_mean
 
 
@@ -33,7 +34,7 @@ def providers(candidate: Candidate) -> Iterator[Problem]:
                 yield Problem(message=str(error), hint=f"installed are {', '.join(sorted(known))}", path=path)
                 continue
             if name not in known:
-                hint = did_you_mean(name, known) or f"installed are {', '.join(sorted(known))}"
+                hint = whereabouts("provider", name, candidate.registry)
                 yield Problem(message=f"no provider named '{name}' is installed", hint=hint, path=path)
 
 

@@ -20,7 +20,8 @@ from ftspec.provider import Method
 from ftspec.records import Record
 from ftspec.references import REFERENCE, fill_environment
 from ftspec.registry import Loaded, Registry
-from ftspec.wording import did_you_mean, dotted
+from ftspec.unknowns import whereabouts
+from ftspec.wording import dotted
 
 PORTABLE = ("suffix", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout")
 """Options of providers that mean the same at each; any other (addresses, keys, devices) is the tuner's own."""
@@ -108,7 +109,7 @@ def _pair(document: Document, source: str, target: str, method: str, registry: R
     known = registry.components["provider"]
     problem = None
     if target not in known:
-        hint = did_you_mean(target, known) or f"installed are {', '.join(sorted(known))}"
+        hint = whereabouts("provider", target, registry)
         problem = Problem(message=f"no provider '{target}' is installed", hint=hint, path=("provider",))
     elif target == source:
         problem = Problem(message=f"the spec is for '{target}' already", hint="name another tuner", path=("provider",))

@@ -12,6 +12,7 @@ from ftspec.describing import Describer
 from ftspec.errors import Problem, SpecPath
 from ftspec.keys import STAGES
 from ftspec.places import SIBLINGS, SPLIT_PROMPTS, place_of
+from ftspec.registry import Registry
 from ftspec.wording import either, every, nearest, quoted, suggestion
 
 FIRST_PARTY: dict[tuple[Kind, str], str] = {
@@ -54,7 +55,7 @@ class Unknowns:
         if name in offered:
             return self._noted(_needs(title, name, offered[name].component.options, path, on))
         message = f"no {title} named {quoted(name)} is installed"
-        return self._noted(Problem(message=message, hint=self._where(kind, name), path=path, on=on))
+        return self._noted(Problem(message=message, hint=whereabouts(kind, name, self.says.registry), path=path, on=on))
 
     def bare_method(self, name: str, path: SpecPath) -> Problem:
         """A method that the provider does not have, or one that needs options."""
@@ -124,23 +125,6 @@ class Unknowns:
             hint = "probably an indentation slip: start the second with '- '" if path[-1:] != (kind,) else "keep one"
             yield Problem(message=message, hint=hint, path=(*path, key), on="key")
 
-    def _where(self, kind: Kind, name: str) -> str:
-        """What may have been meant, or what to install."""
-        plugin = FIRST_PARTY.get((kind, name))
-        if plugin:
-            return f'pip install "{plugin}"'
-        near = nearest(name, [*self.says.registry.components[kind]])
-        if near:
-            return f"did you mean '{near}'?"
-        others = [other for other in SIBLINGS if name in self.says.registry.components[other]]
-        if others:
-            return f"'{name}' is a {TITLES[others[0]]}"
-        near_plugin = nearest(name, [known for of, known in FIRST_PARTY if of == kind])
-        if near_plugin:
-            return f"did you mean '{near_plugin}'? It needs `pip install \"{FIRST_PARTY[kind, near_plugin]}\"`"
-        installed = ", ".join(sorted(self.says.registry.components[kind])[:LISTED])
-        return f"there are {installed}" if installed else "see `ftspec plugins`"
-
     def _where_options(self, path: SpecPath) -> str:
         """The command that lists what can stand at a place."""
         if path[:1] in {("method",), ("hyperparameters",)}:
@@ -152,6 +136,24 @@ class Unknowns:
     def _noted(self, problem: Problem) -> Problem:
         self.found.append(problem)
         return problem
+
+
+def whereabouts(kind: Kind, name: str, registry: Registry) -> str:
+    """What may have been meant by a name that is not installed, or what to install."""
+    plugin = FIRST_PARTY.get((kind, name))
+    if plugin:
+        return f'pip install "{plugin}"'
+    near = nearest(name, [*registry.components[kind]])
+    if near:
+        return f"did you mean '{near}'?"
+    others = [other for other in SIBLINGS if name in registry.components[other]]
+    if others:
+        return f"'{name}' is a {TITLES[others[0]]}"
+    near_plugin = nearest(name, [known for of, known in FIRST_PARTY if of == kind])
+    if near_plugin:
+        return f"did you mean '{near_plugin}'? It needs `pip install \"{FIRST_PARTY[kind, near_plugin]}\"`"
+    installed = ", ".join(sorted(registry.components[kind])[:LISTED])
+    return f"there are {installed}" if installed else "see `ftspec plugins`"
 
 
 def _needs(title: str, name: str, options: type[msgspec.Struct], path: SpecPath, on: Any) -> Problem:

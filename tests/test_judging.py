@@ -252,5 +252,14 @@ def test_the_provider_that_a_judge_names_is_checked(provider: str, message: str,
     assert problem.line == 10
 
 
+def test_the_plugin_of_the_provider_that_a_judge_names_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("PROVIDER", "openai"))
+    without = registry.load()
+    without.components["provider"] = {"simulated": without.components["provider"]["simulated"]}
+    with pytest.raises(SpecError) as raised:
+        validate.load_spec(tmp_path / "spec.yaml", without)
+    assert [problem.hint for problem in raised.value.problems] == ['pip install "ftspec-openai"']
+
+
 def test_the_contract_is_public() -> None:
     assert api.Judge is Judge

@@ -202,6 +202,15 @@ def test_where_there_is_nothing_to_port(target: str, message: str) -> None:
     assert message in caught.value.problems[0].message and caught.value.problems[0].line == 5
 
 
+def test_the_plugin_of_the_other_tuner_is_told() -> None:
+    without = registry.load()
+    del without.components["provider"]["azure"]
+    file = SPECS[0]
+    with pytest.raises(SpecError) as caught:
+        porting.port(yaml_document.read_text(TEXT, file), TEXT, "azure", without, MODELS)
+    assert [problem.hint for problem in caught.value.problems] == ['pip install "ftspec-openai"']
+
+
 # ---- models
 
 
