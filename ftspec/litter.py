@@ -33,7 +33,7 @@ TRIES = 60.0
 
 
 class Litter(Record):
-    """One thing that no kept run needs. `where` is a provider's name, or "state"; `key` its key in the store there."""
+    """One thing that no kept run needs. `where` is a provider's name, or "state", whose store has it as `id`."""
 
     where: str
     kind: str
