@@ -64,6 +64,8 @@ def test_what_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
     usercache.write(tmp_path / "file" / "x.o", b"code")
     usercache.forget(tmp_path / "file", NAMES)
     usercache.forget(tmp_path / "nowhere", NAMES)
+    assert usercache.read(tmp_path / "file" / "x.o") is None
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["no folder"]
 
 
 def test_what_nobody_uses_is_removed_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
