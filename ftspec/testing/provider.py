@@ -11,13 +11,7 @@ import msgspec
 import pytest
 
 from ftspec import remote
-from ftspec.abilities import (
-    SupportsAdoption,
-    SupportsCleanup,
-    SupportsDeployment,
-    SupportsExport,
-    SupportsRender,
-)
+from ftspec.abilities import SupportsAdoption, SupportsCleanup, SupportsDeployment, SupportsExport, SupportsRender
 from ftspec.errors import Rejected
 from ftspec.following import Follow, history
 from ftspec.jobs import JobState, ModelRef, Request, Size, TunedModel

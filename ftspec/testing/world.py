@@ -11,10 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ftspec.abilities import (
-    Deployment,
-    SupportsDeployment,
-)
+from ftspec.abilities import Deployment, SupportsDeployment
 from ftspec.claims import Register
 from ftspec.following import Follow
 from ftspec.jobs import DataFile, Job, JobUpdate, ModelRef, Request, TunedModel
