@@ -135,11 +135,11 @@ def _worth(texts: pa.Array, change: _Change) -> pa.Array:
 
 def map_marked(texts: pa.Array, marks: Mapping[int, int], change: Callable[[int, str, int], str]) -> pa.Array:
     """`change(place, text, mark)` for each of the marked places; the same array when that changes nothing."""
+    places = sorted(marks)  # `with_texts` trusts in it: a plugin's prefilter may tell them in any order
     found: list[int] = []
     after: list[str] = []
-    before = texts.take(integers(list(marks))).to_pylist()
-    for (place, mark), text in zip(marks.items(), before, strict=True):
-        made = change(place, text, mark)
+    for place, text in zip(places, texts.take(integers(places)).to_pylist(), strict=True):
+        made = change(place, text, marks[place])
         if made != text:
             found.append(place)
             after.append(made)

@@ -18,6 +18,7 @@ from ftspec import chat, rows
 from ftspec.arrays import strings, with_texts
 from ftspec.canonical import JSON_CHILDREN, canonical, canonical_json
 from ftspec.rows import MESSAGES
+from ftspec.textmaps import map_marked
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(
@@ -279,6 +280,14 @@ def test_texts_are_put_where_others_stood(said: list[str | None], data: st.DataO
         expected[place] = value
     assert made.to_pylist() == expected
     assert with_texts(texts, [], []) is texts
+
+
+def test_marks_need_not_rise() -> None:
+    """Those of a plugin's prefilter: an array whose bounds fell would be read outside of its memory."""
+    texts = strings(["a", "b", "c", "d"])
+    made = map_marked(texts, {3: 30, 0: 0, 1: 10}, lambda place, text, mark: f"{text}{place}{mark}")
+    made.validate(full=True)
+    assert made.to_pylist() == ["a00", "b110", "c", "d330"]
 
 
 def test_a_lone_surrogate_is_put_as_what_has_bytes() -> None:
