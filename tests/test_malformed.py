@@ -274,13 +274,27 @@ def test_of_a_small_archive_that_is_corrupt_nothing_is_believed(tmp_path: Path, 
 def test_archives_that_are_not_called_so(source: str, tmp_path: Path, tried: Callable[..., None]) -> None:
     (tmp_path / "good").write_bytes(GOOD if source != "csv" else b"text,label\na,b\n")
     (tmp_path / "xlfs").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
-    packed = {".gz": gzip.compress(GOOD), ".xz": lzma.compress(GOOD), ".bz2": bz2.compress(GOOD), ".parquet": b"PAR1.."}
+    packed = {
+        ".gz": gzip.compress(GOOD),
+        ".xz": lzma.compress(GOOD),
+        ".bz2": bz2.compress(GOOD),
+        ".parquet": b"PAR1\x15..",
+    }
     for ending, content in packed.items():
         (tmp_path / f"x{ending[1:]}").write_bytes(content)
     form = FORM.replace("{{ label }}", "b") if source == "text" else FORM
     bad = [(f"x{ending[1:]}", 1, f"it begins as files do that end with {ending}") for ending in sorted(packed)]
     bad.insert(2, ("xlfs", 1, "a pointer of Git LFS"))
     tried(f"{source}: {{path: '[gx]*'}}", 1, bad, form)
+
+
+def test_a_column_may_be_called_as_parquet_files_begin(tmp_path: Path, tried: Callable[..., None]) -> None:
+    """PAR1 and PAR2 are sensors of light to some. A Parquet file, even an empty one, is told by one byte more."""
+    (tmp_path / "x.csv").write_bytes(b"PAR1,text,label\n0.5,a,b\n")
+    tried("csv: {path: x.csv}", 1, [])
+    for rows_in in ([], [{"text": "a"}]):
+        pq.write_table(pa.Table.from_pylist(rows_in, pa.schema([("text", pa.string())])), tmp_path / "x.parquet")
+        assert files._stranger((tmp_path / "x.parquet").read_bytes())[0].endswith(".parquet")
 
 
 def test_files_that_are_no_archives(tmp_path: Path, tried: Callable[..., None]) -> None:

@@ -25,9 +25,9 @@ PACKED = {
     b"\xfd7zXZ\0": ".xz",
     b"\x04\x22\x4d\x18": ".lz4",
     b"PK\x03\x04": ".zip",
-    b"PAR1": ".parquet",
+    b"PAR1\x15": ".parquet",
 }
-"""How files begin that are no text, and what their names end with."""
+"""How files begin that are no text, and what their names end with. (A header line may name a column PAR1.)"""
 POINTER = b"version https://git-lfs.github.com/spec/"
 CRUMB = 64
 """Bytes that are read at once of a block that breaks off."""
