@@ -52,8 +52,11 @@ NO_CREDENTIALS = Cause(
 STATUS = re.compile(r"status code: (\d{3} [A-Z][A-Za-z -]*)")
 
 
-def cause(error: BaseException) -> Cause:
-    """The cause of an obstore error; the client's own words, without addresses, where it is none of those known."""
+def cause(error: BaseException, url: str = "") -> Cause:
+    """The cause of an obstore error; the client's own words, without addresses, where it is none of those known.
+
+    `url` is the one that was asked: also of one with a blank in it nothing is told.
+    """
     text = str(error)
     if found := known(error):
         return found
@@ -61,6 +64,7 @@ def cause(error: BaseException) -> Cause:
         return Cause("there is no such bucket or container", "check the address")
     if status := STATUS.search(text):
         return Cause(f"the server says {status[1].strip()}", "check the address, or try again later")
+    text = text.replace(url, "…") if url else text
     return Cause(mask(re.sub(r"\S+://\S+", "…", text.partition("\n")[0])))
 
 

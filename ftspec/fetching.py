@@ -31,6 +31,7 @@ CLIENT = {"timeout": "7 days", "read_timeout": "60 seconds"}
 """A large file may take its time, as long as some of it comes: by default obstore ends any request after 30 s."""
 CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate", *CLIENT)
 PREFIXES = {"s3": "AWS", "gs": "GOOGLE"}
+NO_METHOD = re.compile(r"status code: (405|501)")
 TRIES = 3
 """How often in a row a transfer may break off before anything of it has come."""
 
@@ -64,14 +65,16 @@ def public(url: str) -> str:
 def at_address(url: str) -> Remote:
     """The file at an http(s) address. Raises FtspecError."""
     import obstore
-    from obstore.exceptions import PermissionDeniedError
+    from obstore.exceptions import GenericError, PermissionDeniedError
 
     with _explained(url, "reach"):
         store = _store(url)
         try:
             meta = obstore.head(store, "")
-        except (FileNotFoundError, PermissionDeniedError):  # an address that is signed for GET, or knows no HEAD
-            meta = obstore.get(store, "").meta
+        except (FileNotFoundError, GenericError, PermissionDeniedError) as error:
+            if isinstance(error, GenericError) and not NO_METHOD.search(str(error)):
+                raise
+            meta = obstore.get(store, "").meta  # an address that is signed for GET, or knows no HEAD
         return _named(url, meta)
 
 
@@ -180,8 +183,8 @@ def _explained(url: str, action: str) -> Iterator[None]:
             hint = "a browser's login is not enough: use a signed address, or fetch it by hand and name the file"
         raise FtspecError(f"'{name}': access was denied", hint) from None
     except (BaseError, OSError, ValueError) as error:
-        reason, hint = cause(error)
-        raise FtspecError(f"cannot {action} '{name}': {reason.replace(url, name)}", hint) from None
+        reason, hint = cause(error, url)
+        raise FtspecError(f"cannot {action} '{name}': {reason}", hint) from None
 
 
 def _download(file: Remote, part: Path) -> None:

@@ -147,9 +147,10 @@ def test_a_refusal_is_told_at_its_place(
     assert "spec.yaml:4:19: " in said and part in said and f"{web.url}/a.jsonl'" in said
 
 
-@pytest.mark.parametrize("status", [403, 404, 405])
-def test_an_address_that_answers_get_only_is_asked_so(web: Web, status: int) -> None:
-    """As addresses are that were signed for GET."""
+@pytest.mark.parametrize("status", [403, 404, 405, 501])
+def test_an_address_that_answers_get_only_is_asked_so(web: Web, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As addresses are that were signed for GET, and small servers that know nothing else (501)."""
+    monkeypatch.setattr(fetching, "RETRIES", {"max_retries": 0})
     web.refuses["HEAD"] = status
     (found,) = api.input_files(f"{web.url}/a.jsonl?sig=s3cr3t")
     assert (found.size, Path(found.local()).read_bytes()) == (len(LINES), LINES)
@@ -241,6 +242,8 @@ def test_no_proxy_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
 def test_what_nobody_knows_is_told_without_addresses() -> None:
     said = cause(ValueError("odd thing at https://user:s3cr3t@host/x?sig=s3cr3t\nDebug source: s3cr3t"))
     assert said.reason == "odd thing at …"
+    url = "https://host/a b?sig=s3cr3t"
+    assert cause(ValueError(f"odd thing at {url} today"), url).reason == "odd thing at … today"
 
 
 def test_rows_are_those_of_the_file(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
