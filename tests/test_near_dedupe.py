@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -150,6 +151,14 @@ def test_what_bands_find() -> None:
         assert cut.permutations <= minhash.PERMUTATIONS
         assert cut.found(threshold) >= 1 - minhash.MISSED
     assert minhash.bands(0.7).found(0.85) > 0.999
+
+
+def test_no_threshold_is_taken_that_no_bands_can_be_made_for() -> None:
+    assert minhash.bands(0.01).found(0.01) >= 1 - minhash.MISSED
+    for threshold in (0.0, 1e-6, 0.009):
+        with pytest.raises(msgspec.ValidationError, match=r">= 0\.01"):
+            near_dedupe.convert({"threshold": threshold})
+    assert near_dedupe.convert({"threshold": 0.01})
 
 
 def test_a_chain_is_one_group_and_every_row_of_it_has_a_neighbour() -> None:

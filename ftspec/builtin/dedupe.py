@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-Threshold = Annotated[float, Meta(gt=0, le=1)]
+Threshold = Annotated[float, Meta(ge=0.01, le=1)]
+"""Below, a key would have more bands than a row has words, and the chances that make them are no numbers any more."""
 Shingle = Annotated[int, Meta(ge=1, le=100, description="Words (characters in scripts without spaces) per shingle.")]
 CODE = ["ftspec.builtin.columns", "ftspec.builtin.recurring", *near.CODE]
 
