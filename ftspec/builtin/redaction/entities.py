@@ -23,7 +23,7 @@ class Entity(NamedTuple):
     `gate` is a quick look that every such text passes too: entities that share one are asked once per text. Where it
     says more than `hint` does, it is `strict`. `wide` is an RE2 pattern that finds all that one as `hint` does, and is
     quicker for those that share it ("": there is none). Where it is `telling`, every such text has what
-    `near.scankernels.telling` looks for.
+    `compiled.scankernels.telling` looks for.
     """
 
     hint: str | Callable[[Numerals], Numbers]
