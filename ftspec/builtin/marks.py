@@ -26,8 +26,6 @@ CODE = ["ftspec.builtin.marks", *compiled.CODE]
 """Of steps with a prefilter from here."""
 ALL = -1
 """The mark of a text of which nothing is known: it may have every shape."""
-SLOWER = 8
-"""Machine code saves here an eighth of what it saves near-duplicates."""
 
 
 class Shape(NamedTuple):
@@ -81,7 +79,7 @@ class Marks:
         return tables(self.shapes)
 
     def __call__(self, texts: pa.Array) -> dict[int, int]:
-        kernels = native.loaded(texts.nbytes // SLOWER)
+        kernels = native.loaded(texts.nbytes // native.SEARCHED)
         return self.by_machine(kernels, texts) if kernels else dict.fromkeys(self.by_pattern(texts), ALL)
 
     def by_pattern(self, texts: pa.Array) -> list[int]:

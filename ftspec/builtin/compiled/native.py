@@ -24,6 +24,8 @@ LOADED = 3 << 20
 """Bytes of text after which a process looks for object code. To load it takes as long as it saves on so many."""
 COMPILED = 128 << 20
 """Bytes of text after which one compiles, where there is none: as with hiring and buying, when as much was lost."""
+SEARCHED = 8
+"""A text that is only searched counts as an eighth of its bytes: machine code saves so much less there."""
 
 
 class Native:
@@ -159,7 +161,7 @@ def _at(values: NDArray[Any]) -> int:
 
 
 def laid_out(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """(the bytes of an array of texts, where each text begins, and the last one ends)."""
+    """(the bytes of an array of texts or binaries, where each one begins, and the last one ends)."""
     import numpy as np
 
     _, offsets, data = texts.buffers()

@@ -46,7 +46,7 @@ def blocks(texts: Texts) -> Iterator[tuple[int, int, Hashes]]:
     if texts.rows == 0:
         return
     compiled = native.loaded(texts.values.nbytes)
-    data, ends = text_bytes(texts.values if compiled else _lowered(texts.values))
+    data, ends = native.laid_out(texts.values if compiled else _lowered(texts.values))
     starts = ends[texts.offsets]
     row = 0
     while row < texts.rows:
@@ -99,15 +99,6 @@ def _lowered(values: pa.Array) -> pa.Array:
     if not pc.any(more).as_py():
         return values
     return pc.replace_with_mask(values, more, pc.utf8_lower(values.filter(more)))
-
-
-def text_bytes(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of texts or binaries without nulls, and where the first one begins and each ends."""
-    import numpy as np
-
-    ends = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1]
-    data = values.buffers()[2]
-    return np.frombuffer(data if data is not None else b"", np.uint8), ends.astype(np.int64)
 
 
 def _words(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Hashes:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers
 
 Named = tuple[str, Entity]
-SLOWER = 8
-"""Machine code saves here an eighth of what it saves near-duplicates."""
 
 
 class Mesh(NamedTuple):
@@ -45,7 +43,7 @@ class Sieve:
     def __call__(self, texts: pa.Array) -> dict[int, int]:
         if texts.null_count == len(texts):
             return {}
-        kernels = native.loaded(texts.nbytes // SLOWER) if self.telling else None
+        kernels = native.loaded(texts.nbytes // native.SEARCHED) if self.telling else None
         return self.by_machine(kernels, texts) if kernels else self.by_meshes(texts)
 
     def by_machine(self, kernels: native.Native, texts: pa.Array) -> dict[int, int]:
