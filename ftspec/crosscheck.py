@@ -252,8 +252,7 @@ def _graders(data: Mapping[str, Any]) -> Iterator[Problem]:
     if graders and all(_get(grader, "weight") == 0 for grader in graders):
         path = ("eval", "graders")
         yield Problem(message="every grader has weight 0: none decides", hint="raise one", path=path, on="key")
-    temperature = _get(data, "eval", "generation", "temperature") or 0
-    repeat = _get(data, "eval", "repeat")
+    repeat, temperature = _asking(data)
     if isinstance(repeat, int) and repeat > 1 and temperature == 0:
         message = f"each prompt is asked {repeat} times with greedy decoding: the answers will not differ"
         hint = "set `generation: {temperature: 0.7}`, or remove `repeat`"
@@ -281,8 +280,20 @@ def _graders_of(gates: list[Any], ids: list[str]) -> Iterator[Problem]:
 
 def _measured_once(data: Mapping[str, Any]) -> bool:
     """Whether answers cannot differ between repeats: there is one, or decoding is greedy."""
-    repeat, temperature = _get(data, "eval", "repeat"), _get(data, "eval", "generation", "temperature")
-    return repeat in (None, 1) or temperature in (None, 0)
+    repeat, temperature = _asking(data)
+    return bool(repeat == 1 or temperature == 0)
+
+
+def _asking(data: Mapping[str, Any]) -> tuple[Any, Any]:
+    """How often a prompt is asked, and the temperature.
+
+    What cannot be read is None, or no number, and not the default: that it is faulty is said elsewhere, and nothing
+    can be said of it here.
+    """
+    evaluation = data["eval"] if isinstance(data.get("eval"), dict) else {}
+    generation = evaluation.get("generation", {})
+    temperature = generation.get("temperature", 0) if isinstance(generation, dict) else None
+    return evaluation.get("repeat", 1), temperature
 
 
 def _waivers(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -94,6 +94,23 @@ def test_greedy_repeats_are_a_warning(tmp_path: Path, installed: Registry) -> No
     assert (warning.severity, warning.line) == ("warning", 11)
 
 
+@pytest.mark.parametrize("generation", ["{temperature: }", "{temperature: hot}", "5"])
+def test_a_temperature_that_cannot_be_read_is_not_called_greedy(
+    tmp_path: Path, installed: Registry, generation: str
+) -> None:
+    gates = "gates:\n  - consistency: {min: 0.5}\n"
+    text = SOURCES + TUNER + EVAL + f"  repeat: 3\n  generation: {generation}\n{gates}"
+    shown = said(tmp_path, text, installed)
+    assert ":12:" in shown
+    assert "greedy" not in shown
+    assert "can never pass" not in shown
+
+
+def test_consistency_without_a_temperature_can_never_pass(tmp_path: Path, installed: Registry) -> None:
+    text = SOURCES + TUNER + EVAL + "  repeat: 3\ngates:\n  - consistency: {min: 0.5}\n"
+    assert "can never pass" in said(tmp_path, text, installed)
+
+
 def test_a_waiver_holds_until_its_day(tmp_path: Path, installed: Registry) -> None:
     today = datetime.date.today()
     spec = SOURCES + TUNER + "checks:\n  - leakage: {}\n    waive: {reason: r, owner: o, until: DAY}\n"
