@@ -26,6 +26,7 @@ VALIDATION = "validation"
 
 Fault = tuple[str, str]
 """(message, hint)."""
+NOT_HERE = "rows do not say where answers and keys are sent: name the provider, with the same options, in the spec"
 
 
 class Marked(Lazy[Prompt]):
@@ -169,33 +170,18 @@ def _grader_fault(value: Any, spec: Spec, registry: Registry) -> Fault | None:
             return f"grader '{item.name}': {clash}", hint
         if any(items.paths(item.options, component)):
             return f"grader '{item.name}' names a file", "name files in the spec: what they hold has to be hashed"
-        for _, named in items.references(item, component):
-            provider = items.referred(named)
+        asked = {str(path[-1]): items.referred(value) for path, value in items.references(item, component)}
+        for provider in asked.values():
             if provider.name not in registry.components["provider"]:
                 return f"no provider '{provider.name}' is installed", "see `ftspec plugins`"
             registry.get("provider", provider.name).convert(provider.options)
-        if secrets := _secrets(item, spec, registry):
-            message = f"grader '{item.name}' would be given the secret {', '.join(sorted(secrets))}"
-            return (
-                message,
-                "rows do not say where a key goes: name this provider, with these options, in the spec",
-            )
+            if provider.options and (provider.name, provider.options) not in _providers(spec, registry):
+                return f"grader '{item.name}' asks '{provider.name}' with options of its own", NOT_HERE
+        if secrets := secret_names({name: value for name, value in item.options.items() if name not in asked}):
+            return f"grader '{item.name}' would be given the secret {', '.join(sorted(secrets))}", NOT_HERE
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         return f"grader '{item.name}': {error}", hint
     return _sibling_fault(item)
-
-
-def _secrets(item: Item, spec: Spec, registry: Registry) -> set[str]:
-    """Secrets that a row would send where it likes: all in its grader's options, and those of a provider, its defaults
-    too, that the spec does not name with the same options."""
-    component = registry.get(item.kind, item.name)
-    asked = {str(path[-1]): items.referred(value) for path, value in items.references(item, component)}
-    found = secret_names({name: value for name, value in item.options.items() if name not in asked})
-    for provider in asked.values():
-        if provider.options and (provider.name, provider.options) not in _providers(spec, registry):
-            options = registry.get("provider", provider.name).convert(provider.options)
-            found |= secret_names(msgspec.to_builtins(options))
-    return found
 
 
 def _providers(spec: Spec, registry: Registry) -> Iterator[tuple[str, dict[str, Any]]]:

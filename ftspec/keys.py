@@ -216,7 +216,7 @@ _EVAL: Schema = {
             "type": "string",
             "minLength": 1,
             "description": "The column that holds a prompt's own graders, a list as in `graders`: they grade its "
-            "answers, beside those. They get no secret; a provider that has one must be named in the spec.",
+            "answers, beside those. They get no secret, and no provider with options that the spec does not name.",
         },
     },
     "required": ["prompts"],

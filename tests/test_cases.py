@@ -129,8 +129,12 @@ def judged(provider: Any, rubric: str = "r") -> dict[str, Any]:
         ({"checks": [judged("nope")]}, "no provider 'nope'"),
         ({"checks": [{"exact": {"text": "${secret:KEY}"}}]}, "grader 'exact' would be given the secret KEY"),
         ({"checks": [judged("simulated", rubric="${secret:KEY}")]}, "would be given the secret KEY"),
-        ({"checks": [judged({"openai-compatible": {"base_url": "http://x", "api_key": "${secret:KEY}"}})]}, "KEY"),
-        ({"checks": [judged({"openai": {"base_url": "http://x"}})]}, "the secret OPENAI_API_KEY"),
+        (
+            {"checks": [judged({"openai-compatible": {"base_url": "http://x", "api_key": "${secret:KEY}"}})]},
+            "options of its own",
+        ),
+        ({"checks": [judged({"openai-compatible": {"base_url": "http://x"}})]}, "options of its own"),
+        ({"checks": [judged({"vertex": {"project": "p", "base_url": "http://x", "gcs": "gs://b"}})]}, "of its own"),
     ],
 )
 def test_what_a_column_holds_is_checked_before_anything_is_paid_for(
@@ -151,6 +155,7 @@ def test_judges_of_single_prompts(tmp_path: Path) -> None:
 
     rows = [{"thing": f"t{n}", "colour": f"c{n}", "checks": checks(f"rubric {n % 2}")} for n in range(4)]
     text = "  prompts: [{jsonl: {path: prompts.jsonl}}]\n  asserts: checks\n"
+    text += "  models: [{provider: {simulated: {base_accuracy: 1.0}}, model: other}]\n"
     evaluation = run(write(tmp_path, text, rows)).evaluation
     assert (evaluation.base.accuracy, evaluation.tuned.accuracy) == (0, 1)
     assert [use.questions for use in evaluation.tuned.judges] == [4]

@@ -89,7 +89,7 @@ class Address(Struct, frozen=True, kw_only=True):
         return Sender(Wire(concurrency, self.timeout, connect), self._timeout())
 
     def arguments(self) -> dict[str, Any]:
-        """What both clients are made with. The key is looked up for each request, and kept by nobody."""
+        """What both clients are made with. The key is looked up for each request: a new one is sent in the next."""
         return {
             "api_key": lambda: hosted.key(self.api_key),
             "base_url": self.base_url,
