@@ -35,7 +35,9 @@ def fingerprints(batch: pa.RecordBatch, columns: Sequence[str] = (), salt: str =
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = sorted(name for name in (columns or batch.schema.names) if name in batch.schema.names and name[0] != "_")
+    names = sorted(
+        name for name in (columns or batch.schema.names) if name in batch.schema.names and not name.startswith("_")
+    )
     names = [name for name in names if batch.column(name).null_count < batch.num_rows]  # nulls leave no trace
     if not names:
         return pa.nulls(batch.num_rows, pa.binary())

@@ -43,7 +43,7 @@ def map_text_by_row(
         return functions[row]
 
     named = set(columns)
-    chosen = named or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
+    chosen = named or {name for name in batch.schema.names if not name.startswith("_") and name != "tools"}
     for name in sorted(chosen & set(batch.schema.names), key=lambda name: (name != "messages", name)):
         column = batch.column(name)
         after = _map_column(name, column, at, prefilter, nested or name in named, walk)

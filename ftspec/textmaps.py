@@ -39,7 +39,7 @@ def map_text(
     as before.
     """
     change = _Change(function, prefilter, beyond_ascii, arrays, map_whole if whole else map_nested)
-    chosen = set(columns) or {name for name in batch.schema.names if name[0] != "_" and name != "tools"}
+    chosen = set(columns) or {name for name in batch.schema.names if not name.startswith("_") and name != "tools"}
     for index, name in enumerate(batch.schema.names):
         if name in chosen:
             column = batch.column(index)

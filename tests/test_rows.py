@@ -125,6 +125,16 @@ def test_fingerprints_say_what_is_equal(one: dict[str, Any], other: dict[str, An
     assert rows.fingerprints(rows.from_dicts([one]), salt="other")[0].as_py() != keys[0]
 
 
+def test_a_column_may_have_an_empty_name() -> None:
+    batch = rows.from_dicts([{"": " x ", "a": " y "}, {"": " x ", "a": " z "}])
+    assert rows.to_dicts(rows.map_text(batch, str.strip)) == [{"": "x", "a": "y"}, {"": "x", "a": "z"}]
+    keys = rows.fingerprints(batch).to_pylist()
+    assert keys[0] != keys[1]
+    assert keys[0] != rows.fingerprints(rows.from_dicts([{"a": " y "}]))[0].as_py()
+    mapped = rows.map_text_by_row(batch, lambda row: lambda text: f"{row}{text.strip()}")
+    assert rows.to_dicts(mapped) == [{"": "0x", "a": "0y"}, {"": "1x", "a": "1z"}]
+
+
 def test_one_batch_or_two_make_no_difference_to_texts() -> None:
     mixed = rows.from_dicts([{"a": " x "}, {"a": 1}, {"a": [" y "]}])
     assert rows.is_json(mixed.column("a").type)
