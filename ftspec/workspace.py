@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftspec.errors import FtspecError
+from ftspec.errors import FtspecError, StoreError
 from ftspec.store import Store
 from ftspec.wording import as_text, is_text
 
@@ -55,7 +55,7 @@ class Workspace:
     def scratch(self) -> Iterator[Path]:
         """A private empty folder, removed afterwards; what a killed process left behind is removed first."""
         root = self.local / "scratch"
-        root.mkdir(parents=True, exist_ok=True)
+        _make(root)
         _sweep(root)
         folder = root / secrets.token_hex(8)
         try:
@@ -69,7 +69,7 @@ class Workspace:
     def alive(self, run: str) -> Iterator[None]:
         """Mark the run as being worked on by this process, for as long as the process lives."""
         path = self._lock(run)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         with path.open("a") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH)
             yield
@@ -87,6 +87,15 @@ class Workspace:
 
     def _lock(self, run: str) -> Path:
         return self.local / "alive" / run
+
+
+def _make(folder: Path) -> None:
+    """Make a folder of this machine. Raises StoreError where a link to nothing, or a file, stands in its way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        hint = "see what stands there: a link to a folder that is gone (a disk that is not mounted?), or a file"
+        raise StoreError(f"state at {folder}: this folder cannot be made: {error.strerror}", hint) from error
 
 
 @contextlib.contextmanager

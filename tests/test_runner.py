@@ -331,3 +331,13 @@ def test_a_run_that_nobody_works_on_any_more_is_interrupted(spec: Path, installe
     assert [found.state for found in history.all_runs(store)] == ["interrupted"]
     with Workspace(store).alive(history.all_runs(store)[0].id):
         assert [found.state for found in history.all_runs(store)] == ["running"]
+
+
+@pytest.mark.parametrize("what", ["link", "file"])
+def test_what_stands_in_the_place_of_the_state_folder_is_said(tmp_path: Path, what: str) -> None:
+    state = tmp_path / ".ftspec"
+    state.symlink_to(tmp_path / "gone") if what == "link" else state.write_text("")
+    with pytest.raises(StoreError, match="cannot be made"), Workspace(state).alive("run"):
+        pass
+    with pytest.raises(StoreError, match="cannot be made"), Workspace(state).scratch():
+        pass
