@@ -67,7 +67,9 @@ def read(path: str) -> list[tuple[str, int, Any]]:
         ("in/a.jsonl", ["in/a.jsonl"]),
         ("in/*.jsonl", ["in/a.jsonl", "in/b.jsonl"]),
         ("**/*.jsonl*", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl.gz", "top.jsonl"]),
+        ("in/[!a].jsonl", ["in/b.jsonl"]),
         ("in", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl.gz"]),
+        ("in/", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl.gz"]),
         ("", ["in/a.jsonl", "in/b.jsonl", "in/deep/c.jsonl.gz", "top.jsonl"]),
     ],
 )
@@ -86,18 +88,17 @@ def test_azures_other_names_are_the_same_container(scheme: str, other: str) -> N
 def test_an_object_has_one_mark_however_it_is_found_and_another_when_it_changes(
     scheme: str, _running: tuple[str, Bucket]
 ) -> None:
-    put, url = _running[1].put, f"{scheme}://data/mark/x.jsonl"
-    put("mark/x.jsonl", LINES)
-    (named,), (listed,) = api.input_files(url), api.input_files(f"{scheme}://data/mark/*.jsonl")
+    put, url = _running[1].put, f"{scheme}://data/mark/x.txt"
+    put("mark/x.txt", LINES)
+    (named,), (listed,) = api.input_files(url), api.input_files(f"{scheme}://data/mark/*.txt")
     assert named == listed
-    put("mark/x.jsonl", b'{"a": 3}\n')
+    put("mark/x.txt", b'{"a": 3}\n')
     (after,) = api.input_files(url)
     assert after.mark != named.mark
     with pytest.raises(api.DataError) as caught:
         named.local()
     assert "changed while it was read" in caught.value.findings[0].message
     assert [row for *_, row in read(url)] == [3]
-    put("mark/x.jsonl", LINES)
 
 
 SPEC = """\
@@ -127,7 +128,7 @@ def test_a_spec_is_planned_and_run(scheme: str, tmp_path: Path, capsys: pytest.C
 def test_what_is_not_there_is_told_at_its_place(
     scheme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for more in ("data/none.jsonl", "no-such-bucket-at-all/x.jsonl"):
+    for more in ("data/none.jsonl", "data/none*.jsonl", "no-such-bucket-at-all/x.jsonl"):
         assert guard.run(["plan", str(spec_of(tmp_path, scheme, more)), "-q"]) == 1
         said = capsys.readouterr().err
         assert "spec.yaml:5:19: " in said and f"{scheme}://{more}" in said

@@ -118,6 +118,7 @@ def fake_gcs(files: Certificates) -> Iterator[Bucket]:
 @contextlib.contextmanager
 def moto_s3(files: Certificates, versions: bool = True) -> Iterator[Bucket]:
     import boto3
+    from moto.s3.models import s3_backends
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
@@ -142,6 +143,7 @@ def moto_s3(files: Certificates, versions: bool = True) -> Iterator[Bucket]:
         server.shutdown()
         server.server_close()
         thread.join()
+        s3_backends.reset()  # they are the process's, not the server's: the next one would show these buckets
 
 
 @contextlib.contextmanager
