@@ -24,7 +24,7 @@ PHASES = {
 }
 """The phase that a run is in after an event of this kind."""
 
-ENDS = {"finished", "failed", "cancelled", "detached"}
+ENDS = {"finished", "failed", "cancelled", "detached", "stopped"}
 """Kinds of event after which nobody works on the run; a later `started` opens it again."""
 
 

@@ -55,7 +55,9 @@ class Plan(Record):
     watermark: str = ""
 
 
-RunState = Literal["running", "detached", "done", "failed", "gate_failed", "cancelled", "interrupted", "damaged"]
+RunState = Literal[
+    "running", "detached", "stopped", "done", "failed", "gate_failed", "cancelled", "interrupted", "damaged"
+]
 
 
 class RunInfo(Record):

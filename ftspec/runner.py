@@ -35,18 +35,21 @@ from ftspec.weighing import weighed
 
 
 class Outcome(Record):
-    """What a run came to. `already_done` says that this call found everything done."""
+    """What a run came to. `already_done` says that this call found everything done.
+
+    There is no report where the run was asked to stop before (`Options.until`).
+    """
 
     run: RunInfo
     evaluation: Evaluation | None
     verdicts: tuple[Verdict, ...]
-    report: Path
+    report: Path | None
     already_done: bool = False
 
     @property
     def passed(self) -> bool:
         """Whether no gate said no."""
-        return self.run.state == "done"
+        return self.run.state != "gate_failed"
 
 
 def run(loaded: Loaded, registry: Registry, options: Options, progress: Progress) -> Outcome:
@@ -114,6 +117,8 @@ class _Walk:
         for subject in (answering.base_of(self.site), *self.site.further):
             answering.deployer(self.site, self.purse, subject).sweep()
         dataset = self._data()
+        if self.site.options.until == DATA:
+            return self._stopped()
         if self.site.spec.eval and self.site.spec.eval.asserts:
             rehearsal.rehearse_prompts(self.site, datastep.prompts_of(self.site, dataset))
         self.plan = plan_of(self.site, dataset.made)
@@ -123,6 +128,8 @@ class _Walk:
             model = tuned_already(self.site, self.plan)
         else:
             model = self._tune(dataset)
+        if self.site.options.until == TUNING:
+            return self._stopped()
         memory.spare()
         judged = self._judge(dataset, model) if self.site.spec.eval else Judged()
         memory.give_back()
@@ -132,6 +139,10 @@ class _Walk:
             accepted.accept(self.site.store, self.site.spec.name, self.plan.run)
         self.diary.decide("finished", state=state, report=str(path))
         return Outcome(run=self.diary.info(), evaluation=judged.evaluation, verdicts=judged.verdicts, report=path)
+
+    def _stopped(self) -> Outcome:
+        self.diary.decide("stopped")
+        return Outcome(run=self.diary.info(), evaluation=None, verdicts=(), report=None)
 
     def _data(self) -> Dataset:
         step = step_of(self.plan, DATA)

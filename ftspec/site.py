@@ -32,6 +32,7 @@ class Options(Record):
         store: folder or URL of the store; `.ftspec` beside the spec when None.
         again: steps to do again though they are cached: "data", "tuning", "answers", "report".
         detach: return (StillRunning) once the job is submitted.
+        until: stop after this step, "data" or "tuning"; the next run goes on from there. To the end when empty.
         wait: follow the job for at most so many seconds.
         resubmit: give up on an attempt of unknown outcome and submit the next one.
         adopt: id of a job at the provider that is the one of unknown outcome.
@@ -45,6 +46,7 @@ class Options(Record):
     store: str | None = None
     again: tuple[str, ...] = ()
     detach: bool = False
+    until: str = ""
     wait: float | None = None
     resubmit: bool = False
     adopt: str = ""

@@ -226,6 +226,16 @@ def test_detached_is_exit_code_5_and_run_again_follows(spec: Path, capsys: pytes
     assert run(capsys, "run", spec.name)[0] == 0
 
 
+def test_a_run_that_stops_after_a_step_says_how_to_go_on(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "run", "--until", "data", spec.name)
+    assert code == 0
+    assert "has its data, and stopped there, as asked" in out and f"go on: ftspec run {spec.name}" in out
+    assert "stopped" in run(capsys, "runs")[1]
+    code, out, _ = run(capsys, "run", "--until", "tuning", spec.name)
+    assert (code, "is tuned, and stopped there" in out) == (0, True)
+    assert run(capsys, "run", "--until", "report", spec.name)[0] == 2
+
+
 def test_an_interrupt_leaves_the_job_running_and_says_so(spec: Path) -> None:
     spec.write_text(spec.read_text().replace("simulated: {}", "simulated: {queue_seconds: 8}"))
     command = [sys.executable, "-m", "ftspec", "run", spec.name]

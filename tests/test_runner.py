@@ -176,6 +176,23 @@ def test_detached_and_followed_later(spec: Path, installed: Registry) -> None:
     assert watching.status(opened(spec, installed)).job.state == "succeeded"  # type: ignore[union-attr]
 
 
+def test_a_run_stops_after_a_step_and_is_taken_up_from_there(spec: Path, installed: Registry) -> None:
+    kinds = []
+    for until, phase in (("data", "data"), ("tuning", "evaluation")):
+        outcome = run(spec, installed, until=until)
+        assert (outcome.passed, outcome.report, outcome.evaluation) == (True, None, None)
+        assert (outcome.run.state, outcome.run.phase) == ("stopped", phase)
+        assert opened(spec, installed).run.state == "stopped"
+        kinds.append([event.kind for event in opened(spec, installed).events])
+    assert "data_made" in kinds[0] and "tuning" not in kinds[0]
+    assert "tuned" in kinds[1] and "answered" not in kinds[1]
+    steps = planning.plan(validate.load_spec(spec, installed), installed, Options(), Quiet()).plan.steps
+    assert [step.name for step in steps if step.cached] == ["data", "tuning"]
+    finished = run(spec, installed)
+    assert finished.run.state == "done" and finished.run.id == outcome.run.id
+    assert run(spec, installed, until="data").already_done
+
+
 def test_a_job_can_be_cancelled_from_outside(spec: Path, installed: Registry) -> None:
     slow = "provider.simulated.queue_seconds=60"
     with pytest.raises(StillRunning):

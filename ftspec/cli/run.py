@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ftspec.validate import Loaded
 
 AGAIN = ("data", "tuning", "answers", "report")
+UNTIL = AGAIN[:2]
 
 
 @click.command("plan")
@@ -95,6 +96,10 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
     "--again", multiple=True, type=click.Choice(AGAIN), metavar="STEP",
     help=f"Do a step again though it is cached: {', '.join(AGAIN)}. Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--until", type=click.Choice(UNTIL), metavar="STEP", default="",
+    help=f"Stop after a step, {' or '.join(UNTIL)}; `ftspec run` again goes on from there.",
+)  # fmt: skip
 @resume_option
 @click.option("--resubmit", is_flag=True, help="Give up a submission of unknown outcome and submit anew.")
 @click.option(
@@ -112,6 +117,7 @@ def run_command(
     detach: bool,
     wait: float | None,
     again: tuple[str, ...],
+    until: str,
     resume: bool,
     resubmit: bool,
     adopt: str,
@@ -132,6 +138,7 @@ def run_command(
     options = Options(
         store=store,
         again=again,
+        until=until,
         detach=detach,
         wait=wait,
         resume=resume,

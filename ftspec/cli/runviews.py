@@ -28,6 +28,7 @@ STATES = {
     "cancelled": "yellow",
     "running": "cyan",
     "detached": "cyan",
+    "stopped": "cyan",
     "interrupted": "yellow",
     "damaged": "red",
 }
@@ -40,7 +41,12 @@ def outcome(spec: Spec, found: Outcome) -> str:
         usual = found.evaluation.tuned.prompts and not found.evaluation.further
         lines += _evaluation(found.evaluation) if usual else scores.table_of(found.evaluation)
     lines += [line for verdict in found.verdicts for line in _verdict(verdict)]
-    return "\n".join([*lines, "", f"report: {found.report}"])
+    return "\n".join([*lines, "", f"report: {found.report}" if found.report else _next(spec, found)])
+
+
+def _next(spec: Spec, found: Outcome) -> str:
+    look = f"look at it: ftspec data show {spec.file.name}\n" if found.run.phase == "data" else ""
+    return f"{look}go on: ftspec run {spec.file.name}"
 
 
 def _sentence(found: Outcome) -> str:
@@ -49,6 +55,9 @@ def _sentence(found: Outcome) -> str:
     if not found.passed:
         said = [verdict.gate for verdict in found.verdicts if not verdict.passed and verdict.severity == "error"]
         return f"{style('✗', 'red')} {name} did not pass: {', '.join(said)} said no{again}"
+    if found.run.state == "stopped":
+        done = "has its data" if found.run.phase == "data" else "is tuned"
+        return f"{style('✓', 'green')} {name} {done}, and stopped there, as asked"
     if found.evaluation is None:
         return f"{style('✓', 'green')} {name} is tuned, and nothing was evaluated{again}"
     done = "is tuned and evaluated" if found.evaluation.tuned.prompts else "is evaluated"

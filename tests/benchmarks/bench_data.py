@@ -100,24 +100,15 @@ def held(pid: int) -> float:
 
 
 def ftspec(folder: Path) -> Job:
-    """`ftspec run`: the data step with ledger and cache, the upload to the simulated tuner, and its job."""
+    """`ftspec run --until data`: the data step, with its ledger and its cache, into a store."""
 
     def command(source: Path) -> list[str]:
         spec = folder / "chats.yaml"
         spec.write_text((HERE / "spec.yaml").read_text().replace("PATH", str(source)))
-        return [sys.executable, "-m", "ftspec", "run", str(spec), "-q", "--detach", "--store", str(folder / "state")]
+        until_data = ["-q", "--until", "data", "--store", str(folder / "state")]
+        return [sys.executable, "-m", "ftspec", "run", str(spec), *until_data]
 
-    return Job("ftspec", command, lambda: forget(folder / "state"))
-
-
-def forget(store: Path) -> None:
-    """End the simulated service of a store, and delete the store."""
-    for server in store.rglob("server.json"):
-        try:
-            os.kill(json.loads(server.read_text())["pid"], signal.SIGKILL)
-        except (ProcessLookupError, ValueError, KeyError):
-            continue
-    shutil.rmtree(store, ignore_errors=True)
+    return Job("ftspec", command, lambda: shutil.rmtree(folder / "state", ignore_errors=True))
 
 
 def script(name: str, file: str, python: Path, out: Path, *, text: bool = False) -> Job:
