@@ -32,7 +32,7 @@ class Options(Record):
         store: folder or URL of the store; `.ftspec` beside the spec when None.
         again: steps to do again though they are cached: "data", "tuning", "answers", "report".
         detach: return (StillRunning) once the job is submitted.
-        until: stop after this step, "data" or "tuning"; the next run goes on from there. To the end when empty.
+        until: stop after this step, "data" or "tuning"; the next run goes on from there. To the end when None.
         wait: follow the job for at most so many seconds.
         resubmit: give up on an attempt of unknown outcome and submit the next one.
         adopt: id of a job at the provider that is the one of unknown outcome.
@@ -46,7 +46,7 @@ class Options(Record):
     store: str | None = None
     again: tuple[str, ...] = ()
     detach: bool = False
-    until: str = ""
+    until: str | None = None
     wait: float | None = None
     resubmit: bool = False
     adopt: str = ""

@@ -97,7 +97,7 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
     help=f"Do a step again though it is cached: {', '.join(AGAIN)}. Repeatable.",
 )  # fmt: skip
 @click.option(
-    "--until", type=click.Choice(UNTIL), metavar="STEP", default="",
+    "--until", type=click.Choice(UNTIL), metavar="STEP",
     help=f"Stop after a step, {' or '.join(UNTIL)}; `ftspec run` again goes on from there.",
 )  # fmt: skip
 @resume_option
@@ -117,7 +117,7 @@ def run_command(
     detach: bool,
     wait: float | None,
     again: tuple[str, ...],
-    until: str,
+    until: str | None,
     resume: bool,
     resubmit: bool,
     adopt: str,
