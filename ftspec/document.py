@@ -25,6 +25,13 @@ HOPELESS_DEPTH = 1000
 """libyaml takes time that grows with the square of the depth: nothing is read beyond this one."""
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
+WIDE = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""Byte order marks of other encodings, the longest first: one of UTF-32 begins as one of UTF-16 does."""
 Event = Any  # PyYAML's stubs leave most attributes of events out
 PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -129,8 +136,9 @@ def read(file: Path) -> Document:
         return _unusable(
             file, Problem(message=f"larger than {MAX_BYTES >> 20} MiB", hint="keep data in files that `sources` name")
         )
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return _unusable(file, Problem(message="the file is UTF-16", hint="save it as UTF-8", line=1, column=1))
+    wide = next((name for mark, name in WIDE.items() if content.startswith(mark)), "")
+    if wide:
+        return _unusable(file, Problem(message=f"the file is {wide}", hint="save it as UTF-8", line=1, column=1))
     try:
         return read_text(content.decode("utf-8"), file)
     except UnicodeDecodeError as error:

@@ -184,6 +184,15 @@ def files(folder: Path) -> list[str]:
     return names
 
 
+def last_line(folder: Path, file: str) -> int:
+    """The last line of a file that a row came from."""
+    import pyarrow.compute as pc
+
+    table = origins.read(folder)
+    last: int = pc.max(table["line"].filter(pc.equal(table["file"], rows.scalar(file)))).as_py()
+    return last
+
+
 def _life(folder: Path, table: pa.Table, row: int) -> Life:
     origin = _place(table, row)
     for entry in _entries(folder, row):

@@ -71,13 +71,7 @@ def replay(
     if not lives and here:
         raise DataError(here)
     if not lives:
-        there = ", ".join(known[:SHOWN]) + (", ..." if len(known) > SHOWN else "")
-        hint = (
-            "that line is blank, part of a longer row, or could not be read"
-            if file in known
-            else f"rows came from {there}"
-        )
-        raise FtspecError(f"no row came from {file}:{line}", hint)
+        raise FtspecError(f"no row came from {file}:{line}", _instead(folder, file, line, known))
     found = _rows_of(spec, registry, f"{file}:{line}", len(lives))
     return tuple(
         RowLife(
@@ -87,6 +81,16 @@ def replay(
         )
         for life, (batch, as_is) in zip(lives, found, strict=False)
     )
+
+
+def _instead(folder: Path, file: str, line: int, known: Sequence[str]) -> str:
+    """Where rows came from, since none came from that line."""
+    if file not in known:
+        return f"rows came from {', '.join(known[:SHOWN])}{', ...' if len(known) > SHOWN else ''}"
+    last = ledger.last_line(folder, file)
+    if line > last:
+        return f"the last row of that file came from line {last}"
+    return "that line is blank, part of a longer row, or could not be read"
 
 
 def _known(file: str, known: Sequence[str], folder: Path) -> str:

@@ -18,7 +18,7 @@ import pluggy
 from ftspec import hookspecs
 from ftspec.components import KINDS, TITLES, Component, Kind
 from ftspec.errors import PluginError
-from ftspec.wording import did_you_mean
+from ftspec.wording import did_you_mean, with_article
 
 GROUP = "ftspec"
 BUILTIN = "builtin"
@@ -85,7 +85,7 @@ class Registry:
         taken = self.components[kind].get(name)
         if taken is not None:
             raise PluginError(
-                f"two plugins offer a {TITLES[kind]} named '{name}': {taken.origin} and {found.origin}",
+                f"two plugins offer {with_article(TITLES[kind])} named '{name}': {taken.origin} and {found.origin}",
                 f"uninstall one, or set FTSPEC_DISABLE_PLUGINS={found.entry.name}",
             )
         self.components[kind][name] = Loaded(component, found.distribution, found.version, found.entry.name)
@@ -158,7 +158,9 @@ def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str
     for components in getattr(manager.hook, HOOK_OF[kind])():
         for name, component in components.items():
             if not isinstance(component, Component) or component.kind != kind:
-                raise PluginError(f"{HOOK_OF[kind]}() offers '{name}', which is not a {kind}: {component!r}")
+                raise PluginError(
+                    f"{HOOK_OF[kind]}() offers '{name}', which is not {with_article(kind)}: {component!r}"
+                )
             if not tried:
                 component.options  # noqa: B018
             offered[name] = component

@@ -15,6 +15,7 @@ from ftspec.options import MARK, names_provider
 from ftspec.places import place_of
 from ftspec.references import ENV, REFERENCE, SECRET
 from ftspec.registry import Registry
+from ftspec.wording import with_article
 
 SECRET_KINDS = {"source", "provider", "grader", "engine"}
 """Kinds whose options may hold a secret. Of any other kind only those may that are declared to (`api.Secret`): the rest
@@ -63,7 +64,7 @@ def _misplaced(path: SpecPath, registry: Registry) -> Iterator[Problem]:
     if name not in registry.components[kind]:
         return
     if kind not in SECRET_KINDS and not _is_secret(registry.get(kind, name), str(path[start + 1])):
-        message = f"a secret cannot stand in the options of a {title}"
+        message = f"a secret cannot stand in the options of {with_article(title)}"
         yield Problem(message=message, hint="it would end up in the data or in a record of the run", path=path)
     elif not _takes_text(registry.get(kind, name), path[start + 1 :], registry):
         message = f"option '{path[start + 1]}' of {title} '{name}' cannot hold a secret"

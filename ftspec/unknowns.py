@@ -13,7 +13,7 @@ from ftspec.errors import Problem, SpecPath
 from ftspec.keys import STAGES
 from ftspec.places import SIBLINGS, SPLIT_PROMPTS, place_of
 from ftspec.registry import Registry
-from ftspec.wording import either, every, nearest, quoted, suggestion
+from ftspec.wording import either, every, nearest, quoted, suggestion, with_article
 
 FIRST_PARTY: dict[tuple[Kind, str], str] = {
     ("cleaner", "redact_names"): "ftspec-names",
@@ -79,7 +79,7 @@ class Unknowns:
         if not path:
             homes = [kind for kind in SIBLINGS if key in self.says.registry.components[kind]]
             if homes:
-                hint = f"it is a {TITLES[homes[0]]}: indent it"
+                hint = f"it is {with_article(TITLES[homes[0]])}: indent it"
             return Problem(message=f"unknown key {name}", hint=hint, path=(key,), on="key")
         if path == ("method",):
             message = f"provider '{self.says.provider()}' has no method {name}"
@@ -148,7 +148,7 @@ def whereabouts(kind: Kind, name: str, registry: Registry) -> str:
         return f"did you mean '{near}'?"
     others = [other for other in SIBLINGS if name in registry.components[other]]
     if others:
-        return f"'{name}' is a {TITLES[others[0]]}"
+        return f"'{name}' is {with_article(TITLES[others[0]])}"
     near_plugin = nearest(name, [known for of, known in FIRST_PARTY if of == kind])
     if near_plugin:
         return f"did you mean '{near_plugin}'? It needs `pip install \"{FIRST_PARTY[kind, near_plugin]}\"`"

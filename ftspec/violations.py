@@ -17,7 +17,7 @@ from ftspec.figures import plural
 from ftspec.places import OR_TYPES, PATTERN, place_of
 from ftspec.registry import Registry
 from ftspec.unknowns import Unknowns
-from ftspec.wording import did_you_mean, dotted, either, plain
+from ftspec.wording import did_you_mean, dotted, either, plain, with_article
 
 TYPES = {
     "string": "text",
@@ -64,7 +64,7 @@ class Translator:
         if place and place[1] == len(path):
             title = TITLES[place[0]]
             yield Problem(
-                message=f"a {title} is a name, or a name with options; found {found}",
+                message=f"{with_article(title)} is a name, or a name with options; found {found}",
                 hint=f"write `{self.says.example(place[0])}`",
                 path=path,
             )

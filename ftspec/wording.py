@@ -28,6 +28,11 @@ def plain(value: Any) -> str:
     return quoted(value) if isinstance(value, str) else f"{value}"
 
 
+def with_article(noun: str) -> str:
+    """`a source`, `an engine`."""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
+
+
 def either(words: Iterable[str]) -> str:
     """`a, b or c`, each once."""
     return _listed(list(dict.fromkeys(words)), "or")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import re
+import shutil
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from ftspec import api, decorators, hookspecs, reference, registry, validate
 from ftspec.cli.root import cli
@@ -82,6 +85,20 @@ def test_specs_in_the_docs_are_valid(page: Path, tmp_path: Path) -> None:
             file = tmp_path / f"{number}.yaml"
             file.write_text(text)
             validate.load_spec(file, registry.load())
+
+
+def shipped() -> Iterator[Any]:
+    """The specs that train nothing and need no key: they run anywhere. All but one are for the slow tests."""
+    for file in sorted((ROOT / "specs").glob("*.yaml")):
+        if "\n  simulated:" in file.read_text():
+            yield pytest.param(file, id=file.stem, marks=[pytest.mark.slow] if file.stem != "simulated" else [])
+
+
+@pytest.mark.parametrize("spec", [*shipped()])
+def test_shipped_specs_pass_as_shipped(spec: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(spec.parent, tmp_path / "specs", ignore=shutil.ignore_patterns(".ftspec"))
+    done = CliRunner().invoke(cli, ["run", "-q", str(folder / spec.name)])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

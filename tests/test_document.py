@@ -167,6 +167,7 @@ def test_aliases_do_not_nest_deeper_either() -> None:
         (b"a: b\0c\n", "U+0000"),
         (b'a: "\\0"\n', "NUL"),
         ("a: 1\n".encode("utf-16"), "UTF-16"),
+        ("a: 1\n".encode("utf-32"), "UTF-32"),
         (b"#" * (document.MAX_BYTES + 1), "larger than 4 MiB"),
         (b"", "empty"),
     ],

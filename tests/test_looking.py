@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import zipfile
 from itertools import pairwise
@@ -163,7 +164,11 @@ def test_why_of_no_row(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "data", "why", spec, "data/rows.jsonl:99", "-q")
     assert code == 1
     assert "no row came from data/rows.jsonl:99" in err
-    assert "that line is blank" in err
+    assert "the last row of that file came from line " in err
+    last = int(re.findall(r"from line (\d+)", err)[0])
+    assert asked(capsys, "data", "why", spec, f"data/rows.jsonl:{last}")
+    for odd in ("data/rows.jsonl:0", "data/rows.jsonl:99999999999999999999", ":1"):
+        assert run(capsys, "data", "why", spec, odd, "-q")[0] == 2
     err = run(capsys, "data", "why", spec, "row.jsonl:1", "-q")[2]
     assert "rows came from data/rows.jsonl" in err
     assert run(capsys, "data", "why", spec, "rows", "-q")[0] == 2

@@ -206,7 +206,7 @@ def test_lines_of_100_megabytes(tmp_path: Path, tried: Callable[..., None]) -> N
 
 def test_files_in_other_encodings(tmp_path: Path, tried: Callable[..., None]) -> None:
     (tmp_path / "a.jsonl").write_bytes(GOOD)
-    parts = {"utf-16": "UTF-16", "utf-32": "", "latin-1": "not UTF-8", "shift-jis": "not UTF-8"}
+    parts = {"utf-16": "UTF-16", "utf-32": "UTF-32", "latin-1": "not UTF-8", "shift-jis": "not UTF-8"}
     for encoding in parts:
         text = "größer" if encoding != "shift-jis" else "日本"
         (tmp_path / f"{encoding}.jsonl").write_bytes(f'{{"text": "{text}", "label": "x"}}\n'.encode(encoding))
@@ -301,8 +301,10 @@ def test_files_that_are_no_archives(tmp_path: Path, tried: Callable[..., None]) 
     endings = sorted([*PACKERS, ".lz4"])
     for ending in ("", *endings):
         (tmp_path / f"x.jsonl{ending}").write_bytes(GOOD)
-    bad = [(f"x.jsonl{ending}", 1, "breaks off after line 0") for ending in endings]
+    bad = [(f"x.jsonl{ending}", 1, f"not compressed, or not as its ending {ending} says") for ending in endings]
     tried("jsonl: {path: 'x.jsonl*'}", 1, bad)
+    (tmp_path / "x.json.gz").write_bytes(b'[{"text": "a", "label": "b"}]')
+    tried("json: {path: x.json.gz}", 0, [("x.json.gz", 1, "not compressed, or not as its ending .gz says")])
 
 
 TABLES: dict[str, tuple[bytes, int, list[tuple[int, str]]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from ftspec import api
@@ -17,7 +17,13 @@ BATCH_ROWS = 4096
 """Rows per batch where rows are counted one by one."""
 
 UTF8_BOM = b"\xef\xbb\xbf"
-UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+WIDE = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""Byte order marks of other encodings, the longest first: one of UTF-32 begins as one of UTF-16 does."""
 PACKED = {
     b"\x1f\x8b": ".gz",
     b"\x28\xb5\x2f\xfd": ".zst",
@@ -29,6 +35,7 @@ PACKED = {
 }
 """How files begin that are no text, and what their names end with. (A header line may name a column PAR1.)"""
 POINTER = b"version https://git-lfs.github.com/spec/"
+AGAIN = "fetch or compress it again"
 CRUMB = 64
 """Bytes that are read at once of a block that breaks off."""
 
@@ -97,7 +104,7 @@ def each(path: str, endings: tuple[str, ...], read: Callable[[File], Read]) -> R
             continue
         members, problem = _members(local, endings)
         if problem:
-            yield api.Finding(message=problem, hint="fetch or compress it again", file=found.name, line=1)
+            yield api.Finding(message=problem, hint=AGAIN, file=found.name, line=1)
         for member in members:
             yield from read(File(f"{found.name}/{member}", local, member))
 
@@ -165,19 +172,32 @@ def read_lines(file: File) -> Iterator[Lines | api.Finding]:
             yield block
             number += len(block)
     except damage() as error:
-        message = f"the file breaks off after line {number - 1}: {error}"
-        yield api.Finding(message=message, hint="fetch or compress it again", file=file.name, line=number)
+        message, hint = no_archive(file) or (f"the file breaks off after line {number - 1}: {error}", AGAIN)
+        yield api.Finding(message=message, hint=hint, file=file.name, line=number)
 
 
 def _stranger(data: bytes) -> tuple[str, str]:
     """What a file is by its beginning that is no text in UTF-8, and what to do; nothing for a text."""
-    if data.startswith(UTF16_BOMS):
-        return "the file is UTF-16", "save it as UTF-8"
+    wide = next((name for mark, name in WIDE.items() if data.startswith(mark)), "")
+    if wide:
+        return f"the file is {wide}", "save it as UTF-8"
     if data.startswith(POINTER):
         return "the file is a pointer of Git LFS, and not what it stands for", "fetch that: `git lfs pull`"
     ending = next((PACKED[each] for each in PACKED if data.startswith(each)), "")
     said = f"the file is no text: it begins as files do that end with {ending}"
     return (said, "give it that ending, or take it out of `path`") if ending else ("", "")
+
+
+def no_archive(file: File) -> tuple[str, str] | None:
+    """What a file is that cannot be unpacked since it never was packed, and what to do; None for a damaged archive."""
+    mark, ending = next(((mark, end) for mark, end in PACKED.items() if file.path.endswith(end)), (b"", ""))
+    begins = b""
+    with suppress(OSError), Path(file.path).open("rb") as stream:
+        begins = stream.read(len(mark))
+    if not begins:
+        return None
+    said = f"the file is not compressed, or not as its ending {ending} says"
+    return None if begins == mark else (said, f"take {ending} off its name where it is plain text, or {AGAIN}")
 
 
 def damage() -> tuple[type[Exception], ...]:

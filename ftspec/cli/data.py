@@ -196,6 +196,6 @@ def export_command(
 def _place(text: str) -> tuple[str, int]:
     """File and line of what a finding names: a column behind them is left out."""
     file, _, line = re.sub(r"(:[0-9]+):[0-9]+$", r"\1", text).rpartition(":")
-    if not file or not line.isdecimal():
-        raise click.UsageError(f"'{text}' is no FILE:LINE, e.g. data/rows.jsonl:12")
+    if not file or not re.fullmatch("0*[1-9][0-9]{0,17}", line):
+        raise click.UsageError(f"'{text}' is no FILE:LINE, e.g. data/rows.jsonl:12; lines count from 1")
     return file, int(line)

@@ -144,7 +144,8 @@ def _read(file: File, pointer: str) -> Read:
     except Broken as error:
         damage = api.Finding(message=f"{error} ({text.where()})", hint=error.hint, file=file.name, line=number + 1)
     except files.damage() as error:
-        damage = api.Finding(message=f"the file breaks off: {error}", hint=HINT, file=file.name, line=number + 1)
+        message, hint = files.no_archive(file) or (f"the file breaks off: {error}", HINT)
+        damage = api.Finding(message=message, hint=hint, file=file.name, line=number + 1)
     if values:
         yield api.Chunk(rows.from_dicts(values), file.name, numbers)
     if damage:
