@@ -16,6 +16,7 @@ from ftspec.journal import decode
 from ftspec.messages import Prompt
 from ftspec.pipeline import DataResult, How
 from ftspec.problems import located
+from ftspec.prompts import load_prompts
 from ftspec.records import Record, Step
 from ftspec.references import secret_names
 from ftspec.site import Site, step_key
@@ -99,5 +100,5 @@ def prompts_of(site: Site, dataset: Dataset) -> Sequence[Prompt]:
     """The evaluation's prompts."""
     if PROMPTS not in dataset.files:
         return []
-    found = pipeline.load_prompts(site.store.local(dataset.files[PROMPTS], PROMPTS).parent)
+    found = load_prompts(site.store.local(dataset.files[PROMPTS], PROMPTS).parent)
     return cases.marked(found, site.spec.eval)

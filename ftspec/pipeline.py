@@ -16,7 +16,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 from msgspec.structs import replace
 
 from ftspec import blocks, cases, memory, rows
@@ -36,7 +35,7 @@ from ftspec.messages import Prompt
 from ftspec.origins import Origins
 from ftspec.passes import Pass
 from ftspec.progress import Progress
-from ftspec.prompts import PromptsFile, load_prompts
+from ftspec.prompts import PromptsFile
 from ftspec.provider import Provider
 from ftspec.records import Record, StepCount
 from ftspec.registry import Registry
@@ -51,9 +50,6 @@ from ftspec.steps import Check
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DataResult", "load_prompts", "load_result", "prepare"]
-
-RESULT = "result.json"
 ALWAYS: dict[Shape, tuple[str, ...]] = {
     "chat": ("format", "limits", "long_rows", "images"),
     "preference": ("format", "limits", "long_rows", "images", "pairs"),
@@ -110,9 +106,8 @@ def prepare(
 ) -> DataResult:
     """Fill the empty folder `out` with the provider's files, prompts, finished rows, ledger and origins.
 
-    The same spec and inputs make the same bytes, with any engine and however sources cut their batches (`result.json`,
-    written last, also holds seconds). Raises DataError with everything that is wrong with the data; ledger, origins and
-    finished rows are there all the same.
+    The same spec and inputs make the same bytes, with any engine and however sources cut their batches. Raises
+    DataError with everything that is wrong with the data; ledger, origins and finished rows are there all the same.
     """
     memory.settle()
     work = Preparation(spec, registry, request, out, progress, how)
@@ -128,12 +123,6 @@ def prepare(
     if how.cache:
         blocks.trim(Path(how.cache))
     return made
-
-
-def load_result(folder: Path) -> DataResult:
-    """The result that `prepare` left in the folder."""
-    result = msgspec.json.decode((folder / RESULT).read_bytes(), type=DataResult)
-    return replace(result, files=tuple(replace(file, path=str(folder / file.path)) for file in result.files))
 
 
 class Preparation:
@@ -237,10 +226,10 @@ class Preparation:
         }
 
     def finish(self, files: dict[Purpose, tuple[DataFile, Written]]) -> DataResult:
-        """Everything else in `out`, the result last."""
+        """Everything else in `out`."""
         self.prompts.close()
         self.rejected.write()
-        result = DataResult(
+        return DataResult(
             counts=self.account(),
             size=self._size(files),
             files=tuple(file for file, _ in files.values()),
@@ -248,10 +237,6 @@ class Preparation:
             findings=self.findings.bounded(),
             findings_total=self.findings.totals["warning"],
         )
-        movable = replace(result, files=tuple(replace(file, path=Path(file.path).name) for file in result.files))
-        (self.out / f"{RESULT}.part").write_bytes(msgspec.json.encode(movable))
-        (self.out / f"{RESULT}.part").replace(self.out / RESULT)
-        return result
 
     def account(self) -> tuple[StepCount, ...]:
         """What each step did, once `out` holds which rows came from where and what dropped them."""

@@ -12,9 +12,10 @@ from ftspec.datastep import Dataset
 from ftspec.errors import FtspecError, PluginError, Problem
 from ftspec.forecast import Judging
 from ftspec.jobs import Estimate
-from ftspec.pipeline import DataResult, load_prompts
+from ftspec.pipeline import DataResult
 from ftspec.plan import DATA, REPORT, TUNING, explain, run_name, step_of
 from ftspec.progress import Progress
+from ftspec.prompts import load_prompts
 from ftspec.records import Plan, Record, Step
 from ftspec.registry import Registry
 from ftspec.site import Options, Site, plan_of, survey

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import everything, item, numbered, prepare, questions, spec_of, write
 
-from ftspec import api, buffers, ordering, pipeline, registry, rows
+from ftspec import api, buffers, ordering, registry, rows
 from ftspec.builtin import files
 from ftspec.columns import Column, Memory
 from ftspec.errors import PluginError
 from ftspec.messages import Prompt
+from ftspec.prompts import load_prompts
 from ftspec.registry import Found, Registry
 from ftspec.spec import Eval, Split
 
@@ -182,7 +183,7 @@ def test_sorted_rows_are_a_permutation(tmp_path: Path, known: Registry, monkeypa
     assert sorted(kept) == sorted(value["text"] for value in values if len(value["text"]) > 10)
     assert kept != sorted(kept, key=lambda text: int(text.split()[1]))
     assert result.counts[2].reasons == {"under 11 characters": 10}
-    prompts: list[Prompt] = list(pipeline.load_prompts(tmp_path / "out"))
+    prompts: list[Prompt] = list(load_prompts(tmp_path / "out"))
     assert [prompt.messages[0].content for prompt in prompts] == kept
     mixed = {value["text"]: value["mixed"] for value in values}
     assert all(prompt.row.get("mixed") == mixed[prompt.row["text"]] for prompt in prompts)

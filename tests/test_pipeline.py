@@ -32,6 +32,7 @@ from ftspec.jobs import ModelRef, Request, Written
 from ftspec.messages import Generation, Prompt
 from ftspec.pipeline import DataResult, How
 from ftspec.progress import Quiet
+from ftspec.prompts import load_prompts
 from ftspec.registry import Found, Registry
 from ftspec.segments import Segment
 from ftspec.spec import Eval, Item, Spec, Split, Waiver
@@ -146,15 +147,13 @@ def everything(spec: Spec, out: Path, known: Registry = LOADED, **how: Any) -> A
     except DataError as error:
         return error.findings, error.total
     counts = [msgspec.structs.replace(count, seconds=0.0) for count in result.counts]
-    paths = [path for path in sorted(out.iterdir()) if path.name != "result.json"]
-    return counts, result.sides, result.findings, {path.name: path.read_bytes() for path in paths}
+    made = {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+    return counts, result.sides, result.findings, made
 
 
-def test_the_result_can_be_moved_and_loaded(tmp_path: Path) -> None:
+def test_the_result_tells_what_the_files_hold(tmp_path: Path) -> None:
     write(tmp_path, numbered(20))
     result = prepare(spec_of(tmp_path, split=Split(validation=0.3)))
-    assert pipeline.load_result(tmp_path / "out") == result
-    assert str(tmp_path) not in (tmp_path / "out/result.json").read_text()
     for file in result.files:
         content = Path(file.path).read_bytes()
         assert (file.bytes, file.rows) == (len(content), content.count(b"\n"))
@@ -184,7 +183,7 @@ def test_finished_rows_are_the_same_bytes_however_they_come(tmp_path: Path, size
 def test_nothing_temporary_stays(tmp_path: Path) -> None:
     write(tmp_path, numbered(20))
     prepare(spec_of(tmp_path, cleaning=["dedupe", {"sample": {"count": 15}}]))
-    names = {"ledger.arrow", "origins.arrow", "prompts.jsonl", "result.json", "rows.arrow", "training.jsonl"}
+    names = {"ledger.arrow", "origins.arrow", "prompts.jsonl", "rows.arrow", "training.jsonl"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
 
 
@@ -303,7 +302,7 @@ def test_held_out_rows_are_in_no_file(tmp_path: Path) -> None:
     asking = Eval(prompts=("test",), graders=(), repeat=3, generation=WARM)
     result = prepare(spec_of(tmp_path, split=SPLIT, eval=asking))
     train, validation = questions(tmp_path / "out"), questions(tmp_path / "out", "validation.jsonl")
-    asked = [prompt.messages[0].content for prompt in pipeline.load_prompts(tmp_path / "out")]
+    asked = [prompt.messages[0].content for prompt in load_prompts(tmp_path / "out")]
     assert not set(asked) & {*train, *validation}
     assert len(train) + len(validation) + len(asked) == 100
     assert result.size.prompts == 2 * 3 * len(asked)
@@ -324,7 +323,7 @@ def test_prompts_of_a_source_are_cleaned_and_formatted(tmp_path: Path) -> None:
     source = item("source", {"jsonl": {"path": "cases.jsonl"}}, ("eval", "prompts", 0))
     cleaning = ["strip", {"drop_empty": {"columns": ["text"]}}, "dedupe"]
     result = prepare(spec_of(tmp_path, cleaning=cleaning, eval=Eval(prompts=(source,), graders=())))
-    first, second = pipeline.load_prompts(tmp_path / "out")
+    first, second = load_prompts(tmp_path / "out")
     assert (first.messages[0].content, first.expected, first.origin) == ("q", "a", "cases.jsonl:1")
     assert first.row == {"text": "q", "label": "a", "slice": "s"}
     assert (second.messages[0].content, second.expected) == ("open", None)
@@ -337,7 +336,7 @@ def test_the_id_of_a_prompt_is_its_content(tmp_path: Path) -> None:
     def ids(values: list[dict[str, Any]]) -> list[str]:
         write(tmp_path, values)
         prepare(spec_of(tmp_path, eval=Eval(prompts=("train",), graders=())))
-        return [prompt.id for prompt in pipeline.load_prompts(tmp_path / "out")]
+        return [prompt.id for prompt in load_prompts(tmp_path / "out")]
 
     one, two = ids([{"text": "q", "label": "a"}, {"text": "q", "label": "b"}])
     assert one != two
@@ -353,7 +352,7 @@ def test_expected_tool_calls_are_canonical(tmp_path: Path) -> None:
     write(tmp_path, [row('{"b": 1, "a": 2}', "1"), row({"a": 2, "b": 1}, "2")])
     evaluation = Eval(prompts=("train",), graders=())
     prepare(spec_of(tmp_path, format=None, eval=evaluation))
-    one, two = pipeline.load_prompts(tmp_path / "out")
+    one, two = load_prompts(tmp_path / "out")
     assert one.expected == two.expected == '[{"arguments":{"a":2,"b":1},"name":"f"}]'
     assert [message.role for message in one.messages] == ["user"]
 
@@ -640,7 +639,7 @@ def test_preview_shows_one_row(tmp_path: Path) -> None:
 def test_prompts_round_trip(tmp_path: Path) -> None:
     write(tmp_path, numbered(4))
     prepare(spec_of(tmp_path, eval=Eval(prompts=("train",), graders=())))
-    prompts = pipeline.load_prompts(tmp_path / "out")
+    prompts = load_prompts(tmp_path / "out")
     assert all(isinstance(prompt, Prompt) for prompt in prompts)
     assert [prompt.origin for prompt in prompts] == [f"data.jsonl:{line}" for line in range(1, 5)]
 

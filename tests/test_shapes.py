@@ -22,6 +22,7 @@ from ftspec.errors import DataError, SpecError
 from ftspec.jobs import ModelRef, Request
 from ftspec.pipeline import DataResult
 from ftspec.progress import Quiet
+from ftspec.prompts import load_prompts
 from ftspec.spec import Eval, Item, Spec, Split
 from ftspec.validate import load_spec
 
@@ -379,8 +380,7 @@ def test_batches_make_no_difference(tmp_path_factory: pytest.TempPathFactory, ta
             except DataError as error:
                 made.append(error.findings)
             else:
-                paths = [path for path in sorted((folder / "out").iterdir()) if path.name != "result.json"]
-                made.append({path.name: path.read_bytes() for path in paths})
+                made.append({path.name: path.read_bytes() for path in sorted((folder / "out").iterdir())})
     assert made[0] == made[1]
 
 
@@ -388,7 +388,7 @@ def test_batches_make_no_difference(tmp_path_factory: pytest.TempPathFactory, ta
 
 
 def prompts_of(folder: Path) -> list[api.Prompt]:
-    return pipeline.load_prompts(folder / "out")
+    return load_prompts(folder / "out")
 
 
 def test_the_better_answer_is_expected(tmp_path: Path) -> None:

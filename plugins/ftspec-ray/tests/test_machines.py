@@ -17,8 +17,6 @@ import pytest
 from machines import ENVIRONMENT, PORT, TOKEN, Machine
 from test_ray import SPEC, write_rows
 
-from ftspec import pipeline
-
 pytestmark = pytest.mark.slow
 ENGINE = f"{{ray: {{address: '{machines.NET}.1:{PORT}'}}}}"
 SCRIPT = "def clean(row):\n    row['prompt'] = row['prompt'].upper()\n    return row\n"
@@ -57,7 +55,8 @@ def made(spec: Path) -> dict[str, str]:
     """The data step's files by name, as the store knows their content."""
     steps = (spec.with_suffix("") / "steps").iterdir()
     (found,) = [one for path in steps if "files" in (one := json.loads(path.read_bytes()))]
-    return {name: digest for name, digest in found["files"].items() if name != pipeline.RESULT}
+    files: dict[str, str] = found["files"]
+    return files
 
 
 def locally(folder: Path, step: str = "") -> dict[str, str]:

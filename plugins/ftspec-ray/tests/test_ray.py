@@ -16,7 +16,7 @@ from ftspec_ray import engine as engines
 from ftspec_ray import shuffling, work
 from ray.cluster_utils import Cluster
 
-from ftspec import pipeline, registry, rows, runner, validate
+from ftspec import registry, rows, runner, validate
 from ftspec.builtin import files
 from ftspec.cleaning import Stage
 from ftspec.cli import guard
@@ -88,7 +88,8 @@ def prepared(folder: Path, engine: str, progress: Any = None) -> dict[str, str]:
     store = folder / f"state-{engine[:6].strip('{')}"
     runner.run(loaded, installed, Options(store=str(store)), progress or Quiet())
     (made,) = [found for path in (store / "steps").iterdir() if "files" in (found := json.loads(path.read_bytes()))]
-    return {name: digest for name, digest in made["files"].items() if name != pipeline.RESULT}
+    files: dict[str, str] = made["files"]
+    return files
 
 
 def test_two_nodes_make_the_bytes_of_one(cluster: Cluster, tmp_path: Path) -> None:
