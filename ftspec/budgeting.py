@@ -11,6 +11,7 @@ from ftspec import cases, costs, following, items
 from ftspec.abilities import SupportsDeployment
 from ftspec.claims import Register
 from ftspec.costs import Costs, Serving, rate_of
+from ftspec.dataresult import DataResult
 from ftspec.deploying import Register as Deployments
 from ftspec.errors import FtspecError, Problem
 from ftspec.forecast import Judging, Known, judging, objections
@@ -19,7 +20,6 @@ from ftspec.grade import Answered
 from ftspec.graders import Judge
 from ftspec.jobs import Estimate, TunedModel
 from ftspec.messages import Prompt
-from ftspec.pipeline import DataResult
 from ftspec.plan import TUNING, answers_step, step_of
 from ftspec.provider import Provider
 from ftspec.records import Plan

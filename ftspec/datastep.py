@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 
 from ftspec import cases, inventory, pipeline
+from ftspec.dataresult import DataResult
 from ftspec.inventory import file_hash
 from ftspec.jobs import DataFile
 from ftspec.journal import decode
 from ftspec.messages import Prompt
-from ftspec.pipeline import DataResult, How
+from ftspec.pipeline import How
 from ftspec.problems import located
 from ftspec.prompts import load_prompts
 from ftspec.records import Record, Step

@@ -18,13 +18,13 @@ from ftspec.intake import Intake
 from ftspec.items import Tuned, build, request_of, shape_of
 from ftspec.ledger import Ledger, Life
 from ftspec.origins import Origins
-from ftspec.pipeline import open_stages
 from ftspec.records import Record
 from ftspec.registry import Registry
 from ftspec.screening import SEES_ALL
 from ftspec.shapes import Shape
 from ftspec.spec import Item, Spec
 from ftspec.split import assign
+from ftspec.staging import open_stages
 
 if TYPE_CHECKING:
     import pyarrow as pa

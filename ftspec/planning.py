@@ -8,11 +8,11 @@ import msgspec
 
 from ftspec import answering, budgeting, datastep, following, history, reporting
 from ftspec.costs import Costs
+from ftspec.dataresult import DataResult
 from ftspec.datastep import Dataset
 from ftspec.errors import FtspecError, PluginError, Problem
 from ftspec.forecast import Judging
 from ftspec.jobs import Estimate
-from ftspec.pipeline import DataResult
 from ftspec.plan import DATA, REPORT, TUNING, explain, run_name, step_of
 from ftspec.progress import Progress
 from ftspec.prompts import load_prompts

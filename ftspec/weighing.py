@@ -6,11 +6,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from ftspec.costs import Part, epochs, tuning_part
+from ftspec.dataresult import DataResult
 from ftspec.datastep import Dataset
 from ftspec.findings import Findings
 from ftspec.items import Tuned, build, guarded
-from ftspec.pipeline import DataResult, checks_of
 from ftspec.site import Site
+from ftspec.staging import checks_of
 from ftspec.steps import Check, Weighed
 
 

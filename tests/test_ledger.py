@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ftspec import ledger, pipeline, registry, rows
+from ftspec.dataresult import DataResult
 from ftspec.jobs import ModelRef, Request, Written
 from ftspec.origins import Origins
-from ftspec.pipeline import DataResult
 from ftspec.progress import Quiet
 from ftspec.spec import Eval, Item, Spec, Split
 

@@ -15,12 +15,13 @@ import pytest
 
 from ftspec import intake, origins, pipeline, registry, rows
 from ftspec.builtin import files
+from ftspec.dataresult import DataResult
 from ftspec.errors import DataError, Finding
 from ftspec.findings import Findings
 from ftspec.jobs import ModelRef, Request, Written
 from ftspec.ledger import Ledger
 from ftspec.mixing import Feed, Piece
-from ftspec.pipeline import DataResult, How
+from ftspec.pipeline import How
 from ftspec.progress import Quiet
 from ftspec.spec import Item, Mix, Spec, Split
 

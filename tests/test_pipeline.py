@@ -26,11 +26,12 @@ from hypothesis import strategies as st
 from ftspec import api, pipeline, preview, registry, rows
 from ftspec.builtin import files
 from ftspec.cleaning import Stage, runner
+from ftspec.dataresult import DataResult
 from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.findings import Findings, waived
 from ftspec.jobs import ModelRef, Request, Written
 from ftspec.messages import Generation, Prompt
-from ftspec.pipeline import DataResult, How
+from ftspec.pipeline import How
 from ftspec.progress import Quiet
 from ftspec.prompts import load_prompts
 from ftspec.registry import Found, Registry

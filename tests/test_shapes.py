@@ -18,9 +18,9 @@ from ftspec import api, formatted, pipeline, preview, registry, rows, shapes
 from ftspec.builtin import files
 from ftspec.builtin.preference import preference, reinforcement
 from ftspec.builtin.simulated.tuner import Simulated
+from ftspec.dataresult import DataResult
 from ftspec.errors import DataError, SpecError
 from ftspec.jobs import ModelRef, Request
-from ftspec.pipeline import DataResult
 from ftspec.progress import Quiet
 from ftspec.prompts import load_prompts
 from ftspec.spec import Eval, Item, Spec, Split

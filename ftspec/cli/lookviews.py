@@ -18,8 +18,8 @@ from ftspec.terminal import one_line, safe, style, table
 
 if TYPE_CHECKING:
     from ftspec.abilities import Token
+    from ftspec.dataresult import DataResult
     from ftspec.messages import Example, Message
-    from ftspec.pipeline import DataResult
     from ftspec.rendering import Rendered
 
 WIDTH = 400

@@ -11,8 +11,8 @@ from ftspec.terminal import one_line, padded, safe, style, width
 
 if TYPE_CHECKING:
     from ftspec.costs import Part
+    from ftspec.dataresult import DataResult
     from ftspec.errors import Finding
-    from ftspec.pipeline import DataResult
     from ftspec.planning import Planned
     from ftspec.records import Plan, Step
     from ftspec.spec import Spec

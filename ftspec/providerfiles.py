@@ -1,0 +1,85 @@
+"""The training and validation files, in the provider's own format."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ftspec.errors import DataError
+from ftspec.findings import Findings
+from ftspec.jobs import DataFile, Request, Size, Written
+from ftspec.prompts import PromptsFile
+from ftspec.provider import Provider
+from ftspec.spec import Eval
+from ftspec.spool import read_rows
+
+Purpose = Literal["training", "validation"]
+SIDE_OF: dict[Purpose, str] = {"training": "train", "validation": "validation"}
+Files = dict[Purpose, tuple[DataFile, Written]]
+
+
+def write(provider: Provider, request: Request, out: Path, sides: Mapping[str, int], findings: Findings) -> Files:
+    """A file for each side that has rows. Raises DataError with what the provider finds wrong with them."""
+    return {
+        purpose: _write(provider, request, out, purpose, findings) for purpose, side in SIDE_OF.items() if sides[side]
+    }
+
+
+def _write(
+    provider: Provider, request: Request, out: Path, purpose: Purpose, findings: Findings
+) -> tuple[DataFile, Written]:
+    path = out / f"{purpose}.jsonl"
+    with HashedFile(path) as raw, io.BufferedWriter(raw, 1 << 20) as file:
+        try:
+            written = provider.write(request, read_rows(out, (SIDE_OF[purpose],)), file)
+        except DataError as error:
+            for finding in error.findings:
+                findings.add(finding)
+            findings.raise_errors()
+            raise
+    made = DataFile(purpose=purpose, path=str(path), sha256=raw.digest, bytes=raw.count, rows=written.rows)
+    return made, written
+
+
+def size_of(files: Files, asked: Eval | None, prompts: PromptsFile) -> Size:
+    """How much there is to train on and to ask, as estimates want to know it."""
+    file, training = files["training"]
+    return Size(
+        rows=training.rows,
+        validation_rows=files["validation"][1].rows if "validation" in files else 0,
+        tokens=training.tokens,
+        trained_tokens=training.trained_tokens,
+        prompts=2 * asked.generation.repeats(asked.repeat) * len(prompts) if asked else 0,
+        bytes=file.bytes,
+        prompt_tokens=prompts.tokens if asked else None,
+        row_tokens=prompts.row_tokens if asked else None,
+    )
+
+
+class HashedFile(io.RawIOBase):
+    """A new file that knows the sha256 and the length of what was written to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("xb", buffering=0)
+        self.state = hashlib.sha256()
+        self.count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        written = self.file.write(data)
+        self.state.update(memoryview(data)[:written])
+        self.count += written
+        return written
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+    @property
+    def digest(self) -> str:
+        return self.state.hexdigest()
