@@ -1,0 +1,158 @@
+"""Gates on how far two models are apart: gain, regression, forgetting. They compare prompt by prompt."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from ftspec import api
+from ftspec.builtin.gates.scores import (
+    Evidence,
+    Metric,
+    Share,
+    UnmeasuredError,
+    consistency_of,
+    judging,
+    of_metric,
+    of_slice,
+    score_of,
+    shown,
+)
+
+CODE = ["ftspec.builtin.gates.scores"]
+
+Difference = Annotated[float, Meta(ge=-1, le=1)]
+
+
+@api.gate(needs=of_metric, code=CODE)
+def gain(
+    *,
+    min: Difference,
+    metric: Metric = "accuracy",
+    model: str = "tuned",
+    against: str = "base",
+    slice: str = "",
+    evidence: Evidence = "interval",
+) -> api.Gate:
+    """The model's metric minus the other model's is at least `min`, over the prompts that both answered.
+
+    Args:
+        slice: only the prompts with this tag.
+        evidence: interval: the whole 95 percent interval of the difference must be at least `min`. Where the two do not
+            differ, a gate with `min: 0` then passes in fewer than 5 of 100 runs. estimate: the difference decides.
+    """
+
+    @judging("gain")
+    def judge(evaluation: api.Evaluation) -> api.Verdict:
+        before, after = score_of(evaluation, against, slice), score_of(evaluation, model, slice)
+        old, new = _figure(before, metric), _figure(after, metric)
+        compared = _compared(evaluation, model, against, metric, slice)
+        measured = _difference(evaluation, compared, new - old, metric, (model, against, slice))
+        names = "" if (model, against) == ("tuned", "base") else f" from the {against} to the {model} model"
+        what = (
+            f"{metric}{of_slice(slice)} changed{names} by {measured.value:+.3f}{shown(measured.interval)}, "
+            f"from {old:.3f} to {new:.3f}"
+        )
+        lost = compared.worst if compared and compared.worst else after.worst
+        return api.decide("gain", what, measured, low=min, rule=evidence, worst=lost)
+
+    return judge
+
+
+def _figure(score: api.Score, metric: Metric) -> float:
+    return consistency_of(score) if metric == "consistency" else score.accuracy
+
+
+def _difference(
+    evaluation: api.Evaluation,
+    compared: api.Comparison | None,
+    change: float,
+    metric: str,
+    which: tuple[str, str, str],
+) -> api.Measured:
+    """The paired difference; of an evaluation from before there were comparisons, what it has."""
+    if compared:
+        return api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
+    told = metric == "accuracy" and which == ("tuned", "base", "")
+    return api.Measured(value=change, interval=evaluation.gain_interval if told else None, n=evaluation.tuned.prompts)
+
+
+@api.gate(needs=lambda options: api.Needs(accepted=True, repeats=of_metric(options).repeats), code=CODE)
+def regression(
+    *,
+    max_drop: Share = 0.05,
+    metric: Metric = "accuracy",
+    slice: str = "",
+    evidence: Evidence = "interval",
+) -> api.Gate:
+    """The tuned model's metric is at most `max_drop` below that of the last accepted run of this spec.
+
+    Accepted is the last run whose gates passed, or that `ftspec accept` names. Its answers are graded as this run's, on
+    the prompts that both were asked. The first run passes: there is nothing to lose yet.
+
+    Args:
+        max_drop: how much less is still accepted, e.g. 0.05 for 5 points. The less, the more prompts it takes.
+        evidence: interval: the whole 95 percent interval of the change must be above the drop.
+    """
+
+    @judging("regression")
+    def judge(evaluation: api.Evaluation) -> api.Verdict:
+        if not evaluation.accepted:
+            message = "no run of this spec was accepted yet: there is nothing to fall behind"
+            return api.Verdict(gate="regression", passed=True, measured=None, message=message)
+        return _dropped("regression", evaluation, ("tuned", "accepted"), metric, slice, max_drop, evidence)
+
+    return judge
+
+
+@api.gate(needs=lambda options: api.Needs(suite="general"), code=CODE)
+def forgetting(*, max_drop: Share = 0.1, evidence: Evidence = "interval") -> api.Gate:
+    """The tuned model answers at most `max_drop` fewer of the general questions that ship with ftspec than its base.
+
+    They are short facts, sums, and instructions, asked of both models with greedy decoding, and count in no other
+    number. docs/statistics.md says what they are.
+
+    Args:
+        max_drop: how much less is still accepted, e.g. 0.1 for 10 points.
+        evidence: interval: the whole 95 percent interval of the change must be above the drop.
+    """
+
+    @judging("forgetting")
+    def judge(evaluation: api.Evaluation) -> api.Verdict:
+        general = evaluation.suites.get("general")
+        if general is None:
+            raise UnmeasuredError("the general questions were not asked")
+        return _dropped("forgetting", general, ("tuned", "base"), "accuracy", "", max_drop, evidence)
+
+    return judge
+
+
+def _dropped(
+    gate: str,
+    evaluation: api.Evaluation,
+    pair: tuple[str, str],
+    metric: str,
+    slice: str,
+    max_drop: float,
+    evidence: Evidence,
+) -> api.Verdict:
+    label, against = pair
+    before, after = score_of(evaluation, against, slice), score_of(evaluation, label, slice)
+    compared = _compared(evaluation, label, against, metric, slice)
+    if compared is None or not compared.prompts:
+        raise UnmeasuredError(f"the {label} and the {against} model have no {metric} on the same prompts")
+    old, new = getattr(before, metric), getattr(after, metric)
+    measured = api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
+    name = "general accuracy" if gate == "forgetting" else f"{metric}{of_slice(slice)}"
+    seen = f"; the smallest change that {compared.prompts:,} prompts show is {compared.detectable or 0.0:.3f}"
+    what = f"{name} changed by {measured.value:+.3f}{shown(measured.interval)} from the {against} model's {old:.3f}"
+    return api.decide(gate, f"{what} to {new:.3f}{seen}", measured, low=-max_drop, rule=evidence, worst=compared.worst)
+
+
+def _compared(evaluation: api.Evaluation, label: str, against: str, metric: str, slice: str) -> api.Comparison | None:
+    found = evaluation.comparison(label, against, metric)
+    return found.slices.get(slice) if found and slice else found
+
+
+COMPONENTS: dict[str, api.Component] = {component.name: component for component in (gain, regression, forgetting)}

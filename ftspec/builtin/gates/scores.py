@@ -1,0 +1,85 @@
+"""What gates look at of an Evaluation, or why there is nothing to look at; and how they say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from ftspec import api
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Evidence = Literal["interval", "estimate"]
+Metric = Literal["accuracy", "consistency"]
+
+TOLERATED_ERRORS = 0.02
+"""Questions that could not be asked count neither way; above this share of them there is too little to judge by."""
+
+
+def of_metric(options: Mapping[str, Any]) -> api.Needs:
+    return api.Needs(repeats=options.get("metric", options.get("name")) == "consistency")
+
+
+class UnmeasuredError(Exception):
+    """There is nothing to judge by; the message says why."""
+
+
+def judging(gate: str) -> Callable[[api.Gate], api.Gate]:
+    """Decorates a gate's function: where it raises UnmeasuredError, the gate does not pass, and says why."""
+
+    def decorate(judge: api.Gate) -> api.Gate:
+        @wraps(judge)
+        def verdict(evaluation: api.Evaluation) -> api.Verdict:
+            try:
+                return judge(evaluation)
+            except UnmeasuredError as why:
+                return api.Verdict(gate=gate, passed=False, measured=None, message=f"not measured: {why}")
+
+        return verdict
+
+    return decorate
+
+
+def score_of(evaluation: api.Evaluation, model: str, slice: str = "") -> api.Score:
+    """The model's score, of a slice where one is named. Raises UnmeasuredError where there is none to judge by."""
+    score = evaluation.scores.get(model, getattr(evaluation, model, None) if model in ("base", "tuned") else None)
+    if score is None:
+        raise UnmeasuredError(f"there is no model '{model}': there are {', '.join(evaluation.scores)}")
+    asked = score.prompts * score.repeats
+    if not asked:
+        none = "there were no prompts: see `eval.prompts`" if not evaluation.scores else f"there is no {model} model"
+        raise UnmeasuredError(none)
+    if score.errors > TOLERATED_ERRORS * asked:
+        failed = f"{score.errors} of {asked} questions to the {model} model failed"
+        raise UnmeasuredError(f"{failed}: run again, which asks only those")
+    if slice:
+        need_slices(score, [slice])
+        return score.slices[slice]
+    return score
+
+
+def need_slices(score: api.Score, wanted: list[str]) -> None:
+    """Raise UnmeasuredError unless the score has slices, and these among them."""
+    if not score.slices:
+        raise UnmeasuredError("no prompt has a tag, so there are no slices: see `eval.tags`")
+    missing = [tag for tag in wanted if tag not in score.slices]
+    if missing:
+        known = ", ".join(list(score.slices)[:20])
+        raise UnmeasuredError(f"there is no slice '{missing[0]}': there are {known}")
+
+
+def consistency_of(score: api.Score) -> float:
+    """Raises UnmeasuredError where every prompt was answered once, or always alike."""
+    if score.consistency is None:
+        raise UnmeasuredError("consistency needs `repeat` of 2 or more and a `temperature` above 0")
+    return score.consistency
+
+
+def of_slice(slice: str) -> str:
+    return f" of slice '{slice}'" if slice else ""
+
+
+def shown(interval: api.Interval | None) -> str:
+    return f" (95% interval {interval.low:.3f} to {interval.high:.3f})" if interval else ""
