@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from ftspec import document, scalars
+from ftspec import document, nodes, scalars
 from ftspec.errors import FtspecError
 
 Cut = tuple[int, int, str]
@@ -32,7 +32,7 @@ def edit(text: str, wanted: Mapping[str, Any], renamed: Mapping[str, str] | None
     Raises FtspecError where the text cannot be edited (anchors in what has to change).
     """
     text = text.removeprefix("\ufeff")
-    root: Any = yaml.compose(text, Loader=document.PARSER)
+    root: Any = yaml.compose(text, Loader=nodes.PARSER)
     now = document.read_text(text, Path("spec.yaml")).data
     made = _Editor(text, renamed or {}, note)
     if root.flow_style:
