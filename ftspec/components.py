@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -48,6 +48,23 @@ Rule = Callable[[Mapping[str, Any]], Iterable[Clash]]
 """Sees all options, defaults filled in and every Path absolute, and yields what does not go together."""
 
 
+class Settings(TypedDict, total=False):
+    """What an author may say of a component beside its factory; `Component` says what each is."""
+
+    name: str
+    rules: Sequence[Rule]
+    revision: int
+    dependencies: Sequence[str]
+    install: str
+    private: bool
+    data: Shape | None
+    code: Sequence[str]
+    reads: Callable[[Mapping[str, Any]], Iterable[str]] | None
+    needs: Callable[[Mapping[str, Any]], Needs] | None
+    packages: Callable[[Mapping[str, Any]], Mapping[str, str]] | None
+    experimental: str
+
+
 class Component:
     """A factory that a spec can name.
 
@@ -76,34 +93,25 @@ class Component:
         factory: Callable[..., Any],
         *,
         level: Level = "",
-        name: str = "",
-        rules: Sequence[Rule] = (),
-        revision: int = 1,
-        dependencies: Sequence[str] = (),
-        install: str = "",
-        private: bool = False,
-        data: Shape | None = None,
-        code: Sequence[str] = (),
-        reads: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
-        needs: Callable[[Mapping[str, Any]], Needs] | None = None,
-        packages: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None,
-        experimental: str = "",
+        **settings: Unpack[Settings],
     ) -> None:
+        if unknown := settings.keys() - Settings.__annotations__.keys():
+            raise TypeError(f"a {kind} has no setting {', '.join(sorted(unknown))}")
         self.kind: Kind = kind
         self.factory = factory
         self.level: Level = level
-        self.name = name or factory.__name__.rstrip("_")
-        self.rules = tuple(rules)
-        self.revision = revision
-        self.dependencies = tuple(dependencies)
-        self.install = install
-        self.experimental = experimental
-        self.private = private
-        self.code = tuple(code)
-        self.reads = reads
-        self.needs = needs or _nothing
-        self.packages = packages
-        self.data: Shape | None = data or ("chat" if kind == "format" else None)
+        self.name = settings.get("name") or factory.__name__.rstrip("_")
+        self.rules = tuple(settings.get("rules", ()))
+        self.revision = settings.get("revision", 1)
+        self.dependencies = tuple(settings.get("dependencies", ()))
+        self.install = settings.get("install", "")
+        self.experimental = settings.get("experimental", "")
+        self.private = settings.get("private", False)
+        self.code = tuple(settings.get("code", ()))
+        self.reads = settings.get("reads")
+        self.needs = settings.get("needs") or _nothing
+        self.packages = settings.get("packages")
+        self.data: Shape | None = settings.get("data") or ("chat" if kind == "format" else None)
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"

@@ -8,12 +8,10 @@ They say the component's kind; `Component` has all the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, overload
+from collections.abc import Callable
+from typing import Any, Protocol, Unpack, overload
 
-from ftspec.components import Component, Kind, Level, Rule
-from ftspec.records import Needs
-from ftspec.shapes import Shape
+from ftspec.components import Component, Kind, Level, Settings
 
 
 class Decorator(Protocol):
@@ -23,26 +21,11 @@ class Decorator(Protocol):
     def __call__(self, factory: Callable[..., Any], /) -> Component: ...
 
     @overload
-    def __call__(
-        self,
-        *,
-        name: str = "",
-        rules: Sequence[Rule] = (),
-        revision: int = 1,
-        dependencies: Sequence[str] = (),
-        install: str = "",
-        private: bool = False,
-        data: Shape | None = None,
-        code: Sequence[str] = (),
-        reads: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
-        needs: Callable[[Mapping[str, Any]], Needs] | None = None,
-        packages: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None,
-        experimental: str = "",
-    ) -> Callable[[Callable[..., Any]], Component]: ...
+    def __call__(self, **settings: Unpack[Settings]) -> Callable[[Callable[..., Any]], Component]: ...
 
 
 def _decorator(kind: Kind, level: Level = "") -> Decorator:
-    def decorate(factory: Callable[..., Any] | None = None, **settings: Any) -> Any:
+    def decorate(factory: Callable[..., Any] | None = None, **settings: Unpack[Settings]) -> Any:
         if factory is None:
             return lambda late: Component(kind, late, level=level, **settings)
         return Component(kind, factory, level=level, **settings)

@@ -16,8 +16,8 @@ from ftspec.records import Record
 from ftspec.references import mask
 
 
-class Limits(Record):
-    """Times of the register, in seconds.
+class Times(Record):
+    """How long to wait for what, in seconds.
 
     `fresh` is how old a claim may be when its owner sends. `grace` is how old it must be, without an outcome, before
     it is given up; it has to be longer than `fresh` and the longest that a submission may take together.
@@ -40,15 +40,15 @@ class Submission:
         *,
         journal: Journal,
         progress: Progress,
-        limits: Limits,
+        times: Times,
     ) -> None:
         self.provider = provider
         self.request = request
         self.register = register
         self.journal = journal
         self.progress = progress
-        self.limits = limits
-        self.patience = Patience(limits.patience)
+        self.times = times
+        self.patience = Patience(times.patience)
         self._watched: set[int] = set()
         self._doubt: ProviderError | None = None
 
@@ -102,7 +102,7 @@ class Submission:
         return self._written_down(number, job, "job_submitted")
 
     def _check(self, ticket: Ticket | None) -> None:
-        if self.provider.submission != "idempotent" and not (ticket and ticket.fresh(self.limits.fresh)):
+        if self.provider.submission != "idempotent" and not (ticket and ticket.fresh(self.times.fresh)):
             raise Transient("the job was not sent: this process was stopped for too long after its claim")
 
     def _refused(self, number: int, error: Transient) -> None:
@@ -126,7 +126,7 @@ class Submission:
         with contextlib.suppress(Transient):
             if found := self._found(attempt.number):
                 return found
-        if self.register.age(attempt) <= self.limits.grace:
+        if self.register.age(attempt) <= self.times.grace:
             self._watch(attempt)
         elif resubmit:
             self.register.settle(attempt.number, Outcome(kind="abandoned"))
@@ -143,7 +143,7 @@ class Submission:
         if attempt.number not in self._watched and self._doubt is None:
             self.progress.note(f"{attempt.writer} is submitting this job; waiting for what comes of it")
         self._watched.add(attempt.number)
-        time.sleep(min(1.0, self.limits.grace / 20))
+        time.sleep(min(1.0, self.times.grace / 20))
 
     def _ask(self, reason: str) -> Ambiguous:
         return Ambiguous(

@@ -28,7 +28,7 @@ from ftspec.provider import Provider
 from ftspec.records import Record
 from ftspec.references import mask
 from ftspec.store import Store
-from ftspec.submission import Limits, Submission
+from ftspec.submission import Submission, Times
 from ftspec.uploads import Uploads
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def tune(
     resubmit: bool = False,
     adopt: str = "",
     follow: Follow | None = None,
-    limits: Limits | None = None,
+    times: Times | None = None,
 ) -> TunedModel:
     """The model that the key's job makes, by doing whatever has not been done yet.
 
@@ -95,7 +95,7 @@ def tune(
             job = Register(store, key).job()
             if job is None:
                 ready = tuning.uploaded(request, files, follow)
-                job = tuning.submitted(ready, files, resubmit, limits or Limits())
+                job = tuning.submitted(ready, files, resubmit, times or Times())
             result = tuning.followed(job, request, follow)
         except KeyboardInterrupt:
             tuning.say_what_goes_on()
@@ -237,13 +237,13 @@ class Tuning:
             remote[file.purpose] = held
         return msgspec.structs.replace(request, training=remote.get("training"), validation=remote.get("validation"))
 
-    def submitted(self, request: Request, files: Sequence[DataFile], resubmit: bool, limits: Limits) -> Job:
+    def submitted(self, request: Request, files: Sequence[DataFile], resubmit: bool, times: Times) -> Job:
         """The job of the request, whoever makes it."""
         self.progress.phase("submitting")
         register = Register(self.store, self.key)
         try:
             return Submission(
-                self.provider, request, register, journal=self.journal, progress=self.progress, limits=limits
+                self.provider, request, register, journal=self.journal, progress=self.progress, times=times
             ).job(resubmit=resubmit)
         except Rejected:
             # A file that has expired there is a reason to say no: the next run looks for it anew.

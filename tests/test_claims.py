@@ -16,11 +16,11 @@ from ftspec.jobs import DataFile, Job, ModelRef, RemoteFile, Request
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.store import Store
-from ftspec.submission import Limits, Submission
+from ftspec.submission import Submission, Times
 from ftspec.uploads import Uploads
 
 REQUEST = Request(model=ModelRef(id="tiny"))
-QUICK = Limits(fresh=0.5, grace=0.6, patience=2.0)
+QUICK = Times(fresh=0.5, grace=0.6, patience=2.0)
 
 
 class Tuner:
@@ -87,10 +87,10 @@ def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "state")
 
 
-def submission(tuner: Tuner, store: Store, limits: Limits = QUICK, notes: Notes | None = None) -> Submission:
+def submission(tuner: Tuner, store: Store, times: Times = QUICK, notes: Notes | None = None) -> Submission:
     journal, register = Journal(store, "run"), Register(Store.open(store.url), "key")
     provider: Any = tuner
-    return Submission(provider, REQUEST, register, journal=journal, progress=notes or Notes(), limits=limits)
+    return Submission(provider, REQUEST, register, journal=journal, progress=notes or Notes(), times=times)
 
 
 def kinds(store: Store) -> list[str]:
@@ -151,9 +151,9 @@ def test_a_claim_is_stale_when_either_clock_says_so(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_defaults_are_the_promised_ones() -> None:
-    limits = Limits()
-    assert limits.fresh == 30.0
-    assert limits.grace >= 2 * limits.fresh
+    times = Times()
+    assert times.fresh == 30.0
+    assert times.grace >= 2 * times.fresh
 
 
 # ---- submitting

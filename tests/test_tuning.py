@@ -22,10 +22,10 @@ from ftspec.jobs import DataFile, Job, JobState, JobUpdate, ModelRef, RemoteFile
 from ftspec.journal import WRITER, Journal, Segments
 from ftspec.progress import Quiet
 from ftspec.store import Store
-from ftspec.submission import Limits
+from ftspec.submission import Times
 from ftspec.tuning import Status, cancel, status, tune
 
-QUICK = Limits(fresh=0.5, grace=0.6, patience=5.0)
+QUICK = Times(fresh=0.5, grace=0.6, patience=5.0)
 PROCESS = Path(__file__).with_name("tuning_process.py")
 
 
@@ -87,7 +87,7 @@ class Bench:
             resubmit=resubmit,
             adopt=adopt,
             follow=follow or Follow(first=0.01, patience=5.0),
-            limits=QUICK,
+            times=QUICK,
         )
 
     @property
@@ -475,7 +475,7 @@ class Runners:
             self.opened.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         options = {"seconds_per_step": 0.0, "idle": 20.0, **order.pop("options", {})}
         files = [msgspec.to_builtins(data_file(self.bench.folder, count=9, word=f"word{number}"))]
-        order = {"seed": number, "files": files, "options": options, "limits": {"fresh": 0.5, "grace": 0.6}, **order}
+        order = {"seed": number, "files": files, "options": options, "times": {"fresh": 0.5, "grace": 0.6}, **order}
         order |= {"state": str(self.bench.folder / f"state-{number}"), "service": str(self.bench.folder / "service")}
         stdin = self.opened[runner].stdin
         assert stdin

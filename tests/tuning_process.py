@@ -24,7 +24,7 @@ from ftspec.jobs import DataFile, ModelRef, Request
 from ftspec.journal import Journal
 from ftspec.progress import Quiet
 from ftspec.store import Store
-from ftspec.submission import Limits
+from ftspec.submission import Times
 from ftspec.tuning import tune
 
 HOUSE = Path(ftspec.__file__).parent
@@ -92,7 +92,7 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
             progress=Quiet(),
             resubmit=order.get("resubmit", False),
             follow=Follow(first=0.01),
-            limits=Limits(**order.get("limits", {})),
+            times=Times(**order.get("times", {})),
         )
     except FtspecError as error:
         return {"error": type(error).__name__, "message": error.message, "lines": counted[0]}

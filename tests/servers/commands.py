@@ -81,7 +81,7 @@ def _be(order: dict[str, Any], output: Path) -> None:
     """Be the command: its folder, environment and streams, and times that are short enough for a test."""
     from ftspec import tuning
     from ftspec.cli import guard
-    from ftspec.submission import Limits
+    from ftspec.submission import Times
 
     os.chdir(order["folder"])
     os.environ.update(order["environment"])
@@ -89,7 +89,7 @@ def _be(order: dict[str, Any], output: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for stream, descriptor in ((0, nothing), (1, written), (2, written)):
         os.dup2(descriptor, stream)
-    tuning.Limits = lambda: Limits(fresh=20.0, grace=order["grace"])  # type: ignore[assignment, misc]
+    tuning.Times = lambda: Times(fresh=20.0, grace=order["grace"])  # type: ignore[assignment, misc]
     os._exit(guard.run(order["arguments"]))
 
 

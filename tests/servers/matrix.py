@@ -24,7 +24,7 @@ from ftspec.progress import Quiet
 from ftspec.references import mask
 from ftspec.spill import Spill
 from ftspec.store import Store
-from ftspec.submission import Limits
+from ftspec.submission import Times
 from ftspec.tuning import cancel, tune
 from servers.proxy import FAULTS, Operation, Proxy
 
@@ -172,7 +172,7 @@ class Trial:
             progress=Quiet(),
             resubmit=self.resubmit,
             follow=Follow(detach=detach, patience=self.patience, first=0.01, longest=0.05),
-            limits=Limits(fresh=20.0, grace=0.4, patience=self.patience),
+            times=Times(fresh=20.0, grace=0.4, patience=self.patience),
         )
 
     def _detached(self, proxy: Proxy) -> Outcome:
