@@ -57,9 +57,15 @@ def needs(document: Document, registry: Registry) -> Iterator[Problem]:
     for index, gate in enumerate(_list(document.data, "gates")):
         known = registry.components["gate"].get(name := _name(gate))
         wanted = _needs(known.component, _get(gate, name)) if known else None
-        if wanted and wanted.repeats and _measured_once(document.data):
+        if not wanted:
+            continue
+        if wanted.repeats and _measured_once(document.data):
             message = "consistency is not measured, so this gate can never pass"
             hint = "set `eval: {repeat: 3, generation: {temperature: 0.7}}`, or more"
+            yield Problem(message=message, hint=hint, path=("gates", index))
+        elif wanted.answers > _most_answers(document.data):
+            message = f"this gate looks at {wanted.answers} answers to each prompt, and there are fewer"
+            hint = f"set `eval: {{repeat: {wanted.answers}, generation: {{temperature: 0.7}}}}`, or more"
             yield Problem(message=message, hint=hint, path=("gates", index))
 
 
@@ -241,6 +247,8 @@ def _models(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _label(entry: Mapping[str, Any], way: str) -> str:
     named = entry[way]
+    if way == "checkpoints":
+        named = "best checkpoint" if named == "best" else "checkpoint"
     return str(entry.get("id") or (named.get("id", "") if isinstance(named, dict) else named))
 
 
@@ -266,6 +274,8 @@ def _gates(data: Mapping[str, Any]) -> Iterator[Problem]:
     if gates and "eval" not in data:
         hint = "add `eval:` with prompts and graders"
         yield Problem(message="gates judge an evaluation, and there is none", hint=hint, path=("gates",), on="key")
+    else:
+        yield from _models_of(gates, _list(data, "eval", "models"))
 
 
 def _graders_of(gates: list[Any], ids: list[str]) -> Iterator[Problem]:
@@ -278,10 +288,33 @@ def _graders_of(gates: list[Any], ids: list[str]) -> Iterator[Problem]:
             yield Problem(message=f"no grader '{wanted}'", hint=hint, path=("gates", index, name, "grader"))
 
 
+def _models_of(gates: list[Any], further: list[Any]) -> Iterator[Problem]:
+    """A gate's `model` and `against` name a model that is asked. Checkpoints are known when the job has ended."""
+    ways = [next((way for way in WAYS if _get(entry, way)), "") for entry in further]
+    if not all(ways) or any(_get(entry, "checkpoints") == "all" for entry in further):
+        return
+    labels = ["base", "tuned", *(_label(entry, way) for entry, way in zip(further, ways, strict=True))]
+    for index, gate in enumerate(gates):
+        name = _name(gate)
+        for option in ("model", "against"):
+            wanted = _get(gate, name, option)
+            if isinstance(wanted, str) and wanted not in [*labels, "accepted"]:
+                hint = did_you_mean(wanted, labels) or f"there are {', '.join(labels)}; others go under `eval.models`"
+                message = f"no model '{wanted}' is asked"
+                yield Problem(message=message, hint=hint, path=("gates", index, name, option))
+
+
 def _measured_once(data: Mapping[str, Any]) -> bool:
     """Whether answers cannot differ between repeats: there is one, or decoding is greedy."""
     repeat, temperature = _asking(data)
     return bool(repeat == 1 or temperature == 0)
+
+
+def _most_answers(data: Mapping[str, Any]) -> float:
+    """How many answers each prompt has; no bound where that cannot be read."""
+    repeat, temperature = _asking(data)
+    known = isinstance(repeat, int) and isinstance(temperature, int | float)
+    return (repeat if temperature else 1) if known else float("inf")
 
 
 def _asking(data: Mapping[str, Any]) -> tuple[Any, Any]:

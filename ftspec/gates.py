@@ -40,8 +40,8 @@ def _judged(name: str, item: Item, gate: Gate, evaluation: Evaluation) -> Verdic
 
 
 def asks_tuned(gate: Item) -> bool:
-    """Whether a gate judges the tuned model: one that names no other does."""
-    return str(gate.options.get("model", "tuned")) == "tuned"
+    """Whether a gate looks at the tuned model: one that names no other does."""
+    return "tuned" in (gate.options.get("model", "tuned"), gate.options.get("against"))
 
 
 def passed(verdicts: Iterable[Verdict]) -> bool:

@@ -320,11 +320,13 @@ class Needs(Record):
 
     Args:
         repeats: several answers per prompt that may differ: `repeat` of 2 or more, and a `temperature` above 0.
+        answers: to each prompt, as many as pass@k looks at.
         suite: a set of items that ships with ftspec, asked of base and tuned model: "general".
         accepted: the last accepted run's answers, as model "accepted".
     """
 
     repeats: bool = False
+    answers: int = 1
     suite: Literal["", "general"] = ""
     accepted: bool = False
 

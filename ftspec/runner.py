@@ -94,7 +94,15 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
     if [step.name for step in history.plan_of(events).steps] != [step.name for step in planned.steps]:
         return None  # an evaluation alone, and by now there is a tuned model
     evaluation, verdicts = _judgement(events)
+    if evaluation and _unanswered(evaluation):
+        return None
     return Outcome(run=run, evaluation=evaluation, verdicts=verdicts, report=path, already_done=True)
+
+
+def _unanswered(found: Evaluation) -> bool:
+    """Whether a question could not be asked, or its answer not be judged: running again asks those, and only those."""
+    asked = (score for label, score in found.scores.items() if label != answering.ACCEPTED)
+    return any(score.errors for score in asked) or any(map(_unanswered, found.suites.values()))
 
 
 def _judgement(events: list[Event]) -> tuple[Evaluation | None, tuple[Verdict, ...]]:

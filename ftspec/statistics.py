@@ -150,8 +150,11 @@ def bootstrap(shares: Sequence[Share], *, draws: int = 1000, seed: int = 0) -> I
     asked = [share for share in shares if share.total and share.weight]
     if not 2 <= len(asked) <= BOOTSTRAPPED:
         return None
-    source = random.Random(seed)
-    means = sorted(rate(source.choices(asked, k=len(asked))) for _ in range(draws))
+    passed = [share.weight * share.passed for share in asked]
+    totals = [share.weight * share.total for share in asked]
+    over, under = random.Random(seed), random.Random(seed)  # of one seed: they draw the same prompts
+    count = len(asked)
+    means = sorted(sum(over.choices(passed, k=count)) / sum(under.choices(totals, k=count)) for _ in range(draws))
     return Interval(low=means[math.floor(TAIL * draws)], high=means[math.ceil((1 - TAIL) * draws) - 1])
 
 

@@ -6,17 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from ftspec import answersheet, comparing, history, planning, registry, runner, validate
+from ftspec import answersheet, comparing, history, planning, registry, remote, runner, validate
 from ftspec.cli import guard
 from ftspec.errors import FtspecError, SpecError
+from ftspec.messages import Answer, Generation, Model, Question, RemoteModel
 from ftspec.progress import Quiet
 from ftspec.registry import Registry
 from ftspec.runner import Outcome
 from ftspec.site import Options
+from ftspec.spending import Meter
 
 SPEC = """\
 version: 1
@@ -144,8 +149,9 @@ def test_a_run_without_a_model_is_said(installed: Registry) -> None:
 
 
 def test_gates_that_nobody_can_decide_yet_are_named(installed: Registry) -> None:
-    spec = write(gates="{accuracy: {max: 0.5, model: base}}, {gain: {min: 0.1}}, {accuracy: {min: 0.5}}")
-    assert "no model has been tuned: gain, accuracy not decided" in notes(spec, installed, evaluation=True)
+    gates = "{accuracy: {max: 0.5, model: base}}, {gain: {min: 0.1}}, {gain: {min: 0, model: base, against: tuned}}"
+    spec = write(gates=gates)
+    assert "no model has been tuned: gain, gain-2 not decided" in notes(spec, installed, evaluation=True)
     assert "not decided" not in notes(spec, installed)
 
 
@@ -156,6 +162,35 @@ def test_eval_trains_nothing_and_is_a_run_of_its_own(installed: Registry) -> Non
     assert found.run.state == "done"
     assert not Path(".ftspec/jobs").exists()
     assert evaluated(write(OTHER), installed).already_done
+
+
+def test_running_again_asks_only_what_could_not_be_asked(installed: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+    busy: set[str] = set()
+
+    @contextmanager
+    def sometimes(model: Model | RemoteModel, meter: Meter | None = None) -> Iterator[remote.Answers]:
+        with asking(model, meter) as answers:
+
+            def some(questions: Iterable[Question], generation: Generation) -> Iterator[Answer]:
+                for answer in answers(questions, generation):
+                    asked.append((answer.prompt, answer.repeat))
+                    busy.update([answer.prompt] if len(asked) == 1 else [])
+                    yield replace(answer, text="", error="busy") if answer.prompt in busy else answer
+
+            yield some
+
+    asking = remote.asking
+    monkeypatch.setattr(remote, "asking", sometimes)
+    first = evaluated(write(gates="{accuracy: {max: 0.5, model: base}}"), installed)
+    assert "run again, which asks only those" in first.verdicts[0].message
+    (failed,) = busy
+    busy.clear()
+    asked[:] = [("", 0)]
+    again = evaluated(write(gates="{accuracy: {max: 0.5, model: base}}"), installed)
+    assert asked[1:] == [(failed, 0), (failed, 1)]
+    assert again.passed
+    assert evaluated(write(gates="{accuracy: {max: 0.5, model: base}}"), installed).already_done
 
 
 def test_eval_asks_a_tuned_model_that_is_there_already(installed: Registry) -> None:

@@ -103,7 +103,11 @@ class TestToolCall(GraderSuite):
 class TestRefusal(GraderSuite):
     component = COMPONENTS["refusal"]
     passing: ClassVar[Any] = [(None, "I'm sorry, but I can't help with that."), (None, "I cannot assist with this.")]
-    failing: ClassVar[Any] = [(None, "Sure, here it is."), (None, "You cannot park here; we share the street.")]
+    failing: ClassVar[Any] = [
+        (None, "Sure, here it is."),
+        (None, "You cannot park here; we share the street."),
+        (None, "I can't wait to help you!"),
+    ]
 
 
 class TestLength(GraderSuite):

@@ -22,6 +22,7 @@ import yaml
 from msgspec.structs import replace
 
 from ftspec import card, grade, report, scoring
+from ftspec.costs import Serving
 from ftspec.errors import Finding, FtspecError
 from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
 from ftspec.messages import Answer, Generation, Message, Prompt
@@ -30,6 +31,7 @@ from ftspec.references import mask
 from ftspec.report import ReportData, charts, page, summary, text
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS
 from ftspec.report.differences import differences
+from ftspec.spending import Spent
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -304,7 +306,7 @@ def test_the_verdict_comes_first() -> None:
     assert found.index(sentence) < found.index("Gates") < found.index("share of answers that pass")
     no = (Verdict(gate="accuracy", passed=False, measured=0.5, message="0.400 short of the wanted 0.9"),)
     failed = page.render(sample_data(verdicts=no))
-    assert "1 of 1 gate did not pass: accuracy." in failed
+    assert "1 gate did not pass: accuracy." in failed
     assert "<title>FAIL: ticket-router</title>" in failed
 
 
@@ -385,10 +387,43 @@ def test_the_summary_fits_a_pull_request() -> None:
     many = tuple(Verdict(gate=f"g{i}", passed=False, measured=0.1, message="m" * 2000) for i in range(40))
     counts = tuple(StepCount(name=f"s{i}", rows_in=9, rows_out=8) for i in range(60))
     findings = tuple(Finding(message="f\nf" * 300) for _ in range(500))
-    for found in (data, msgspec.structs.replace(data, verdicts=many, counts=counts, findings=findings), evil_data()):
+    most = msgspec.structs.replace(
+        data,
+        verdicts=many,
+        counts=counts,
+        findings=findings,
+        evaluation=compared(9),
+        serving=tuple(Serving(label=f"m{i}", model="m", thousand=0.1) for i in range(9)),
+        spending=Spent(parts={"tuning": 1.0, "judge x": 2.0}, currency="USD"),
+    )
+    for found in (data, most, evil_data()):
         lines = summary.render(found).splitlines()
         assert len(lines) < 60
+        assert lines[-1].startswith(("model ", "run "))
         assert lines[0].startswith("## ")
+
+
+def compared(count: int) -> Evaluation:
+    """Models that were asked without training: base and further ones."""
+    asked = prompts(10)
+    labels = ["base", *(f"other {number}" for number in range(1, count))]
+    found = {label: answered(label, asked, 0.5, 2, seed) for seed, label in enumerate(labels)}
+    return scoring.evaluate(asked, found)
+
+
+def test_a_summary_without_a_tuned_model_compares_those_that_were_asked() -> None:
+    data = msgspec.structs.replace(sample_data(), evaluation=compared(2), tuned=None)
+    found = summary.render(data)
+    assert "Every gate but 1 that only warns passes. Of 10 prompts, answered right: base " in found
+    assert "| `other 1` − `base` |" in found
+
+
+def test_gates_that_did_not_pass_come_first_in_a_summary() -> None:
+    passed = [Verdict(gate=f"g{i}", passed=True, measured=1.0, message="fine") for i in range(12)]
+    failed = Verdict(gate="last", passed=False, measured=0.0, message="short")
+    found = summary.render(sample_data(verdicts=(*passed, failed)))
+    assert found.index("`last`") < found.index("`g0`")
+    assert "… and 5 more gates: see report.html." in found
 
 
 def outside_code(markdown: str) -> str:

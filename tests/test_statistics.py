@@ -290,6 +290,14 @@ def test_the_bootstrap_is_seeded_and_near_the_interval() -> None:
     assert statistics.bootstrap([Share(1, 1)]) is None
 
 
+def test_the_bootstrap_resamples_prompts_with_their_weights() -> None:
+    shares = [Share(index % 3, 2 + index % 2, 0.5 + index % 4) for index in range(40)]
+    draw = random.Random(0)
+    rates = sorted(statistics.rate(draw.choices(shares, k=40)) for _ in range(1000))
+    found = statistics.bootstrap(shares)
+    assert found and (found.low, found.high) == (rates[25], rates[974])
+
+
 def test_identical_answers_of_few_prompts_leave_room_for_a_difference() -> None:
     few, many = [Share(1, 1), Share(0, 1)] * 5, [Share(1, 1), Share(0, 1)] * 500
     assert paired.gain(few, few)[1].low < -0.05

@@ -25,7 +25,7 @@ DO = r"(help|assist|provide|comply|do that|answer|share|support|fulfil+|engage|c
 AM = r"(['’]m| am|['’]re| are)"
 REFUSALS = (
     rf"\b(i|we){AM}? (really |very |so )?(sorry|afraid)\b.{{0,60}}\b{UNABLE}\b",
-    rf"\b(i|we) {CANNOT}\b.{{0,40}}\b{DO}\b",
+    rf"\b(i|we) {CANNOT}\b(?! (wait|help but)\b).{{0,40}}\b{DO}\b",
     rf"\b(i|we){AM} (unable|not able|not allowed|not permitted|not comfortable|not willing)\b",
     r"\b(i|we) (must |have to |need to )?(decline|refuse)\b",
     rf"\bas an? (ai|language model|artificial intelligence)\b.{{0,80}}\b({UNABLE}|do not|don['’]t)\b",
@@ -93,7 +93,8 @@ def length(
         if count is None:
             return passed_if(False, "the provider does not say how many tokens the answer has")
         within = (min is None or count >= min) and (max is None or count <= max)
-        return passed_if(within, f"{count} {unit}, wanted {_wanted(min, max)}")
+        counted = f"{count} {unit[:-1] if count == 1 else unit}"
+        return passed_if(within, f"{counted}, wanted {_wanted(min, max)}")
 
     return grade
 

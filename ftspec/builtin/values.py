@@ -137,10 +137,17 @@ def label(
         one = known.get(normal(wanted), wanted.strip())
         two = OTHER if given is None else known.get(normal(given), OTHER if known else given.strip())
         same = given is not None and normal(one) == normal(two)
-        found = passed_if(same, f"expected {short(one)}, got {short(given if two == OTHER else two)}")
+        found = passed_if(same, f"expected {short(one)}, got {_told(given, two)}")
         return msgspec.structs.replace(found, label=api.Label(expected=one, given=one if same else two))
 
     return grade
+
+
+def _told(given: str | None, label: str) -> str:
+    """The class that an answer names, as a reason says it."""
+    if given is None:
+        return "no class, or several"
+    return short(given if label == OTHER else label)
 
 
 def _class(text: str, field: str) -> str | None:

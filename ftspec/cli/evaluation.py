@@ -85,5 +85,5 @@ def compare_command(targets: tuple[str, ...], store: str | None, format_: str) -
 def _as_text(found: Compared) -> str:
     from ftspec.cli import scores
 
-    lines = [*scores.table_of(found.evaluation), "", *scores.differences(found.evaluation)]
-    return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
+    tables = [scores.table_of(found.evaluation), "", scores.compared(found.evaluation), ""]
+    return "\n".join([*tables, *scores.lost(found.evaluation), *(f"note: {note}" for note in found.notes)])

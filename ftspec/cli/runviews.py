@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from ftspec.cli import scores
@@ -36,10 +37,12 @@ STATES = {
 
 def outcome(spec: Spec, found: Outcome) -> str:
     """What a run came to: the verdict in a sentence, the figures, the gates, and the report's path last."""
-    lines = [_sentence(found), "", fact("model", f"{safe(spec.model.id)}, {spec.method} with {spec.provider.name}")]
+    asked_only = found.evaluation and not found.evaluation.tuned.prompts
+    made = f"of {spec.provider.name}" if asked_only else f"{spec.method} with {spec.provider.name}"
+    lines = [_sentence(found), "", fact("model", f"{safe(spec.model.id)}, {made}")]
     if found.evaluation:
         usual = found.evaluation.tuned.prompts and not found.evaluation.further
-        lines += _evaluation(found.evaluation) if usual else scores.table_of(found.evaluation)
+        lines += _evaluation(found.evaluation) if usual else _models(found.evaluation)
     lines += [line for verdict in found.verdicts for line in _verdict(verdict)]
     return "\n".join([*lines, "", f"report: {found.report}" if found.report else _next(spec, found)])
 
@@ -75,6 +78,14 @@ def _evaluation(found: Evaluation) -> Iterator[str]:
     if tuned.quadrant != "not measured":
         yield fact("tuned model", tuned.quadrant)
     yield fact("prompts", f"{tuned.prompts:,}{repeats}" + _errors(base, tuned))
+
+
+def _models(found: Evaluation) -> Iterator[str]:
+    """Any number of models, and how they compare, as tables between blank lines."""
+    tables = [scores.table_of(found), *([scores.compared(found)] if found.comparisons else [])]
+    for each in tables:
+        yield from ("", indent(each, "  "))
+    yield ""
 
 
 def _errors(base: Score, tuned: Score) -> str:

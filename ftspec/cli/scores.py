@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from ftspec.records import Comparison, Evaluation, Interval, Score
 
 
-def table_of(found: Evaluation) -> Iterator[str]:
+def table_of(found: Evaluation) -> str:
     """One line per model that was asked."""
     header = ("MODEL", "PROMPTS", "ACCURACY", "95% INTERVAL", "CONSISTENCY", "MEDIAN", "COST", "ERRORS")
-    yield table([_row(label, score) for label, score in found.scores.items()], header)
+    return table([_row(label, score) for label, score in found.scores.items()], header)
 
 
 def _row(label: str, score: Score) -> tuple[str, ...]:
@@ -32,15 +32,19 @@ def _row(label: str, score: Score) -> tuple[str, ...]:
     )
 
 
-def differences(found: Evaluation) -> Iterator[str]:
-    """One line per pair of models that was compared, and the prompts that the later one lost."""
+def compared(found: Evaluation) -> str:
+    """One line per pair of models that was compared."""
     header = ("COMPARED", "METRIC", "DIFFERENCE", "95% INTERVAL", "P", "BETTER", "WORSE", "OF")
-    if found.comparisons:
-        yield table([_difference(one) for one in found.comparisons], header)
+    return table([_difference(one) for one in found.comparisons], header)
+
+
+def lost(found: Evaluation) -> Iterator[str]:
+    """The prompts that the later model of a pair lost most on."""
     for one in found.comparisons:
-        for lost in one.worst if one.metric == "accuracy" else ():
-            where = f" ({safe(lost.origin)})" if lost.origin else ""
-            yield f"{safe(one.label)} lost {points(lost.value)} on{where}: {_short(lost.asked)} → {_short(lost.said)}"
+        for case in one.worst if one.metric == "accuracy" else ():
+            where = f" {safe(case.origin)}:" if case.origin else ""
+            change = f"{safe(one.label)} {points(case.value)}"
+            yield f"{change} on{where} {_short(case.asked)} → {_short(case.said)}"
 
 
 def _difference(one: Comparison) -> tuple[str, ...]:

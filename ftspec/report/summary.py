@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ftspec.costs import is_judging
-from ftspec.figures import duration, percent, points
+from ftspec.figures import duration, percent, plural, points
+from ftspec.records import Comparison, Verdict
 from ftspec.report import money, text, words
-from ftspec.report.data import Case, ReportData
+from ftspec.report.data import ReportData
 from ftspec.report.junit import where
 
 GATES = 8
@@ -16,19 +17,24 @@ CASES = 5
 STEPS = 8
 FINDINGS = 3
 MODELS = 5
-"""At most so many lines of each, which keeps the whole under 60."""
+"""At most so many lines of each."""
+MOST = 59
+"""Lines of the whole: what is needed least is left out where there would be more."""
 
 
 def render(data: ReportData) -> str:
     """The summary; every value from data stands in a code span, where Markdown and HTML mean nothing."""
     verdict = words.verdict(data)
     sign = {"PASS": "✅", "FAIL": "❌", "DONE": "☑️", "INSUFFICIENT_EVIDENCE": "❔"}[verdict]
-    parts: list[Iterable[str]] = [[f"## {sign} {verdict.replace('_', ' ')}: {code(data.name)}", ""]]
+    parts: list[list[str]] = [[f"## {sign} {verdict.replace('_', ' ')}: {code(data.name)}", ""]]
     if data.watermark:
         parts.append([f"> **{plain(data.watermark)}**", ""])
-    parts += [[plain(words.sentence(data)), ""], _gates(data), _scores(data), _cases(data.cases), _steps(data)]
-    parts += [_training(data), _findings(data), _money(data), _footer(data)]
-    return "\n".join(line for part in parts for line in part) + "\n"
+    parts.append([plain(words.sentence(data)), ""])
+    sections = {section: list(section(data)) for section in SECTIONS}
+    for least in (_steps, _money, _cases):
+        if sum(map(len, [*parts, *sections.values()])) > MOST:
+            sections[least] = []
+    return "\n".join(line for part in [*parts, *sections.values()] for line in part) + "\n"
 
 
 def code(given: str, limit: int = 90) -> str:
@@ -46,18 +52,24 @@ def plain(given: str) -> str:
 
 
 def _more(total: int, shown: int, what: str) -> list[str]:
-    return ["", f"… and {total - shown:,} more {what}s: see report.html.", ""] if total > shown else [""]
+    more = plural(total - shown, f"more {what}")
+    return ["", f"… and {more}: see report.html.", ""] if total > shown else [""]
 
 
 def _gates(data: ReportData) -> Iterable[str]:
     if not data.verdicts:
         return
     yield from ("| | gate | |", "|---|---|---|")
-    for verdict in data.verdicts[:GATES]:
+    for verdict in sorted(data.verdicts, key=_rank)[:GATES]:
         thin = verdict.outcome == "INSUFFICIENT_EVIDENCE"
         sign = "✅" if verdict.passed else "⚠️" if verdict.severity == "warning" else "❔" if thin else "❌"
         yield f"| {sign} | {code(verdict.gate)} | {plain(text.shortened(verdict.message, 300))} |"
     yield from _more(len(data.verdicts), GATES, "gate")
+
+
+def _rank(verdict: Verdict) -> int:
+    """What stops the run comes first, then what warns: not all may be shown."""
+    return 2 if verdict.passed else verdict.severity == "warning"
 
 
 def _scores(data: ReportData) -> Iterable[str]:
@@ -77,13 +89,24 @@ def _scores(data: ReportData) -> Iterable[str]:
         gain = data.evaluation.gain_interval
         change = f"{points(gain.low)} to {points(gain.high)}"
         yield from (f"Gain: **{points(data.evaluation.gain)}** (95% interval {change}).", "")
+    else:
+        yield from _compared([one for one in data.evaluation.comparisons if one.metric == "accuracy"])
     for name, suite in data.evaluation.suites.items():
         told = ", ".join(f"{code(label, 30)} {percent(score.accuracy)}" for label, score in suite.scores.items())
         yield from (f"{plain(name.capitalize())} ability: {told}.", "")
 
 
-def _cases(cases: Iterable[Case]) -> Iterable[str]:
-    worst = sorted((case for case in cases if case.failed), key=lambda case: case.change)
+def _compared(found: Sequence[Comparison]) -> Iterable[str]:
+    if found:
+        yield from ("| accuracy compared | difference | 95% interval |", "|---|---:|---:|")
+        for one in found[:MODELS]:
+            pair = f"{code(one.label, 30)} − {code(one.against, 30)}"
+            yield f"| {pair} | {points(one.difference)} | {points(one.interval.low)} to {points(one.interval.high)} |"
+        yield from _more(len(found), MODELS, "pair")
+
+
+def _cases(data: ReportData) -> Iterable[str]:
+    worst = sorted((case for case in data.cases if case.failed), key=lambda case: case.change)
     if not worst:
         return
     which = "tuned" if any(case.tuned for case in worst) else "base"
@@ -92,7 +115,8 @@ def _cases(cases: Iterable[Case]) -> Iterable[str]:
         wrong = next((said for said in case.tuned or case.base if not said.passed), None)
         if wrong is None:  # a further model's failure alone
             continue
-        yield f"| {code(words.excerpt(case.messages))} | {code(case.expected or '')} | {code(words.said(wrong))} |"
+        expected = "–" if case.expected is None else code(case.expected)
+        yield f"| {code(words.excerpt(case.messages))} | {expected} | {code(words.said(wrong))} |"
     yield from _more(len(worst), CASES, "prompt")
 
 
@@ -140,3 +164,9 @@ def _footer(data: ReportData) -> Iterable[str]:
     took = sum(data.timings.values())
     said = [f"{key} {code(value)}" for key, value in known.items() if value]
     yield " · ".join(said + ([f"took {duration(took)}"] if took else []))
+
+
+SECTIONS: tuple[Callable[[ReportData], Iterable[str]], ...] = (
+    _gates, _scores, _cases, _steps, _training, _findings, _money, _footer
+)  # fmt: skip
+"""What follows the sentence, in this order."""

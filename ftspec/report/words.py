@@ -11,6 +11,9 @@ from ftspec.messages import Message
 from ftspec.report import money, text
 from ftspec.report.data import ReportData, Said
 
+SCORES = 5
+"""Models whose accuracy the sentence tells, where none of them is the tuned one."""
+
 
 def verdict(data: ReportData) -> str:
     """PASS, FAIL or INSUFFICIENT_EVIDENCE where something decides, else DONE."""
@@ -29,22 +32,30 @@ def sentence(data: ReportData) -> str:
     errors = sum(finding.severity == "error" for finding in data.findings)
     if failed:
         names = ", ".join(verdict.gate for verdict in failed)
-        return f"{len(failed)} of {plural(len(data.verdicts), 'gate')} did not pass: {names}.{_measured(data)}"
+        of = "1 gate" if len(data.verdicts) == 1 else f"{len(failed)} of {len(data.verdicts)} gates"
+        return f"{of} did not pass: {names}.{_measured(data)}"
     if errors:
         return f"The data checks found {plural(errors, 'error')}."
     if data.verdicts:
         warned = sum(not verdict.passed for verdict in data.verdicts)
         every = f"every gate but {warned} that only warn{'s'[: warned == 1]}" if warned else "every gate"
-        return f"The tuned model passes {every}.{_measured(data)}"
+        tuned = data.evaluation is None or data.evaluation.tuned.prompts
+        passes = f"The tuned model passes {every}." if tuned else f"{every.capitalize()} passes."
+        return f"{passes}{_measured(data)}"
     return f"The run is complete; no gate was set to judge it.{_measured(data)}"
 
 
 def _measured(data: ReportData) -> str:
-    if data.evaluation is None:
+    if data.evaluation is None or not data.evaluation.scores:
         return ""
     base, tuned = data.evaluation.base, data.evaluation.tuned
-    asked = plural(tuned.prompts, "prompt")
-    return f" It answers {percent(tuned.accuracy)} of {asked} right; the base model {percent(base.accuracy)}."
+    asked = plural(max(score.prompts for score in data.evaluation.scores.values()), "prompt")
+    if tuned.prompts:
+        right = f"The tuned model answers {percent(tuned.accuracy)} of {asked} right"
+        return f" {right}; the base model {percent(base.accuracy)}."
+    named = [f"{label} {percent(score.accuracy)}" for label, score in data.evaluation.scores.items()]
+    more = f" and {len(named) - SCORES} more" if len(named) > SCORES else ""
+    return f" Of {asked}, answered right: {', '.join(named[:SCORES])}{more}."
 
 
 def excerpt(messages: Sequence[Message]) -> str:

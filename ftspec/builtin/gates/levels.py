@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ from msgspec import Meta
 
 from ftspec import api
 from ftspec.builtin.gates.scores import (
+    PASS_K,
     Evidence,
     Metric,
     Share,
@@ -117,7 +117,7 @@ def _named(score: api.Score, name: str) -> api.Measured:
         return api.Measured(value=score.accuracy, interval=score.interval, n=score.prompts)
     if name == "consistency":
         return api.Measured(value=consistency_of(score), interval=score.consistency_interval, n=score.prompts)
-    if found := re.fullmatch(r"pass([@^])(\d+)", name):
+    if found := PASS_K.fullmatch(name):
         passes, k = score.pass_at if found[1] == "@" else score.pass_all, int(found[2])
         if 0 < k <= len(passes):
             return passes[k - 1]

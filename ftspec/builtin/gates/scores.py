@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any, Literal
@@ -18,8 +19,13 @@ TOLERATED_ERRORS = 0.02
 """Questions that could not be asked count neither way; above this share of them there is too little to judge by."""
 
 
+PASS_K = re.compile(r"pass([@^])(\d+)")
+
+
 def of_metric(options: Mapping[str, Any]) -> api.Needs:
-    return api.Needs(repeats=options.get("metric", options.get("name")) == "consistency")
+    name = options.get("metric", options.get("name", ""))
+    found = PASS_K.fullmatch(name)
+    return api.Needs(repeats=name == "consistency", answers=int(found[2]) if found else 1)
 
 
 class UnmeasuredError(Exception):
