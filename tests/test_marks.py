@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,9 @@ MESSY = st.text(
     ),
     max_size=40,
 )
+STRETCHES = st.sampled_from(["x" * 31, "words, and more: " * 3, "a line\n" * 6, "a\tb " * 9, "a b" * 11])
+LONGER = st.lists(STRETCHES | MESSY, max_size=4).map("".join)
+"""With bytes enough for `scankernels.is_dull`."""
 STEPS: list[tuple[api.Component, dict[str, Any]]] = [
     (text.normalise, {"blanks": True, "empty_lines": 1}),
     (text.normalise, {"empty_lines": 0, "unicode": "NFKC", "invisible": False}),
@@ -34,7 +38,8 @@ STEPS: list[tuple[api.Component, dict[str, Any]]] = [
 @pytest.mark.parametrize(("component", "options"), STEPS)
 @settings(max_examples=150, deadline=None)
 @given(
-    said=st.lists(st.one_of(MESSY, st.text(max_size=20), st.none()), min_size=1, max_size=6), first=st.integers(0, 2)
+    said=st.lists(st.one_of(MESSY, LONGER, st.text(max_size=20), st.none()), min_size=1, max_size=6),
+    first=st.integers(0, 2),
 )
 def test_machine_code_marks_what_patterns_find(
     compiled: native.Native, component: api.Component, options: dict[str, Any], said: list[str | None], first: int
@@ -55,7 +60,7 @@ def test_machine_code_marks_what_patterns_find(
 
 @pytest.mark.parametrize(("component", "options"), STEPS)
 @settings(max_examples=100, deadline=None)
-@given(said=st.lists(st.one_of(MESSY, st.text(max_size=20)), min_size=1, max_size=6))
+@given(said=st.lists(st.one_of(MESSY, LONGER, st.text(max_size=20)), min_size=1, max_size=6))
 def test_steps_do_the_same_by_machine_code(
     compiled: native.Native, component: api.Component, options: dict[str, Any], said: list[str]
 ) -> None:
@@ -83,3 +88,19 @@ def test_a_shape_is_a_pattern() -> None:
     assert Shape("a").pattern == "[a]"
     assert Shape(r"\u2028-\u2029", "b", "c").pattern == r"[\x{2028}-\x{2029}][b]c"
     assert Shape("a", r"\n", ends=True).pattern == r"[a](?:[\n]|\z)"
+
+
+@given(st.binary(min_size=1, max_size=scankernels.STRIDE))
+def test_bytes_are_dull_or_silent_together(some: bytes) -> None:
+    """What is compared at once, one by one."""
+    data = np.frombuffer(some.ljust(scankernels.STRIDE + 1, b"x"), np.uint8)
+    assert scankernels.is_dull(data, 1) == bool(re.fullmatch(rb".(?:[!-~]|(?<=[!-~])[\t\n ])*", bytes(data), re.DOTALL))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scankernels, "np", np, raising=False)
+        assert scankernels.is_silent(data, 1) == (re.search(rb"[0-@]", bytes(data[1:])) is None)
+
+
+def test_nothing_is_skipped_that_has_bits() -> None:
+    assert all(component.build(options).prefilter.tables.skips for component, options in STEPS)
+    for shapes in ([Shape("a")], [Shape(" ")], [Shape("a", " ")], [Shape(r"\n", "a")]):
+        assert not Marks(shapes).tables.skips

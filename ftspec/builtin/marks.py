@@ -59,6 +59,7 @@ class Tables(NamedTuple):
     follows: NDArray[np.uint32]
     single: int
     ends: int
+    skips: bool
 
 
 class Marks:
@@ -125,7 +126,17 @@ def tables(shapes: Sequence[Shape]) -> Tables:
             follows[members(shape.first)] |= mark
             single |= int(mark)
     begins[-1] = follows[-1] = (1 << len(shapes)) - 1
-    return Tables(begins, follows, single, ends)
+    return Tables(begins, follows, single, ends, _skips(begins, follows))
+
+
+def _skips(begins: NDArray[np.uint32], follows: NDArray[np.uint32]) -> bool:
+    """Whether there are no bits where `scankernels.is_dull` finds nothing: for a visible character behind whatever,
+    nor for a blank or line end behind a visible one."""
+    import numpy as np
+
+    visible, apart = slice(0x21, 0x7F), list(b"\t\n ")
+    bits = [np.bitwise_or.reduce(each) for each in (begins, follows[visible], begins[visible], follows[apart])]
+    return not (bits[0] & bits[1] or bits[2] & bits[3])
 
 
 def members(characters: str) -> NDArray[np.bool_]:

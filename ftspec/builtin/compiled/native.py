@@ -117,6 +117,7 @@ class Native:
         follows: NDArray[np.uint32],
         single: int,
         ends: int,
+        skips: bool,
         beyond: bool,
     ) -> NDArray[np.uint32]:
         """Of each text its bits: see `scankernels.marks`."""
@@ -124,7 +125,7 @@ class Native:
 
         made: NDArray[np.uint32] = np.empty(len(bounds) - 1, np.uint32)
         inputs = (_at(data), _at(bounds), len(made), _at(begins), _at(follows))
-        self._marks(*inputs, single, ends, beyond, _at(made))
+        self._marks(*inputs, single, ends, beyond, skips, _at(made))
         return made
 
     def telling(
