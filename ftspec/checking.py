@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from ftspec.abilities import SupportsLeastRows
 from ftspec.cleaning import Stage
-from ftspec.errors import Finding
+from ftspec.errors import Finding, SpecFinding
 from ftspec.findings import Findings
 from ftspec.finished import Finished
 from ftspec.items import Tuned, build, columns, guarded
@@ -25,10 +25,11 @@ def missing_columns(
     """A column that a step names and no row has is a typing error, and not an empty column. `read` are the sources'."""
     for stage in stages:
         tally = ledger.tallies[stage.index]
-        for name in columns(stage.item, registry) if tally.rows_in else []:
+        for path, name in columns(stage.item, registry) if tally.rows_in else []:
             if name not in tally.columns and name not in read:
                 message = f"step '{stage.item.name}': no row has a column '{name}'"
-                yield Finding(message=message, hint=f"columns are {', '.join(map(repr, sorted(tally.columns)))}")
+                hint = f"columns are {', '.join(map(repr, sorted(tally.columns)))}"
+                yield SpecFinding(message=message, hint=hint, path=path)
 
 
 def judge(

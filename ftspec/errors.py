@@ -73,6 +73,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return ":".join([self.file, *(str(number) for number in numbers if number)]) if self.file else ""
 
 
+class SpecFinding(Finding, frozen=True, kw_only=True):
+    """A finding whose cause stands in the spec, at `path`: `problems.located` fills in file, line and column."""
+
+    path: SpecPath = ()
+
+
 class FtspecError(Exception):
     """Base of everything that ftspec raises on purpose.
 

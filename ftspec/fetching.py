@@ -201,6 +201,8 @@ def _download(file: Remote, part: Path) -> None:
                 _copy(file, store, key, sink)
                 break
             except GenericError:
+                if sink.tell() == file.size:
+                    break  # all of it is there; only its end was not told
                 failures = 1 if sink.tell() > start else failures + 1
                 if failures >= TRIES or (sink.tell() and not _tells(file)):
                     raise

@@ -137,11 +137,14 @@ def paths(options: Mapping[str, Any], component: Component) -> Iterator[tuple[tu
     return marked(options, component, "path")
 
 
-def columns(item: Item, registry: Registry) -> list[str]:
-    """Every column that the item's options name."""
+def columns(item: Item, registry: Registry) -> Iterator[tuple[SpecPath, str]]:
+    """Every column that the item's options name: (where in the spec, its name)."""
     component = registry.get(item.kind, item.name)
-    named = [name for _, name in marked(item.options, component, "column")]
-    return named + (list(component.reads(component.convert(item.options))) if component.reads else [])
+    for where, name in marked(item.options, component, "column"):
+        yield (*item.path, item.name, *where), name
+    for name in component.reads(component.convert(item.options)) if component.reads else ():
+        says = [option for option, text in item.options.items() if isinstance(text, str) and name in text]
+        yield (*item.path, item.name, *says[:1]), name
 
 
 def referred(value: Any, path: SpecPath = ()) -> Item:

@@ -123,7 +123,7 @@ class _Builder:
             return Node(scalars.read(event.value), span)
         except scalars.ScalarFault as fault:
             self._refuse(fault.message, fault.hint, span, path)
-            return Node(0, span)
+            return Node(None, span)  # a number, 0 say, would be judged as what the spec says
 
     def _sequence(self, start: Event, path: SpecPath) -> Node:
         children: dict[str | int, tuple[Span | None, Node]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +44,23 @@ def _apply(document: Document, text: str) -> Document:
         raise _Fault("not an override", USAGE)
     target, _, value = text.partition("=")
     parts = [name or int(index) for name, index in PART.findall(target)]
-    path, data = _replace(document.data, parts, _value(value), ())
-    return msgspec.structs.replace(document, data=data, sets=document.sets | {path: text})
+    given, faults = _value(value)
+    path, data = _replace(document.data, parts, given, ())
+    problems = [
+        Problem(message=f"the value cannot be used: {fault.message}", hint=fault.hint, path=path, file=f"--set {text}")
+        for fault in faults[:1]
+    ]
+    return msgspec.structs.replace(
+        document, data=data, sets=document.sets | {path: text}, problems=(*document.problems, *problems)
+    )
 
 
-def _value(text: str) -> Any:
-    """A YAML scalar or flow collection; nothing means null."""
+def _value(text: str) -> tuple[Any, Sequence[Problem]]:
+    """A YAML scalar or flow collection, nothing means null; and what is wrong with it."""
     if not text.strip():
-        return None
+        return None, ()
     read = yaml_document.read_text(text, Path("--set"))
-    if read.problems:
-        raise _Fault(f"the value is not YAML: {read.problems[0].message}", read.problems[0].hint)
-    return read.data
+    return (None if read.problems else read.data), read.problems
 
 
 def _replace(data: Any, parts: list[str | int], value: Any, path: SpecPath) -> tuple[SpecPath, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from ftspec.errors import Problem, SpecError
+from ftspec.errors import DataError, Finding, Problem, SpecError, SpecFinding
 from ftspec.references import mask
 from ftspec.terminal import width
 
@@ -60,6 +60,16 @@ def located(document: Document) -> Iterator[None]:
         if error.document is not None:
             raise
         raise SpecError(error.problems, document) from error
+    except DataError as error:
+        error.findings = tuple(_placed(finding, document) for finding in error.findings)
+        raise
+
+
+def _placed(finding: Finding, document: Document) -> Finding:
+    if not isinstance(finding, SpecFinding) or finding.file:
+        return finding
+    place = document.locate(Problem(message=finding.message, path=finding.path))
+    return msgspec.structs.replace(finding, file=place.file, line=place.line, column=place.column)
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

@@ -110,17 +110,21 @@ def _replace(value: Any, environment: Mapping[str, str]) -> Any:
 
 
 class Mask:
-    """Replaces the values of secrets in text. Values come from the environment each time, so none is kept here."""
+    """Replaces the values of secrets in text. Values come from the environment each time, so none is kept here.
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    `literals` are those that stand in the spec itself.
+    """
+
+    def __init__(self, names: Iterable[str] = (), literals: Iterable[str] = ()) -> None:
         self.names = set(names)
+        self.literals = set(literals)
 
     def __call__(self, text: str) -> str:
         return self.now()(text) if text else text
 
     def now(self) -> Callable[[str], str]:
         """The mask with the values as they are at this moment: for many texts, held no longer than these take."""
-        secrets = {os.environ.get(name, "") for name in self.names}
+        secrets = {os.environ.get(name, "") for name in self.names} | self.literals
         secrets |= {value.strip() for value in secrets}  # as a header carries it, and an answer may give it back
         # A key of several lines is also masked line by line, since output shows lines.
         secrets |= {line for value in secrets for line in value.splitlines() if len(line) >= MASKED_LINE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from ftspec.errors import Problem, SpecPath
 from ftspec.fetching import is_url, public
 from ftspec.options import MARK, names_provider
 from ftspec.places import place_of
-from ftspec.references import ENV, REFERENCE, SECRET
+from ftspec.references import ENV, FRAGMENT, REFERENCE, SECRET, mask
 from ftspec.registry import Registry
 from ftspec.wording import with_article
 
@@ -36,6 +37,34 @@ def secrets(candidate: Candidate) -> Iterator[Problem]:
                 yield Problem(message=message, hint="write ${env:NAME} or ${secret:NAME}", path=path)
         if not is_key and SECRET.search(text) and not _in_address(path, text):
             yield from _misplaced(path, registry)
+
+
+def in_plain(candidate: Candidate) -> Iterator[Problem]:
+    """A warning where a text looks like a secret itself. A long one is masked from here on, like the others."""
+    for path, text, is_key in _texts(candidate.document.data, ()):
+        text = REFERENCE.sub("${}", text)
+        if is_key or not _may_be_secret(text):
+            continue
+        from ftspec.builtin.redaction import credentials  # its patterns take a while to compile
+
+        name = next((part for part in reversed(path) if isinstance(part, str)), "")
+        found = credentials.in_option(name, text)
+        if found:
+            mask.literals.update(secret for secret in found if len(secret) >= FRAGMENT)
+            hint = "take it out" if any(_misplaced(path, candidate.registry)) else "write ${secret:NAME} in its place"
+            hint += "; what a spec says is committed and kept in records of its runs"
+            yield Problem(message="this looks like a secret", hint=hint, path=path, severity="warning")
+
+
+RANDOM = re.compile(r"(?=[a-z_-]*[0-9A-Z])[\w-]{16,}", re.ASCII)
+
+
+def _may_be_secret(text: str) -> bool:
+    """Whether to look closely: an address with a user, or a word of letters and digits that is long."""
+    return ("://" in text and "@" in text) or any(
+        re.search("[0-9]", word) and (word.lower() != word or re.search("[0-9a-f]{16}", word))
+        for word in RANDOM.findall(text)
+    )
 
 
 def _texts(value: Any, path: SpecPath) -> Iterator[tuple[SpecPath, str, bool]]:

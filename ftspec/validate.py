@@ -151,6 +151,7 @@ def _sound_items(document: Document, registry: Registry, faults: list[Problem]) 
 
 JUDGES: Sequence[_Judge] = (
     secretcheck.secrets,
+    secretcheck.in_plain,
     _schema,
     _names,
     itemcheck.providers,

@@ -151,13 +151,40 @@ def test_templates_can_ask() -> None:
         "{{ self._TemplateReference__context }}",
         "{{ l.append(1) }}",
         "{% for i in range(99999999) %}x{% endfor %}",
-        "{% include '/etc/passwd' %}",
         "{{ cycler.__init__.__globals__ }}",
         "{{ '%s' % a.__class__.__init__ }}",
     ],
 )
 def test_templates_stay_in_their_sandbox(template: str) -> None:
     assert render(template, [{"a": "x", "l": [1]}]) == [None]
+
+
+@pytest.mark.parametrize("template", ["{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}"])
+def test_a_template_stands_alone(template: str) -> None:
+    said = templates.problem(f"a\n{template}")
+    assert said.endswith("` wants another template, and here each stands alone (line 2 of the text)")
+    assert render(template, [{"a": "x"}]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("template", "what"),
+    [
+        ("{{ n / 0 }}", "division by zero"),
+        ("{{ a + 1 }}", 'can only concatenate str (not "int") to str'),
+        ("{{ none }}", "a value that it shows is null"),
+        ("{{ d.no }}", "'dict object' has no attribute 'no'"),
+        ("{{ a.__class__ }}", "access to attribute '__class__' of 'str' object is unsafe."),
+        ("{{ d[a] }}", "it asks a value for what it has not"),
+        ("{{ a | attr(a) }}", "it asks a value for what it has not"),
+        ("{{ d.items() | map(a) | list }}", "it asks a value for what it has not"),
+        ("{{ a.encode(a) }}", "LookupError"),
+    ],
+)
+def test_a_template_that_fails_says_where_and_why_and_nothing_of_the_row(template: str, what: str) -> None:
+    values = [{"a": "it's private", "n": 1, "d": {"x": 1}}]
+    ((row, message),) = faults(formats.chat, values, user=f"one\n\n  {template} three", assistant="b")
+    assert message.endswith(f"{what} (line 3 of the text: {template} three)")
+    assert (row, "private" in message) == (1, False)
 
 
 def test_rules_of_chat() -> None:

@@ -174,6 +174,26 @@ def test_why_of_no_row(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "data", "why", spec, "rows", "-q")[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("step", "place"),
+    [
+        ("drop_empty: {columns: [text, txt]}", "7:34"),
+        ("drop_empty: {}\n  - filter:\n      where: len(txt) > 3", "9:14"),
+        ("drop_empty: {}\n  - filter: {where: len(txt) > 3}", "8:21"),
+    ],
+)
+def test_a_column_that_no_row_has_is_told_at_its_place_in_the_spec(
+    spec: Path, capsys: pytest.CaptureFixture[str], step: str, place: str
+) -> None:
+    spec.write_text(SPEC.replace("drop_empty: {columns: [text]}", step))
+    for command in (["data", "show"], ["plan"]):
+        code, _, err = run(capsys, *command, spec, "-q")
+        assert code == 1
+        assert re.search(
+            rf"tiny.yaml:{place}: step '\w+': no row has a column 'txt'\n +columns are 'label', 'text'", err
+        )
+
+
 # ---- diff
 
 

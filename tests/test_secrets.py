@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ftspec import api, hosted, items
+from ftspec.cli import guard
 from ftspec.components import Component
 from ftspec.references import Mask, mask
 from ftspec.registry import Loaded, Registry
@@ -205,6 +207,66 @@ def test_a_provider_gets_the_reference_and_resolves_it_itself(monkeypatch: pytes
     monkeypatch.setenv("DEFAULT_KEY", VALUE)
     assert api.resolve("Bearer ${secret:DEFAULT_KEY}") == f"Bearer {VALUE}"
     assert mask(f"it said {VALUE}") == "it said ***"
+
+
+def key(*parts: str) -> str:
+    """Put together here, so that nobody's scanner finds a key in this file."""
+    return "".join(parts)
+
+
+PLAIN = {
+    "of OpenAI": ("provider.openai.api_key=", key("sk-", "proj-", "Zq81LmPv0aTq93kX7dWm2Rt5"), "write ${secret:NAME}"),
+    "of another vendor": ("provider.openai.suffix=", key("gs", "k_", "Zq81LmPv0aTq" * 4), "write ${secret:NAME}"),
+    "behind a name": ("provider.openai.api_key=", "0f3c9b81d2e64a57a9c0", "write ${secret:NAME}"),
+    "in a prompt": ("format.prompt_completion.system=Use ", key("AK", "IA", "QYLPMN5HHHFPZAM2"), "take it out"),
+    "of an address": ("provider.openai.base_url=https://me:", "Zq81-LmPv0aTq", "write ${secret:NAME}"),
+}
+
+
+@pytest.fixture
+def validated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """What `ftspec validate` says of a spec for openai with overrides and options."""
+    monkeypatch.setattr(mask, "literals", set())
+
+    def said(*arguments: str, more: str = "") -> str:
+        spec = MISSING.replace("simulated: {seconds_per_step: 0.0, idle: 5}", "openai: {suffix: a}")
+        (tmp_path / "spec.yaml").write_text(spec + more)
+        guard.run(["validate", str(tmp_path / "spec.yaml"), *arguments])
+        return "".join(capsys.readouterr())
+
+    return said
+
+
+@pytest.mark.parametrize(("place", "secret", "hint"), PLAIN.values(), ids=list(PLAIN))
+def test_a_secret_in_plain_is_warned_of_and_not_shown(
+    validated: Callable[..., str], place: str, secret: str, hint: str
+) -> None:
+    path, _, before = place.partition("=")
+    override = f"{path}={before}{secret}" + ("@host/v1" if before.endswith(":") else "")
+    for format_ in ("text", "json", "github"):
+        said = validated("--format", format_, "--set", override)
+        assert "this looks like a secret" in said
+        assert hint in said
+        assert secret not in said
+    twice = validated("--set", override, more=f"name: {secret}\n")  # an error shows the line
+    assert "'name' is given twice" in twice
+    assert secret not in twice
+
+
+NO_SECRETS = [
+    "provider.openai.api_key=none",
+    "provider.openai.api_key=${secret:OPENAI_API_KEY_2026}",
+    "model=meta-llama/Meta-Llama-3.1-8B-Instruct-Reference",
+    "provider.openai.base_url=http://me:${secret:PASSWORD_1}@host:8080/v1",
+    "format.prompt_completion.system=The api_key is what you got on 2026-11-22 under /keys/of/Tenant-0123456789.",
+]
+
+
+@pytest.mark.parametrize("override", NO_SECRETS)
+def test_what_is_no_secret_is_not_warned_of(validated: Callable[..., str], override: str) -> None:
+    assert "looks like" not in validated("--set", override)
 
 
 MISSING = """\

@@ -94,7 +94,9 @@ def test_greedy_repeats_are_a_warning(tmp_path: Path, installed: Registry) -> No
     assert (warning.severity, warning.line) == ("warning", 11)
 
 
-@pytest.mark.parametrize("generation", ["{temperature: }", "{temperature: hot}", "5"])
+@pytest.mark.parametrize(
+    "generation", ["{temperature: }", "{temperature: hot}", "5", "{temperature: .inf}", "{temperature: 1e999}"]
+)
 def test_a_temperature_that_cannot_be_read_is_not_called_greedy(
     tmp_path: Path, installed: Registry, generation: str
 ) -> None:
@@ -104,6 +106,17 @@ def test_a_temperature_that_cannot_be_read_is_not_called_greedy(
     assert ":12:" in shown
     assert "greedy" not in shown
     assert "can never pass" not in shown
+
+
+def test_an_override_that_cannot_be_used_is_not_judged_by_what_it_replaces(tmp_path: Path, installed: Registry) -> None:
+    text = SOURCES + TUNER + EVAL + "  repeat: 3\ngates:\n  - consistency: {min: 0.5}\n"
+    file = tmp_path / "spec.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError) as raised:
+        validate.load_spec(file, installed, ["eval.generation.temperature=.nan"])
+    (problem,) = raised.value.problems
+    assert problem.file == "--set eval.generation.temperature=.nan"
+    assert problem.message == "the value cannot be used: infinity and NaN are not usable numbers"
 
 
 def test_consistency_without_a_temperature_can_never_pass(tmp_path: Path, installed: Registry) -> None:

@@ -163,6 +163,15 @@ def test_a_connection_that_breaks_off_goes_on_where_it_was(web: Web, monkeypatch
     assert len(web.ranges) == 6 and web.ranges == sorted(set(web.ranges)), "each time some more of it came"
 
 
+def test_a_connection_that_breaks_off_after_the_last_byte_has_brought_the_file(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "CHUNK", 1)
+    web.parts, web.endless = True, True
+    assert local(f"{web.url}/a.jsonl") == LINES
+    assert web.ranges == []
+
+
 def test_a_file_that_changes_while_it_breaks_off_is_not_patched_together(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

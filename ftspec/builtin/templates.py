@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import api, rows
@@ -25,7 +26,12 @@ JINJAS_OWN = {
     "none", "None", "not", "or", "range", "self", "true", "True",
 }  # fmt: skip
 
-
+JINJAS_FILE = "<template>"
+"""What Jinja calls a template that is from no file, in the frames of an error."""
+QUOTED = re.compile(r"(?:attribute|element|named) (['\"])(.*)\1(?: of '\w+' object is unsafe)?\.?$", re.DOTALL)
+"""A name in Jinja's messages, which a template may have taken from the row: `{{ colours[text] }}`."""
+LINE = 60
+"""Characters of a template's line that a message shows."""
 SHOWN = 8
 """Names of columns that a hint lists."""
 
@@ -66,12 +72,24 @@ def problem(template: str) -> str:
     import jinja2
 
     try:
-        environment().compile(template)
+        made = environment()
+        other = next(made.parse(template).find_all(_others()), None)
+        if other is not None:
+            verb = type(other).__name__.removeprefix("From").lower()
+            return f"`{verb}` wants another template, and here each stands alone (line {other.lineno} of the text)"
+        made.compile(template)
     except jinja2.TemplateSyntaxError as error:
         return f"not a template: {error.message} (line {error.lineno} of the text)"
     except (jinja2.TemplateError, RecursionError, ValueError, OverflowError) as error:
         return f"not a template: {type(error).__name__}: {error}"
     return ""
+
+
+def _others() -> tuple[type[Any], ...]:
+    """The parts of a template that want another one: here every template stands alone."""
+    from jinja2 import nodes
+
+    return nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include
 
 
 UNBOUNDED = ("center", "format", "indent")
@@ -122,10 +140,14 @@ def dumps(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
+class Null(ValueError):
+    """A null has no text."""
+
+
 def shown(value: Any) -> Any:
-    """What `{{ value }}` puts into the text: text as it is, anything else as JSON. A null raises ValueError."""
+    """What `{{ value }}` puts into the text: text as it is, anything else as JSON. A null raises Null."""
     if value is None:
-        raise ValueError("a value in the template is null")
+        raise Null("a value that it shows is null")
     if isinstance(value, bool | int | float | list | dict):
         return json.dumps(value, ensure_ascii=False)
     return value
@@ -184,11 +206,23 @@ class Template:
             return self.jinja.render(row), ""
         except jinja2.UndefinedError as error:
             name = re.match(r"'(\w+)' is undefined$", error.message or "")
-            return None, _missing(name[1]) if name else f"the template does not fit this row: {error.message}"
-        except jinja2.TemplateError as error:
-            return None, f"the template cannot be rendered: {error.message}"
+            return None, _missing(name[1]) if name else f"the template does not fit this row: {self._said(error)}"
         except Exception as error:
-            return None, f"the template cannot be rendered: {type(error).__name__}"
+            return None, f"the template cannot be rendered: {self._said(error)}"
+
+    def _said(self, error: Exception) -> str:
+        """What went wrong, and on which line of the template; nothing that an error may quote of the row."""
+        import jinja2
+
+        told = isinstance(error, jinja2.TemplateError | TypeError | ArithmeticError | Null) and str(error)
+        quoted = QUOTED.search(told or "")
+        if not told or (quoted and quoted[2] not in self.text):
+            told = "it asks a value for what it has not" if told else type(error).__name__
+        frames = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == JINJAS_FILE]
+        if not frames:
+            return told
+        line = self.text.splitlines()[frames[-1] - 1].strip() if frames[-1] <= len(self.text.splitlines()) else ""
+        return f"{told} (line {frames[-1]} of the text: {line[:LINE]}{'…' * (len(line) > LINE)})"
 
 
 def _shown_column(batch: pa.RecordBatch, piece: Piece) -> pa.Array:
@@ -209,6 +243,10 @@ def dumps_plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+UNFIT = ("column ", "the template does not fit")
+MEND = "mend the template, or drop such rows with a cleaning step"
+
+
 def _missing(column: str) -> str:
     return f"column '{column}' is missing or null"
 
@@ -218,7 +256,11 @@ def findings(batch: pa.RecordBatch, faults: Mapping[int, str]) -> list[api.Findi
     numbers = batch.column(rows.ROW).to_pylist()
     there = {name: batch.column(name).is_valid().to_pylist() for name in rows.visible(batch)}
     return [
-        api.Finding(message=reason, hint=_hint([name for name in there if there[name][index]]), row=numbers[index])
+        api.Finding(
+            message=reason,
+            hint=_hint([name for name in there if there[name][index]]) if reason.startswith(UNFIT) else MEND,
+            row=numbers[index],
+        )
         for index, reason in sorted(faults.items())
     ]
 

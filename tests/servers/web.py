@@ -19,7 +19,8 @@ class Web:
 
     `tags`: answer with an ETag. `times`: with Last-Modified. `parts`: give a file from the byte that is asked for.
     `cut`: break the connection after so many bytes of a body, `cuts` times (0: always). `refuses`: the status by which
-    a path, or a method, is refused. `moved`: the address to which a path sends on. `then`: called after each cut.
+    a path, or a method, is refused. `endless`: a body comes in chunks, and the last one, which says that it was the
+    last, does not. `moved`: the address to which a path sends on. `then`: called after each cut.
     """
 
     def __init__(self, folder: Path, url: str) -> None:
@@ -27,6 +28,7 @@ class Web:
         self.asked: list[tuple[str, str]] = []
         self.ranges: list[int] = []
         self.tags, self.times, self.parts, self.cut, self.cuts = True, True, False, 0, 0
+        self.endless = False
         self.refuses: dict[str, int] = {}
         self.moved: dict[str, str] = {}
         self.then: Callable[[], None] = lambda: None
@@ -60,8 +62,21 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             super().end_headers()
         elif found := re.fullmatch(r"bytes=(\d+)-\d*", self.headers.get("Range", "") if self.web.parts else ""):
             self._rest(int(found[1]))
+        elif self.web.endless and self.command == "GET":
+            self._endless(Path(self.translate_path(self.path)).read_bytes())
         else:
             serve()
+
+    def _endless(self, body: bytes) -> None:
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        self.send_header(
+            "Content-Length", str(len(body))
+        )  # obstore wants it; where there are chunks, nothing counts it
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(body), body))
+        self.close_connection = True
 
     def _rest(self, first: int) -> None:
         self.web.ranges.append(first)

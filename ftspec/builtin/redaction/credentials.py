@@ -127,6 +127,13 @@ def _passwords(text: str) -> Iterator[Span]:
     yield from taken
 
 
+def in_option(name: str, text: str) -> list[str]:
+    """The secrets in an option's text: of a vendor's form, in an address or a header, or behind a name that says so."""
+    said = f"{name}: {text}"
+    found = [text[start:end] for start, end in [*_tokens(text), *_urls(text), *_headers(text)]]
+    return [*found, *(match[0] for match in PEM.finditer(text)), *(said[start:end] for start, end in _assigned(said))]
+
+
 def _urls(text: str) -> Iterator[Span]:
     return matches(URL, _is_password, 1)(text)
 

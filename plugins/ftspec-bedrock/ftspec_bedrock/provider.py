@@ -52,7 +52,7 @@ class BedrockProvider(Serving, Cleanup):
         s3: Annotated[
             str, Meta(pattern=r"^s3://[^/]+(/.*)?$", description="Where files go and results come: s3://bucket/prefix.")
         ],
-        region: Annotated[str, Meta(description="The region that tunes.")] = "us-east-1",
+        region: Annotated[str, Meta(description="The region that tunes.", pattern="^[a-z0-9-]+$")] = "us-east-1",
         profile: Annotated[str, Meta(description="Profile of the AWS configuration; AWS's own search if empty.")] = "",
         access_key_id: Annotated[
             str, Meta(description="Key, e.g. ${secret:AWS_ACCESS_KEY_ID}; AWS's search if empty.")

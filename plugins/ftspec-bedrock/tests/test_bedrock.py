@@ -237,3 +237,8 @@ def test_tools_go_there_and_back(arguments):
     assert faults_of(shape, {"modelId": "amazon.nova-micro-v1:0", **sent}) == []
     answered = {"output": {"message": {"content": sent["messages"][1]["content"]}}, "stopReason": "tool_use"}
     assert converse.answer(api.Question(prompt=prompt), answered, 0.1).tool_calls == [call]
+
+
+def test_a_region_is_no_address():
+    with pytest.raises(msgspec.ValidationError, match="region"):
+        bedrock.build({**options("http://127.0.0.1:9"), "region": "evil.example/"})

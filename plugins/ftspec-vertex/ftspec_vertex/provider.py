@@ -52,9 +52,9 @@ class VertexProvider:
     def __init__(
         self,
         *,
-        project: Annotated[str, Meta(min_length=1, description="Id of the Google Cloud project.")],
+        project: Annotated[str, Meta(pattern="^[a-z0-9.:-]+$", description="Id of the Google Cloud project.")],
         gcs: Annotated[str, Meta(pattern=r"^gs://[^/]+(/.*)?$", description="Where files go: gs://bucket/prefix.")],
-        location: Annotated[str, Meta(description="The region that tunes.")] = "us-central1",
+        location: Annotated[str, Meta(description="The region that tunes.", pattern="^[a-z0-9-]+$")] = "us-central1",
         access_token: Annotated[str, Meta(description="A token, as ${secret:NAME}; Google's search if left out.")] = "",
         concurrency: Annotated[int, Meta(ge=1, le=256, description="Calls in flight while asking.")] = 8,
         requests_per_minute: Annotated[int | None, Meta(description="Most calls a minute while asking.")] = None,

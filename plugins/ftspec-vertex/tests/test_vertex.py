@@ -219,3 +219,9 @@ def test_what_its_pages_say_of_rows_and_files(method, rows, validation):
     assert (limits.file_bytes, limits.row_tokens) == (10**9, 131_072)
     other = api.Request(model=api.ModelRef(id="gemini-1.0"), method=method)
     assert vertex.build(options("http://127.0.0.1:9")).data_limits(other) == api.Limits()
+
+
+@pytest.mark.parametrize(("option", "value"), [("location", "evil.example/"), ("location", ""), ("project", "a/../b")])
+def test_what_stands_in_addresses_holds_no_address(option, value):
+    with pytest.raises(msgspec.ValidationError, match=option):
+        vertex.build({**options("http://127.0.0.1:9"), option: value})
