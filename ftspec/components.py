@@ -140,6 +140,11 @@ class Component:
         return msgspec.json.schema(self.options)
 
     @property
+    def sees_all(self) -> bool:
+        """Whether it looks at other rows than the one: rows of the evaluation do not go through such a step."""
+        return self.level in ("global", "screen")
+
+    @property
     def methods(self) -> Mapping[str, Method]:
         """Of a provider: what it takes per training method."""
         methods: Mapping[str, Method] = getattr(self.factory, "methods", {})

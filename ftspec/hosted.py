@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
@@ -220,12 +221,22 @@ def pair(asked: Mapping[str, Any], example: api.Example) -> dict[str, Any]:
     return said
 
 
-# ---- names
+# ---- names and moments
 
 
 def name_of(key: str, most: int = 40) -> str:
     """A name for what is made for a job's key, the same each time: letters, digits and one hyphen."""
     return PREFIX + key[: most - len(PREFIX)]
+
+
+def timestamp(at: Any) -> float:
+    """Seconds since the epoch of a moment that an SDK gives as datetime or as text; now where it is neither."""
+    if isinstance(at, datetime):
+        return at.timestamp()
+    try:
+        return datetime.fromisoformat(str(at).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return time.time()
 
 
 # ---- chat

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -14,14 +14,14 @@ from msgspec.structs import replace
 from ftspec import formatted, rows
 from ftspec.errors import Finding, PluginError
 from ftspec.findings import Findings
-from ftspec.items import build, culprit, guarded, placed
+from ftspec.items import build, culprit, guarded, placed, shape_of
 from ftspec.ledger import Ledger
 from ftspec.mixing import Feed, Piece, mixed
 from ftspec.origins import Origins
 from ftspec.registry import Registry
 from ftspec.rejected import Rejected
 from ftspec.shapes import Shape
-from ftspec.spec import Item, Mix, Split
+from ftspec.spec import Item, Mix, Spec, Split
 from ftspec.split import side_of_source
 from ftspec.steps import Chunk, Source
 from ftspec.wording import dotted
@@ -38,20 +38,18 @@ class Intake:
 
     def __init__(
         self,
-        folder: Path,
+        spec: Spec,
         registry: Registry,
         origins: Origins,
         ledger: Ledger,
         findings: Findings,
-        shape: Shape = "chat",
-        has_format: bool = False,
         rejected: Rejected | None = None,
     ) -> None:
-        """`shape` is what rows are read as: where the spec has no format, that of its method. `rejected` is told of
-        lines that are no rows and are set aside."""
-        self.rejected = rejected
-        self.folder, self.registry, self.shape, self.has_format = folder, registry, shape, has_format
-        self.origins, self.ledger, self.findings = origins, ledger, findings
+        """`rejected` is told of lines that are no rows and are set aside."""
+        self.folder, self.registry, self.has_format = spec.folder, registry, bool(spec.format)
+        self.origins, self.ledger, self.findings, self.rejected = origins, ledger, findings, rejected
+        self.shape: Shape = "chat" if spec.format else shape_of(spec, registry)
+        """What rows are read as: where the spec has no format, in the shape of its method."""
         self.columns: set[str] = set()
         """Every column that some row has had."""
 

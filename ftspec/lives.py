@@ -15,13 +15,11 @@ from ftspec.cleaning import Done, Stage, run_format, run_step, runner
 from ftspec.errors import DataError, Finding, FtspecError
 from ftspec.findings import Findings
 from ftspec.intake import Intake
-from ftspec.items import Tuned, build, request_of, shape_of
+from ftspec.items import Tuned, build, request_of
 from ftspec.ledger import Ledger, Life
 from ftspec.origins import Origins
 from ftspec.records import Record
 from ftspec.registry import Registry
-from ftspec.screening import SEES_ALL
-from ftspec.shapes import Shape
 from ftspec.spec import Item, Spec
 from ftspec.split import assign
 from ftspec.staging import open_stages
@@ -112,9 +110,7 @@ def _source(spec: Spec, registry: Registry, batch: pa.RecordBatch) -> Iterator[S
 def _rows_of(spec: Spec, registry: Registry, origin: str, count: int) -> Iterator[tuple[pa.RecordBatch, bool]]:
     """Each row of the line as its source has it, and whether it is taken as it is; in the pipeline's order."""
     places = Origins()
-    shape = shape_of(spec, registry)
-    reads: Shape = "chat" if spec.format else shape
-    intake = Intake(spec.folder, registry, places, Ledger(places), Findings(places.locate), reads, bool(spec.format))
+    intake = Intake(spec, registry, places, Ledger(places), Findings(places.locate))
     asked = [item for item in (spec.eval.prompts if spec.eval else ()) if isinstance(item, Item)]
     groups = (list(spec.sources), [item for item in asked if item.as_is], [item for item in asked if not item.as_is])
     for items, as_is, mix in zip(groups, (False, True, False), (spec.mix, None, None), strict=True):
@@ -136,7 +132,7 @@ def _steps(spec: Spec, registry: Registry, batch: pa.RecordBatch, life: Life, as
     stages, form = open_stages(spec.cleaning, spec.format, registry, accounts, "prompts: " if prompt else "")
     for stage in stages:
         name = accounts.tallies[stage.index].name
-        if registry.get(stage.item.kind, stage.item.name).level in SEES_ALL:  # what it did stands in the ledger
+        if registry.get(stage.item.kind, stage.item.name).sees_all:  # what it did stands in the ledger
             if prompt:  # which no such step sees
                 continue
             if name == life.step:

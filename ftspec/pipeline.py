@@ -20,14 +20,14 @@ from ftspec.engine import Engine, Work
 from ftspec.errors import DataError
 from ftspec.finished import Finished
 from ftspec.intake import Intake
-from ftspec.items import Tuned, build, shape_of
+from ftspec.items import Tuned, build
 from ftspec.jobs import Request
 from ftspec.passes import Pass
 from ftspec.progress import Progress
 from ftspec.provider import Provider
 from ftspec.records import Record
 from ftspec.registry import Registry
-from ftspec.screening import SEES_ALL, taught
+from ftspec.screening import taught
 from ftspec.segments import Outcome, Segment
 from ftspec.spec import Item, Spec, Split
 from ftspec.staging import Cutter, may_skip, open_stages
@@ -96,10 +96,8 @@ class Preparation:
         self.tuned = Tuned(spec.provider, request)
         self.memory = Memory(memory.for_keys(how.memory or memory.usual()))
         self.books = Books(out, self.memory)
-        self.intake = Intake(
-            spec.folder, registry, self.books.origins, self.books.ledger, self.books.findings,
-            "chat" if spec.format else shape_of(spec, registry), bool(spec.format), self.books.rejected,
-        )  # fmt: skip
+        books = self.books
+        self.intake = Intake(spec, registry, books.origins, books.ledger, books.findings, books.rejected)
         self.engine: Engine = build(spec.engine or THREADS, registry, spec.folder)
         self.cutter = Cutter(spec, registry, self.tuned)
         self.finished = Finished(spec, registry, self.books, out, len(self.cutter.checks))
@@ -109,7 +107,7 @@ class Preparation:
         opened = self.intake.open(self.spec.sources)
         stages, form = open_stages(self.spec.cleaning, self.spec.format, self.registry, self.books.ledger)
         self.books.skipping |= may_skip(stages, form, self.registry)
-        stages = taught(stages, self.spec, self.registry, self.tuned, self.cutter.shape, self.intake.shape)
+        stages = taught(stages, self.spec, self.registry, self.tuned)
         stream = self._counted(self.intake.batches(opened, self.spec.split, self.spec.mix), "reading rows")
         passes, last = self.cutter.of_rows(stages, form)
         for segment in passes:
@@ -128,7 +126,7 @@ class Preparation:
             self._finish(self.cutter.of_prompts((), None), self._prompts(ready))
         if items:
             stream = self._prompts(items)
-            local = tuple(item for item in self.spec.cleaning if not self._sees_all(item))
+            local = tuple(item for item in self.spec.cleaning if not self.registry.get(item.kind, item.name).sees_all)
             stages, form = open_stages(local, self.spec.format, self.registry, self.books.ledger, "prompts: ")
             self.books.skipping |= may_skip(stages, form, self.registry)
             self._finish(self.cutter.of_prompts(stages, form), stream)
@@ -159,9 +157,6 @@ class Preparation:
             findings=findings.bounded(),
             findings_total=findings.totals["warning"],
         )
-
-    def _sees_all(self, item: Item) -> bool:
-        return self.registry.get(item.kind, item.name).level in SEES_ALL
 
     def _prompts(self, items: list[Item]) -> Iterator[pa.RecordBatch]:
         """The rows of sources that stand under `eval`, whose side no split decides."""

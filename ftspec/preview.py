@@ -41,10 +41,7 @@ def preview(spec: Spec, registry: Registry, row: int | str | None = None) -> Pre
     origins = Origins()
     ledger = Ledger(origins)
     findings = Findings(origins.locate)
-    shape = shape_of(spec, registry)
-    intake = Intake(
-        spec.folder, registry, origins, ledger, findings, "chat" if spec.format else shape, bool(spec.format)
-    )
+    intake = Intake(spec, registry, origins, ledger, findings)
     prompts = [item for item in (spec.eval.prompts if spec.eval else ()) if isinstance(item, Item)]
     segment = _segment(spec, registry, ledger)
     named = row if not isinstance(row, str) or not row.isdigit() else int(row)
@@ -60,7 +57,7 @@ def preview(spec: Spec, registry: Registry, row: int | str | None = None) -> Pre
 
 
 def _segment(spec: Spec, registry: Registry, ledger: Ledger) -> Segment:
-    local = [item for item in spec.cleaning if registry.get(item.kind, item.name).level not in ("global", "screen")]
+    local = [item for item in spec.cleaning if not registry.get(item.kind, item.name).sees_all]
     stages = tuple(Stage(item=item, index=ledger.step(item.name), shown="none") for item in local)
     form = Stage(item=spec.format, index=ledger.step(spec.format.name), shown="none") if spec.format else None
     shape = shape_of(spec, registry)

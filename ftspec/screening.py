@@ -20,7 +20,6 @@ from ftspec.ledger import Ledger
 from ftspec.origins import Origins
 from ftspec.registry import Registry
 from ftspec.segments import Segment
-from ftspec.shapes import Shape
 from ftspec.spec import Item, Mix, Spec, Split
 from ftspec.steps import Reference, Screen
 
@@ -32,19 +31,12 @@ READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".parquet": "parquet",
 """The source that reads a file; JSON lines where the ending is none of these."""
 
 
-def taught(
-    stages: Sequence[Stage], spec: Spec, registry: Registry, tuned: Tuned, shape: Shape, reads: Shape
-) -> list[Stage]:
-    """The stages, screens with what they have learned.
-
-    Args:
-        shape: of the formatted rows.
-        reads: what rows are read as.
-    """
+def taught(stages: Sequence[Stage], spec: Spec, registry: Registry, tuned: Tuned) -> list[Stage]:
+    """The stages, screens with what they have learned."""
     made: list[Stage] = []
     for stage in stages:
         if registry.get(stage.item.kind, stage.item.name).level == "screen":
-            reader = Reader(spec, registry, tuned, shape, reads, tuple(made))
+            reader = Reader(spec, registry, tuned, tuple(made))
             screen: Screen = build(stage.item, registry, spec.folder, tuned.tuner(registry, spec.folder))
             with guarded(stage.item, registry):
                 stage = replace(stage, learned=screen.learn(reader.references(screen)))
@@ -55,17 +47,12 @@ def taught(
 class Reader:
     """Reads references, as the stages before the screen leave them."""
 
-    def __init__(
-        self, spec: Spec, registry: Registry, tuned: Tuned, shape: Shape, reads: Shape, before: tuple[Stage, ...]
-    ) -> None:
-        self.spec, self.registry, self.tuned, self.shape = spec, registry, tuned, shape
-        local = [stage for stage in before if registry.get(stage.item.kind, stage.item.name).level not in SEES_ALL]
-        self.before = tuple(local)
+    def __init__(self, spec: Spec, registry: Registry, tuned: Tuned, before: tuple[Stage, ...]) -> None:
+        self.spec, self.registry, self.tuned = spec, registry, tuned
+        self.before = tuple(stage for stage in before if not registry.get(stage.item.kind, stage.item.name).sees_all)
         self.origins = Origins()
         self.findings = Findings(self.origins.locate)
-        self.intake = Intake(
-            spec.folder, registry, self.origins, Ledger(self.origins), self.findings, reads, bool(spec.format)
-        )
+        self.intake = Intake(spec, registry, self.origins, Ledger(self.origins), self.findings)
 
     def references(self, screen: Screen) -> Iterator[Reference]:
         """The rows of the files, then the prompts. Raises DataError for lines that are no row."""
@@ -98,7 +85,7 @@ class Reader:
         return self._cleaned(chosen, self.before)
 
     def _cleaned(self, batch: pa.RecordBatch, stages: tuple[Stage, ...], split: Split | None = None) -> pa.RecordBatch:
-        work = Segment(self.spec.folder, self.registry, stages, split=split, shape=self.shape, tuned=self.tuned)
+        work = Segment(self.spec.folder, self.registry, stages, split=split, tuned=self.tuned)
         return work(batch).batch
 
     def _read(self, items: Sequence[Item], mix: Mix | None = None) -> Iterator[pa.RecordBatch]:
@@ -106,10 +93,6 @@ class Reader:
 
     def _reference(self, batch: pa.RecordBatch) -> Reference:
         return Reference(batch, [self.origins.where(row) for row in batch.column(rows.ROW).to_pylist()])
-
-
-SEES_ALL = ("global", "screen")
-"""Steps that rows of the evaluation do not go through."""
 
 
 def _options(path: str) -> dict[str, str]:

@@ -157,10 +157,9 @@ def test_findings_of_a_mixture_are_parted_once(tmp_path: Path) -> None:
     known = origins.Origins()
     told = Findings(known.locate)
     ledger = Ledger(known)
-    source = spec_of(tmp_path, {"a": 1}, Mix()).sources[0]
-    account = intake._Account(
-        intake.Intake(tmp_path, LOADED, known, ledger, told), source, ledger.step("a"), waits=True
-    )
+    spec = spec_of(tmp_path, {"a": 1}, Mix())
+    reads = intake.Intake(spec, LOADED, known, ledger, told)
+    account = intake._Account(reads, spec.sources[0], ledger.step("a"), waits=True)
     for line in (1, 2, 5):
         account.found(Unlike(message="not JSON", file="a.jsonl", line=line))
     feed = Feed("a", 1, lambda first: iter(()), repeats=False)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from ftspec import api, hosted
 from ftspec_fireworks.client import Clients, calling, forgive
-from ftspec_fireworks.progress import seconds
 
 
 class Cleanup:
@@ -51,5 +50,5 @@ def _ours(one: Any) -> bool:
 def _object(
     kind: Literal["file", "model", "deployment"], one: Any, sha256: str = "", job: str = ""
 ) -> api.RemoteObject:
-    at = seconds(one.create_time) if one.create_time else 0.0
+    at = hosted.timestamp(one.create_time) if one.create_time else 0.0
     return api.RemoteObject(kind=kind, id=_id(one), name=one.name, created_at=at, sha256=sha256, job=job)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from ftspec import api
+from ftspec import api, hosted
 
 STEPS = ("step", "global_step", "train/global_step")
 NAMES = {
@@ -30,7 +29,7 @@ def percent(said: Any) -> Iterator[api.TrainingEvent]:
     """How far the job is, where it says so."""
     progress = said.job_progress if hasattr(said, "job_progress") else None
     if progress is not None and progress.percent is not None:
-        at = seconds(said.update_time) if getattr(said, "update_time", None) else time.time()
+        at = hosted.timestamp(said.update_time) if getattr(said, "update_time", None) else time.time()
         yield api.TrainingEvent(id=f"percent:{progress.percent}", at=at, message=f"{progress.percent} %")
 
 
@@ -55,13 +54,3 @@ def metrics(text: str, started: float) -> Iterator[api.TrainingEvent]:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def seconds(at: Any) -> float:
-    """Seconds since the epoch of a date, which the SDK gives as datetime or as text."""
-    if isinstance(at, datetime):
-        return at.timestamp()
-    try:
-        return datetime.fromisoformat(str(at).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return time.time()

@@ -229,7 +229,7 @@ class FireworksProvider(Serving, Cleanup):
 
 def _job(said: Any, request: api.Request) -> api.Job:
     details = {"model": msgspec.to_builtins(request.model), "method": request.method, "name": said.name}
-    at = progress.seconds(said.create_time) if said.create_time else 0.0
+    at = hosted.timestamp(said.create_time) if said.create_time else 0.0
     return api.Job(id=said.name.rpartition("/")[2], created_at=at, details=details)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from ftspec import api, hosted
 from ftspec_fireworks.client import HINTS, Clients, calling, forgive, got
-from ftspec_fireworks.progress import seconds
 
 IDLE = "900s"
 """A deployment that nobody asks goes down to no replica, and costs nothing, after so long."""
@@ -80,6 +79,6 @@ def _described(said: Any) -> api.Deployment:
         id=said.name.rpartition("/")[2],
         model=api.TunedModel(id=said.base_model, base=api.ModelRef(id=base), details={"deployment": said.name}),
         ready=said.state in {"READY", "UPDATING"},
-        created_at=seconds(said.create_time) if said.create_time else 0.0,
+        created_at=hosted.timestamp(said.create_time) if said.create_time else 0.0,
         error=((said.status and said.status.message) or "it failed") if failed else "",
     )

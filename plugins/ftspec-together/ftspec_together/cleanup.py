@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from ftspec import api, hosted
 from ftspec_together.client import Clients, calling, forgive
-from ftspec_together.progress import seconds
 
 
 class Cleanup:
@@ -35,12 +34,12 @@ class Cleanup:
             if (job.suffix or "").startswith(hosted.PREFIX) and job.status == "completed":
                 name = job.x_model_output_name or job.suffix
                 yield api.RemoteObject(
-                    kind="model", id=job.id, name=name, created_at=seconds(job.created_at), job=job.id
+                    kind="model", id=job.id, name=name, created_at=hosted.timestamp(job.created_at), job=job.id
                 )
         for endpoint in endpoints:
             if endpoint.name.rpartition("/")[2].startswith(hosted.PREFIX):
                 inner = endpoint.deployments[0].id if endpoint.deployments else ""
-                identity, at = f"{endpoint.id}/{inner}", seconds(endpoint.created_at)
+                identity, at = f"{endpoint.id}/{inner}", hosted.timestamp(endpoint.created_at)
                 yield api.RemoteObject(kind="deployment", id=identity, name=endpoint.name, created_at=at)
 
     def delete(self, remote: api.RemoteObject) -> None:

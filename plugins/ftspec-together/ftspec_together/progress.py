@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from ftspec import api
+from ftspec import api, hosted
 
 NAMES = {
     "train/loss": "train_loss",
@@ -36,7 +34,7 @@ def log(events: Iterable[Any]) -> Iterator[api.TrainingEvent]:
         text = f"{number}\n{event.type}\n{event.created_at}\n{event.message}"
         yield api.TrainingEvent(
             id=f"log:{hashlib.sha256(text.encode()).hexdigest()[:16]}",
-            at=seconds(event.created_at),
+            at=hosted.timestamp(event.created_at),
             message=str(event.message or event.type),
             level=LEVELS.get(str(event.level), "info"),  # type: ignore[arg-type]
             step=event.step or None,
@@ -64,13 +62,3 @@ def told(cursor: Cursor, lines: int, events: Sequence[api.TrainingEvent]) -> Cur
     kept = cursor.seen if last == cursor.step else ()
     now = tuple(event.id for event in events if event.step == last)
     return Cursor(log=cursor.log + lines, step=last, seen=(*kept, *now))
-
-
-def seconds(at: Any) -> float:
-    """Seconds since the epoch of a date, which the SDK gives as text or as datetime."""
-    if isinstance(at, datetime):
-        return at.timestamp()
-    try:
-        return datetime.fromisoformat(str(at).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return time.time()

@@ -206,7 +206,7 @@ def _ending(said: Any) -> bool:
 
 
 def _job(id: str, created: Any, model: api.ModelRef) -> api.Job:
-    at = progress.seconds(created) if created else 0.0
+    at = hosted.timestamp(created) if created else 0.0
     return api.Job(id=id, created_at=at, details={"model": msgspec.to_builtins(model)})
 
 

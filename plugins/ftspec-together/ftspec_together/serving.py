@@ -8,7 +8,6 @@ from typing import Any
 
 from ftspec import api, hosted
 from ftspec_together.client import HINTS, Clients, calling, forgive, gone
-from ftspec_together.progress import seconds
 
 NAME = "ftspec"
 IDLE_MINUTES = 30
@@ -79,7 +78,7 @@ class Serving:
             id=deployment.id,
             model=api.TunedModel(id=deployment.model.id, base=deployment.model.base, details=served),
             ready=state in READY,
-            created_at=seconds(said.created_at),
+            created_at=hosted.timestamp(said.created_at),
             error=(said.status.message or state) if state in DEAD else "",
         )
 
@@ -133,6 +132,6 @@ class Serving:
             id=f"{endpoint.id}/{found.id}",
             model=api.TunedModel(id=model.id, base=model.base, details=served),
             ready=state in READY,
-            created_at=seconds(found.created_at),
+            created_at=hosted.timestamp(found.created_at),
             error=state if state in DEAD else "",
         )
