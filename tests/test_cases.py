@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ftspec import planning, registry, runner, validate
-from ftspec.builtin.promptfoo import Judged, Unmapped, grader
+from ftspec.builtin.assertions import Judged, Unmapped, grader, members, written
 from ftspec.builtin.sources import COMPONENTS as SOURCES
 from ftspec.cases import for_choosing, tags_of
 from ftspec.errors import DataError, SpecError
@@ -248,8 +248,7 @@ def test_a_config_becomes_rows_and_what_does_not_map_is_told(tmp_path: Path) -> 
     told = [(finding.line, finding.message) for finding in findings]
     assert told == [
         (1, "of the config is not imported: sharing"),
-        (18, "an assertion is not imported: javascript has no counterpart"),
-        (18, "an assertion is not imported: javascript has no counterpart"),
+        (20, "an assertion is not imported: javascript has no counterpart"),
     ]
 
 
@@ -259,7 +258,7 @@ def test_a_config_runs(tmp_path: Path) -> None:
     text = f"  prompts: [{{{source}}}]\n  asserts: asserts\n  tags: [tags]\n"
     with pytest.raises(DataError) as raised:
         plan(write(tmp_path, text))
-    assert {finding.line for finding in raised.value.findings if finding.severity == "error"} == {18}
+    assert {finding.line for finding in raised.value.findings if finding.severity == "error"} == {20}
     found = run(write(tmp_path, text.replace("as_is: true", "as_is: true, on_error: skip")))
     assert found.evaluation.tuned.prompts == 6
     assert set(found.evaluation.tuned.graders) == {"length", "named", "contains", "json_schema"}
@@ -278,6 +277,11 @@ def test_a_config_runs(tmp_path: Path) -> None:
         ({"type": "rouge-n", "value": "a"}, {"rouge": {"variant": "rouge1", "text": "a", "threshold": 0.75}}),
         ({"type": "not-is-refusal"}, {"refusal": {}, "negate": True}),
         ({"type": "is-json"}, {"json_schema": {"schema": {}}}),
+        ({"type": "contains-json"}, {"json_schema": {"schema": {}, "find": True}}),
+        (
+            {"type": "not-levenshtein", "value": "a", "threshold": 3},
+            {"similarity": {"text": "a", "distance": 3, "strip": False}, "negate": True},
+        ),
     ],
 )
 def test_assertions_that_map(asserted: Any, made: Any) -> None:
@@ -288,7 +292,7 @@ def test_assertions_that_map(asserted: Any, made: Any) -> None:
     "asserted",
     [
         {"type": "javascript", "value": "1"},
-        {"type": "levenshtein", "value": "a", "threshold": 3},
+        {"type": "similar", "value": "a", "threshold": 0.8},
         {"type": "llm-rubric", "value": "good"},
         {"type": "latency"},
         {"type": "equals", "value": "file://a.txt"},
@@ -313,6 +317,53 @@ def test_a_config_that_is_none_is_a_finding(config: str, tmp_path: Path) -> None
     rows, findings = promptfoo(tmp_path, config)
     assert rows == []
     assert findings
+
+
+TESTS = """\
+country,__expected,__expected2,__metadata:region,__description
+France,contains: Paris,not-icontains: london,eu,the capital
+"Cook
+Islands",levenshtein(2): Avarua,,,
+Spain,Madrid,javascript: output.length > 3,eu,
+"""
+
+
+def test_tests_in_files_are_read_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "tests.csv").write_text(TESTS)
+    peru = "- vars: {country: Peru}\n  assert:\n  - {type: equals, value: file://lima.txt}\n"
+    (tmp_path / "more.yaml").write_text(peru)
+    (tmp_path / "lima.txt").write_text("Lima of {{country}}\n")
+    files = [str(tmp_path / name) for name in ("tests.csv", "more.yaml", "lima.txt")]
+    config = "prompts: ['{{country}}?']\ntests: [tests.csv, file://more.yaml, file://other.csv]"
+    rows, findings = promptfoo(tmp_path, config, files=files)
+    assert [row["asserts"] for row in rows] == [
+        [{"contains": {"all": ["Paris"]}}, {"contains": {"all": ["london"], "ignore_case": True}, "negate": True}],
+        [{"similarity": {"text": "Avarua", "distance": 2, "strip": False}}],
+        [{"exact": {"text": "Madrid"}}],
+        [{"exact": {"text": "Lima of Peru"}}],
+    ]
+    assert (rows[0]["tags"], rows[0]["description"]) == (["region=eu"], "the capital")
+    assert [(Path(one.file).name, one.line, one.message) for one in findings] == [
+        ("tests.csv", 5, "an assertion is not imported: javascript has no counterpart"),
+        ("promptfooconfig.yaml", 2, "tests are not imported: name file://other.csv under the source's `files`"),
+    ]
+    assert "`python: {file: grade.py}`" in findings[0].hint
+
+
+def test_a_set_of_assertions_is_its_members() -> None:
+    both = {"type": "assert-set", "weight": 0, "assert": [{"type": "contains", "value": "a"}, {"type": "is-json"}]}
+    assert list(members([{"type": "cost"}, both])) == [
+        ({"type": "cost"}, (0,)),
+        ({"type": "contains", "value": "a", "weight": 0}, (1, 0)),
+        ({"type": "is-json", "weight": 0}, (1, 1)),
+    ]
+    with pytest.raises(Unmapped, match="some may fail"):
+        list(members([{**both, "threshold": 0.5}]))
+
+
+def test_a_cell_that_is_no_assertion_is_what_equals() -> None:
+    assert written("Note: to be") == {"type": "equals", "value": "Note: to be"}
+    assert written("grade: is polite") == {"type": "llm-rubric", "value": "is polite"}
 
 
 def test_inline_prompts_are_a_source() -> None:

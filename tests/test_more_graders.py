@@ -76,6 +76,20 @@ class TestJsonSchema(GraderSuite):
     failing: ClassVar[Any] = [(None, '{"b": 1}'), (None, "not JSON"), (None, "[]")]
 
 
+class TestJsonSchemaAnywhere(GraderSuite):
+    component = COMPONENTS["json_schema"]
+    options: ClassVar[Any] = {"schema": {"required": ["a"]}, "find": True}
+    passing: ClassVar[Any] = [(None, 'so [1] {"b": 1} it is:\n```json\n{"a": {"c": "}"}}\n```'), (None, '{"a": 1} {')]
+    failing: ClassVar[Any] = [(None, '{"b": {"a": 1}}'), (None, "not {JSON}"), (None, "[" * 3000)]
+
+
+class TestEdits(GraderSuite):
+    component = COMPONENTS["similarity"]
+    options: ClassVar[Any] = {"distance": 2}
+    passing: ClassVar[Any] = [("kitten", "sitten"), ("a", "bc")]
+    failing: ClassVar[Any] = [("kitten", "sitting"), (None, "a")]
+
+
 class TestNumber(GraderSuite):
     component = COMPONENTS["number"]
     options: ClassVar[Any] = {"tolerance": 0.5}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -19,6 +21,8 @@ NOTHING_EXPECTED = (
     "the prompt has no expected answer: end its messages with the assistant's, or say here what to look for"
 )
 FENCE = re.compile(r"\s*```[\w-]*\n(.*?)\n?```\s*", re.DOTALL)
+LOOKS = 1000
+"""Opening brackets of a text at which JSON is looked for."""
 NOT_IN_RE2 = re.compile(r"(?:^|[^\\])(?:\\\\)*(\(\?<?[=!]|\(\?P=\w+\)|\(\?\(|\(\?>|\\[1-9]|[*+?}]\+)")
 """Look-around, back-references, conditionals, atomic groups and possessive quantifiers."""
 
@@ -32,6 +36,16 @@ def unfenced(text: str) -> str:
     """The text without the Markdown code fence around it, if there is one."""
     fenced = FENCE.fullmatch(text)
     return fenced[1] if fenced else text
+
+
+def json_in(text: str) -> Iterator[Any]:
+    """The JSON objects and lists that stand in a text, the outermost ones; at LOOKS places at the most."""
+    decoder, end = json.JSONDecoder(), 0
+    for found in islice(re.finditer(r"[{\[]", text), LOOKS):
+        if found.start() >= end:
+            with suppress(ValueError, RecursionError):
+                value, end = decoder.raw_decode(text, found.start())
+                yield value
 
 
 def short(value: object, limit: int = 60) -> str:
@@ -244,6 +258,8 @@ class _Schema(NamedTuple):
 def _one_schema(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     from jsonschema import Draft202012Validator, SchemaError
 
+    if options["find"] and options["allow_fence"]:
+        yield ("find",), "`find` looks into code fences already: remove `allow_fence`"
     if (options["schema"] is None) == (options["file"] is None):
         yield (), "say either `schema` or `file`"
     elif options["schema"] is not None:
@@ -255,12 +271,17 @@ def _one_schema(options: Mapping[str, Any]) -> Iterator[api.Clash]:
 
 @api.grader(rules=[_one_schema], dependencies=["jsonschema>=4.26"])
 def json_schema(
-    *, schema: dict[str, Any] | None = None, file: api.Path | None = None, allow_fence: bool = False
+    *,
+    schema: dict[str, Any] | None = None,
+    file: api.Path | None = None,
+    allow_fence: bool = False,
+    find: bool = False,
 ) -> api.Grader:
     """The answer is JSON that a JSON Schema (2020-12) accepts, the one in `schema` or the one in `file`.
 
     A reference that leads out of the schema is an error: nothing is fetched. Of a tool call's answer it is the list of
-    calls, `[{"name": ..., "arguments": {...}}]`, that is looked at. `allow_fence` accepts a Markdown code fence.
+    calls, `[{"name": ..., "arguments": {...}}]`, that is looked at. `allow_fence` accepts a Markdown code fence, `find`
+    an object or a list that stands anywhere in the answer.
     """
     from jsonschema import Draft202012Validator, SchemaError
     from referencing import Registry
@@ -273,13 +294,24 @@ def json_schema(
     nothing: Registry[Any] = Registry()
     validator = Draft202012Validator(found, registry=nothing)
 
+    def wrong(given: Any) -> list[str]:
+        return [f"{error.json_path}: {error.message}"[:200] for error in islice(validator.iter_errors(given), 3)]
+
+    def anywhere(text: str) -> api.Grade:
+        faults = [wrong(given) for given in json_in(text)]
+        if not faults:
+            return passed_if(False, f"the answer holds no JSON: {short(text)}")
+        return passed_if([] in faults, "; ".join(faults[0]))
+
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         text = said(answer)
+        if find:
+            return anywhere(text)
         try:
             given = msgspec.json.decode(unfenced(text) if allow_fence else text)
         except msgspec.DecodeError:
             return passed_if(False, f"the answer is not JSON: {short(text)}")
-        errors = [f"{error.json_path}: {error.message}"[:200] for error in islice(validator.iter_errors(given), 3)]
+        errors = wrong(given)
         return passed_if(not errors, "; ".join(errors))
 
     return grade

@@ -1,35 +1,26 @@
 """Evaluation prompts out of a promptfoo config: its prompts, filled with its tests' variables, and its assertions.
 
-promptfoo.dev/docs/configuration/reference describes the format, .../expected-outputs the assertions.
+promptfoo.dev/docs/configuration/reference describes the format, .../test-cases files and tables of tests.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftspec import api, rows
-from ftspec.builtin import templates
+from ftspec.builtin import assertions, templates
+from ftspec.builtin.assertions import Judged, Unmapped
 
 Json = dict[str, Any]
 OURS = {"prompts", "tests", "defaultTest", "description", "providers", "targets"}
 """Keys of a config that are read, or that a spec says otherwise; any other is told of."""
-TEST = {"vars", "assert", "description", "metadata"}
-PLAIN = {"type", "value", "weight", "metric", "threshold"}
-
-
-class Unmapped(Exception):
-    """An assertion or a part of a config that ftspec has nothing for."""
-
-
-class Judged(NamedTuple):
-    """Who judges `llm-rubric`, where the spec says."""
-
-    provider: str | Json | None
-    model: str
+TEST = {"vars", "assert", "description", "metadata", "options"}
+OPTIONS = {"provider", "disableVarExpansion"}
+"""Options of a test that are read; `provider` is a judge's, and the spec says who judges."""
+DATA = {".json", ".yaml", ".yml"}
 
 
 def _both_or_none(options: Mapping[str, Any]) -> Iterator[api.Clash]:
@@ -37,7 +28,7 @@ def _both_or_none(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("judge_model",), "a judge is `judge_provider` and `judge_model`"
 
 
-@api.source(rules=[_both_or_none], code=["ftspec.builtin.templates"])
+@api.source(rules=[_both_or_none], code=["ftspec.builtin.templates", "ftspec.builtin.assertions"])
 def promptfoo(
     *,
     path: api.Path,
@@ -51,34 +42,51 @@ def promptfoo(
     `messages`, the variables as columns, `tags` out of the test's metadata, and `asserts`: the assertions as ftspec's
     graders. Use it as `- promptfoo: {path: promptfooconfig.yaml}` with `as_is: true`, beside `asserts: asserts`.
 
-    `files` names the files that the config refers to by `file://`, so that what they hold is hashed. `llm-rubric` is
-    judged by `judge_provider` and `judge_model`. An assertion that has no counterpart is an error at the test's line;
-    with `on_error: skip` it is left out with a warning.
+    `files` names the files that the config refers to, so that what they hold is hashed: prompts, values and variables
+    by `file://`, and tests in YAML, JSON or CSV (`__expected` and its like). `llm-rubric` and `model-graded-closedqa`
+    are judged by `judge_provider` and `judge_model`. An assertion that has no counterpart is an error at its line; with
+    `on_error: skip` it is left out with a warning.
     """
     given = {Path(file).resolve() for file in files}
 
     def read() -> Iterator[api.Chunk | api.Finding]:
-        yield from _Config(Path(path), given, Judged(judge_provider, judge_model)).read()
+        told = set()
+        for one in _Config(Path(path), given, Judged(judge_provider, judge_model)).read():
+            if isinstance(one, api.Finding):  # a test that is multiplied out says the same each time
+                if (one.place, one.message) in told:
+                    continue
+                told.add((one.place, one.message))
+            yield one
 
     return api.Source(read)
+
+
+class _Test(NamedTuple):
+    """A test, and where it stands; `node` is its part of a YAML document."""
+
+    test: Any
+    file: Path
+    line: int
+    node: Any = None
+
+    def line_of(self, *path: str | int) -> int:
+        return _line(self.node, *path) or self.line
 
 
 class _Config:
     """One config that is being read."""
 
     def __init__(self, path: Path, given: set[Path], judged: Judged) -> None:
-        self.path, self.given, self.judged = path, given, judged
+        self.path, self.given = path, given
+        self.judged = judged._replace(read=self._content)
 
     def read(self) -> Iterator[api.Chunk | api.Finding]:
-        import yaml
-
         try:
-            text = self.path.read_text(encoding="utf-8")
-            data, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+            data, root = _document(self.path)
         except UnicodeDecodeError:
             yield api.Finding(message="not UTF-8", hint="save it as UTF-8", file=str(self.path), line=1)
             return
-        except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
+        except ValueError as error:
             yield self._finding(f"not YAML: {error}", 1)
             return
         if not isinstance(data, dict):
@@ -88,51 +96,95 @@ class _Config:
             message = f"of the config is not imported: {', '.join(unknown)}"
             yield api.Finding(message=message, file=str(self.path), line=1, severity="warning")
         prompts = []
-        for prompt in data.get("prompts") or []:
+        for place, prompt in enumerate(data.get("prompts") or []):
             try:
                 prompts.append(self._prompt(prompt))
             except (Unmapped, OSError, ValueError) as error:
-                yield self._finding(f"a prompt is not imported: {error}", 1)
-        tests = data.get("tests")
-        if not isinstance(tests, list) or not prompts:
-            yield self._finding("no test is imported: `tests` must be a list, beside `prompts` that can be read", 1)
+                yield self._finding(f"a prompt is not imported: {error}", _line(root, "prompts", place) or 1, error)
+        if not prompts or not isinstance(data.get("tests"), list | str):
+            yield self._finding("no test is imported: there must be `tests`, beside `prompts` that can be read", 1)
             return
-        default = data.get("defaultTest")
-        if default is not None and not isinstance(default, dict):
-            yield self._finding("defaultTest is not imported: it is no mapping", 1)
-            default = None
-        for test, line in zip(tests, _lines(root, "tests"), strict=True):
-            yield from self._test(test, default or {}, prompts, line)
-
-    def _test(self, test: Any, default: Json, prompts: list[Any], line: int) -> Iterator[api.Chunk | api.Finding]:
-        if not isinstance(test, dict) or not isinstance(test.get("vars", {}), dict):
-            yield self._finding(f"a test is not imported: {str(test)[:80]} is no mapping with `vars`", line)
-            return
-        if unknown := sorted((set(test) | set(default)) - TEST):
-            yield self._finding(f"of the test is not imported: {', '.join(map(str, unknown))}", line)
         try:
-            variables = {name: self._text(v) for name, v in {**default.get("vars", {}), **test.get("vars", {})}.items()}
+            default = _Test(self._content(data.get("defaultTest") or {}), self.path, 1, _at(root, "defaultTest"))
+            if not isinstance(default.test, dict):
+                raise Unmapped("it is no mapping")
         except (Unmapped, OSError, ValueError) as error:
-            yield self._finding(f"a test is not imported: {error}", line)
+            yield self._finding(f"defaultTest is not imported: {error}", _line(root, "defaultTest") or 1, error)
+            default = _Test({}, self.path, 1)
+        for test in self._tests(data["tests"], _at(root, "tests")):
+            yield from [test] if isinstance(test, api.Finding) else self._rows(test, default, prompts)
+
+    def _tests(self, tests: Any, node: Any) -> Iterator[_Test | api.Finding]:
+        """Each test; of a file that is named in the place of one, those in it."""
+        for place, test in enumerate(tests if isinstance(tests, list) else [tests]):
+            line = _line(node, place) if isinstance(tests, list) else _line(node)
+            if not isinstance(test, str):
+                yield _Test(test, self.path, line or 1, _at(node, place))
+                continue
+            try:
+                yield from self._listed(test)
+            except (Unmapped, OSError, ValueError) as error:
+                yield self._finding(f"tests are not imported: {error}", line or 1, error)
+
+    def _listed(self, name: str) -> Iterator[_Test]:
+        file = self._given(name)
+        if file.suffix == ".csv":
+            for line, row in assertions.table(file):
+                yield _Test(row, file, line)
+        elif file.suffix in DATA:
+            tests, node = _document(file)
+            for place, test in enumerate(tests if isinstance(tests, list) else [tests]):
+                yield _Test(test, file, _line(node, place) or 1, _at(node, place))
+        else:
+            raise Unmapped(f"{name} is no YAML, JSON or CSV")
+
+    def _rows(self, one: _Test, default: _Test, prompts: list[Any]) -> Iterator[api.Chunk | api.Finding]:
+        test = one.test
+        if not isinstance(test, dict) or not isinstance(test.get("vars") or {}, dict):
+            yield _told(one, f"a test is not imported: {str(test)[:80]} is no mapping with `vars`")
             return
-        asserted = [*(default.get("assert") or []), *(test.get("assert") or [])]
-        for chosen in _multiplied(variables):
+        options = {**(default.test.get("options") or {}), **(test.get("options") or {})}
+        unknown = {*(set(test) | set(default.test)) - TEST, *(f"options.{name}" for name in set(options) - OPTIONS)}
+        if unknown:
+            yield _told(one, f"of the test is not imported: {', '.join(sorted(map(str, unknown)))}")
+        try:
+            said = {**(default.test.get("vars") or {}), **(test.get("vars") or {})}
+            variables = {name: self._text(value) for name, value in said.items()}
+        except (Unmapped, OSError, ValueError) as error:
+            yield _told(one, f"a test is not imported: {error}", error)
+            return
+        for chosen in [variables] if options.get("disableVarExpansion") else _multiplied(variables):
             graders = []
-            for one in asserted:
-                try:
-                    graders.append(grader(one, chosen, self.judged))
-                except (Unmapped, ValueError) as error:
-                    yield self._finding(f"an assertion is not imported: {error}", line)
+            for found in (*self._graders(default, chosen), *self._graders(one, chosen)):
+                if isinstance(found, api.Finding):
+                    yield found
+                else:
+                    graders.append(found)
+            tags = _tags({**(default.test.get("metadata") or {}), **(test.get("metadata") or {})})
             for prompt in prompts:
                 try:
                     messages = _filled(prompt, chosen)
                 except ValueError as error:
-                    yield self._finding(f"a prompt cannot be filled: {error}", line)
+                    yield _told(one, f"a prompt cannot be filled: {error}")
                     continue
-                row = {**chosen, "messages": messages, "asserts": graders, "tags": _tags(test.get("metadata"))}
+                row = {**chosen, "messages": messages, "asserts": graders, "tags": tags}
                 if description := test.get("description"):
                     row["description"] = str(description)
-                yield api.Chunk(rows.from_dicts([row]), str(self.path), [line])
+                yield api.Chunk(rows.from_dicts([row]), str(one.file), [one.line])
+
+    def _graders(self, one: _Test, variables: Json) -> Iterator[Json | api.Finding]:
+        """The test's assertions as graders, and what is said of those that are none, each at its line."""
+        for place, asserted in enumerate(one.test.get("assert") or []):
+            line = one.line_of("assert", place)
+            try:
+                for member, inner in assertions.members([asserted]):
+                    line = one.line_of("assert", place, *(part for at in inner[1:] for part in ("assert", at)))
+                    try:
+                        yield assertions.grader(member, variables, self.judged)
+                    except (Unmapped, OSError, ValueError) as error:
+                        yield _told(one, f"an assertion is not imported: {error}", error, line)
+            except Unmapped as error:
+                yield _told(one, f"an assertion is not imported: {error}", error, line)
 
     def _prompt(self, prompt: Any) -> Any:
         """A text, or a list of messages, that is still a template."""
@@ -149,18 +201,42 @@ class _Config:
         return said if chat else text
 
     def _text(self, value: Any) -> Any:
-        """What a `file://` holds; any other value as it is."""
+        """What a `file://` holds, as text; any other value as it is."""
         if not isinstance(value, str) or not value.startswith("file://"):
             return value
-        file = (self.path.parent / value.removeprefix("file://")).resolve()
-        if file.suffix not in {".txt", ".md", ".json", ".yaml", ".yml"}:
+        file = self._given(value)
+        if file.suffix not in {".txt", ".md", *DATA}:
             raise Unmapped(f"{value} is no text file")
-        if file not in self.given:
-            raise Unmapped(f"name {value} under `files`, so that what it holds is hashed")
         return file.read_text(encoding="utf-8").strip()
 
-    def _finding(self, message: str, line: int) -> api.Finding:
-        return api.Finding(message=message, file=str(self.path), line=line)
+    def _content(self, value: Any) -> Any:
+        """The same, read where it is JSON or YAML."""
+        text = self._text(value)
+        return _load(text) if text is not value and self._given(value).suffix in DATA else text
+
+    def _given(self, name: str) -> Path:
+        file = (self.path.parent / name.removeprefix("file://")).resolve()
+        if file not in self.given:
+            raise Unmapped(
+                f"name {name} under the source's `files`", "what a file holds is hashed, so it must be known"
+            )
+        return file
+
+    def _finding(self, message: str, line: int, error: Exception | None = None) -> api.Finding:
+        return _told(_Test({}, self.path, line), message, error)
+
+
+def _told(one: _Test, message: str, error: Exception | None = None, line: int = 0) -> api.Finding:
+    hint = error.hint if isinstance(error, Unmapped) else ""
+    return api.Finding(message=message, hint=hint, file=str(one.file), line=line or one.line)
+
+
+def _document(path: Path) -> tuple[Any, Any]:
+    """A YAML or JSON file, and its nodes, which know their lines. Raises ValueError."""
+    import yaml
+
+    text = path.read_text(encoding="utf-8")
+    return _load(text), yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _load(text: str) -> Any:
@@ -172,10 +248,21 @@ def _load(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _lines(root: Any, key: str) -> list[int]:
-    """The line of each entry of a list in the document."""
-    found = next((value for name, value in root.value if name.value == key), None)
-    return [entry.start_mark.line + 1 for entry in found.value] if found is not None else []
+def _at(node: Any, *path: str | int) -> Any:
+    """The node at a path of keys and places, None where there is none."""
+    for part in path:
+        entries = node.value if node is not None and not isinstance(node.value, str) else []
+        if isinstance(part, int):
+            node = entries[part] if part < len(entries) and not isinstance(entries[part], tuple) else None
+        else:
+            pairs = [entry for entry in entries if isinstance(entry, tuple)]
+            node = next((value for name, value in pairs if name.value == part), None)
+    return node
+
+
+def _line(node: Any, *path: str | int) -> int:
+    found = _at(node, *path)
+    return found.start_mark.line + 1 if found is not None else 0
 
 
 def _multiplied(variables: Json) -> Iterator[Json]:
@@ -197,130 +284,8 @@ def _filled(prompt: Any, variables: Json) -> list[Json]:
     ]
 
 
-def _tags(metadata: Any) -> list[str]:
-    return [f"{name}={value}" for name, value in metadata.items()] if isinstance(metadata, dict) else []
+def _tags(metadata: Json) -> list[str]:
+    return [f"{name}={value}" for name, value in metadata.items()]
 
-
-# ---- assertions
-
-
-def grader(asserted: Any, variables: Json, judged: Judged) -> Json:
-    """An assertion as a grader of the spec. Raises Unmapped, and ValueError where its template cannot be filled."""
-    if not isinstance(asserted, dict) or not isinstance(asserted.get("type"), str):
-        raise Unmapped(f"{str(asserted)[:80]} has no type")
-    kind = asserted["type"]
-    if unknown := sorted(set(asserted) - PLAIN):
-        raise Unmapped(f"{kind} with {', '.join(map(str, unknown))}")
-    name, negate = kind.removeprefix("not-"), kind.startswith("not-")
-    if name not in ASSERTIONS:
-        raise Unmapped(f"{kind} has no counterpart")
-    made = ASSERTIONS[name](
-        _Value(kind, _rendered(asserted.get("value"), variables), asserted.get("threshold")), judged
-    )
-    found: Json = dict(made)
-    if negate:
-        found["negate"] = True
-    if "weight" in asserted:
-        found["weight"] = asserted["weight"]
-    if metric := asserted.get("metric"):
-        found["id"] = re.sub(r"[^A-Za-z0-9._-]+", "-", str(metric))[:64].strip("-") or "metric"
-    return found
-
-
-def _rendered(value: Any, variables: Json) -> Any:
-    if isinstance(value, str):
-        if value.startswith("file://"):
-            raise Unmapped(f"the value {value} is in a file")
-        return templates.Template(value).text_of(variables)
-    if isinstance(value, list):
-        return [_rendered(entry, variables) for entry in value]
-    return value
-
-
-class _Value(NamedTuple):
-    """What an assertion compares with."""
-
-    kind: str
-    value: Any
-    threshold: Any
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.value, str | int | float) and not isinstance(self.value, bool):
-            return str(self.value)
-        raise Unmapped(f"{self.kind} with the value {str(self.value)[:60]}")
-
-    @property
-    def texts(self) -> list[str]:
-        entries = self.value.split(",") if isinstance(self.value, str) else self.value
-        if isinstance(entries, list) and entries:
-            return [str(entry).strip() for entry in entries]
-        raise Unmapped(f"{self.kind} with the value {str(self.value)[:60]}")
-
-    def number(self, default: float | None = None) -> float:
-        found = default if self.threshold is None else self.threshold
-        if isinstance(found, bool) or not isinstance(found, int | float):
-            raise Unmapped(f"{self.kind} without a threshold that is a number")
-        return float(found)
-
-
-def _equals(given: _Value, judged: Judged) -> Json:
-    if isinstance(given.value, dict | list):
-        return {"json_schema": {"schema": {"const": given.value}}}
-    return {"exact": {"text": given.text}}
-
-
-def _contains(many: str, ignore_case: bool) -> Callable[[_Value, Judged], Json]:
-    def made(given: _Value, judged: Judged) -> Json:
-        texts = given.texts if many else [given.text]
-        return {"contains": {many or "all": texts, **({"ignore_case": True} if ignore_case else {})}}
-
-    return made
-
-
-def _json(given: _Value, judged: Judged) -> Json:
-    if given.value is not None and not isinstance(given.value, dict):
-        raise Unmapped(f"{given.kind} with the value {str(given.value)[:60]}")
-    return {"json_schema": {"schema": given.value or {}}}
-
-
-def _rubric(given: _Value, judged: Judged) -> Json:
-    if judged.provider is None:
-        raise Unmapped(f"{given.kind} needs a judge: say `judge_provider` and `judge_model`")
-    # The text is filled already: braces in it are no template any more.
-    rubric = given.text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #")
-    options = {"provider": judged.provider, "model": judged.model, "rubric": rubric, "scale": [0, 1]}
-    return {"llm_judge": options | ({} if given.threshold is None else {"pass_at": given.number()})}
-
-
-def _words(given: _Value, judged: Judged) -> Json:
-    if isinstance(given.value, int):
-        return {"length": {"min": given.value, "max": given.value}}
-    if isinstance(given.value, dict) and given.value and set(given.value) <= {"min", "max"}:
-        return {"length": given.value}
-    raise Unmapped(f"{given.kind} with the value {str(given.value)[:60]}")
-
-
-ASSERTIONS: dict[str, Callable[[_Value, Judged], Json]] = {
-    "equals": _equals,
-    "contains": _contains("", False),
-    "icontains": _contains("", True),
-    "contains-any": _contains("any", False),
-    "icontains-any": _contains("any", True),
-    "contains-all": _contains("all", False),
-    "icontains-all": _contains("all", True),
-    "starts-with": lambda given, _: {"regex": {"pattern": r"\A" + re.escape(given.text)}},
-    "regex": lambda given, _: {"regex": {"pattern": given.text}},
-    "is-json": _json,
-    "rouge-n": lambda given, _: {"rouge": {"variant": "rouge1", "text": given.text, "threshold": given.number(0.75)}},
-    "bleu": lambda given, _: {"bleu": {"text": given.text, "threshold": given.number(0.5)}},
-    "latency": lambda given, _: {"latency": {"max": given.number() / 1000}},
-    "cost": lambda given, _: {"cost": {"max": given.number()}},
-    "is-refusal": lambda given, _: {"refusal": {}},
-    "word-count": _words,
-    "llm-rubric": _rubric,
-}
-"""By promptfoo's name, without `not-`. Assertions that run JavaScript or Python, that ask a service, or that measure
-otherwise (levenshtein, similar, perplexity, ...) are not here."""
 
 COMPONENTS: dict[str, api.Component] = {"promptfoo": promptfoo}

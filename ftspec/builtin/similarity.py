@@ -37,18 +37,34 @@ def close(measure: Measure, text: str | None, threshold: float) -> api.Grader:
 
 @api.grader(dependencies=["rapidfuzz>=3.14"], code=CODE)
 def similarity(
-    *, text: str | None = None, threshold: Share = 0.8, strip: bool = True, ignore_case: bool = False
+    *,
+    text: str | None = None,
+    threshold: Share = 0.8,
+    distance: Annotated[int, Meta(ge=0)] | None = None,
+    strip: bool = True,
+    ignore_case: bool = False,
 ) -> api.Grader:
     """The answer is close to the expected one (or `text`): 1 is equal, 0 has nothing in common.
 
-    The score is 1 minus the Levenshtein distance over the longer text's length, in characters.
+    The score is 1 minus the Levenshtein distance over the longer text's length, in characters. With `distance` an
+    answer passes that is at most so many edits away, whatever its score.
     """
     from rapidfuzz.distance import Levenshtein
 
     normal = normalizer(strip, ignore_case)
-    return close(
-        lambda given, wanted: Levenshtein.normalized_similarity(normal(given), normal(wanted)), text, threshold
-    )
+
+    def similar(given: str, wanted: str) -> float:
+        return Levenshtein.normalized_similarity(normal(given), normal(wanted))
+
+    def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
+        expected = prompt.expected if text is None else text
+        if expected is None:
+            return passed_if(False, NOTHING_EXPECTED)
+        edits = Levenshtein.distance(normal(said(answer)), normal(expected))
+        reason = f"{edits:,} edits from {short(expected)}, wanted at most {distance:,}"
+        return passed_if(edits <= (distance or 0), reason, similar(said(answer), expected))
+
+    return close(similar, text, threshold) if distance is None else grade
 
 
 @api.grader(dependencies=["rouge-score>=0.1.2"], install=METRICS, code=CODE)

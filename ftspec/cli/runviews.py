@@ -43,6 +43,7 @@ def outcome(spec: Spec, found: Outcome) -> str:
     if found.evaluation:
         usual = found.evaluation.tuned.prompts and not found.evaluation.further
         lines += _evaluation(found.evaluation) if usual else _models(found.evaluation)
+        lines += [""] if found.verdicts and not usual else []
     lines += [line for verdict in found.verdicts for line in _verdict(verdict)]
     return "\n".join([*lines, "", f"report: {found.report}" if found.report else _next(spec, found)])
 
@@ -85,7 +86,6 @@ def _models(found: Evaluation) -> Iterator[str]:
     tables = [scores.table_of(found), *([scores.compared(found)] if found.comparisons else [])]
     for each in tables:
         yield from ("", indent(each, "  "))
-    yield ""
 
 
 def _errors(base: Score, tuned: Score) -> str:
