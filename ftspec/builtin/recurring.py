@@ -8,21 +8,27 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LOOKED_UP = 1 << 18
-"""Numbers that are looked up at once."""
+PART = 1 << 18
+"""Numbers that are compared at once."""
 
 
 def recurring(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The places of all numbers that are there more than once, rising. A sort of plain numbers takes a tenth of the
-    memory of a hash table, and less time."""
+    """The places of all numbers that are there more than once, rising; and by chance of others that are equal to one
+    but for its highest bits. Those give way to the place, so that one sort of plain numbers finds both: it takes a tenth
+    of the memory of a hash table, and less time. Of ten million numbers 40 bits are left to tell them apart."""
     import numpy as np
 
-    rising = np.sort(values)
-    again = rising[1:][rising[1:] == rising[:-1]]
-    del rising
-    found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    for start in range(0, len(values) if len(again) else 0, LOOKED_UP):
-        sought = values[start : start + LOOKED_UP]
-        at = np.minimum(np.searchsorted(again, sought), len(again) - 1)
-        found.append(np.flatnonzero(again[at] == sought) + start)
-    return np.concatenate(found)
+    bits = np.uint64(len(values).bit_length())
+    placed = values << bits
+    for start in range(0, len(values), PART):
+        part = placed[start : start + PART]
+        part |= np.arange(start, start + len(part), dtype=np.uint64)
+    placed.sort()
+    found: NDArray[np.bool_] = np.zeros(len(values), np.bool_)
+    for start in range(0, len(values), PART):
+        part = placed[start : start + PART + 1]
+        same = np.flatnonzero(part[1:] >> bits == part[:-1] >> bits)
+        places = part & ((np.uint64(1) << bits) - np.uint64(1))
+        found[places[same]] = True
+        found[places[same + 1]] = True
+    return np.flatnonzero(found)

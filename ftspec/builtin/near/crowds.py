@@ -48,7 +48,7 @@ def join(sets: Sets, chosen: NDArray[np.int64], threshold: float, groups: Groups
 
     if len(chosen) < 2:
         return
-    order = chosen[np.argsort(sets.sizes[chosen], kind="stable")]
+    order = chosen[np.argsort(sets.sizes_of(chosen), kind="stable")]
     pairs = Pairs(sets, order, threshold, groups)
     found = common(sets, sampled(chosen))
     lengths = prefix_lengths(pairs.sizes, threshold)
@@ -64,7 +64,7 @@ class Pairs:
 
     def __init__(self, sets: Sets, order: NDArray[np.int64], threshold: float, groups: Groups) -> None:
         self.sets, self.order, self.threshold, self.groups = sets, order, threshold, groups
-        self.sizes, self.bits = sets.sizes[order], _bitmaps(sets, order)
+        self.sizes, self.bits = sets.sizes_of(order), _bitmaps(sets, order)
 
     def join(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
         order, of = self.order, self.groups.of
@@ -108,7 +108,7 @@ def _bitmaps(sets: Sets, order: NDArray[np.int64]) -> NDArray[np.uint64]:
     made: NDArray[np.uint64] = np.zeros((len(order), FLAGS // 64), np.uint64)
     for first in range(0, len(order), FLAGGED):
         chosen = order[first : first + FLAGGED]
-        sizes = sets.sizes[chosen]
+        sizes = sets.sizes_of(chosen)
         places = (sets.elements(chosen) & np.uint32(FLAGS - 1)).astype(np.int64)
         places += np.repeat(np.arange(len(chosen)) * FLAGS, sizes)
         flags: NDArray[np.bool_] = np.zeros(len(chosen) * FLAGS, np.bool_)
@@ -146,7 +146,7 @@ def prefixes(
     """(element, place in `order` of the set) of every prefix, as far as it belongs to the part."""
     import numpy as np
 
-    sizes = sets.sizes[order]
+    sizes = sets.sizes_of(order)
     found, places = [], []
     for start, end in cut(sizes):
         elements = sets.elements(order[start:end])

@@ -39,8 +39,8 @@ class Groups:
 
         open_ = self.of[one] != self.of[other]
         one, other = one[open_], other[open_]
-        sizes = sets.sizes
-        possible = sizes_allow(np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other]), threshold)
+        first, second = sets.sizes_of(one), sets.sizes_of(other)
+        possible = sizes_allow(np.minimum(first, second), np.maximum(first, second), threshold)
         one, other = one[possible], other[possible]
         alike = jaccard(sets, one, other) >= threshold
         self.join(one[alike], other[alike])

@@ -34,12 +34,15 @@ class Sets(NamedTuple):
 
         return np.diff(self.offsets)
 
+    def sizes_of(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of the chosen sets alone."""
+        return self.offsets[chosen + 1] - self.offsets[chosen]
+
     def elements(self, chosen: NDArray[np.int64]) -> NDArray[np.uint32]:
         """Every element of the chosen sets, set by set."""
         import numpy as np
 
-        start = self.offsets[chosen]
-        size = self.offsets[chosen + 1] - start
+        start, size = self.offsets[chosen], self.sizes_of(chosen)
         ends = np.cumsum(size)
         places: NDArray[np.int64] = np.repeat(start - (ends - size), size)
         places += np.arange(len(places))
@@ -99,8 +102,7 @@ def jaccard(sets: Sets, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDA
     """The similarity of sets one[i] and other[i]: what both have over what either has; no set is empty."""
     import numpy as np
 
-    sizes = sets.sizes
-    total = sizes[one] + sizes[other]
+    total = sets.sizes_of(one) + sets.sizes_of(other)
     shared = _shared(sets, one, other)
     return np.asarray(shared / (total - shared), np.float64)
 
@@ -112,12 +114,11 @@ def _shared(sets: Sets, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDA
     compiled = native.loaded()
     if compiled:
         return compiled.shared(sets.values, sets.offsets, one, other)
-    sizes = sets.sizes
     made: NDArray[np.int64] = np.zeros(len(one), np.int64)
-    for start, end in cut(sizes[one] + sizes[other]):
+    for start, end in cut(sets.sizes_of(one) + sets.sizes_of(other)):
         chosen = np.concatenate([one[start:end], other[start:end]])
         pair = np.tile(np.arange(end - start, dtype=np.uint64) << np.uint64(BITS), 2)
-        keys: NDArray[np.uint64] = np.repeat(pair, sizes[chosen])
+        keys: NDArray[np.uint64] = np.repeat(pair, sets.sizes_of(chosen))
         keys |= sets.elements(chosen)
         keys.sort()
         twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(BITS)
