@@ -23,6 +23,7 @@ from ftspec.builtin import dedupe
 from ftspec.builtin.compiled import characters
 from ftspec.builtin.dedupe import near_dedupe
 from ftspec.builtin.near import crowds, groups, join, minhash, sets, words
+from ftspec.builtin.recurring import recurring
 
 WORDS = [f"word{number}" for number in range(20_000)]
 
@@ -273,6 +274,15 @@ def test_equal_rows_are_all_found() -> None:
 
 
 LONG = " ".join(WORDS[:40])
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 15).map(lambda high: high << 60 | 7), max_size=40))
+def test_numbers_that_recur(numbers: list[int]) -> None:
+    found = recurring(np.array(numbers, np.uint64)).tolist()
+    assert found == sorted(set(found))
+    assert set(found) >= {at for at, number in enumerate(numbers) if numbers.count(number) > 1}
+    low = [number << len(numbers).bit_length() & (2**64 - 1) for number in numbers]
+    assert found == [at for at, number in enumerate(low) if low.count(number) > 1]
 
 
 def test_messages() -> None:

@@ -13,9 +13,9 @@ PART = 1 << 18
 
 
 def recurring(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The places of all numbers that are there more than once, rising; and by chance of others that are equal to one
-    but for its highest bits. Those give way to the place, so that one sort of plain numbers finds both: it takes a tenth
-    of the memory of a hash table, and less time. Of ten million numbers 40 bits are left to tell them apart."""
+    """The places of all numbers that are there more than once, rising; and by chance of some that are equal to another
+    but for its highest bits. Those give way to the place, so that one sort of plain numbers finds both, in less time
+    than a hash table and a tenth of its memory. Of ten million numbers 40 bits are left to tell them apart."""
     import numpy as np
 
     bits = np.uint64(len(values).bit_length())

@@ -20,7 +20,7 @@ SIGNATURES = {
     "shingles": "nothing uint64 int64 number number number uint64 int64",
 }
 """What each gives back, then what it takes: numbers (of 64 bits), and where such as are named begin."""
-HELPERS = ("mix", "eight", "lowest", "lower", "inside", "runs", "character", "encoded", "mixed", "word")
+HELPERS = ("mix", "eight", "lowest", "small", "lower", "inside", "runs", "character", "encoded", "mixed", "word")
 
 
 LOWERED: Any = None
@@ -28,9 +28,11 @@ KINDS: Any = None
 """The tables `characters.lowered` and `characters.kinds_of_all` of code points below CASED. `objects` fills them in,
 and Numba puts them into the code: it does so with arrays of up to a million bytes."""
 
+LANES = 64
+"""Bytes that are lowered at once."""
 BEHIND = 72
 """Bytes that are read behind a text: 64 at once, or eight."""
-ONES, HIGHS, LOWS = 0x0101010101010101, 0x8080808080808080, 0x7F7F7F7F7F7F7F7F
+ALL, ONES, HIGHS, LOWS = 0xFFFFFFFFFFFFFFFF, 0x0101010101010101, 0x8080808080808080, 0x7F7F7F7F7F7F7F7F
 
 
 def mix(value: np.uint64) -> np.uint64:
@@ -59,21 +61,30 @@ def lowest(bits: np.uint64) -> Any:
     return np.int64((bits * np.uint64(ONES)) >> np.uint64(56))
 
 
-def lower(data: NDArray[np.uint8], start: int, end: int, low: NDArray[np.uint8]) -> None:
-    """`characters.small_letters` of the bytes from start to end, and zeros behind them. It compares in place of looking
-    up, so that LLVM does many bytes at once."""
-    for at in range(end - start):
-        byte = data[start + at]
-        small = np.uint8(byte | np.uint8(0x20))
-        letter = np.uint8(small - np.uint8(0x61)) < np.uint8(26)
-        other = (
-            (np.uint8(byte - np.uint8(0x2F)) < np.uint8(11)) | (np.uint8(byte - np.uint8(0x23)) < np.uint8(4))
-            | (np.uint8(byte - np.uint8(0x2A)) < np.uint8(2)) | (byte == np.uint8(0x2D))
-            | (np.uint8(byte - np.uint8(0x3C)) < np.uint8(3)) | (byte == np.uint8(0x40))
-            | (small == np.uint8(0x7E)) | (byte == np.uint8(0x7C)) | (byte >= np.uint8(0x80))
-        )  # fmt: skip
-        low[at] = small if letter & (byte < np.uint8(0x80)) else (byte if other else np.uint8(0))
-    for at in range(end - start, end - start + BEHIND):
+def small(byte: np.uint8) -> np.uint8:
+    """As `characters.small_letters` has it. It compares, and looks nothing up: so LLVM does many bytes at once."""
+    letter = np.uint8(byte | np.uint8(0x20))
+    capital = np.uint8(letter - np.uint8(0x61)) < np.uint8(26)
+    other = (
+        (np.uint8(byte - np.uint8(0x2F)) < np.uint8(11)) | (np.uint8(byte - np.uint8(0x23)) < np.uint8(4))
+        | (np.uint8(byte - np.uint8(0x2A)) < np.uint8(2)) | (byte == np.uint8(0x2D))
+        | (np.uint8(byte - np.uint8(0x3C)) < np.uint8(3)) | (byte == np.uint8(0x40))
+        | (letter == np.uint8(0x7E)) | (byte == np.uint8(0x7C)) | (byte >= np.uint8(0x80))
+    )  # fmt: skip
+    return letter if capital & (byte < np.uint8(0x80)) else (byte if other else np.uint8(0))
+
+
+def lower(data: NDArray[np.uint8], start: int, end: int, last: int, low: NDArray[np.uint8]) -> None:
+    """`small` of the bytes from start to end, and zeros behind them. It takes LANES at a time, also of bytes behind the
+    end, as long as there are any before `last`."""
+    length = end - start
+    full = min((length + LANES - 1) // LANES, (last - start) // LANES) * LANES
+    for first in range(0, full, LANES):
+        for at in range(LANES):
+            low[first + at] = small(data[start + first + at])
+    for at in range(full, length):
+        low[at] = small(data[start + at])
+    for at in range(length, length + BEHIND):
         low[at] = np.uint8(0)
 
 
@@ -181,9 +192,15 @@ def words(
     for text in range(texts):
         offsets[text] = count
         first = bounds[text]
-        lower(data, first, bounds[text + 1], low)
+        lower(data, first, bounds[text + 1], bounds[texts], low)
         for run in range(runs(low, bounds[text + 1] - first, edges)):
             at, end = edges[2 * run], edges[2 * run + 1]
+            if end - at <= 8:  # what `word` does, for most words
+                value = eight(low, at) & (np.uint64(ALL) >> np.uint64(64 - 8 * (end - at)))
+                if not value & np.uint64(HIGHS):
+                    hashes[count] = mix(value)
+                    count += 1
+                    continue
             while at < end:
                 start = at
                 at, length, value = word(low, at, end)
@@ -216,11 +233,13 @@ def shingles(
         starts[group] = count
         first, end = offsets[group], offsets[group + 1]
         value = np.uint64(end - first if end - first < size else 0)
-        for at in range(first, end):
+        for at in range(first, min(first + size, end)):
             value = value * np.uint64(RADIX) + values[at]
-            if at - first >= size:
-                value -= values[at - size] * top
-            if at - first >= size - 1 or (at == end - 1 and end - first < size):
-                made[count] = mix(value) ^ np.uint64(salt)
-                count += 1
+        if end > first:
+            made[count] = mix(value) ^ np.uint64(salt)
+            count += 1
+        for at in range(first + size, end):
+            value = value * np.uint64(RADIX) + (values[at] - values[at - size] * top)
+            made[count] = mix(value) ^ np.uint64(salt)
+            count += 1
     starts[groups] = count
