@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from ftspec import usercache
+from ftspec import ondisk, usercache
 from ftspec.causes import cause
 from ftspec.errors import DataError, Finding, FtspecError
 
@@ -140,7 +140,7 @@ def sweep(root: Path) -> None:
 def _named(url: str, meta: Any) -> Remote:
     file = Remote(public(url), url, meta["size"], _mark(public(url), meta))
     # A server that tells nothing of the content: only the content itself can name it.
-    return file if file.mark else file._replace(mark=f"{HASHED}{_hash(fetched(file, again=True))}")
+    return file if file.mark else file._replace(mark=f"{HASHED}{ondisk.sha256_of(Path(fetched(file, again=True)))}")
 
 
 def _mark(name: str, meta: Any) -> str:
@@ -244,8 +244,3 @@ def _apart(url: str) -> tuple[str, str]:
     scheme, _, rest = url.partition("://")
     bucket, _, key = rest.partition("/")
     return f"{scheme}://{bucket}", key
-
-
-def _hash(path: str) -> str:
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftspec import fetching, inputs, items
+from ftspec import fetching, inputs, items, ondisk
 from ftspec.errors import DataError, Finding, Problem, SpecError
 from ftspec.provider import Provider
 from ftspec.records import Input, Record
@@ -110,8 +110,7 @@ def _files(path: Path) -> list[Path]:
 def file_hash(file: Path) -> str:
     """sha256 of a file's content."""
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return ondisk.sha256_of(file)
     except OSError as error:
         raise DataError([Finding(message=f"cannot be read: {error.strerror}", file=str(file))]) from error
 

@@ -22,9 +22,7 @@ store does not do are added here: it publishes an object before it is on the dis
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,11 +30,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftspec import usercache
+from ftspec import ondisk, usercache
 from ftspec.causes import known
 from ftspec.errors import StoreError
 
-CHUNK = 1 << 20
 STAGING = "tmp"
 STALE = 24 * 3600.0
 """Seconds after which something staged is litter of a process that died."""
@@ -139,11 +136,10 @@ class Store:
 
     def put_file(self, path: str | Path) -> str:
         """Keep a file's content and return its sha256. Content that is there already is not written again."""
-        sha256, size = _hash(Path(path))
+        sha256 = ondisk.sha256_of(Path(path))
         key = f"blobs/{sha256}"
-        held = self.head(key)
-        if held is None or held.bytes != size:
-            self._put(key, _unchanged(Path(path), sha256), overwrite=True)
+        if not self._holds(key, Path(path)):
+            self._put(key, ondisk.unchanged(Path(path), sha256), overwrite=True)
         return sha256
 
     def take_file(self, path: str | Path, sha256: str = "") -> str:
@@ -151,16 +147,19 @@ class Store:
         unread where whoever wrote it knows its `sha256`."""
         if self.root is None:
             return self.put_file(path)
-        size = Path(path).stat().st_size
-        sha256 = sha256 or _hash(Path(path))[0]
+        sha256 = sha256 or ondisk.sha256_of(Path(path))
         key = f"blobs/{sha256}"
-        held = self.head(key)
-        if held is None or held.bytes != size:
+        if not self._holds(key, Path(path)):
             self._make_writable()
             with self._explained(f"write {key}"):
                 if not self._link(Path(path), key):
                     return self.put_file(path)
         return sha256
+
+    def _holds(self, key: str, path: Path) -> bool:
+        """Whether the whole of the file is there."""
+        held = self.head(key)
+        return held is not None and held.bytes == path.stat().st_size
 
     def local(self, sha256: str, name: str = "") -> Path:
         """A file on this machine with the content, to be read only; `name` where a tool looks at the file's name.
@@ -170,7 +169,7 @@ class Store:
         path = self.root / "blobs" / sha256 if self.root else self._fetched(sha256)
         if not path.exists():
             raise StoreError(f"{self.url} has lost blobs/{sha256}", "run again with `--again data` to make it anew")
-        return _named(path, self.machine / "named" / sha256[:32] / name) if name else path
+        return ondisk.named(path, self.machine / "named" / sha256[:32] / name) if name else path
 
     @cached_property
     def machine(self) -> Path:
@@ -207,7 +206,7 @@ class Store:
                 return True
             staged = f"{STAGING}/{secrets.token_hex(8)}"
             obstore.put(self._backend, staged, data)
-            _sync(self.root / staged)
+            ondisk.sync(self.root / staged)
             obstore.rename(self._backend, staged, key, overwrite=overwrite)
         except AlreadyExistsError:
             if self.root:
@@ -228,7 +227,7 @@ class Store:
         except OSError:
             return False
         try:
-            _sync(self.root / staged)
+            ondisk.sync(self.root / staged)
             obstore.rename(self._backend, staged, key, overwrite=True)
         except BaseException:
             (self.root / staged).unlink(missing_ok=True)
@@ -239,7 +238,7 @@ class Store:
     def _sync_folders(self, path: Path) -> None:
         """Make the names durable: the object's in its folder, and new folders' in theirs."""
         for folder in path.parents:
-            _sync(folder)
+            ondisk.sync(folder)
             if folder in self._synced or folder == self.root:
                 return
             self._synced.add(folder)
@@ -293,7 +292,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{sha256}.{secrets.token_hex(4)}")
         with self._explained(f"read blobs/{sha256}"), suppress(FileNotFoundError):
-            _save(obstore.get(self._backend, f"blobs/{sha256}").stream(CHUNK), partial, sha256)
+            ondisk.save(obstore.get(self._backend, f"blobs/{sha256}").stream(ondisk.CHUNK), partial, sha256)
             partial.replace(path)
         return path
 
@@ -312,65 +311,3 @@ class Store:
 
 def _stored(meta: Any) -> Stored:
     return Stored(meta["path"], meta["size"], meta["last_modified"].timestamp())
-
-
-def _sync(path: Path) -> None:
-    """fsync a file or folder; a system that cannot open folders (Windows) makes their names durable by itself."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
-
-
-def _hash(path: Path) -> tuple[str, int]:
-    """(sha256, size in bytes) of a file."""
-    digest, size = hashlib.sha256(), 0
-    for chunk in _chunks(path):
-        digest.update(chunk)
-        size += len(chunk)
-    return digest.hexdigest(), size
-
-
-def _unchanged(path: Path, sha256: str) -> Iterator[bytes]:
-    """The file's chunks; raises after the last one if they are not what was hashed, and the upload is abandoned."""
-    digest = hashlib.sha256()
-    yield b""
-    for chunk in _chunks(path):
-        digest.update(chunk)
-        yield chunk
-    if digest.hexdigest() != sha256:
-        raise StoreError(f"{path} changed while it was being stored", "run again when nothing writes to it")
-
-
-def _save(chunks: Any, path: Path, sha256: str) -> None:
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for chunk in chunks:
-            digest.update(chunk)
-            file.write(chunk)
-    if digest.hexdigest() != sha256:
-        path.unlink()
-        raise StoreError(f"blobs/{sha256} is damaged: its content has another hash", "delete it and run again")
-
-
-def _named(path: Path, link: Path) -> Path:
-    """The same file under a name that a tool likes, without a copy where the file system can."""
-    if not link.exists():
-        link.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(path, link)
-        except FileExistsError:
-            pass
-        except OSError:
-            shutil.copyfile(path, link)
-    return link

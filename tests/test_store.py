@@ -107,7 +107,7 @@ def test_a_blob_that_was_truncated_is_written_again(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_stored_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, file = Store.open(tmp_path / "state"), tmp_path / "rows"
     file.write_bytes(b"before")
-    monkeypatch.setattr("ftspec.store._hash", lambda path: ("0" * 64, 6))
+    monkeypatch.setattr("ftspec.ondisk.sha256_of", lambda path: "0" * 64)
     with pytest.raises(StoreError, match="changed while"):
         store.put_file(file)
     assert store.list("blobs") == []
