@@ -14,7 +14,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ftspec import registry
+
 TESTS = Path(__file__).parents[1]
+IMPORTED = (
+    "aiohttp", "click", "ftspec.cli.run", "ftspec.report.compiled", "ftspec.runner", "ftspec_openai.sending",
+    "ftspec_openai.tuner", "httpcore2", "jinja2", "jsonschema", "msgspec", "obstore", "openai.resources.files",
+    "openai.resources.fine_tuning", "pyarrow.compute", "pyarrow.json", "pyarrow.parquet", "rapidfuzz", "truststore",
+    "vl_convert",
+)  # fmt: skip
+"""What a run imports; charts are drawn in a process of their own unless vl_convert is there."""
 
 
 class Commands:
@@ -63,8 +72,9 @@ class Commands:
 
 def serve() -> None:
     """Read orders, run each in a child, and tell its id and then what came of it."""
-    for name in ("ftspec.runner", "ftspec_openai.tuner", "openai", "aiohttp", "pyarrow", "msgspec"):
+    for name in IMPORTED:
         importlib.import_module(name)
+    registry.load()
     for line in sys.stdin:
         order = json.loads(line)
         output = Path(order["folder"]) / f"output-{os.urandom(4).hex()}"
