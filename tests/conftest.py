@@ -17,6 +17,12 @@ __all__ = ["_aimock", "aimock", "proxied"]
 settings.register_profile("ftspec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ftspec")
 
+LONGEST = (
+    "test_training.py", "test_killed.py", "test_provider.py", "test_ray.py", "test_hub.py", "test_survival.py",
+    "test_every_step.py", "test_blocks.py", "test_passes.py", "test_web.py",
+)  # fmt: skip
+"""Files that take a minute or so with few tests: begun last, they would be waited for at the end of the run."""
+
 SHELL = ("FTSPEC_STORE", "FTSPEC_DISABLE_PLUGINS", "FTSPEC_TRACE_PLUGINS", "NO_COLOR", "FORCE_COLOR")
 
 
