@@ -20,6 +20,7 @@ from ftspec.arrays import undictionaried, without
 from ftspec.errors import DataError, Finding, PluginError
 from ftspec.items import build, culprit, guarded
 from ftspec.registry import Registry
+from ftspec.rowcolumns import filled
 from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
 from ftspec.steps import Text
@@ -177,7 +178,7 @@ def run_step(stage: Stage, registry: Registry, step: Runner, batch: pa.RecordBat
     after = staying(made)
     seconds = time.perf_counter() - started
     shown = _first_dropped(stage, batch, dropped) + _changed_samples(stage, before, made, places)
-    names, count = tuple(rows.filled(batch)), len(places)
+    names, count = tuple(filled(batch)), len(places)
     return after, Done(stage.index, batch.num_rows, after.num_rows, count, seconds, dropped, shown, names, found)
 
 
@@ -196,7 +197,7 @@ def run_format(
     dropped = _dropped([(finding.row or 0, finding.message) for finding in found])
     seconds = time.perf_counter() - started
     findings = found if stage.item.on_error == "fail" else []
-    names = tuple(rows.filled(batch))
+    names = tuple(filled(batch))
     samples = _first_dropped(stage, batch, dropped)
     return (
         before,

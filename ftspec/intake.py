@@ -20,6 +20,7 @@ from ftspec.mixing import Feed, Piece, mixed
 from ftspec.origins import Origins
 from ftspec.registry import Registry
 from ftspec.rejected import Rejected
+from ftspec.rowcolumns import BYTES
 from ftspec.shapes import Shape
 from ftspec.spec import Item, Mix, Spec, Split
 from ftspec.split import side_of_source
@@ -134,7 +135,7 @@ class Intake:
         file, bad = self.shown(item, chunk.origin), {index for index, _ in faults}
         for at, reason in faults if account else ():
             assert account is not None
-            hint = LEAVE_OUT if rows.BYTES in reason else ""
+            hint = LEAVE_OUT if BYTES in reason else ""
             account.found(Finding(message=reason, hint=hint, file=file, line=chunk.lines[at]))
         if account:
             account.files.setdefault(file, len(account.files))

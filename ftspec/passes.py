@@ -23,6 +23,7 @@ from ftspec.ledger import Ledger
 from ftspec.memory import give_back
 from ftspec.ordering import Sorter, inverse
 from ftspec.reducing import Named, reduced
+from ftspec.rowcolumns import filled
 from ftspec.segments import Details, Outcome, Segment
 from ftspec.spool import Spool
 from ftspec.steps import Dropped, GlobalStep
@@ -58,7 +59,7 @@ class Pass:
             return
         self.spool.write(outcome.batch)
         self.numbers.append(outcome.batch.column(rows.ROW))
-        self.columns.update(rows.filled(outcome.batch))
+        self.columns.update(filled(outcome.batch))
         for index, (keys, seconds) in enumerate(zip(outcome.keys, outcome.key_seconds, strict=True)):
             self._append(self.segment.keys[index], "keys", self.keys[index], keys)
             self.seconds[index] += seconds
