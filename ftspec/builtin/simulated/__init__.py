@@ -14,7 +14,7 @@ def failing_has_an_outcome(options: Mapping[str, Any]) -> Iterable[api.Clash]:
         yield ("fail_at_step",), "a job that succeeds does not end early: set `outcome: failed`"
 
 
-CODE = [f"ftspec.builtin.simulated.{name}" for name in ("client", "hosting")]
+CODE = [f"ftspec.builtin.simulated.{name}" for name in ("answering", "client", "hosting", "options", "words")]
 
 COMPONENTS: dict[str, api.Component] = {
     "simulated": api.provider(name="simulated", rules=[failing_has_an_outcome], code=CODE)(Simulated)
