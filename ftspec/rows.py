@@ -31,7 +31,7 @@ from ftspec.arrays import (
     scalar,
     strings,
 )
-from ftspec.canonical import KEY_BYTES, fingerprints
+from ftspec.canonical import KEY_BYTES, equal_keys, fingerprints
 from ftspec.chat import (
     calls_text,
     children,
@@ -60,10 +60,10 @@ if TYPE_CHECKING:
 __all__ = [
     "HIDDEN", "KEY_BYTES", "MESSAGES", "PLACE", "REASON", "ROW", "SIDE", "Conversations", "Fault", "Part", "apart",
     "as_numpy", "as_text", "binaries", "booleans", "calls_text", "cell", "children", "column", "conform", "contents",
-    "conversation", "drop", "examples", "fault", "fingerprints", "floats", "from_children", "from_dicts", "from_numpy",
-    "hidden", "integers", "interleave", "is_empty", "is_json", "json_texts", "jsonable", "lengths", "map_nested",
-    "map_text", "map_text_by_row", "mention", "messages_type", "pair", "parents", "part_of", "parts", "pattern_fault",
-    "repeated", "scalar", "strings", "to_dicts", "to_json", "values", "visible", "with_children",
+    "conversation", "drop", "equal_keys", "examples", "fault", "fingerprints", "floats", "from_children", "from_dicts",
+    "from_numpy", "hidden", "integers", "interleave", "is_empty", "is_json", "json_texts", "jsonable", "lengths",
+    "map_nested", "map_text", "map_text_by_row", "mention", "messages_type", "pair", "parents", "part_of", "parts",
+    "pattern_fault", "repeated", "scalar", "strings", "to_dicts", "to_json", "values", "visible", "with_children",
 ]  # fmt: skip
 
 

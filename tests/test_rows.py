@@ -98,6 +98,27 @@ def test_fingerprints_of_messages_are_those_of_their_netstrings(
         ]
 
 
+@settings(deadline=None)
+@given(st.lists(st.builds(dict.__or__, ROW, CHAT_ROW | st.just({})), min_size=1, max_size=8), st.data())
+def test_equal_keys_are_equal_where_fingerprints_are(values: list[dict[str, Any]], data: st.DataObject) -> None:
+    values += data.draw(st.lists(st.sampled_from(values), max_size=3))
+    columns = data.draw(st.just([]) | st.lists(NAMES, min_size=1))
+    start = data.draw(st.integers(0, len(values)))
+    batch = rows.from_dicts([{"_hidden": at, **value} for at, value in enumerate(values)])
+    keys = [*_keys(batch.slice(0, start), columns), *_keys(batch.slice(start), columns)]
+    prints = rows.fingerprints(batch, columns).to_pylist()
+    for one, first in zip(keys, prints, strict=True):
+        assert (one is None) == (first is None)
+        assert [one == each for each in keys] == [first == each for each in prints]
+
+
+def _keys(batch: pa.RecordBatch, columns: list[str]) -> list[bytes | None]:
+    keys = rows.equal_keys(batch, columns)
+    keys.validate(full=True)
+    found: list[bytes | None] = keys.to_pylist()
+    return found
+
+
 def _netstring(field: str, text: str | None) -> str:
     if text is None:
         return "-"
@@ -122,6 +143,8 @@ def _netstring(field: str, text: str | None) -> str:
 def test_fingerprints_say_what_is_equal(one: dict[str, Any], other: dict[str, Any], equal: bool) -> None:
     keys = [rows.fingerprints(rows.from_dicts([row]))[0].as_py() for row in (one, other)]
     assert (keys[0] == keys[1]) is equal
+    quick = [rows.equal_keys(rows.from_dicts([row]))[0].as_py() for row in (one, other)]
+    assert (quick[0] == quick[1]) is equal
     assert rows.fingerprints(rows.from_dicts([one]), salt="other")[0].as_py() != keys[0]
 
 
@@ -269,7 +292,8 @@ from ftspec import rows
 batch = rows.from_dicts([{"a": " x", "b": 1, "c": [1], "messages": [{"role": "user", "content": "q"}]}])
 batch = rows.map_text(batch, str.strip, prefilter="x")
 batch = rows.drop(batch, rows.is_empty(batch.column("messages")), "empty")
-rows.fingerprints(batch), rows.lengths(batch.column("a")), list(rows.examples(batch)), rows.to_dicts(batch)
+rows.fingerprints(batch), rows.equal_keys(batch)
+rows.lengths(batch.column("a")), list(rows.examples(batch)), rows.to_dicts(batch)
 print("pandas" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
