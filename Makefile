@@ -19,6 +19,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PROJECTS := pyproject.toml plugins/ftspec-local/pyproject.toml
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
+# Images for containers like to set it; tests start ftspec some hundred times, which would compile itself each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help quickstart install test test-slow lint format reliability docs bench bench-data clean
 

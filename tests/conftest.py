@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,6 +26,37 @@ LONGEST = (
 """Files that take a minute or so with few tests: begun last, they would be waited for at the end of the run."""
 
 SHELL = ("FTSPEC_STORE", "FTSPEC_DISABLE_PLUGINS", "FTSPEC_TRACE_PLUGINS", "NO_COLOR", "FORCE_COLOR")
+
+
+class Heap:
+    """What is there between two files stays to the end, so that no collection in the next one looks at it.
+
+    A process that runs all files holds a million objects (all test modules, PyTorch, botocore, Ray), and the data step
+    collects after every reduction: the tests of small jobs took ten times as long here as by themselves.
+    """
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Iterator[None]:
+        gc.disable()
+        try:
+            return (yield)
+        finally:
+            gc.enable()
+            self.freeze()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        if nextitem is not None and nextitem.path != item.path:
+            self.freeze()
+
+    @staticmethod
+    def freeze() -> None:
+        gc.collect()
+        gc.freeze()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Heap())  # hooks of this file itself are for the tests beside it only
 
 
 @pytest.fixture(autouse=True, scope="session")
