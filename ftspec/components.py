@@ -8,7 +8,7 @@ are in ftspec.decorators, what factories return in ftspec.steps, ftspec.graders 
 from __future__ import annotations
 
 import hashlib
-import importlib
+import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -164,16 +164,20 @@ class Component:
     def code_digest(self) -> str:
         """sha256 of the modules that define the factory and what it is made of: changed code is a changed step.
 
-        Raises PluginError where `code` names what cannot be imported: a digest without it would hide its changes."""
-        for name in self.code:
-            try:
-                importlib.import_module(name)
-            except ImportError as error:
-                raise PluginError(f"{self.kind} '{self.name}': code names '{name}': {error}") from error
-        names = (self.factory.__module__, *self.code)
-        sources = [getattr(sys.modules.get(name), "__file__", None) for name in names]
+        Raises PluginError where `code` names what is not there: a digest without it would hide its changes."""
+        sources = [getattr(sys.modules.get(self.factory.__module__), "__file__", None), *map(self._source, self.code)]
         texts = [Path(source).read_bytes() for source in sources if source]
         return hashlib.sha256(b"".join(texts)).hexdigest()[:16] if texts else ""
+
+    def _source(self, module: str) -> str | None:
+        """The file of a module, which is not imported for that."""
+        try:
+            found = importlib.util.find_spec(module)
+        except ImportError:
+            found = None
+        if found is None:
+            raise PluginError(f"{self.kind} '{self.name}': code names '{module}', which is not there")
+        return found.origin if found.has_location else None
 
     def convert(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Validated options with defaults filled in. Raises msgspec.ValidationError."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ftspec import api
-from ftspec_local.provider import INSTALL, LocalProvider
+from ftspec_local.planning import INSTALL
+from ftspec_local.provider import LocalProvider
 
 __version__ = "0.1.0"
 
 # What counts tokens and renders rows: another version may count otherwise, and so is in the data's digests. The rest
 # of what must be installed is reported by LocalProvider.problems.
-local = api.provider(name="local", install=INSTALL, dependencies=["tokenizers", "jinja2"])(LocalProvider)
+CODE = [f"ftspec_local.{name}" for name in ("options", "render", "rows", "template", "tokens", "writing")]
+local = api.provider(name="local", install=INSTALL, dependencies=["tokenizers", "jinja2"], code=CODE)(LocalProvider)
 
 
 @api.hookimpl

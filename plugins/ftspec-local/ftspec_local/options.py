@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, convert
+
+if TYPE_CHECKING:
+    from ftspec import api
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -106,3 +109,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     device: Device = "auto"
     precision: Precision = "auto"
     threads: int = 0
+
+
+def hyperparameters_of(request: api.Request) -> Hyperparameters:
+    return convert(request.hyperparameters, Hyperparameters)
+
+
+def sft_of(request: api.Request) -> Sft:
+    return convert(request.method_options, Sft)

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
@@ -19,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec import api
-from ftspec_local import children, device, models
+from ftspec_local import children, device, models, planning, updates, writing
 from ftspec_local.jobs import JobFolder
 from ftspec_local.options import Device, Dpo, DpoHyperparameters, Hyperparameters, Precision, Settings, Sft
 
@@ -30,13 +29,9 @@ if TYPE_CHECKING:
     from ftspec_local.render import Renderer
     from ftspec_local.tokens import Tokenizer
 
-PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "safetensors", "tokenizers")
-INSTALL = "pip install ftspec-local"
-MOST_FINDINGS = 100
 SHAPES_DATA = ("max_length", "truncate")
+AGAIN = "`ftspec run --again tuning` trains it again"
 RESTARTS = 3  # by one runner; a job whose worker dies again and again is better looked at
-FLOPS = 7e10  # of one core in fp32, measured on a server's CPU; only an estimate of time is made of it
-STARTUP_SECONDS = 12.0
 
 
 class LocalProvider:
@@ -73,15 +68,7 @@ class LocalProvider:
 
     def problems(self, request: api.Request) -> Iterator[api.Problem]:
         """Packages that are missing, a model that cannot be had, hyperparameters that do not go together."""
-        missing = [name for name in PACKAGES if find_spec(name) is None]
-        if missing:
-            yield api.Problem(
-                message=f"the local provider lacks {', '.join(missing)}", hint=INSTALL, path=("provider",)
-            )
-        if fault := models.problem(request.model.id, request.model.revision):
-            yield api.Problem(message=str(fault), hint=fault.hint, path=("model",), severity=fault.severity)
-        elif folder := models.on_disk(request.model.id, request.model.revision):
-            yield from _layer_problems(request, json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        return planning.problems(request)
 
     def fingerprint(self, model: api.ModelRef) -> str:
         """The base model's content hash or commit."""
@@ -89,17 +76,11 @@ class LocalProvider:
 
     def estimate(self, request: api.Request, size: api.Size) -> api.Estimate:
         """Steps, exactly; seconds, roughly, from the model's size and this machine's cores."""
-        hyperparameters = _hyperparameters(request)
-        steps = hyperparameters.total_steps(size.rows)
-        parameters = _parameter_count(request.model)
-        if not (parameters and size.tokens and size.rows) or self.settings.device not in {"auto", "cpu"}:
-            return api.Estimate(steps=steps, cost=0.0, basis="runs on this machine")
-        seen = steps * hyperparameters.batch_size * hyperparameters.gradient_accumulation
-        tokens = size.tokens / size.rows * min(seen, size.rows * hyperparameters.epochs)
-        work = tokens * parameters * _passes(request)
-        seconds = STARTUP_SECONDS + work / (FLOPS * (self.settings.threads or device.cores()))
-        basis = f"{parameters / 1e6:.0f}M parameters on this machine's CPU, if it is idle"
-        return api.Estimate(seconds=round(seconds), steps=steps, cost=0.0, basis=basis)
+        return planning.estimate(request, size, self.settings)
+
+    def data_limits(self, request: api.Request) -> api.Limits:
+        """Rows may have `max_length` tokens, and no more than the model has positions for; longer ones may be cut."""
+        return planning.data_limits(request)
 
     # --- data ---------------------------------------------------------------------------------------------------------
 
@@ -107,7 +88,7 @@ class LocalProvider:
         """Write JSON lines; every row is rendered once, so that one the model cannot take is found before training."""
         from ftspec.rows import examples
 
-        writer = _Writer(self._renderer(request.model), request, out)
+        writer = writing.Writer(self._renderer(request.model), request, out)
         for batch in batches:
             for example in examples(batch):
                 writer.add(example)
@@ -115,23 +96,7 @@ class LocalProvider:
 
     def render(self, request: api.Request, example: api.Example) -> list[api.Token]:
         """The exact tokens of an example, and which are trained on. Raises DataError."""
-        from ftspec_local import rows
-        from ftspec_local.render import RenderError
-
-        row, renderer = msgspec.to_builtins(example), self._renderer(request.model)
-        try:
-            if request.method == "dpo":
-                pair = rows.pair(renderer, row, _hyperparameters(request))
-                parts = [(pair.prompt, 0.0), (pair.chosen, 1.0), (pair.rejected, -1.0)]
-            else:
-                parts = [(rows.tokenize(renderer, row, _hyperparameters(request), _sft(request)), 1.0)]
-        except RenderError as fault:
-            raise api.DataError([api.Finding(message=str(fault), hint=fault.hint, row=example.row)]) from fault
-        return [
-            api.Token(text=text, id=token, weight=weight * trained)
-            for rendered, weight in parts
-            for token, trained, text in zip(rendered.ids, rendered.trained, rendered.texts, strict=True)
-        ]
+        return writing.tokens(self._renderer(request.model), request, example)
 
     def tokenizer(self, request: api.Request) -> Tokenizer | None:
         """The model's own tokenizer and chat template, where the model lies on this machine."""
@@ -140,18 +105,6 @@ class LocalProvider:
         if models.on_disk(request.model.id, request.model.revision) is None:
             return None
         return Tokenizer(self._renderer(request.model), request)
-
-    def data_limits(self, request: api.Request) -> api.Limits:
-        """Rows may have `max_length` tokens, and no more than the model has positions for; longer ones may be cut."""
-        hyperparameters = _hyperparameters(request)
-        if hyperparameters.truncate:
-            return api.Limits()
-        folder = models.on_disk(request.model.id, request.model.revision)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
-        positions = config.get("max_position_embeddings")
-        if isinstance(positions, int) and positions < hyperparameters.max_length:
-            return api.Limits(row_tokens=positions, source="the model's max_position_embeddings")
-        return api.Limits(row_tokens=hyperparameters.max_length, source="hyperparameters.max_length")
 
     def upload(self, file: api.DataFile) -> api.RemoteFile:
         """Keep the file under its hash, where it stays until the job has read it."""
@@ -190,7 +143,7 @@ class LocalProvider:
         if result is None and not folder.is_running():
             result = folder.result() or self._revive(job.id, folder)
         events = folder.events(after=int(cursor or 0))
-        return self._update(job, folder, result, events, cursor)
+        return updates.update(job, folder, result, events, cursor)
 
     def cancel(self, job: api.Job) -> None:
         """Ask the worker to stop after its current step."""
@@ -284,48 +237,6 @@ class LocalProvider:
         folder.start()
         return folder.result()
 
-    def _update(
-        self, job: api.Job, folder: JobFolder, result: dict[str, Any] | None, events: list[Any], cursor: str | None
-    ) -> api.JobUpdate:
-        last = str(events[-1]["number"]) if events else cursor
-        training_events = tuple(_event(event) for event in events)
-        if result is None:
-            state = api.JobState.CANCELLING if folder.cancelled() else api.JobState.RUNNING
-            return api.JobUpdate(
-                state=state,
-                raw=state.value,
-                events=training_events,
-                cursor=last,
-                checkpoints=self._checkpoints(job.id, folder),
-            )
-        state = api.JobState(result["state"])
-        return api.JobUpdate(
-            state=state,
-            raw=state.value,
-            events=training_events,
-            cursor=last,
-            model=self._model(job.id, folder, result) if state is api.JobState.SUCCEEDED else None,
-            error=result.get("error", ""),
-            hint=result.get("hint", ""),
-            checkpoints=self._checkpoints(job.id, folder),
-        )
-
-    def _checkpoints(self, key: str, folder: JobFolder) -> tuple[api.Checkpoint, ...]:
-        """The best model so far, where one was kept."""
-        best = folder.best()
-        if best is None:
-            return ()
-        model = self._model(key, folder, {"form": "adapter"})
-        details = {**model.details, "folder": str(best.folder)}
-        model = msgspec.structs.replace(model, id=f"{model.id}:step-{best.step}", details=details)
-        loss = {"validation_loss": best.validation_loss}
-        return (api.Checkpoint(id=model.id, step=best.step, model=model, metrics=loss),)
-
-    def _model(self, key: str, folder: JobFolder, result: dict[str, Any]) -> api.TunedModel:
-        base = msgspec.convert(folder.job()["request"]["model"], api.ModelRef)
-        details = {"folder": str(folder.model), "form": result["form"]}
-        return api.TunedModel(id=f"{base.id}:ft:{key[:12]}", base=base, details=details)
-
     def _where(self, model: api.ModelRef | api.TunedModel) -> dict[str, str]:
         if isinstance(model, api.ModelRef):
             return {"folder": str(_base_folder(model)), "adapter": ""}
@@ -337,103 +248,11 @@ class LocalProvider:
         return {"folder": str(_base_folder(model.base)), "adapter": folder}
 
 
-AGAIN = "`ftspec run --again tuning` trains it again"
-
-
-class _Writer:
-    """Writes rows and remembers what is wrong with them."""
-
-    def __init__(self, renderer: Renderer, request: api.Request, out: BinaryIO) -> None:
-        self.renderer, self.request, self.out = renderer, request, out
-        self.hyperparameters = _hyperparameters(request)
-        self.findings: list[api.Finding] = []
-        self.faulty = self.rows = self.tokens = self.trained = 0
-
-    def add(self, example: api.Example) -> None:
-        """Render the row, and write it when it can be."""
-        from ftspec_local.render import RenderError
-
-        row = msgspec.to_builtins(example)
-        row.pop("row", None)
-        try:
-            tokens, trained = self._counted(row)
-        except RenderError as fault:
-            self.faulty += 1
-            if len(self.findings) < MOST_FINDINGS:
-                self.findings.append(api.Finding(message=str(fault), hint=fault.hint, row=example.row))
-            return
-        self.out.write(msgspec.json.encode(row) + b"\n")
-        self.rows += 1
-        self.tokens += tokens
-        self.trained += trained
-
-    def _counted(self, row: dict[str, Any]) -> tuple[int, int]:
-        """(tokens, trained ones) of a row. Raises RenderError."""
-        from ftspec_local import rows
-
-        if self.request.method == "dpo":
-            pair = rows.pair(self.renderer, row, self.hyperparameters)
-            return pair.tokens, len(pair.chosen.ids) + len(pair.rejected.ids)
-        rendered = rows.tokenize(self.renderer, row, self.hyperparameters, _sft(self.request))
-        return len(rendered.ids), sum(rendered.trained)
-
-    def written(self) -> api.Written:
-        """The counts. Raises DataError with what was found."""
-        if self.faulty:
-            raise api.DataError(self.findings, total=self.faulty)
-        return api.Written(rows=self.rows, tokens=self.tokens, trained_tokens=self.trained)
-
-
-def _hyperparameters(request: api.Request) -> Hyperparameters:
-    return msgspec.convert(request.hyperparameters, Hyperparameters)
-
-
-def _sft(request: api.Request) -> Sft:
-    return msgspec.convert(request.method_options, Sft)
-
-
 def _base_folder(model: api.ModelRef) -> Path:
     try:
         return models.ensure(model.id, model.revision)
     except models.ModelError as fault:
         raise api.ProviderError(str(fault), fault.hint) from fault
-
-
-def _layer_problems(request: api.Request, config: Mapping[str, Any]) -> Iterator[api.Problem]:
-    """LoRA on more layers than the model has; rows longer than the model can see."""
-    hyperparameters = _hyperparameters(request)
-    layers, length = config.get("num_hidden_layers"), config.get("max_position_embeddings")
-    wanted = hyperparameters.adapters.layers if hyperparameters.adapters else None
-    if wanted and layers and wanted > layers:
-        message = f"the model has {layers} layers, not {wanted}"
-        yield api.Problem(message=message, hint=f"at most {layers}", path=("hyperparameters", "lora", "layers"))
-    if length and hyperparameters.max_length > length:
-        message = f"the model sees at most {length} tokens"
-        yield api.Problem(message=message, hint=f"at most {length}", path=("hyperparameters", "max_length"))
-
-
-def _parameter_count(model: api.ModelRef) -> int | None:
-    """From the weights' size on disk: two bytes each is the rule."""
-    folder = models.on_disk(model.id, model.revision)
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0
-    return size // 2 or None
-
-
-def _passes(request: api.Request) -> float:
-    """Operations per parameter and token: 2 forward, 2 back through the layers above the lowest adapter, 2 more where
-    every weight is trained; of preferences 2 more, for what the base model says."""
-    lora, folder = _hyperparameters(request).adapters, models.on_disk(request.model.id, request.model.revision)
-    reference = 2.0 if request.method == "dpo" else 0.0
-    if lora is None:
-        return 6.0 + reference
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
-    layers = config.get("num_hidden_layers") or 1
-    return reference + 2.0 + 2.0 * min(1.0, (lora.layers or layers) / layers)
-
-
-def _event(event: dict[str, Any]) -> api.TrainingEvent:
-    fields = {name: event[name] for name in ("message", "level", "step", "total_steps", "metrics") if name in event}
-    return api.TrainingEvent(id=event["id"], at=event["at"], **fields)
 
 
 def _name_base(config: Path, base: api.ModelRef) -> None:

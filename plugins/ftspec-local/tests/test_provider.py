@@ -158,7 +158,7 @@ def test_problems_of_hyperparameters_that_the_model_cannot_take(provider, reques
 
 
 def test_missing_packages_are_a_problem_with_the_line_that_helps(provider, request_, monkeypatch):
-    import ftspec_local.provider as module
+    import ftspec_local.planning as module
 
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "torch" else object())
     problem = next(iter(provider.problems(request_)))
