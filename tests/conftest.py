@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,13 @@ class Heap:
     def freeze() -> None:
         gc.collect()
         gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then those of the most tests (see TESTS in the Makefile)."""
+    tests = Counter(item.path for item in items)
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (rank.get(item.path.name, len(LONGEST)), -tests[item.path]))
 
 
 def pytest_configure(config: pytest.Config) -> None:
