@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec import chat, rows
+from ftspec import arrays, chat, rows
 from ftspec.arrays import strings, with_texts
 from ftspec.canonical import JSON_CHILDREN, canonical, canonical_json
+from ftspec.errors import FtspecError
 from ftspec.rows import MESSAGES
 from ftspec.textmaps import map_marked
 
@@ -314,6 +315,14 @@ def test_texts_are_put_where_others_stood(said: list[str | None], data: st.DataO
         expected[place] = value
     assert made.to_pylist() == expected
     assert with_texts(texts, [], []) is texts
+
+
+@pytest.mark.parametrize("said", [["ab", "c", ""], ["ab", None, ""]])
+def test_texts_that_are_too_long_together_are_told(said: list[str | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MOST_BYTES", 6)
+    assert with_texts(strings(said), [0], ["abcde"]).to_pylist() == ["abcde", *said[1:]]
+    with pytest.raises(FtspecError, match="the texts of 3 rows that are worked on together are longer than 2 GiB"):
+        with_texts(strings(said), [0, 2], ["abcde", "é"])
 
 
 def test_marks_need_not_rise() -> None:
