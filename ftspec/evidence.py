@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from ftspec.evaluation import Interval, Measured, Outcome, Verdict, Worst
 from ftspec.paired import POWER, standard_error
-from ftspec.records import Interval, Measured, Outcome, Verdict, Worst
 from ftspec.statistics import Z, wilson
 
 Rule = Literal["interval", "estimate"]

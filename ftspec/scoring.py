@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from ftspec import classes, paired, statistics
+from ftspec.evaluation import NOT_ASKED, Comparison, Evaluation, Interval, Measured, Score, Worst
 from ftspec.grade import Answered, Graded
 from ftspec.messages import Answer, Message, Prompt
-from ftspec.records import NOT_ASKED, Comparison, Evaluation, Interval, Measured, Score, Worst
 from ftspec.references import mask
 from ftspec.statistics import Share
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ftspec.records import Interval, Quadrant
+from ftspec.evaluation import Interval, Quadrant
 
 Z = 1.959963984540054
 """The standard normal's 0.975 quantile: every interval is two-sided, 95 percent."""

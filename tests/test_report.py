@@ -24,9 +24,10 @@ from msgspec.structs import replace
 from ftspec import card, grade, report, scoring
 from ftspec.costs import Serving
 from ftspec.errors import Finding, FtspecError
+from ftspec.evaluation import Evaluation, Grade, Verdict, Worst
 from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
 from ftspec.messages import Answer, Generation, Message, Prompt
-from ftspec.records import Evaluation, Grade, Input, Plan, RunInfo, Step, StepCount, Verdict, Worst
+from ftspec.records import Input, Plan, RunInfo, Step, StepCount
 from ftspec.references import mask
 from ftspec.report import ReportData, charts, page, summary, text
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS

@@ -8,7 +8,7 @@ from itertools import combinations, product
 import pytest
 
 from ftspec import paired, statistics
-from ftspec.records import Interval
+from ftspec.evaluation import Interval
 from ftspec.statistics import Share
 
 

@@ -13,10 +13,11 @@ from ftspec.figures import duration, percent, plural, size
 from ftspec.terminal import one_line, safe, style, table
 
 if TYPE_CHECKING:
+    from ftspec.evaluation import Evaluation, Interval, Score, Verdict
     from ftspec.jobs import TrainingEvent
     from ftspec.litter import Litter
     from ftspec.models import Shown
-    from ftspec.records import Evaluation, Event, Interval, RunInfo, Score, Verdict
+    from ftspec.records import Event, RunInfo
     from ftspec.runner import Outcome
     from ftspec.spec import Spec
     from ftspec.tuning import Status as JobStatus

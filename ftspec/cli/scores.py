@@ -9,7 +9,7 @@ from ftspec.figures import percent, points
 from ftspec.terminal import safe, table
 
 if TYPE_CHECKING:
-    from ftspec.records import Comparison, Evaluation, Interval, Score
+    from ftspec.evaluation import Comparison, Evaluation, Interval, Score
 
 
 def table_of(found: Evaluation) -> str:

@@ -20,9 +20,9 @@ import msgspec
 
 from ftspec.diagnosis import Point, curve
 from ftspec.errors import FtspecError
+from ftspec.evaluation import Quadrant, Score
 from ftspec.figures import percent
 from ftspec.jobs import TrainingEvent
-from ftspec.records import Quadrant, Score
 from ftspec.report.text import shortened, visible
 from ftspec.statistics import ACCURATE, CONSISTENT
 

@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ftspec.evaluation import Score
 from ftspec.figures import duration, money, percent, plural, points, size
-from ftspec.records import Score
 from ftspec.report import charts, text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.differences import differences

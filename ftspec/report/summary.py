@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ftspec.costs import is_judging
+from ftspec.evaluation import Comparison, Verdict
 from ftspec.figures import duration, percent, plural, points
-from ftspec.records import Comparison, Verdict
 from ftspec.report import money, text, words
 from ftspec.report.data import ReportData
 from ftspec.report.junit import where
