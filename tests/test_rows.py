@@ -19,7 +19,7 @@ from ftspec.arrays import strings, with_texts
 from ftspec.canonical import JSON_CHILDREN, canonical, canonical_json
 from ftspec.errors import FtspecError
 from ftspec.rows import MESSAGES
-from ftspec.textmaps import map_marked
+from ftspec.textmaps import Marked
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(
@@ -327,10 +327,12 @@ def test_texts_that_are_too_long_together_are_told(said: list[str | None], monke
 
 def test_marks_need_not_rise() -> None:
     """Those of a plugin's prefilter: an array whose bounds fell would be read outside of its memory."""
-    texts = strings(["a", "b", "c", "d"])
-    made = map_marked(texts, {3: 30, 0: 0, 1: 10}, lambda place, text, mark: f"{text}{place}{mark}")
+    marked = Marked(strings(["a", "b", "c", "d"]), {3: 30, 0: 0, 1: 10})
+    assert (marked.places, marked.texts, marked.marks) == ([0, 1, 3], ["a", "b", "d"], [0, 10, 30])
+    made = marked.put(["a", "x", "y"])
     made.validate(full=True)
-    assert made.to_pylist() == ["a00", "b110", "c", "d330"]
+    assert made.to_pylist() == ["a", "x", "c", "y"]
+    assert marked.put(["a", "b", "d"]) is marked.array
 
 
 def test_a_lone_surrogate_is_put_as_what_has_bytes() -> None:
