@@ -161,6 +161,11 @@ class Score(Record):
     judges: tuple[JudgeUse, ...] = ()
     bootstrap_interval: Interval | None = None
 
+    @property
+    def known(self) -> float | None:
+        """The accuracy; None where no question was answered."""
+        return None if self.errors >= self.prompts * self.repeats else self.accuracy
+
 
 class Comparison(Record):
     """Two models on the same prompts: `label` minus `against`, paired over prompts that both answered.
