@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ftspec.evaluation import Evaluation, Grade, Verdict
 from ftspec.messages import Answer, Generation, Prompt
-from ftspec.records import Record
+from ftspec.records import Evaluation, Grade, Record, Verdict
 
 Grader = Callable[[Prompt, Answer], Grade]
 

@@ -66,8 +66,7 @@ def placed(path: SpecPath) -> Iterator[None]:
     except FtspecError as error:
         if type(error) is not FtspecError:
             raise
-        place = (*path, error.option) if error.option else path
-        raise SpecError([Problem(message=error.message, hint=error.hint, path=place)]) from error
+        raise SpecError([Problem(message=error.message, hint=error.hint, path=path)]) from error
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,29 +49,42 @@ class Spool:
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """Every batch, in order."""
-        return (self.batch(index) for index in range(len(self.sizes)))
+        return (self._told(index, self._mapped) for index in range(len(self.sizes)))
 
     def batch(self, index: int) -> pa.RecordBatch:
-        """One batch by its index."""
+        """One batch by its index, in memory of its own."""
+        return self._told(index, self._bytes)
+
+    def _told(self, index: int, data: Callable[[int, int], pa.Buffer]) -> pa.RecordBatch:
         import pyarrow as pa
 
         self.file.flush()
-        data = self._bytes(self.starts[index], self.starts[index + 1])
-        return pa.ipc.read_record_batch(pa.py_buffer(data), self.schemas[index])
+        return pa.ipc.read_record_batch(data(self.starts[index], self.starts[index + 1]), self.schemas[index])
 
     def close(self) -> None:
         """Give the space back."""
         self.file.close()
 
-    def _bytes(self, start: int, end: int) -> bytes:
+    def _mapped(self, start: int, end: int) -> pa.Buffer:
+        """Pages of the file itself, which the batch gives back: nothing is copied, and where only some rows are wanted
+        the rest is not even looked at. A batch keeps the file open so often: for those that come one by one."""
+        import pyarrow as pa
+
+        first = start - start % mmap.ALLOCATIONGRANULARITY
+        pages = mmap.mmap(self.file.fileno(), end - first, access=mmap.ACCESS_READ, offset=first)
+        return pa.py_buffer(pages).slice(start - first)
+
+    def _bytes(self, start: int, end: int) -> pa.Buffer:
         """One call of the system gives two gigabytes at the most."""
+        import pyarrow as pa
+
         pieces: list[bytes] = []
         while start < end:
             pieces.append(os.pread(self.file.fileno(), end - start, start))
             if not pieces[-1]:
                 raise OSError("a temporary file is shorter than what was written to it")
             start += len(pieces[-1])
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return pa.py_buffer(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 class RowsFile:

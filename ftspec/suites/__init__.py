@@ -16,9 +16,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ftspec.evaluation import Grade
 from ftspec.messages import Answer, Generation, Message, Prompt
-from ftspec.records import Record
+from ftspec.records import Grade, Record
 
 HERE = Path(__file__).parent
 TEMPLATE = 64

@@ -83,7 +83,7 @@ class Layout:
             table.validate(full=True)  # whether texts are UTF-8: the parser does not look
         except pa.ArrowInvalid:
             return None
-        columns = {name: table.column(name).combine_chunks() for name in self.columns}
+        columns = {name: _whole(table.column(name)) for name in self.columns}
         said = columns.get("messages")
         if said is not None:
             keys = dict(zip(sorted(self.keys), said.values.flatten(), strict=True))
@@ -136,6 +136,12 @@ class Layout:
         ]
         names = {f"c{at}": name for at, name in enumerate(self.columns)}
         return msgspec.json.Decoder(msgspec.defstruct("Row", columns, rename=names, **strict))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array: what it is from the beginning, unless Arrow has cut the lines (`combine_chunks` copies
+    even then)."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _python_types(message: Any) -> dict[pa.DataType, Any]:
