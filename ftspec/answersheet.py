@@ -15,9 +15,10 @@ import msgspec
 
 from ftspec.arrays import booleans, floats, integers, strings
 from ftspec.errors import FtspecError
+from ftspec.evaluation import Grade
 from ftspec.grade import Answered, Graded
 from ftspec.messages import Answer, Prompt
-from ftspec.records import Grade, Record
+from ftspec.records import Record
 from ftspec.references import mask
 
 if TYPE_CHECKING:

@@ -47,6 +47,7 @@ from ftspec.errors import (
     Rejected,
     Transient,
 )
+from ftspec.evaluation import Comparison, Evaluation, Grade, Interval, Label, Measured, Needs, Score, Verdict, Worst
 from ftspec.evidence import decide
 from ftspec.graders import Asks, Gate, Grader, Judge, Labelled
 from ftspec.hookspecs import hookimpl
@@ -69,22 +70,7 @@ from ftspec.jobs import (
 from ftspec.messages import Answer, Example, Generation, Message, Model, Prompt, Question, RateLimits, RemoteModel
 from ftspec.options import Column, Path, ProviderRef, Secret
 from ftspec.provider import Method, Provider
-from ftspec.records import (
-    Comparison,
-    Evaluation,
-    Event,
-    Grade,
-    Interval,
-    Label,
-    Measured,
-    Needs,
-    Plan,
-    RunInfo,
-    Score,
-    Step,
-    Verdict,
-    Worst,
-)
+from ftspec.records import Event, Plan, RunInfo, Step
 from ftspec.references import resolve
 from ftspec.steps import (
     Again,

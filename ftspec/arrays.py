@@ -13,6 +13,9 @@ from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from ftspec.errors import FtspecError
+from ftspec.figures import plural
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -76,7 +79,7 @@ MOST_BYTES = 2**31 - 1
 
 def with_texts(texts: pa.Array, places: Sequence[int], values: Sequence[str]) -> pa.Array:
     """The texts with others at `places`, which rise. What stands between two of them is copied as a whole:
-    `replace_with_mask` takes twice as long where few texts change."""
+    `replace_with_mask` takes twice as long where few texts change. Raises FtspecError for more than MOST_BYTES."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -88,7 +91,10 @@ def with_texts(texts: pa.Array, places: Sequence[int], values: Sequence[str]) ->
     encoded, at = [_utf8(value) for value in values], np.array(places)
     lengths = np.diff(bounds)
     lengths[at] = list(map(len, encoded))
-    if texts.null_count or lengths.sum(dtype=np.int64) > MOST_BYTES:
+    if lengths.sum(dtype=np.int64) > MOST_BYTES:
+        message = f"the texts of {plural(len(texts), 'row')} that are worked on together are longer than 2 GiB"
+        raise FtspecError(message, "shorten the longest ones: files are read in blocks of some MB, or of one row")
+    if texts.null_count:
         mask = bytearray(len(texts))
         for place in places:
             mask[place] = 1

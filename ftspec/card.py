@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ftspec.evaluation import Score
 from ftspec.figures import percent
-from ftspec.records import Score
 from ftspec.report import ReportData, clean, text, words
 from ftspec.report.summary import code, plain
 

@@ -11,8 +11,8 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from ftspec.evaluation import Classes, ClassScore, Label, Measured
 from ftspec.grade import Graded
-from ftspec.records import Classes, ClassScore, Label, Measured
 
 Pairs = Counter[tuple[str, str]]
 """How often (expected, given) came."""

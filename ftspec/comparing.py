@@ -9,8 +9,9 @@ from pathlib import Path
 from ftspec import answersheet, history, scoring
 from ftspec.answersheet import Row
 from ftspec.errors import FtspecError
+from ftspec.evaluation import Evaluation
 from ftspec.messages import Message, Prompt
-from ftspec.records import Evaluation, Record
+from ftspec.records import Record
 from ftspec.scoring import Tally
 
 AT = "@"

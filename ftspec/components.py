@@ -19,9 +19,9 @@ from typing import Any, Literal, TypedDict, Unpack
 import msgspec
 
 from ftspec.errors import PluginError
+from ftspec.evaluation import Needs
 from ftspec.options import TextColumns
 from ftspec.provider import Method
-from ftspec.records import Needs
 from ftspec.shapes import Shape
 from ftspec.tuner import Tuner
 

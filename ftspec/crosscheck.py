@@ -15,8 +15,8 @@ from ftspec import schema
 from ftspec.components import TITLES, Component, Kind
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecPath
+from ftspec.evaluation import Needs
 from ftspec.places import RESERVED, SPLIT_PROMPTS
-from ftspec.records import Needs
 from ftspec.registry import Registry
 from ftspec.shapes import Shape
 from ftspec.wording import did_you_mean

@@ -85,14 +85,16 @@ class FtspecError(Exception):
     Args:
         message: what happened, in one sentence, without secrets.
         hint: what the user can do about it.
+        option: the option of the component it is from that is to be changed: the spec is shown there.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", option: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.option = option
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors come back from other processes as they were raised there: with their fields, not made anew."""

@@ -9,11 +9,12 @@ import msgspec
 from ftspec import accepted, answering, answersheet, budgeting, cases, gates, report
 from ftspec.answering import Asking
 from ftspec.diary import Diary
+from ftspec.evaluation import Evaluation
 from ftspec.grade import Answered, names
 from ftspec.jobs import TunedModel
 from ftspec.messages import Prompt
 from ftspec.plan import BASE, SUITES, TUNED, answers_step, step_of
-from ftspec.records import Evaluation, Plan
+from ftspec.records import Plan
 from ftspec.reporting import Judged
 from ftspec.scoring import brief, evaluate, tallies
 from ftspec.site import Site

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from ftspec.evaluation import Interval, Measured, Outcome, Verdict, Worst
 from ftspec.paired import POWER, standard_error
-from ftspec.records import Interval, Measured, Outcome, Verdict, Worst
 from ftspec.statistics import Z, wilson
 
 Rule = Literal["interval", "estimate"]
@@ -53,7 +53,7 @@ def decide(
     if outcome == "INSUFFICIENT_EVIDENCE":
         open_bound = low if low is not None and sides[0] == outcome else high
         needed = prompts_needed(measured, open_bound or 0.0)
-        message += f": {measured.n:,} prompts are too few to tell{_about(needed)}"
+        message += f": {too_few(measured.n)}{_about(needed)}"
     return Verdict(
         gate=gate,
         passed=outcome == "PASS",
@@ -63,6 +63,10 @@ def decide(
         needed=needed,
         worst=() if outcome == "PASS" else worst[:3],
     )
+
+
+def too_few(prompts: int) -> str:
+    return f"{prompts:,} prompts are too few to tell" if prompts != 1 else "1 prompt is too few to tell"
 
 
 def _about(needed: int | None) -> str:

@@ -20,6 +20,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def moment(seconds: float) -> str:
+    """Seconds of one answer, of which some take no tenth of one: 7 ms, 0.64 s; longer ones as `duration`."""
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 9.95 else duration(seconds)
+
+
 def seconds(text: str) -> float:
     """What `duration`'s readers write: 90s, 30m, 2h, 7d → seconds. Raises ValueError for anything else."""
     if not re.fullmatch(DURATION, text):
@@ -60,8 +67,13 @@ def plural(count: float, noun: str) -> str:
     return f"{count:,} {noun}{'s' if count != 1 else ''}"
 
 
-def percent(share: float) -> str:
-    """A share: 0.934 → 93.4%; never rounded up to 100 or down to 0, which would hide that a few failed or passed."""
+def percent(share: float | None) -> str:
+    """A share: 0.934 → 93.4%, – where it is not known.
+
+    It is never rounded up to 100 or down to 0, which would hide that a few failed or passed.
+    """
+    if share is None:
+        return "–"
     if share in (0, 1):
         return f"{share:.0%}"
     return "<0.1%" if 0 < share < 0.001 else f"{min(100 * share, 99.9):.1f}%"

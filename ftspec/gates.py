@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from ftspec import items
+from ftspec.evaluation import Evaluation, Verdict
 from ftspec.grade import names
 from ftspec.graders import Gate
-from ftspec.records import Evaluation, Verdict
 from ftspec.registry import Registry
 from ftspec.spec import Item
 

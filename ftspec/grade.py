@@ -6,10 +6,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from ftspec.evaluation import Grade, JudgeUse
 from ftspec.graders import Grader
 from ftspec.kept import Keyed, Picked
 from ftspec.messages import Answer, Prompt
-from ftspec.records import Grade, JudgeUse, Record
+from ftspec.records import Record
 from ftspec.spec import Item
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ftspec.evaluation import Evaluation, Grade, Verdict
 from ftspec.messages import Answer, Generation, Prompt
-from ftspec.records import Evaluation, Grade, Record, Verdict
+from ftspec.records import Record
 
 Grader = Callable[[Prompt, Answer], Grade]
 

@@ -66,7 +66,8 @@ def placed(path: SpecPath) -> Iterator[None]:
     except FtspecError as error:
         if type(error) is not FtspecError:
             raise
-        raise SpecError([Problem(message=error.message, hint=error.hint, path=path)]) from error
+        place = (*path, error.option) if error.option else path
+        raise SpecError([Problem(message=error.message, hint=error.hint, path=place)]) from error
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import msgspec
 
 from ftspec import ask, items
 from ftspec.costs import judge_name, of_answer, rate_of
+from ftspec.evaluation import Grade, JudgeUse
 from ftspec.grade import Unjudged, names
 from ftspec.graders import Grader, Judge, Labelled
 from ftspec.jobs import ModelRef
@@ -26,7 +27,6 @@ from ftspec.kept import Keyed, keep
 from ftspec.messages import Answer, Generation, Prompt, RemoteModel
 from ftspec.progress import Progress
 from ftspec.provider import Provider
-from ftspec.records import Grade, JudgeUse
 from ftspec.registry import Registry
 from ftspec.spec import Item
 from ftspec.spending import Meter, Purse, Unlimited

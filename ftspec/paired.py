@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ftspec.records import Interval
+from ftspec.evaluation import Interval
 from ftspec.statistics import Share, Sums, Z
 
 POWER = 0.8416212335729143

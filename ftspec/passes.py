@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,18 +110,18 @@ class Pass:
                 return _dropped(step.closer.spread(shuffles, keys.whole(), numbers.whole(), self._placed))
         with guarded(stage.item, self.segment.registry):
             wanted = step.closer.wanted(keys.whole(), numbers.whole())
-        looked, details = Column(self.folder, self.memory), Column(self.folder, self.memory)
-        with closing(looked), closing(details):
+        with ExitStack() as held:
+            looked, details = (held.enter_context(closing(Column(self.folder, self.memory))) for _ in range(2))
             work = Details(self.segment.folder, self.segment.registry, stage)
             for found, values in self.engine.map(work, self._again(wanted)):
                 looked.append(found)
                 self._append(stage, "details", details, values)
+            if self.sorted and len(looked):
+                order = _in_order_of(looked.whole(), numbers.whole())
+                looked, details = (held.enter_context(closing(_taken(each, order))) for each in (looked, details))
             arrays = [column.whole() for column in (keys, numbers, looked, details)]
             if not len(looked):
                 arrays[2] = rows.integers([])
-            elif self.sorted:
-                order = _in_order_of(arrays[2], arrays[1])
-                arrays[2:] = [array.take(order) for array in arrays[2:]]
             give_back()
             with guarded(stage.item, self.segment.registry):
                 return _dropped(step.closer.reduce(*arrays))
@@ -266,6 +266,12 @@ def _minus(numbers: pa.Array, start: int) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.subtract(numbers, rows.scalar(start))
+
+
+def _taken(column: Column, places: pa.Array) -> Column:
+    """A column of the values at these places, in their order, which is on disk where the first one is."""
+    with closing(column):
+        return column.take(places)
 
 
 def _in_order_of(some: pa.Array, order: pa.Array) -> pa.Array:

@@ -13,10 +13,11 @@ from ftspec import following, likeness, report
 from ftspec.costs import Serving
 from ftspec.datastep import ORIGINS, ROWS, Dataset
 from ftspec.diagnosis import diagnose
+from ftspec.evaluation import Evaluation, Verdict
 from ftspec.installed import version
 from ftspec.jobs import TunedModel
 from ftspec.plan import REPORT, TUNING, step_of
-from ftspec.records import Evaluation, Plan, RunInfo, Step, Verdict
+from ftspec.records import Plan, RunInfo, Step
 from ftspec.report import Case, Cases, ReportData
 from ftspec.site import Site, step_key
 from ftspec.validate import Loaded

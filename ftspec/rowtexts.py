@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ftspec import chat
 from ftspec.arrays import is_json, json_texts, scalar, strings
 from ftspec.nested import changed, map_call, map_entry, map_nested, map_part, map_value, map_whole
-from ftspec.textmaps import Prefilter, map_marked, map_numbers
+from ftspec.textmaps import Marked, Prefilter, map_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,7 +106,9 @@ def _map_strings(
     if texts.null_count == len(texts):
         return texts
     if callable(prefilter):
-        return map_marked(texts, prefilter(texts), lambda place, text, mark: at(owners[place])(text, mark))
+        marked = Marked(texts, prefilter(texts))
+        each = zip(marked.places, marked.texts, marked.marks, strict=True)
+        return marked.put([at(owners[place])(text, mark) for place, text, mark in each])
     found = texts.is_valid() if prefilter is None else pc.match_substring_regex(texts, prefilter)
     mask = pc.coalesce(found, scalar(False))
     hits = texts.filter(mask)

@@ -20,13 +20,14 @@ from ftspec.datastep import Dataset
 from ftspec.diary import Diary
 from ftspec.errors import FtspecError, SpecError
 from ftspec.evaluating import Evaluator
+from ftspec.evaluation import Evaluation, Verdict
 from ftspec.figures import plural
 from ftspec.jobs import TunedModel
 from ftspec.journal import Journal
 from ftspec.plan import DATA, TUNING, explain, step_of
 from ftspec.planning import brought, is_cached, objections
 from ftspec.progress import Progress
-from ftspec.records import Evaluation, Event, Plan, Record, RunInfo, Verdict
+from ftspec.records import Event, Plan, Record, RunInfo
 from ftspec.registry import Registry
 from ftspec.reporting import Judged
 from ftspec.site import Options, Site, follow_of, plan_of, record_attempt, survey, tuned_already

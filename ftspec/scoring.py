@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from ftspec import classes, paired, statistics
+from ftspec.evaluation import NOT_ASKED, Comparison, Evaluation, Interval, Measured, Score, Worst
 from ftspec.grade import Answered, Graded
 from ftspec.messages import Answer, Message, Prompt
-from ftspec.records import NOT_ASKED, Comparison, Evaluation, Interval, Measured, Score, Worst
 from ftspec.references import mask
 from ftspec.statistics import Share
 
@@ -125,8 +125,8 @@ def score(label: str, found: Sequence[Tally], seconds: float = 0.0, *, slices: b
         cost=sum(costs) if costs else None,
         slices=_slices(label, found) if slices else {},
         worst=_worst(found, lambda one: one.share.rate, lambda one: one.share.passed < one.share.total),
-        slowest=_worst(found, lambda one: -max(one.seconds), lambda one: bool(one.seconds)),
-        dearest=_worst(found, lambda one: -(one.cost or 0), lambda one: bool(one.cost)),
+        slowest=_because("took {:.3f} s", _worst(found, lambda one: -max(one.seconds), lambda one: bool(one.seconds))),
+        dearest=_because("cost {:.6f} USD", _worst(found, lambda one: -(one.cost or 0), lambda one: bool(one.cost))),
     )
 
 
@@ -180,6 +180,11 @@ def _worst(found: Iterable[Tally], key: Callable[[Tally], float], wanted: Callab
     """The cases with the smallest key; a negative key stands for a value of which the largest are the worst."""
     chosen = heapq.nsmallest(WORST, (one for one in found if wanted(one)), key=key)
     return tuple(worst(one, abs(key(one))) for one in chosen)
+
+
+def _because(words: str, found: Iterable[Worst]) -> tuple[Worst, ...]:
+    """Cases that are told by their value, and not by why an answer did not pass."""
+    return tuple(msgspec.structs.replace(one, reason=words.format(one.value), said="", expected="") for one in found)
 
 
 def worst(one: Tally, value: float) -> Worst:

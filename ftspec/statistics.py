@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ftspec.records import Interval, Quadrant
+from ftspec.evaluation import Interval, Quadrant
 
 Z = 1.959963984540054
 """The standard normal's 0.975 quantile: every interval is two-sided, 95 percent."""
@@ -55,7 +55,10 @@ def wilson(share: float, n: float) -> Interval:
     middle = share + Z * Z / (2 * n)
     half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     scale = 1 + Z * Z / n
-    return Interval(low=max(0.0, (middle - half) / scale), high=min(1.0, (middle + half) / scale))
+    # At 0 and 1 an end is exactly that, but for the rounding.
+    low = (middle - half) / scale if share > 0 else 0.0
+    high = (middle + half) / scale if share < 1 else 1.0
+    return Interval(low=max(0.0, low), high=min(1.0, high))
 
 
 class Sums(NamedTuple):

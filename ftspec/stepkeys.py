@@ -15,10 +15,11 @@ import msgspec
 
 from ftspec import items, suites
 from ftspec.components import Component
+from ftspec.evaluation import Needs
 from ftspec.installed import version
 from ftspec.inventory import Inventory
 from ftspec.jobs import ModelRef, Request
-from ftspec.records import Needs, Record
+from ftspec.records import Record
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
 

@@ -1,18 +1,6 @@
 """The only writer: objects by key, in a folder or a bucket, never half-written, put only if absent where that matters.
 
-Layout, the same everywhere::
-
-    runs/<id>/events/<number>   decisions, immutable and numbered        (ftspec.journal)
-    runs/<id>/report/…          a bucket's copy of the report            (ftspec.reporting)
-    steps/<digest>              what a step made              (ftspec.datastep, ftspec.answering)
-    attempts/<key>/<number>     how often a job was wanted anew          (ftspec.site)
-    jobs/<key>/…                claims and outcomes, and the end of jobs (ftspec.claims, ftspec.tuning)
-    uploads/<endpoint>/…        files that a provider has                (ftspec.uploads)
-    spent/<run>/…               what a run has spent, and may have       (ftspec.spending)
-    deployments/<run>/<key>     what may stand at a provider             (ftspec.deploying)
-    removed/<run>               the spec of a run that was removed       (ftspec.cleanup)
-    blobs/<sha256>              content, by its hash
-    segments/<name>/…           training events and answers, in batches  (ftspec.journal)
+Which keys there are, and who writes them: docs/architecture.md, "The state folder".
 
 Everything goes through obstore, so that a folder, S3, GCS and Azure share one code path. Two things obstore's local
 store does not do are added here: it publishes an object before it is on the disk (so here an object is staged under

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import chat
@@ -105,9 +105,10 @@ def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
     if change.arrays:
         return _by_arrays(texts, change, change.arrays)
     if callable(change.prefilter):
-        return map_marked(texts, change.prefilter(texts), lambda _, text, mark: change.function(text, mark))
-    found = dict.fromkeys(pc.indices_nonzero(_worth(texts, change)).to_pylist(), 0)
-    return map_marked(texts, found, lambda _, text, mark: change.function(text))
+        marked = Marked(texts, change.prefilter(texts))
+        return marked.put(list(map(change.function, marked.texts, marked.marks)))
+    marked = Marked(texts, dict.fromkeys(pc.indices_nonzero(_worth(texts, change)).to_pylist(), 0))
+    return marked.put(list(map(change.function, marked.texts)))
 
 
 def _by_arrays(texts: pa.Array, change: _Change, arrays: Callable[[pa.Array], pa.Array]) -> pa.Array:
@@ -133,17 +134,19 @@ def _worth(texts: pa.Array, change: _Change) -> pa.Array:
     return pc.coalesce(found, scalar(False))
 
 
-def map_marked(texts: pa.Array, marks: Mapping[int, int], change: Callable[[int, str, int], str]) -> pa.Array:
-    """`change(place, text, mark)` for each of the marked places; the same array when that changes nothing."""
-    places = sorted(marks)  # `with_texts` trusts in it: a plugin's prefilter may tell them in any order
-    found: list[int] = []
-    after: list[str] = []
-    for place, text in zip(places, texts.take(integers(places)).to_pylist(), strict=True):
-        made = change(place, text, marks[place])
-        if made != text:
-            found.append(place)
-            after.append(made)
-    return with_texts(texts, found, after)
+class Marked:
+    """The marked ones of an array of texts, in order: their places, texts and marks."""
+
+    def __init__(self, array: pa.Array, marks: Mapping[int, int]) -> None:
+        self.array = array
+        self.places = sorted(marks)  # `with_texts` trusts in it: a plugin's prefilter may tell them in any order
+        self.texts: list[str] = array.take(integers(self.places)).to_pylist()
+        self.marks = [marks[place] for place in self.places]
+
+    def put(self, after: Sequence[str]) -> pa.Array:
+        """The array with these texts in their places; the same one where they are the same."""
+        others = [at for at, (old, new) in enumerate(zip(self.texts, after, strict=True)) if old != new]
+        return with_texts(self.array, [self.places[at] for at in others], [after[at] for at in others])
 
 
 def _map_json(name: str, column: pa.Array, change: _Change, nested: bool) -> pa.Array:

@@ -53,6 +53,14 @@ def test_the_same_as_comparing_canonical_texts(given: tuple[str, list[tuple[Any,
     assert (found.to_pylist() if found is not None else [False] * len(old)) == by_canonical(old, new)
 
 
+def test_slices_of_one_array_are_no_equal_ones() -> None:
+    texts, numbers = rows.strings(["a", "a", "b"]), rows.integers([1, 1, 2])
+    for column in (texts, numbers):
+        assert differ(column.slice(0, 2), column.slice(0, 2)) is None
+        found = differ(column.slice(0, 2), column.slice(1))
+        assert found is not None and found.to_pylist() == [False, True]
+
+
 def test_rows_of_a_slice_and_white_space_in_json() -> None:
     made = chat.to_array([[{"role": "user", "content": "a"}], [], None, [{"role": "tool", "tool_calls": [{"a": 1}]}]])
     calls = chat.children(made)["tool_calls"]

@@ -17,6 +17,13 @@ def test_duration(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0071, "7 ms"), (0.0999, "0.10 s"), (0.64, "0.64 s"), (9.96, "10 s"), (185, "3 min 05 s")]
+)
+def test_moment(seconds: float, text: str) -> None:
+    assert figures.moment(seconds) == text
+
+
+@pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (93e6, "93.0 MB"), (4e12, "4.0 TB")]
 )
 def test_size(count: float, text: str) -> None:
@@ -24,7 +31,8 @@ def test_size(count: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0, "0%"), (1, "100%"), (0.9999, "99.9%"), (0.0001, "<0.1%"), (0.934, "93.4%"), (0.5, "50.0%")]
+    ("value", "shown"),
+    [(0, "0%"), (1, "100%"), (0.9999, "99.9%"), (0.0001, "<0.1%"), (0.934, "93.4%"), (0.5, "50.0%"), (None, "–")],
 )
-def test_percent_never_rounds_to_certainty(value: float, shown: str) -> None:
+def test_percent_never_rounds_to_certainty(value: float | None, shown: str) -> None:
     assert figures.percent(value) == shown

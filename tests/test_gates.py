@@ -12,7 +12,7 @@ import pytest
 from ftspec import evidence, gates, statistics
 from ftspec.builtin.gates import COMPONENTS
 from ftspec.decorators import gate
-from ftspec.records import Comparison, Evaluation, Interval, Measured, Needs, Score, Verdict, Worst
+from ftspec.evaluation import Comparison, Evaluation, Interval, Measured, Needs, Score, Verdict, Worst
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
 from ftspec.statistics import Share

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from ftspec import grade
+from ftspec.evaluation import Grade
 from ftspec.messages import Answer, Prompt
-from ftspec.records import Grade
 from ftspec.spec import Item
 
 

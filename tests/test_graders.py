@@ -12,8 +12,8 @@ import pytest
 from ftspec import rows
 from ftspec.builtin import ftspec_graders
 from ftspec.errors import FtspecError
+from ftspec.evaluation import Grade
 from ftspec.messages import Answer, Prompt
-from ftspec.records import Grade
 
 COMPONENTS = ftspec_graders()
 

@@ -297,6 +297,27 @@ def test_a_column_may_be_called_as_parquet_files_begin(tmp_path: Path, tried: Ca
         assert files._stranger((tmp_path / "x.parquet").read_bytes())[0].endswith(".parquet")
 
 
+@pytest.mark.parametrize("source", ["jsonl", "json"])
+@pytest.mark.parametrize("rows_before", [0, 5000])
+def test_a_name_that_stands_twice_in_a_row(
+    tmp_path: Path, plan: Callable[..., tuple[int, str, str]], source: str, rows_before: int
+) -> None:
+    """Whatever reads the row: it stands among many that are alike, or among few."""
+    rows_ = [row(1)] * rows_before + [
+        b'{"text": "a", "label": "x", "text": "b"}',
+        b'{"label" : "y", "text": "a", "t\\u0065xt": "b", "label":"x"}',
+        b'{"text": "text: a", "label": "text", "more": {"text": 1, "label": {"text": 2}}}',
+        b'{"text": "\\"text\\": a", "label": "label"}',
+    ]
+    name = f"x.{source}"
+    (tmp_path / name).write_bytes(b"\n".join(rows_) if source == "jsonl" else b"[" + b",".join(rows_) + b"]")
+    code, out, err = plan(f"{source}: {{path: {name}}}", "fail", FORM)
+    assert code == 0, err
+    found = [(one["line"], one["message"]) for one in json.loads(out)["data"]["findings"]]
+    said = "stands twice in the row: the last one counts"
+    assert found == [(rows_before + 1, f"'text' {said}"), (rows_before + 2, f"'label' {said}")]
+
+
 def test_files_that_are_no_archives(tmp_path: Path, tried: Callable[..., None]) -> None:
     endings = sorted([*PACKERS, ".lz4"])
     for ending in ("", *endings):

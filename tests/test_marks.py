@@ -31,6 +31,7 @@ LONGER = st.lists(STRETCHES | MESSY, max_size=4).map("".join)
 STEPS: list[tuple[api.Component, dict[str, Any]]] = [
     (text.normalise, {"blanks": True, "empty_lines": 1}),
     (text.normalise, {"empty_lines": 0, "unicode": "NFKC", "invisible": False}),
+    (text.normalise, {"unicode": "NFKC", "blanks": True, "trailing": False}),
     (text.fix_text, {}),
 ]
 

@@ -15,8 +15,8 @@ from ftspec import classes, rows
 from ftspec.builtin import ftspec_graders
 from ftspec.components import Component
 from ftspec.errors import FtspecError
+from ftspec.evaluation import Grade, Label
 from ftspec.messages import Answer, Prompt
-from ftspec.records import Grade, Label
 from ftspec.testing import GraderSuite
 
 COMPONENTS = ftspec_graders()

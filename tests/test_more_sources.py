@@ -19,6 +19,7 @@ import pytest
 from ftspec import api, rows
 from ftspec.builtin import files, sources
 from ftspec.builtin.sources import databases, hub
+from ftspec.cli import guard
 
 Found = list[tuple[str, int, str]]
 
@@ -324,6 +325,41 @@ def test_urls_that_cannot_be_used() -> None:
         with pytest.raises(api.FtspecError, match=part) as caught:
             read(sources.sql, url=url, query="select 1 order by 1")
         assert caught.value.hint
+        assert caught.value.option == "url"
+
+
+SQL = """\
+version: 1
+name: of-a-database
+sources:
+  - sql:
+      query: select nobody from orders order by 1
+      database: orders.sqlite
+format: {prompt_completion: {}}
+provider: {simulated: {}}
+model: some-model
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "said"),
+    [
+        ("database: orders.sqlite", "5:14", "no such column: nobody"),
+        ("database: text.sqlite", "6:17", "file is not a database"),
+        ("url: nonsense://h/d", "6:12", "no driver 'nonsense' is installed"),
+        ("url: postgresql://me@127.0.0.1:9/d", "6:12", "connection failed"),
+    ],
+)
+def test_what_is_wrong_with_a_database_is_told_at_the_option(
+    tmp_path: Path, orders: str, line: str, place: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(orders, tmp_path / "orders.sqlite")
+    (tmp_path / "text.sqlite").write_text("no database" * 100)
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SQL.replace("database: orders.sqlite", line))
+    assert guard.run(["plan", str(spec), "-q"]) == 1
+    err = capsys.readouterr().err
+    assert f"spec.yaml:{place}: " in err and said in err
 
 
 def _postgres() -> Path | None:
@@ -405,6 +441,7 @@ def test_nothing_secret_is_in_an_error(postgres: str) -> None:
         with pytest.raises(api.FtspecError) as caught:
             read(sources.sql, **options)
         said = caught.value.message + caught.value.hint
+        assert caught.value.option == ("query" if "none" in options["query"] or "cast" in options["query"] else "url")
         assert not [secret for secret in ("pa55w0rd", "wr0ng", "s3cret") if secret in said], said
         assert "postgresql database 'postgres'" in said
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import everything, item, numbered, prepare, questions, spec_of, write
 
-from ftspec import api, buffers, ordering, registry, rows
+from ftspec import api, buffers, columns, ordering, registry, rows
 from ftspec.builtin import files
 from ftspec.columns import Column, Memory
 from ftspec.errors import PluginError
@@ -67,6 +67,27 @@ def by_label() -> api.GlobalStep:
     return api.GlobalStep(lambda batch: rows.column(batch, "label"), sort=True)
 
 
+ALLOCATED: list[int] = []
+"""What Arrow held when `looks` reduced."""
+
+
+@api.global_step
+def looks(*, size: int) -> api.GlobalStep:
+    """Look at every row again, by details of so many characters, and drop none."""
+
+    def details(batch: pa.RecordBatch) -> pa.Array:
+        return rows.strings([text * size for text in rows.column(batch, "label").to_pylist()])
+
+    def reduce(keys: pa.Array, numbers: pa.Array, looked: pa.Array, details: pa.Array) -> api.Dropped:
+        ALLOCATED.append(pa.total_allocated_bytes())
+        assert looked.equals(numbers)
+        assert len(details) == len(numbers) and pc.all(pc.equal(pc.binary_length(details), size)).as_py()
+        return api.Dropped(rows.integers([]), rows.integers([]))
+
+    closer = api.Closer(lambda keys, numbers: numbers, details, reduce)
+    return api.GlobalStep(rows.fingerprints, scope="all", closer=closer)
+
+
 class Shuffling:
     """An engine that takes reductions over, as a distributed one does."""
 
@@ -92,7 +113,7 @@ def shuffling() -> api.Engine:
 class Plugin:
     @api.hookimpl
     def ftspec_cleaners(self) -> Mapping[str, api.Component]:
-        return {"shuffled": shuffled, "first_letters": first_letters, "by_label": by_label}
+        return {"shuffled": shuffled, "first_letters": first_letters, "by_label": by_label, "looks": looks}
 
     @api.hookimpl
     def ftspec_engines(self) -> Mapping[str, api.Component]:
@@ -190,6 +211,18 @@ def test_sorted_rows_are_a_permutation(tmp_path: Path, known: Registry, monkeypa
     again = spec_of(tmp_path, cleaning=[{"shuffled": {"seed": 1}}])
     prepare(again, tmp_path / "again", known=known)
     assert questions(tmp_path / "again")[:20] != kept[:20]
+
+
+def test_details_beyond_the_budget_stay_on_disk_in_a_new_order(
+    tmp_path: Path, known: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Memory, "take", lambda self, count: False)
+    monkeypatch.setattr(files, "BLOCK", 2000)
+    monkeypatch.setattr(columns, "PIECE", 50)
+    write(tmp_path, [{"text": f"text {n}", "label": "x"} for n in range(1000)])
+    before = pa.total_allocated_bytes()
+    prepare(spec_of(tmp_path, cleaning=["shuffled", {"looks": {"size": 10_000}}]), known=known)
+    assert ALLOCATED.pop() - before < 3_000_000, "of 10 MB of details"
 
 
 # ---- the same bytes

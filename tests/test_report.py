@@ -24,9 +24,10 @@ from msgspec.structs import replace
 from ftspec import card, grade, report, scoring
 from ftspec.costs import Serving
 from ftspec.errors import Finding, FtspecError
+from ftspec.evaluation import Evaluation, Grade, Verdict, Worst
 from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
 from ftspec.messages import Answer, Generation, Message, Prompt
-from ftspec.records import Evaluation, Grade, Input, Plan, RunInfo, Step, StepCount, Verdict, Worst
+from ftspec.records import Input, Plan, RunInfo, Step, StepCount
 from ftspec.references import mask
 from ftspec.report import ReportData, charts, page, summary, text
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS
@@ -416,6 +417,29 @@ def test_a_summary_without_a_tuned_model_compares_those_that_were_asked() -> Non
     found = summary.render(data)
     assert "Every gate but 1 that only warns passes. Of 10 prompts, answered right: base " in found
     assert "| `other 1` − `base` |" in found
+
+
+def test_a_page_without_a_tuned_model_compares_those_that_were_asked() -> None:
+    asked = prompts(10)
+    found = {label: answered(label, asked, 0.5, 2, seed) for seed, label in enumerate(["base", "other 1", "other 2"])}
+    data = msgspec.structs.replace(
+        sample_data(), evaluation=compared(3), tuned=None, cases=report.cases(asked, found).kept, training=()
+    )
+    rendered = page.render(data)
+    assert "Failed <b>" in rendered
+    assert "Regressed <b>" not in rendered
+    assert len(set(charts.colours(["base", "tuned", "one", "two", "three"]).values())) == 5
+    assert not {"var(--pass)", "var(--fail)"} & set(charts.FURTHER)
+
+
+def test_where_no_question_was_answered_no_accuracy_is_told() -> None:
+    asked = prompts(4)
+    silent = tuple(Answer(prompt=prompt.id, repeat=0, error="away") for prompt in asked)
+    graded = tuple(grade.Graded(prompt=prompt.id, repeat=0, passed=False, error="away") for prompt in asked)
+    found = {"base": grade.Answered(model="base", answers=silent, graded=graded)}
+    data = msgspec.structs.replace(sample_data(), evaluation=scoring.evaluate(asked, found), tuned=None)
+    assert "answered right: base –." in summary.render(data)
+    assert '<span class="figure">–</span>' in page.render(data)
 
 
 def test_gates_that_did_not_pass_come_first_in_a_summary() -> None:

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec import chat, rows
+from ftspec import arrays, chat, rows
 from ftspec.arrays import strings, with_texts
 from ftspec.canonical import JSON_CHILDREN, canonical, canonical_json
+from ftspec.errors import FtspecError
 from ftspec.rows import MESSAGES
-from ftspec.textmaps import map_marked
+from ftspec.textmaps import Marked
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(
@@ -316,12 +317,22 @@ def test_texts_are_put_where_others_stood(said: list[str | None], data: st.DataO
     assert with_texts(texts, [], []) is texts
 
 
+@pytest.mark.parametrize("said", [["ab", "c", ""], ["ab", None, ""]])
+def test_texts_that_are_too_long_together_are_told(said: list[str | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MOST_BYTES", 6)
+    assert with_texts(strings(said), [0], ["abcde"]).to_pylist() == ["abcde", *said[1:]]
+    with pytest.raises(FtspecError, match="the texts of 3 rows that are worked on together are longer than 2 GiB"):
+        with_texts(strings(said), [0, 2], ["abcde", "é"])
+
+
 def test_marks_need_not_rise() -> None:
     """Those of a plugin's prefilter: an array whose bounds fell would be read outside of its memory."""
-    texts = strings(["a", "b", "c", "d"])
-    made = map_marked(texts, {3: 30, 0: 0, 1: 10}, lambda place, text, mark: f"{text}{place}{mark}")
+    marked = Marked(strings(["a", "b", "c", "d"]), {3: 30, 0: 0, 1: 10})
+    assert (marked.places, marked.texts, marked.marks) == ([0, 1, 3], ["a", "b", "d"], [0, 10, 30])
+    made = marked.put(["a", "x", "y"])
     made.validate(full=True)
-    assert made.to_pylist() == ["a00", "b110", "c", "d330"]
+    assert made.to_pylist() == ["a", "x", "c", "y"]
+    assert marked.put(["a", "b", "d"]) is marked.array
 
 
 def test_a_lone_surrogate_is_put_as_what_has_bytes() -> None:

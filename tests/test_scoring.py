@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from ftspec import grade, prompts, scoring
+from ftspec.evaluation import Evaluation, Grade, Interval, Score, Verdict
 from ftspec.messages import Answer, Message, Prompt
-from ftspec.records import Evaluation, Grade, Interval, Score, Verdict
 from ftspec.spec import Item
 
 

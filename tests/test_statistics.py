@@ -8,7 +8,7 @@ from itertools import combinations, product
 import pytest
 
 from ftspec import paired, statistics
-from ftspec.records import Interval
+from ftspec.evaluation import Interval
 from ftspec.statistics import Share
 
 
@@ -277,6 +277,11 @@ def test_pass_at_k_counts_subsets() -> None:
             sum(map(all, parts)) / len(parts)
         )
     assert statistics.rate(statistics.subsets([Share(2, 5)], 6, every=True)) == 0
+
+
+def test_an_interval_at_certainty_ends_there() -> None:
+    assert {statistics.wilson(0, n).low for n in range(1, 200)} == {0.0}
+    assert {statistics.wilson(1, n).high for n in range(1, 200)} == {1.0}
 
 
 def test_the_bootstrap_is_seeded_and_near_the_interval() -> None:

@@ -49,11 +49,11 @@ PATIENCE = 50
 
 CONTINUED = "\x80-\xbf" + bytes([*range(0x80, 0xA0)]).decode("cp1252", "ignore")
 """What the bytes that continue a character of UTF-8 are read as, in Latin-1 and in Windows-1252."""
-LOST = "\x85\xa0\xad"
+LOST = NEXT_LINE, NO_BREAK, SOFT_HYPHEN = "\x85", "\xa0", "\xad"
 """Those of them that are white space, or not seen."""
 NO_MARK = "(?![\u0300-\u036f])"
 MISREAD = re.compile(
-    f"[{LOST}](?:(?<=[ÂÃÄÅÆÎÏÐÑ×ØÙÚÛ].)"
+    f"[{''.join(LOST)}](?:(?<=[ÂÃÄÅÆÎÏÐÑ×ØÙÚÛ].)"
     f"|(?<=[\xe0-\xef].)(?=[{CONTINUED}]{NO_MARK})|(?<=[\xe0-\xef][{CONTINUED}].){NO_MARK}"
     f"|(?<=[\xf0-\xf4].)(?=[{CONTINUED}]{{2}}{NO_MARK})|(?<=[\xf0-\xf4][{CONTINUED}].)(?=[{CONTINUED}]{NO_MARK})"
     f"|(?<=[\xf0-\xf4][{CONTINUED}]{{2}}.){NO_MARK})"
@@ -70,9 +70,10 @@ def sparing(change: Callable[[str, int], str]) -> Callable[..., str]:
     could not be mended any more."""
 
     def spared(text: str, mark: int = ALL) -> str:
-        if text.isascii() or not MISREAD.search(text):
-            return change(text, mark)
-        return _shown(change(MISREAD.sub(lambda found: HIDDEN[found[0]], text), mark))
+        # Python finds one character in a tenth of the time in which it finds one of three.
+        if NEXT_LINE in text or NO_BREAK in text or SOFT_HYPHEN in text:
+            return _shown(change(MISREAD.sub(lambda found: HIDDEN[found[0]], text), mark))
+        return change(text, mark)
 
     return spared
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -82,39 +82,57 @@ def normalise(
     NFKC also replaces ligatures, full-width and superscript characters: x² becomes x2. NFC changes nothing that one
     sees.
     """
-    shapes, functions = zip(*_normalising(unicode, line_ends, invisible, blanks, trailing, empty_lines), strict=True)
+    parts = list(_normalising(unicode, line_ends, invisible, blanks, trailing, empty_lines))
+    brings = [_bits(parts, part.brings) for part in parts]
 
     def clean(text: str, mark: int = ALL) -> str:
-        before = text
-        for bit, function in enumerate(functions):
-            if mark >> bit & 1 or text != before:
-                text = function(text)
+        for bit, part in enumerate(parts):
+            if mark >> bit & 1:
+                before, text = text, part.function(text)
+                if text != before:
+                    mark |= brings[bit]
         return text
 
-    prefilter = Marks(shapes)
+    prefilter = Marks([part.shape for part in parts])
     # What NFKC makes of a misread text cannot be mended: nothing of it is worth keeping.
     return api.Text(clean if unicode == "NFKC" else mojibake.sparing(clean), prefilter=prefilter, nested=False)
 
 
+class Part(NamedTuple):
+    """One thing that `normalise` does: its `shape` stands in every text with something to do, and where it has changed
+    a text, there may be something to do for the later parts that it `brings`."""
+
+    name: str
+    shape: Shape
+    function: Callable[[str], str]
+    brings: tuple[str, ...] = ()
+
+
+def _bits(parts: list[Part], names: tuple[str, ...]) -> int:
+    return sum(1 << bit for bit, part in enumerate(parts) if part.name in names)
+
+
 def _normalising(
     unicode: str, line_ends: bool, invisible: bool, blanks: bool, trailing: bool, empty_lines: int | None
-) -> Iterator[tuple[Shape, Callable[[str], str]]]:
-    """(a shape that stands in every text with something to do, what does it), in order.
+) -> Iterator[Part]:
+    """The parts, in order.
 
     Neither `unicode` form nor `blanks` makes blanks at the end of a line that were none before.
     """
     if line_ends or invisible:
         odd = (LINE_END if line_ends else "") + (INVISIBLE if invisible else "")
-        yield Shape(odd), _replacing(rf"[{odd}](?:(?<=\r)\n)?", _line_end_or_nothing)
-    if trailing:  # what is left then is often of ASCII alone
-        yield Shape(BLANK, r"\n", ends=True), _without_trailing
+        replaced = _replacing(rf"[{odd}](?:(?<=\r)\n)?", _line_end_or_nothing)
+        yield Part("odd", Shape(odd), replaced, ("trailing", "blanks", "empty_lines"))
+    if trailing:
+        yield Part("trailing", Shape(BLANK, r"\n", ends=True), _without_trailing, ("empty_lines",))
     if unicode != "none":
-        yield Shape(NOT_NFC if unicode == "NFC" else r"^\x00-\x7f"), _normal_form(unicode)
+        others = NOT_NFC if unicode == "NFC" else r"^\x00-\x7f"
+        yield Part("unicode", Shape(others), _normal_form(unicode), ("blanks",))
     if blanks:
-        yield Shape(BLANK, BLANK), _without_runs
+        yield Part("blanks", Shape(BLANK, BLANK), _without_runs)
     if empty_lines is not None:
-        most = "\n" * (empty_lines + 1)
-        yield Shape(r"\n", r"\n", r"\n" * empty_lines), _replacing(rf"\n{{{empty_lines + 2},}}", most)
+        fewer = _replacing(rf"\n{{{empty_lines + 2},}}", "\n" * (empty_lines + 1))
+        yield Part("empty_lines", Shape(r"\n", r"\n", r"\n" * empty_lines), fewer)
 
 
 def _replacing(pattern: str, by: str | Callable[[re.Match[str]], str]) -> Callable[[str], str]:
@@ -141,6 +159,8 @@ def _without_runs(text: str) -> str:
 
 
 def _without_trailing(text: str) -> str:
+    if "\n" not in text:
+        return text.rstrip(BLANKS)
     return "\n".join([line.rstrip(BLANKS) for line in text.split("\n")])
 
 

@@ -13,10 +13,11 @@ from ftspec.figures import duration, percent, plural, size
 from ftspec.terminal import one_line, safe, style, table
 
 if TYPE_CHECKING:
+    from ftspec.evaluation import Evaluation, Interval, Score, Verdict
     from ftspec.jobs import TrainingEvent
     from ftspec.litter import Litter
     from ftspec.models import Shown
-    from ftspec.records import Evaluation, Event, Interval, RunInfo, Score, Verdict
+    from ftspec.records import Event, RunInfo
     from ftspec.runner import Outcome
     from ftspec.spec import Spec
     from ftspec.tuning import Status as JobStatus
@@ -107,10 +108,10 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
     thin = "" if verdict.passed or verdict.outcome == "FAIL" else "INSUFFICIENT EVIDENCE: "
     yield f"  {sign} {one_line(verdict.gate, 40)}: {thin}{one_line(verdict.message, 320)}"
     for case in () if verdict.passed else verdict.worst[:3]:
-        asked, said = one_line(case.asked or case.prompt, 60), one_line(case.said or "(nothing)", 60)
+        said = f" → {one_line(case.said or '(nothing)', 60)}" if case.said or case.expected else ""
         wanted = f", expected {one_line(case.expected, 60)}" if case.expected else ""
         why = f" ({one_line(case.reason, 80)})" if case.reason else ""
-        yield style(f"      {asked} → {said}{wanted}{why}", "dim")
+        yield style(f"      {one_line(case.asked or case.prompt, 60)}{said}{wanted}{why}", "dim")
 
 
 def runs(found: Iterable[RunInfo]) -> str:

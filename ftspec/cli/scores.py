@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftspec.figures import percent, points
+from ftspec.figures import moment, percent, points
 from ftspec.terminal import safe, table
 
 if TYPE_CHECKING:
-    from ftspec.records import Comparison, Evaluation, Interval, Score
+    from ftspec.evaluation import Comparison, Evaluation, Interval, Score
 
 
 def table_of(found: Evaluation) -> str:
@@ -23,10 +23,10 @@ def _row(label: str, score: Score) -> tuple[str, ...]:
     return (
         safe(label),
         f"{score.prompts:,}{repeats}",
-        percent(score.accuracy),
+        percent(score.known),
         f"{percent(score.interval.low)} to {percent(score.interval.high)}",
-        "–" if score.consistency is None else percent(score.consistency),
-        "–" if score.latency_p50 is None else f"{score.latency_p50.value:.2f} s",
+        percent(score.consistency),
+        "–" if score.latency_p50 is None else moment(score.latency_p50.value),
         "–" if score.cost is None else f"{score.cost:.4f} USD",
         str(score.errors or "–"),
     )

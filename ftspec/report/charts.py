@@ -20,9 +20,9 @@ import msgspec
 
 from ftspec.diagnosis import Point, curve
 from ftspec.errors import FtspecError
+from ftspec.evaluation import Quadrant, Score
 from ftspec.figures import percent
 from ftspec.jobs import TrainingEvent
-from ftspec.records import Quadrant, Score
 from ftspec.report.text import shortened, visible
 from ftspec.statistics import ACCURATE, CONSISTENT
 
@@ -33,8 +33,8 @@ POINTS = 400
 SLICES = 24
 """Slices that are drawn at the most: the table holds all."""
 COLOURS = {"base": "var(--base)", "tuned": "var(--tuned)"}
-FURTHER = ("var(--validation)", "var(--pass)", "var(--fail)", "var(--done)")
-"""Of the third model and so on, in turn."""
+FURTHER = ("var(--third)", "var(--fourth)", "var(--fifth)", "var(--sixth)", "var(--validation)", "var(--done)")
+"""Of the third model and so on, in turn: none that says pass or fail."""
 CORNERS: dict[Quadrant, tuple[int, int]] = {
     "reliable and repeatable": (1, 1),
     "right but inconsistent": (0, 1),
@@ -127,7 +127,8 @@ def quadrant(scores: Mapping[str, Score]) -> Chart:
     known = {label: score for label, score in scores.items() if score.consistency is not None}
     if len(known) < len(scores):
         return accuracy(scores)
-    rows = [_model(label, score) for label, score in scores.items()]
+    own = colours(scores)
+    rows = [_model(label, score, own[label]) for label, score in scores.items()]
     left = math.floor(10 * min(0.5, *(row["x_low"] for row in rows))) / 10
     across = _axis("x", "consistency: the same prompt gets the same verdict", [left, 1.0])
     up = _axis("y", "accuracy", [0.0, 1.0])
@@ -149,7 +150,8 @@ def quadrant(scores: Mapping[str, Score]) -> Chart:
 
 def accuracy(scores: Mapping[str, Score]) -> Chart:
     """Accuracy of each model with its interval, one a line."""
-    rows = [_model(label, score) for label, score in scores.items()]
+    own = colours(scores)
+    rows = [_model(label, score, own[label]) for label, score in scores.items()]
     across = {**_axis("y", "accuracy", [0.0, 1.0]), "axis": {"format": ".0%"}}
     up = {"field": "model", "type": "nominal", "axis": {"title": None}, "sort": list(scores)}
     specification = {
@@ -168,8 +170,9 @@ def slices(scores: Mapping[str, Score]) -> Chart | None:
     tags = sorted({tag for score in scores.values() for tag in score.slices})[:SLICES]
     if not tags:
         return None
+    own = colours(scores)
     rows = [
-        {**_model(label, score.slices[tag]), "tag": _name(tag)}
+        {**_model(label, score.slices[tag], own[label]), "tag": _name(tag)}
         for label, score in scores.items()
         for tag in tags
         if tag in score.slices
@@ -188,11 +191,11 @@ def slices(scores: Mapping[str, Score]) -> Chart | None:
     return Chart(specification, f"Accuracy by slice: {', '.join(tags)}. The table says the same in figures.")
 
 
-def _model(label: str, score: Score) -> Json:
+def _model(label: str, score: Score, colour: str) -> Json:
     spread = score.consistency_interval
     return {
         "model": _name(label),
-        "colour": colour(label),
+        "colour": colour,
         "x": score.consistency,
         "y": score.accuracy,
         "x_low": spread.low if spread else score.consistency,
@@ -202,9 +205,10 @@ def _model(label: str, score: Score) -> Json:
     }
 
 
-def colour(label: str) -> str:
-    """The CSS colour of a model: its own for base and tuned, one of a few by its name for any other."""
-    return COLOURS.get(label) or FURTHER[sum(label.encode()) % len(FURTHER)]
+def colours(labels: Iterable[str]) -> dict[str, str]:
+    """The CSS colour of each model: base and tuned have their own, any other the next one."""
+    further = [label for label in labels if label not in COLOURS]
+    return COLOURS | {label: FURTHER[place % len(FURTHER)] for place, label in enumerate(further)}
 
 
 def _axis(field: str, title: str, domain: Sequence[float]) -> Json:

@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple
 from ftspec.costs import Serving
 from ftspec.diagnosis import Diagnosis
 from ftspec.errors import Finding
+from ftspec.evaluation import Evaluation, Grade, Verdict
 from ftspec.gates import passed
 from ftspec.grade import Answered
 from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
 from ftspec.messages import Generation, Message, Prompt
-from ftspec.records import Evaluation, Grade, Input, Plan, Record, RunInfo, StepCount, Verdict
+from ftspec.records import Input, Plan, Record, RunInfo, StepCount
 from ftspec.spending import Spent
 
 SCHEMA = 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ftspec.errors import Finding
-from ftspec.records import Verdict, Worst
+from ftspec.evaluation import Verdict, Worst
 from ftspec.report.data import ReportData
 from ftspec.report.text import visible
 

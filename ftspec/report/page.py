@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftspec.figures import duration, money, percent, plural, points, size
-from ftspec.records import Score
+from ftspec.evaluation import Score
+from ftspec.figures import duration, moment, money, percent, plural, points, size
 from ftspec.report import charts, text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.differences import differences
@@ -40,7 +40,7 @@ def render(data: ReportData) -> str:
 
     script, style = (Markup((HERE / name).read_text(encoding="utf-8")) for name in ("page.js", "page.css"))  # noqa: S704
     return (
-        _environment()
+        _environment(charts.colours(_scores(data)))
         .get_template("page.html.j2")
         .render(
             data=data,
@@ -60,7 +60,8 @@ def render(data: ReportData) -> str:
     )
 
 
-def _environment() -> Environment:
+def _environment(colours: dict[str, str]) -> Environment:
+    """`colours` are those of the models, by label."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -79,11 +80,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for each in (duration, percent, plural, points, size, text.value, text.content, text.row):
+    for each in (duration, moment, percent, plural, points, size, text.value, text.content, text.row):
         environment.filters[each.__name__] = each
     environment.filters |= {"long": lambda given: text.shortened(given, LONG), "short": text.shortened, "where": where}
     environment.filters |= {"when": words.when, "said": words.said, "excerpt": words.excerpt}
-    environment.filters |= {"differences": differences, "p_value": p_value, "colour": charts.colour}
+    environment.filters |= {
+        "differences": differences,
+        "p_value": p_value,
+        "colour": lambda label: colours.get(label, "var(--ink)"),
+    }
     environment.filters["money"] = money
     return environment
 
@@ -147,17 +152,17 @@ def _evaluation_tiles(data: ReportData) -> list[Tile]:
     gain_note = f"95% interval {points(gained.low)} to {points(gained.high)}"
     known = tuned.consistency is not None
     return [
-        Tile(label="Accuracy, tuned", figure=percent(tuned.accuracy), note=interval, kind="tuned"),
+        Tile(label="Accuracy, tuned", figure=percent(tuned.known), note=interval, kind="tuned"),
         Tile(label="Gain over base", figure=points(data.evaluation.gain), note=gain_note, kind="tuned"),
         Tile(
             label="Consistency, tuned",
-            figure=percent(tuned.consistency) if tuned.consistency is not None else "–",
+            figure=percent(tuned.consistency),
             note=tuned.quadrant if known else "not measured: one answer per prompt",
             kind="tuned" if known else "",
         ),
         Tile(
             label="Accuracy, base",
-            figure=percent(base.accuracy),
+            figure=percent(base.known),
             note=f"{plural(base.prompts, 'prompt')}, asked {_times(base.repeats)}",
             kind="base",
         ),
@@ -166,7 +171,7 @@ def _evaluation_tiles(data: ReportData) -> list[Tile]:
 
 def _accuracy_tile(label: str, score: Score) -> Tile:
     interval = f"95% interval {percent(score.interval.low)} to {percent(score.interval.high)}"
-    return Tile(label=f"Accuracy, {label}", figure=percent(score.accuracy), note=interval, kind=label)
+    return Tile(label=f"Accuracy, {label}", figure=percent(score.known), note=interval, kind=label)
 
 
 def _times(repeats: int) -> str:

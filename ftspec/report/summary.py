@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ftspec.costs import is_judging
+from ftspec.evaluation import Comparison, Verdict
 from ftspec.figures import duration, percent, plural, points
-from ftspec.records import Comparison, Verdict
 from ftspec.report import money, text, words
 from ftspec.report.data import ReportData
 from ftspec.report.junit import where
@@ -78,7 +78,7 @@ def _scores(data: ReportData) -> Iterable[str]:
     shown = dict(list(data.evaluation.scores.items())[:MODELS])
     yield from (f"| | {' | '.join(code(label, 30) for label in shown)} |", f"|---|{'---:|' * len(shown)}")
     scores = shown.values()
-    spans = (f"{percent(s.accuracy)} ({percent(s.interval.low)}–{percent(s.interval.high)})" for s in scores)
+    spans = (f"{percent(s.known)} ({percent(s.interval.low)}–{percent(s.interval.high)})" for s in scores)
     yield f"| accuracy (95% interval) | {' | '.join(spans)} |"
     known = (percent(s.consistency) if s.consistency is not None else "not measured" for s in scores)
     yield f"| consistency | {' | '.join(known)} |"

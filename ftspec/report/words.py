@@ -51,9 +51,9 @@ def _measured(data: ReportData) -> str:
     base, tuned = data.evaluation.base, data.evaluation.tuned
     asked = plural(max(score.prompts for score in data.evaluation.scores.values()), "prompt")
     if tuned.prompts:
-        right = f"The tuned model answers {percent(tuned.accuracy)} of {asked} right"
-        return f" {right}; the base model {percent(base.accuracy)}."
-    named = [f"{label} {percent(score.accuracy)}" for label, score in data.evaluation.scores.items()]
+        right = f"The tuned model answers {percent(tuned.known)} of {asked} right"
+        return f" {right}; the base model {percent(base.known)}."
+    named = [f"{label} {percent(score.known)}" for label, score in data.evaluation.scores.items()]
     more = f" and {len(named) - SCORES} more" if len(named) > SCORES else ""
     return f" Of {asked}, answered right: {', '.join(named[:SCORES])}{more}."
 

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from ftspec.evaluation import Grade
 from ftspec.messages import Answer, Generation, Message, Prompt
-from ftspec.records import Grade, Record
+from ftspec.records import Record
 
 HERE = Path(__file__).parent
 TEMPLATE = 64

@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftspec import answersheet, report, scoring
+from ftspec.evaluation import Grade
 from ftspec.grade import Answered, Graded
 from ftspec.messages import Answer, Message, Prompt
-from ftspec.records import Grade, RunInfo
+from ftspec.records import RunInfo
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REPEATS, OPENINGS = 3, 5

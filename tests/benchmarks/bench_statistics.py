@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ftspec.evaluation import Interval, Measured
 from ftspec.evidence import decide
 from ftspec.paired import PairSums
-from ftspec.records import Interval, Measured
 from ftspec.statistics import Sums
 
 DOCS = Path(__file__).parents[2] / "docs" / "statistics.md"

@@ -11,7 +11,7 @@ from typing import Any
 from ftspec import api, rows
 from ftspec.builtin import files
 from ftspec.builtin.files import BATCH_ROWS, File, Read, each, no_row
-from ftspec.builtin.sources.lines import decoded, row_of
+from ftspec.builtin.sources.lines import decoded, repeated, row_of
 
 SPACE = re.compile(r"[ \t\n\r]*")
 NEAR = 16
@@ -136,6 +136,7 @@ def _read(file: File, pointer: str) -> Read:
                 back = len(source) - max(0, column - 1)
                 yield no_row(f"{problem} ({text.where(back)})", file.name, number)
                 continue
+            yield from repeated(_bytes(source), value, file.name, number)
             values.append(value)
             numbers.append(number)
             if len(values) == BATCH_ROWS:

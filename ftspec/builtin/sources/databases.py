@@ -58,6 +58,11 @@ class _Place(msgspec.Struct, frozen=True):
     database: str | None
     parameters: dict[str, Value]
 
+    @property
+    def option(self) -> str:
+        """The option that names it."""
+        return "database" if self.database else "url"
+
 
 def _read(place: _Place, query: str) -> Read:
     if not re.search(r"\border\s+by\b", query, re.IGNORECASE):
@@ -101,18 +106,19 @@ def _parts(place: _Place, query: str) -> Iterator[tuple[list[str], list[Any]]]:
     import sqlalchemy
 
     url = _url(place)
-    with _explained(url, place.parameters):
+    with _explained(url, place.parameters, place.option):
         engine = sqlalchemy.create_engine(url, hide_parameters=True, poolclass=sqlalchemy.NullPool)
-        with engine.connect() as connection:
-            found = connection.execution_options(**STREAMED).execute(sqlalchemy.text(query), place.parameters)
-            if not found.returns_rows:
-                raise api.FtspecError("the query returns no rows", "write a SELECT")
-            names = list(found.keys())
-            twice = [name for name in names if names.count(name) > 1]
-            if twice:
-                raise api.FtspecError(f"the query has two columns named '{twice[0]}'", "name one with AS")
-            for part in found.partitions(BATCH_ROWS):
-                yield names, [tuple(row) for row in part]
+        connection = engine.connect()
+    with connection, _explained(url, place.parameters, "query"):
+        found = connection.execution_options(**STREAMED).execute(sqlalchemy.text(query), place.parameters)
+        if not found.returns_rows:
+            raise api.FtspecError("the query returns no rows", "write a SELECT", "query")
+        names = list(found.keys())
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise api.FtspecError(f"the query has two columns named '{twice[0]}'", "name one with AS", "query")
+        for part in found.partitions(BATCH_ROWS):
+            yield names, [tuple(row) for row in part]
 
 
 def _url(place: _Place) -> Any:
@@ -126,7 +132,7 @@ def _url(place: _Place) -> Any:
         url = sqlalchemy.make_url(place.url)
     except sqlalchemy.exc.ArgumentError:
         hint = "write it as postgresql://user:${secret:PASSWORD}@host:5432/name"
-        raise api.FtspecError("`url` is not a SQLAlchemy URL", hint) from None
+        raise api.FtspecError("`url` is not a SQLAlchemy URL", hint, "url") from None
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 
@@ -134,7 +140,7 @@ def _sqlite_file(path: str) -> str:
     """The file on this machine. What waits in a write-ahead log beside it is not in the content that was hashed."""
     (found, *more) = api.input_files(path)
     if more:
-        raise api.FtspecError(f"`database` names {len(more) + 1} files", "name one SQLite file")
+        raise api.FtspecError(f"`database` names {len(more) + 1} files", "name one SQLite file", "database")
     local = found.local()
     log = Path(f"{local}-wal")
     if log.exists() and log.stat().st_size:
@@ -152,6 +158,10 @@ OF_THE_QUERY = re.compile(
 """How drivers begin what they say of a query, a file or a server. Anything else may quote what is in a cell."""
 
 
+OF_THE_FILE = re.compile(r"unable to open database file|file is not a database|database is locked")
+"""SQLite opens its file when the query is made."""
+
+
 def _said(error: Exception) -> str:
     """The driver's first line where it speaks of the query or of the server, else only the error's type."""
     orig = getattr(error, "orig", None) or error
@@ -160,8 +170,8 @@ def _said(error: Exception) -> str:
 
 
 @contextmanager
-def _explained(url: Any, parameters: Mapping[str, Value]) -> Iterator[None]:
-    """Turn what SQLAlchemy and drivers raise into one line. They quote URLs, parameters and values of rows."""
+def _explained(url: Any, parameters: Mapping[str, Value], option: str) -> Iterator[None]:
+    """Turn what SQLAlchemy and drivers raise about an option into one line. They quote URLs, parameters and values."""
     from sqlalchemy import exc
 
     where = f"{url.get_backend_name()} database '{url.database or ''}'".replace("file:", "")
@@ -171,13 +181,15 @@ def _explained(url: Any, parameters: Mapping[str, Value]) -> Iterator[None]:
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         name = getattr(error, "name", None) or url.drivername
         hint = INSTALL.get(name, f"install the driver of {url.drivername}, or name another as in `dialect+driver://`")
-        raise api.FtspecError(f"{where}: no driver '{name}' is installed", hint) from None
+        raise api.FtspecError(f"{where}: no driver '{name}' is installed", hint, "url") from None
     except exc.DataError as error:
         message = f"{where}: a value does not fit the query ({type(error.orig).__name__})"
-        raise api.FtspecError(message, "run the query by hand to see which") from None
+        raise api.FtspecError(message, "run the query by hand to see which", "query") from None
     except exc.SQLAlchemyError as error:
         said = _said(error)
         secrets = [url.password, *(text for text in parameters.values() if isinstance(text, str) and len(text) > 3)]
         for secret in filter(None, map(str, filter(None, secrets))):
             said = said.replace(secret, "***")
-        raise api.FtspecError(f"{where}: {said}", "check the url, the query and what the user may read") from None
+        option = "database" if OF_THE_FILE.match(said) else option
+        hint = "check the url, the query and what the user may read"
+        raise api.FtspecError(f"{where}: {said}", hint, option) from None

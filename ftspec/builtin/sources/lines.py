@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -73,6 +75,7 @@ class Parser:
             if problem:
                 yield no_row(problem, self.name, block.first + at, column)
             elif value is not None:
+                yield from repeated(lines[at], value, self.name, block.first + at)
                 values[at] = value
         made = _together(batch, usual, values)
         if made is None:
@@ -145,6 +148,30 @@ def row_of(line: bytes, of: str = "line") -> tuple[Any, str, int]:
     """
     value, problem, column = decoded(line, of)
     return (None, problem, column) if problem else (value, rows.fault(value), 0)
+
+
+def repeated(text: bytes, row: Mapping[str, Any], file: str, line: int) -> Iterator[api.Finding]:
+    """A warning where a name stands twice in the text of a row, which parsers take for the last one.
+
+    Arrow refuses such a row, so that all of them come here. As many colons as names is cheap to see.
+    """
+    if text.count(b":") == len(row):
+        return
+    often = [name for name in row if text.count(msgspec.json.encode(name)) > 1]
+    twice = [name for name in often if name in _names_again(text)]
+    if twice:
+        message = f"'{twice[0][:60]}' stands twice in the row: the last one counts"
+        yield api.Finding(message=message, hint="remove one of them", severity="warning", file=file, line=line)
+
+
+def _names_again(text: bytes) -> set[str]:
+    """The names that stand more than once in an object itself, not in what it holds."""
+    pairs: list[list[tuple[str, Any]]] = []  # of every object, the outermost last
+    try:
+        json.loads(text, object_pairs_hook=pairs.append)
+    except (ValueError, RecursionError):  # a number of 5,000 digits, say, which our parser reads
+        return set()
+    return {name for name, count in Counter(name for name, _ in pairs[-1]).items() if count > 1}
 
 
 def decoded(text: bytes, of: str) -> tuple[Any, str, int]:
