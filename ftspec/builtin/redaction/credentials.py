@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Span, matches
+from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Later, Span, matches
 
 TOKENS: dict[str, str] = {
     "OpenAI": r"sk-(?:proj|svcacct|admin|None)-[\w-]{20,}|sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}",
@@ -64,8 +64,8 @@ LEAD = (
 )
 """For RE2: what each of TOKENS begins with, or has in its midst. RE2 is slow where it has to count."""
 
-TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(TOKENS.values())})", re.ASCII)
-WORD = re.compile(r"(?<![\w+/.~=:-])[\w+/.~=:-]{13,}", re.ASCII)
+TOKEN = Later(rf"(?<![A-Za-z0-9])(?:{'|'.join(TOKENS.values())})", re.ASCII)
+WORD = Later(r"(?<![\w+/.~=:-])[\w+/.~=:-]{13,}", re.ASCII)
 """Where a token can be: TOKEN alone would be tried at every character."""
 
 
@@ -81,7 +81,7 @@ def _is_blank(value: str) -> bool:
     return set(value[-12:].lower()) <= set("x*.-_0")
 
 
-JWT = re.compile(r"(?<![\w.-])(ey[\w-]{8,}={0,2})\.(ey[\w-]{8,}={0,2})(?:\.[\w-]*){0,3}", re.ASCII)
+JWT = Later(r"(?<![\w.-])(ey[\w-]{8,}={0,2})\.(ey[\w-]{8,}={0,2})(?:\.[\w-]*){0,3}", re.ASCII)
 
 
 def _is_jwt(match: re.Match[str]) -> bool:
@@ -94,13 +94,13 @@ def _is_jwt(match: re.Match[str]) -> bool:
     return isinstance(value, dict)
 
 
-PEM = re.compile(
+PEM = Later(
     r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?:(?!-----).){0,20000}?-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\\\s:,.-]{0,20000})",
     re.DOTALL,
 )
 
-URL = re.compile(r"(?<=://)[^\s:/?#@\[\"'<>`]{0,100}:(?!\d{1,5}[/?#])((?:(?!://)[^\s\"'<>`]){2,200})(?<!/)@(?=[\w\[-])")
+URL = Later(r"(?<=://)[^\s:/?#@\[\"'<>`]{0,100}:(?!\d{1,5}[/?#])((?:(?!://)[^\s\"'<>`]){2,200})(?<!/)@(?=[\w\[-])")
 """A password goes on to the last `@`, for it may hold one, or a slash; not so the port of an address without one, nor
 a name in a path (`/@name`)."""
 NAME = (
@@ -109,14 +109,14 @@ NAME = (
 )
 COMMA = r",(?=[^\s\"'`,;<>=:]*\d)(?![\w.-]{1,40}[=:])"
 """One within a value, not between two: digits follow, and no name of another value."""
-ASSIGNED = re.compile(
+ASSIGNED = Later(
     rf"({NAME})(?:[_-][A-Za-z0-9]{{1,20}}){{0,2}}[\"'`\])*]{{0,3}}"
     r"(\s{0,3}(?::?={1,3}>?|:|=>|\bis\b:?|!={1,2})\s{0,3}(?:@(?=[\"']))?)"
     r"(?:\"((?:[^\"\\\n]|\\.){4,200}|[^\"\n]{4,200})\"|'((?:[^'\\\n]|\\.){4,200}|[^'\n]{4,200})'|`([^`\n]{4,200})`"
     rf"|((?:[^\s\"'`,;<>]|{COMMA}){{4,200}}))",
     re.IGNORECASE,
 )
-HEADER = re.compile(r"\b(?:bearer|basic|apikey|token)[ \t]{1,3}([A-Za-z0-9._~+/-]{16,}={0,2})", re.IGNORECASE)
+HEADER = Later(r"\b(?:bearer|basic|apikey|token)[ \t]{1,3}([A-Za-z0-9._~+/-]{16,}={0,2})", re.IGNORECASE)
 
 
 def _passwords(text: str) -> Iterator[Span]:
@@ -165,13 +165,13 @@ def _begins(match: re.Match[str]) -> bool:
     return not before.isalpha() or len(match[1]) > 5 or match[1][0].isupper()
 
 
-PLACEHOLDER = re.compile(
+PLACEHOLDER = Later(
     r"^\W*$|^\[[A-Z_]+(?:_\d+)?\]?|[$%]\{|\{\{|^\$\w+$|^<|^%(?:[a-z]$|\(|\w+%$)|^[xX*•._-]+$|\0"
     r"|(?<![A-Za-z0-9])(?:your|my|example|placeholder|changeme|redacted|fake|dummy|xxx+)(?![A-Za-z0-9])"
     r"|^(?:none|null|true|false|undefined|required|optional|string|str)$",
     re.IGNORECASE,
 )
-CALL = re.compile(r"^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|^[A-Za-z_]+$|^[A-Z][A-Z0-9_]*$|^/|^https?:|^[A-Za-z_][\w.]*[(\[]")
+CALL = Later(r"^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|^[A-Za-z_]+$|^[A-Z][A-Z0-9_]*$|^/|^https?:|^[A-Za-z_][\w.]*[(\[]")
 """What stands there in code and prose: an attribute, a variable, a constant, a word, a path, an address."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals
@@ -32,6 +32,22 @@ class Entity(NamedTuple):
     wide: str = ""
     strict: bool = False
     telling: bool = False
+
+
+class Later:
+    """A pattern that is compiled when it is first used: most jobs look for a few entities, and to compile what all of
+    them need takes longer than to import all of ftspec. What is looked up once (`search`) is at hand from then on."""
+
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self._given = pattern, flags
+
+    def __getattr__(self, name: str) -> Any:
+        pattern, flags = vars(self)["_given"]
+        value = vars(self)[name] = getattr(re.compile(pattern, flags), name)
+        return value
+
+
+Pattern = re.Pattern[str] | Later
 
 
 class Found(NamedTuple):
@@ -64,7 +80,7 @@ BLANK = "\0"
 
 
 def matches(
-    pattern: re.Pattern[str], accept: Callable[[re.Match[str]], bool], group: int = 0
+    pattern: Pattern, accept: Callable[[re.Match[str]], bool], group: int = 0
 ) -> Callable[[str], Iterator[Span]]:
     """Spans of `group` in the accepted matches of a pattern."""
 
@@ -76,7 +92,7 @@ def matches(
     return spans
 
 
-def words(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+def words(pattern: Pattern, text: str) -> Iterator[Span]:
     """The words (what stands between two spaces) in which a pattern is found that knows no spaces."""
     end = 0
     while match := pattern.search(text, end):
@@ -90,16 +106,15 @@ Search = Callable[[str, int], re.Match[str] | None]
 
 
 def numbers(
-    pattern: re.Pattern[str], accept: Callable[[re.Match[str]], bool], search: Search | None = None
+    pattern: Pattern, accept: Callable[[re.Match[str]], bool], search: Search | None = None
 ) -> Callable[[str], Iterator[Span]]:
     """Spans of accepted matches, or of what is left of one without a word or two at its end or its beginning.
 
     Numbers often follow numbers: `call 212 555 0123 24 hours a day`. `search` finds what `pattern.search` does.
     """
-    find = search or pattern.search
 
     def spans(text: str) -> Iterator[Span]:
-        start = 0
+        find, start = search or pattern.search, 0
         while match := find(text, start):
             if accept(match):
                 start = match.end()
@@ -152,8 +167,8 @@ def free(match: re.Match[str]) -> bool:
 
 def announced(words: str) -> Callable[[re.Match[str]], bool]:
     """Whether one of `words` (a pattern) stands shortly before a match, or right after it: "BSN 123456782"."""
-    before = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W\d_])", re.IGNORECASE)
-    after = re.compile(rf"[ ,(]{{0,2}}(?:[^\W\d_]{{1,6}} ){{0,2}}(?:{words})(?![^\W\d_])", re.IGNORECASE)
+    before = Later(rf"(?<![^\W_])(?:{words})(?![^\W\d_])", re.IGNORECASE)
+    after = Later(rf"[ ,(]{{0,2}}(?:[^\W\d_]{{1,6}} ){{0,2}}(?:{words})(?![^\W\d_])", re.IGNORECASE)
 
     def said(match: re.Match[str]) -> bool:
         text = match.string

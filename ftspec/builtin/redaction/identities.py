@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ftspec.builtin.redaction.entities import (
     SIX_DIGITS,
     Entity,
+    Later,
     announced,
     coded,
     free,
@@ -118,7 +119,7 @@ def _validator(module: str) -> Callable[[str], Any]:
 
 
 def _entity(form: Format) -> Entity:
-    plain = re.compile(form.plain or r"(?!)")
+    plain = Later(form.plain or r"(?!)")
     said = announced(form.words) if form.words else lambda match: False
 
     def accept(match: re.Match[str]) -> bool:
@@ -131,9 +132,9 @@ def _entity(form: Format) -> Entity:
     return Entity(_hint(form), numbers(pattern(form), accept), form.gate, form.wide, form.strict)
 
 
-def pattern(form: Format) -> re.Pattern[str]:
+def pattern(form: Format) -> Later:
     """What finds the shape."""
-    return re.compile(form.shape, re.ASCII | (re.IGNORECASE if not form.module else 0))
+    return Later(form.shape, re.ASCII | (re.IGNORECASE if not form.module else 0))
 
 
 def _hint(form: Format) -> str:
