@@ -28,7 +28,7 @@ from ftspec.evaluation import Evaluation, Grade, Verdict, Worst
 from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
 from ftspec.messages import Answer, Generation, Message, Prompt
 from ftspec.records import Input, Plan, RunInfo, Step, StepCount
-from ftspec.references import mask
+from ftspec.references import MASK, mask
 from ftspec.report import ReportData, charts, page, summary, text
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS
 from ftspec.report.differences import differences
@@ -739,6 +739,18 @@ def test_the_worst_cases_of_a_gate_and_the_general_questions_are_shown() -> None
     assert "General ability" in rendered
     assert "General ability: `base` " in told
     assert len(told.splitlines()) < 60
+
+
+def test_what_is_clean_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = replace(sample_data(), plan=None)
+    assert report.clean(data) is data
+    monkeypatch.setenv("SHORT", data.cases[3].base[0].text)
+    monkeypatch.setattr(mask, "names", {"SHORT"})
+    odd = {"loss": math.inf, "half \ud800": "é\udfff", "fine": 1.0}
+    cleaned = report.clean(replace(data, hyperparameters=odd))
+    assert cleaned.cases[3].base[0].text == MASK
+    assert cleaned.hyperparameters == {"half \ufffd": "é\ufffd", "fine": 1.0}
+    assert cleaned.counts is data.counts
 
 
 def test_a_secret_of_one_letter_hides_no_field(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

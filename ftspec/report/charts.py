@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ftspec import memory
 from ftspec.diagnosis import Point, curve
 from ftspec.errors import FtspecError
 from ftspec.evaluation import Quadrant, Score
@@ -96,6 +97,7 @@ def _here(asked: Sequence[Json]) -> list[str]:
 
 
 def _elsewhere(asked: Sequence[Json]) -> list[str]:
+    memory.give_back()
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("drawer.py"))]
     given = json.dumps({"path": [each for each in sys.path if isinstance(each, str)], "charts": asked}).encode()
     try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from ftspec.references import mask
 from ftspec.report import junit, page, summary
 from ftspec.report.data import SCHEMA, ReportData
 
-SURROGATES = dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def write(folder: Path, data: ReportData) -> Path:
@@ -61,18 +63,31 @@ def clean(data: ReportData) -> ReportData:
 
 
 def _clean(value: Any, masked: Callable[[str], str]) -> Any:
-    """Names of fields are ours, and stay whatever a secret may be; keys of mappings are data."""
+    """Names of fields are ours, and stay whatever a secret may be; keys of mappings are data.
+
+    What is clean already, as nearly all is, comes back as it is: a second copy would be there while charts are drawn.
+    """
     if isinstance(value, str):
-        return masked(value).translate(SURROGATES) if not value.isascii() else masked(value)
+        return SURROGATE.sub("\ufffd", masked(value))
     if isinstance(value, msgspec.Struct):
-        return msgspec.structs.replace(
-            value, **{name: _clean(getattr(value, name), masked) for name in value.__struct_fields__}
-        )
+        changed = {}
+        for name in value.__struct_fields__:
+            before = getattr(value, name)
+            if (after := _clean(before, masked)) is not before:
+                changed[name] = after
+        return msgspec.structs.replace(value, **changed) if changed else value
     if isinstance(value, Mapping):
-        return {_clean(key, masked): _clean(entry, masked) for key, entry in value.items() if not _infinite(entry)}
+        entries = {_clean(key, masked): _clean(entry, masked) for key, entry in value.items() if not _infinite(entry)}
+        return value if _same(value, entries) and _same(value.values(), entries.values()) else entries
     if isinstance(value, list | tuple):
-        return type(value)(_clean(entry, masked) for entry in value)
+        cleaned = type(value)(_clean(entry, masked) for entry in value)
+        return value if _same(value, cleaned) else cleaned
     return value
+
+
+def _same(before: Collection[Any], after: Collection[Any]) -> bool:
+    """Whether these are the very same objects, in the same order."""
+    return len(before) == len(after) and all(map(is_, before, after))
 
 
 def _infinite(value: Any) -> bool:

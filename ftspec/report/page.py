@@ -38,6 +38,7 @@ def render(data: ReportData) -> str:
     """The page."""
     from markupsafe import Markup
 
+    drawn = _charts(data)  # first: the less is held here while the engine draws, the better
     script, style = (Markup((HERE / name).read_text(encoding="utf-8")) for name in ("page.js", "page.css"))  # noqa: S704
     return (
         _environment(charts.colours(_scores(data)))
@@ -48,7 +49,7 @@ def render(data: ReportData) -> str:
             sentence=words.sentence(data),
             tiles=tiles(data),
             shown=chosen(data.cases),
-            charts=_charts(data),
+            charts=drawn,
             tags=_tags(data),
             metrics=sorted({name for score in _scores(data).values() for name in score.metrics}),
             validated=any("validation_loss" in event.metrics for event in data.training),
