@@ -39,19 +39,19 @@ def sentence(data: ReportData) -> str:
     if data.verdicts:
         warned = sum(not verdict.passed for verdict in data.verdicts)
         every = f"every gate but {warned} that only warn{'s'[: warned == 1]}" if warned else "every gate"
-        tuned = data.evaluation is None or data.evaluation.tuned.prompts
-        passes = f"The tuned model passes {every}." if tuned else f"{every.capitalize()} passes."
-        return f"{passes}{_measured(data)}"
+        if data.evaluation and not data.evaluation.tuned.prompts:
+            return f"{every.capitalize()} passes.{_measured(data)}"
+        return f"The tuned model passes {every}.{_measured(data, 'It')}"
     return f"The run is complete; no gate was set to judge it.{_measured(data)}"
 
 
-def _measured(data: ReportData) -> str:
+def _measured(data: ReportData, tuned_model: str = "The tuned model") -> str:
     if data.evaluation is None or not data.evaluation.scores:
         return ""
     base, tuned = data.evaluation.base, data.evaluation.tuned
     asked = plural(max(score.prompts for score in data.evaluation.scores.values()), "prompt")
     if tuned.prompts:
-        right = f"The tuned model answers {percent(tuned.known)} of {asked} right"
+        right = f"{tuned_model} answers {percent(tuned.known)} of {asked} right"
         return f" {right}; the base model {percent(base.known)}."
     named = [f"{label} {percent(score.known)}" for label, score in data.evaluation.scores.items()]
     more = f" and {len(named) - SCORES} more" if len(named) > SCORES else ""

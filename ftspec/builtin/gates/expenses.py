@@ -34,7 +34,8 @@ def latency(
             raise UnmeasuredError(f"the {model} model does not tell how long an answer takes")
         of = f"p{percentile} latency{of_slice(slice)} of the {model} model"
         if measured.interval is None and evidence == "interval" and measured.value <= max:
-            why = f"{of}: {measured.n:,} prompts are too few to tell, about {ENOUGH[percentile]} would"
+            few = "1 prompt is" if measured.n == 1 else f"{measured.n:,} prompts are"
+            why = f"{of}: {few} too few to tell, about {ENOUGH[percentile]} would"
             return api.Verdict(
                 gate="latency", passed=False, measured=measured.value, message=why,
                 outcome="INSUFFICIENT_EVIDENCE", needed=ENOUGH[percentile],
