@@ -257,12 +257,12 @@ def test_a_rejection_waits_for_the_next_run(store: Store) -> None:
 
 def test_a_rejection_of_another_run_is_ours_too(store: Store) -> None:
     def slow_no(tuner: Tuner, key: str) -> None:
-        time.sleep(0.3)
+        time.sleep(1)
         no(tuner, key)
 
     tuner = Tuner("blind", slow_no)
     with ThreadPoolExecutor(2) as pool:
-        results = [pool.submit(submission(tuner, store).job) for _ in range(2)]
+        results = [pool.submit(submission(tuner, store, Times(fresh=60, grace=60, patience=60)).job) for _ in range(2)]
         errors = [result.exception() for result in results]
     assert [type(error) for error in errors] == [Rejected, Rejected]
     assert tuner.posts == 1

@@ -242,7 +242,7 @@ def test_an_interrupt_leaves_the_job_running_and_says_so(spec: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         said = ""
-        while "submitting" not in said and (line := running.stderr.readline()):
+        while "submitted job" not in said and (line := running.stderr.readline()):
             said += line
         time.sleep(1)
         running.send_signal(signal.SIGINT)

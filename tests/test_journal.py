@@ -88,7 +88,9 @@ def test_a_killed_writer_leaves_whole_segments(store: Store) -> None:
     )
     child = subprocess.Popen([sys.executable, "-c", code, store.url], stdout=subprocess.PIPE)
     assert child.stdout and child.stdout.readline() == b"go\n"
-    time.sleep(0.15)
+    while not store.list("segments/x"):
+        time.sleep(0.01)
+    time.sleep(0.1)
     child.kill()
     child.communicate()
     answers = list(Segments(store, "x").read(Answer))

@@ -20,15 +20,15 @@ Proxied = Callable[..., Proxy]
 JOB = {"model": "gpt-4.1-mini-2025-04-14", "training_file": "file-1", "metadata": {"key": "k"}}
 
 
-def call(url: str, body: Any = None, *, timeout: float = 5.0) -> Any:
+def call(url: str, body: Any = None, *, timeout: float = 60.0) -> Any:
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
         return json.load(answer)
 
 
-def create(proxy: Proxy) -> Any:
-    return call(f"{proxy.url}/fine_tuning/jobs", JOB, timeout=0.3)
+def create(proxy: Proxy, patience: float = 60.0) -> Any:
+    return call(f"{proxy.url}/fine_tuning/jobs", JOB, timeout=patience)
 
 
 def test_a_job_goes_its_way_and_its_model_answers(aimock: Aimock) -> None:
@@ -62,7 +62,7 @@ def test_a_fault_strikes_once_and_only_its_operation(aimock: Aimock, proxied: Pr
     proxy.fault("create", name, once=True)
     assert call(f"{proxy.url}/fine_tuning/jobs")["data"] == []
     with pytest.raises((OSError, ValueError)) as caught:
-        create(proxy)
+        create(proxy, patience=1.0 if name == "timeout" else 60.0)
     assert len(aimock.jobs()) == FAULTS[name].handled
     if isinstance(caught.value, urllib.error.HTTPError):
         assert caught.value.code == FAULTS[name].status
@@ -87,12 +87,12 @@ def test_a_fault_may_stay(aimock: Aimock, proxied: Proxied) -> None:
 
 def test_connections_are_refused_from_the_nth_request_on(aimock: Aimock, proxied: Proxied) -> None:
     proxy = proxied(aimock.url)
-    proxy.refuse(after=1, seconds=0.3)
+    proxy.refuse(after=1, seconds=1.5)
     assert create(proxy)
     with pytest.raises(urllib.error.URLError) as caught:
         create(proxy)
     assert isinstance(caught.value.reason, ConnectionRefusedError)
-    time.sleep(0.4)
+    time.sleep(1.6)
     assert create(proxy)
     assert len(proxy.exchanges) == 2
 
@@ -102,8 +102,8 @@ def test_a_request_is_held_up(aimock: Aimock, proxied: Proxied, when: Any) -> No
     proxy = proxied(aimock.url)
     hold = proxy.hold(1, when)
     with pytest.raises(OSError):
-        create(proxy)
-    assert hold.reached.wait(5)
+        create(proxy, patience=1.0)
+    assert hold.reached.wait(60)
     hold.drop()
     assert len(aimock.jobs()) == (when == "after")
 

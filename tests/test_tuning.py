@@ -494,7 +494,7 @@ class Runners:
 
     def child(self, runner: int, state: str) -> int:
         """The pid of the runner's child, as soon as the kernel says it is in that state."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             pid = self.opened[runner].pid
             for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -510,7 +510,7 @@ class Runners:
         for process in self.opened:
             assert process.stdin
             process.stdin.close()
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture

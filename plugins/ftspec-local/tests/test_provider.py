@@ -135,7 +135,7 @@ def test_a_worker_that_dies_again_and_again_is_a_failed_job(provider, request_, 
     request = uploaded(provider, request_, tmp_path)
     monkeypatch.setattr(JobFolder, "start", lambda self: None)
     job = provider.submit(request, key="k")
-    update, _ = followed(provider, job, timeout=5)
+    update, _ = followed(provider, job)
     assert update.state is api.JobState.FAILED and "died 4 times" in update.error and "worker.log" in update.hint
 
 
@@ -183,7 +183,7 @@ def test_killing_the_runner_ends_the_answering_process(tmp_path, model_folder):
     child = int(runner.stdout.readline())
     os.kill(runner.pid, signal.SIGKILL)
     runner.communicate()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split(") ")[1][:1]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -196,7 +196,7 @@ def test_the_best_checkpoint_can_be_asked_and_a_job_be_ended_early(provider, req
     asked = uploaded(provider, longer, tmp_path)
     asked = msgspec.structs.replace(asked, validation=asked.training)
     job = provider.submit(asked, key="e" * 64)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not provider.poll(job, cursor=None).checkpoints and time.monotonic() < deadline:
         time.sleep(0.05)
     provider.stop(job)

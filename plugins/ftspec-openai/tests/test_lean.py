@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from ftspec_openai.tuners import Compatible, OpenAI
 from ftspec import api
 
 KEY = "sk-not-a-real-key"
+NEVER = -1
+"""The status of an answer that does not come; where it is 0 the connection ends without one."""
 SAID = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -49,7 +52,10 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         if self.status == 0:
-            self.connection.close()
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        if self.status == NEVER:
+            self.rfile.read(1)  # until the client has gone
             return
         if self.path in self.moved:
             self.send_response(307)
@@ -82,13 +88,15 @@ def named(client: str) -> Literal["sdk", "aiohttp"]:
     return "aiohttp" if client == "aiohttp" else "sdk"
 
 
-def ask(url: str, client: str, provider: Any = None) -> api.Answer:
+def ask(url: str, client: str, provider: Any = None, patience: float = 60) -> api.Answer:
     """One question: by the SDK through what we give it, by aiohttp alone, or ("own") by the SDK's own client."""
     if client == "own":
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Address, "_sender", lambda *_: openai.DefaultAioHttpClient())
-            return ask(url, "sdk", provider)
-    provider = provider or OpenAI(base_url=url, organization="org-1", project="proj-1", client=named(client), timeout=5)
+            return ask(url, "sdk", provider, patience)
+    provider = provider or OpenAI(
+        base_url=url, organization="org-1", project="proj-1", client=named(client), timeout=patience
+    )
     question = api.Question(
         prompt=api.Prompt(id="p", messages=[api.Message(role="user", content="hi")]), repeat=2, seed=7
     )
@@ -141,7 +149,7 @@ def test_through_ours_the_sdk_sends_what_it_sends_through_its_own(server: type[H
 def test_a_key_is_looked_up_for_each_question(
     server: type[Handler], monkeypatch: pytest.MonkeyPatch, client: Literal["sdk", "aiohttp"]
 ) -> None:
-    provider = OpenAI(base_url=told(server, 200, SAID), client=client, timeout=5)
+    provider = OpenAI(base_url=told(server, 200, SAID), client=client, timeout=60)
     question = api.Question(
         prompt=api.Prompt(id="p", messages=[api.Message(role="user", content="hi")]), repeat=0, seed=7
     )
@@ -176,6 +184,7 @@ CASES = [
     (200, {"choices": []}, {}),
     (200, b'"text"', {}),
     (0, b"", {}),
+    (NEVER, b"", {}),
 ]
 
 
@@ -185,7 +194,7 @@ def test_both_raise_the_same(server: type[Handler], status: int, said: Any, head
     raised = []
     for client in ("sdk", "aiohttp"):
         with pytest.raises(api.ProviderError) as caught:
-            ask(url, client)
+            ask(url, client, patience=1 if status == NEVER else 60)
         raised.append((type(caught.value), getattr(caught.value, "retry_after", None), KEY in str(caught.value)))
     assert raised[0] == raised[1]
     assert not raised[1][2]
