@@ -274,7 +274,10 @@ def test_a_config_runs(tmp_path: Path) -> None:
         ({"type": "icontains-all", "value": ["a"]}, {"contains": {"all": ["a"], "ignore_case": True}}),
         ({"type": "starts-with", "value": "a.b"}, {"regex": {"pattern": r"\Aa\.b"}}),
         ({"type": "latency", "threshold": 500}, {"latency": {"max": 0.5}}),
-        ({"type": "rouge-n", "value": "a"}, {"rouge": {"variant": "rouge1", "text": "a", "threshold": 0.75}}),
+        (
+            {"type": "rouge-n", "value": "a"},
+            {"rouge": {"variant": "rouge1", "part": "recall", "text": "a", "threshold": 0.75}},
+        ),
         ({"type": "not-is-refusal"}, {"refusal": {}, "negate": True}),
         ({"type": "is-json"}, {"json_schema": {"schema": {}}}),
         ({"type": "contains-json"}, {"json_schema": {"schema": {}, "find": True}}),
@@ -320,8 +323,8 @@ def test_a_config_that_is_none_is_a_finding(config: str, tmp_path: Path) -> None
 
 
 TESTS = """\
-country,__expected,__expected2,__metadata:region,__description
-France,contains: Paris,not-icontains: london,eu,the capital
+country,__expected,__expected2,__metadata:region[],__description
+France,contains: Paris,not-icontains: london,"eu,west",the capital
 "Cook
 Islands",levenshtein(2): Avarua,,,
 Spain,Madrid,javascript: output.length > 3,eu,
@@ -333,16 +336,18 @@ def test_tests_in_files_are_read_with_their_lines(tmp_path: Path) -> None:
     peru = "- vars: {country: Peru}\n  assert:\n  - {type: equals, value: file://lima.txt}\n"
     (tmp_path / "more.yaml").write_text(peru)
     (tmp_path / "lima.txt").write_text("Lima of {{country}}\n")
-    files = [str(tmp_path / name) for name in ("tests.csv", "more.yaml", "lima.txt")]
-    config = "prompts: ['{{country}}?']\ntests: [tests.csv, file://more.yaml, file://other.csv]"
+    (tmp_path / "last.jsonl").write_text('{"vars": {"country": "Chad"}}\n')
+    files = [str(tmp_path / name) for name in ("tests.csv", "more.yaml", "lima.txt", "last.jsonl")]
+    config = "prompts: ['{{country}}?']\ntests: [tests.csv, file://more.yaml, last.jsonl, file://other.csv]"
     rows, findings = promptfoo(tmp_path, config, files=files)
     assert [row["asserts"] for row in rows] == [
         [{"contains": {"all": ["Paris"]}}, {"contains": {"all": ["london"], "ignore_case": True}, "negate": True}],
         [{"similarity": {"text": "Avarua", "distance": 2, "strip": False}}],
         [{"exact": {"text": "Madrid"}}],
         [{"exact": {"text": "Lima of Peru"}}],
+        [],
     ]
-    assert (rows[0]["tags"], rows[0]["description"]) == (["region=eu"], "the capital")
+    assert (rows[0]["tags"], rows[0]["description"]) == (["region=eu", "region=west"], "the capital")
     assert [(Path(one.file).name, one.line, one.message) for one in findings] == [
         ("tests.csv", 5, "an assertion is not imported: javascript has no counterpart"),
         ("promptfooconfig.yaml", 2, "tests are not imported: name file://other.csv under the source's `files`"),

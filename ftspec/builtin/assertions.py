@@ -106,7 +106,9 @@ def _of_row(row: Mapping[str, str | None]) -> Json:
         if re.fullmatch(r"__expected\d*", name):
             test["assert"] += [written(value)] if value else []
         elif name.startswith("__metadata:"):
-            test.setdefault("metadata", {})[name.partition(":")[2]] = value
+            key = name.partition(":")[2]
+            many = [part.strip().replace("\\,", ",") for part in re.split(r"(?<!\\),", value)]
+            test.setdefault("metadata", {})[key.removesuffix("[]")] = many if key.endswith("[]") else value
         elif value:
             test[name.removeprefix("__")] = value
     return test
@@ -218,6 +220,9 @@ def _words(given: _Value, judged: Judged) -> Json:
     raise Unmapped(f"{given.kind} with the value {str(given.value)[:60]}")
 
 
+ROUGE = {"variant": "rouge1", "part": "recall"}
+"""promptfoo's is recall-oriented."""
+
 ASSERTIONS: dict[str, Callable[[_Value, Judged], Json]] = {
     "equals": _equals,
     "contains": _contains("", False),
@@ -231,7 +236,7 @@ ASSERTIONS: dict[str, Callable[[_Value, Judged], Json]] = {
     "is-json": _json(False),
     "contains-json": _json(True),
     "levenshtein": _levenshtein,
-    "rouge-n": lambda given, _: {"rouge": {"variant": "rouge1", "text": given.text, "threshold": given.number(0.75)}},
+    "rouge-n": lambda given, _: {"rouge": {**ROUGE, "text": given.text, "threshold": given.number(0.75)}},
     "bleu": lambda given, _: {"bleu": {"text": given.text, "threshold": given.number(0.5)}},
     "latency": lambda given, _: {"latency": {"max": given.number() / 1000}},
     "cost": lambda given, _: {"cost": {"max": given.number()}},

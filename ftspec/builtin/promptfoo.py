@@ -43,9 +43,9 @@ def promptfoo(
     graders. Use it as `- promptfoo: {path: promptfooconfig.yaml}` with `as_is: true`, beside `asserts: asserts`.
 
     `files` names the files that the config refers to, so that what they hold is hashed: prompts, values and variables
-    by `file://`, and tests in YAML, JSON or CSV (`__expected` and its like). `llm-rubric` and `model-graded-closedqa`
-    are judged by `judge_provider` and `judge_model`. An assertion that has no counterpart is an error at its line; with
-    `on_error: skip` it is left out with a warning.
+    by `file://`, and tests in YAML, JSON, JSON lines or CSV (`__expected` and its like). `llm-rubric` and
+    `model-graded-closedqa` are judged by `judge_provider` and `judge_model`. An assertion that has no counterpart is an
+    error at its line; with `on_error: skip` it is left out with a warning.
     """
     given = {Path(file).resolve() for file in files}
 
@@ -131,12 +131,16 @@ class _Config:
         if file.suffix == ".csv":
             for line, row in assertions.table(file):
                 yield _Test(row, file, line)
+        elif file.suffix == ".jsonl":
+            for line, written in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+                if written.strip():
+                    yield _Test(_load(written), file, line)
         elif file.suffix in DATA:
             tests, node = _document(file)
             for place, test in enumerate(tests if isinstance(tests, list) else [tests]):
                 yield _Test(test, file, _line(node, place) or 1, _at(node, place))
         else:
-            raise Unmapped(f"{name} is no YAML, JSON or CSV")
+            raise Unmapped(f"{name} is no YAML, JSON, JSON lines or CSV")
 
     def _rows(self, one: _Test, default: _Test, prompts: list[Any]) -> Iterator[api.Chunk | api.Finding]:
         test = one.test
@@ -285,7 +289,8 @@ def _filled(prompt: Any, variables: Json) -> list[Json]:
 
 
 def _tags(metadata: Json) -> list[str]:
-    return [f"{name}={value}" for name, value in metadata.items()]
+    listed = ((name, value if isinstance(value, list) else [value]) for name, value in metadata.items())
+    return [f"{name}={value}" for name, values in listed for value in values]
 
 
 COMPONENTS: dict[str, api.Component] = {"promptfoo": promptfoo}
