@@ -1,0 +1,48 @@
+"""Batches that wait between two passes: read back as they were, by pages of the file or in memory of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ftspec import rows
+from ftspec.spool import Spool
+
+
+def made(first: int, count: int) -> pa.RecordBatch:
+    texts = [None if number % 7 == 0 else f"row {number} " * (number % 50) for number in range(first, first + count)]
+    numbers = rows.integers(range(first, first + count))
+    return pa.RecordBatch.from_arrays([rows.strings(texts), numbers], names=["text", rows.ROW])
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """Batches of two schemas, some longer and some shorter than a page, one empty."""
+    made_ = Spool(tmp_path)
+    for first, count in ((0, 3), (3, 900), (903, 0), (903, 1)):
+        made_.write(made(first, count))
+    made_.write(made(904, 5).drop_columns(["text"]))
+    return made_
+
+
+def test_batches_are_read_as_they_were_written(spool: Spool) -> None:
+    wanted = [made(0, 3), made(3, 900), made(903, 0), made(903, 1), made(904, 5).drop_columns(["text"])]
+    assert list(spool.read()) == wanted
+    assert [spool.batch(index) for index in range(5)] == wanted
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted by Linux's /proc")
+def test_what_is_read_outlives_the_spool_and_holds_no_file_once_it_is_gone(spool: Spool) -> None:
+    before = open_files()
+    batches = list(spool.read())
+    own = spool.batch(1)
+    spool.close()
+    assert batches[1] == own == made(3, 900)
+    del batches
+    assert open_files() == before - 1
