@@ -112,7 +112,8 @@ def file_hash(file: Path) -> str:
     try:
         return ondisk.sha256_of(file)
     except OSError as error:
-        raise DataError([Finding(message=f"cannot be read: {error.strerror}", file=str(file))]) from error
+        said = f"cannot be read: {error.strerror}"
+        raise DataError([Finding(message=said, hint="check its permissions", file=str(file))]) from error
 
 
 def _fingerprint(item: Item, registry: Registry, folder: Path) -> str:

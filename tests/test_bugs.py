@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -131,6 +134,24 @@ def test_what_the_system_refuses_is_no_bug(
     said = capsys.readouterr().err
     assert f"the system refused: Not a directory: {tmp_path}/file/below" in said
     assert "run the same command again" in said
+
+
+def test_where_a_disk_is_full_the_specs_own_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its state lies beside it. The disks are those of this machine, the fullest one first."""
+
+    def load() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    spec = tmp_path / "there" / "spec.yaml"
+    spec.parent.mkdir()
+    spec.touch()
+    monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=len(str(place))))
+    assert guard.run(["validate", str(spec), "--set", "x=\0"]) == 1
+    said = capsys.readouterr().err
+    assert f" {len(str(spec.parent))} B free in {spec.parent}" in said
 
 
 def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

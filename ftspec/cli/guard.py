@@ -64,35 +64,45 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, click.ClickException):
         return _usage(error)
     if isinstance(error, OSError) and error.errno in MACHINE:
-        return _refused(error)
+        return _refused(error, arguments)
     return _expected(error) or _bug(error, arguments)
 
 
-def _refused(error: OSError) -> int:
+def _refused(error: OSError, arguments: Sequence[str]) -> int:
     try:
         sys.stdout.flush()
     except OSError:
         _silence(sys.stdout)  # it is standard output that could not be written, and would fail again at the very end
-    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else _room(error)
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else _room(error, arguments)
     terminal.say(f"{_label('error')} the system refused: {error.strerror}{terminal.safe(where)}", err=True)
     terminal.say("  see to space, permissions and limits there, then run the same command again", err=True)
     return USER
 
 
-def _room(error: OSError) -> str:
-    """Where space may be lacking: the system does not name what could not be written."""
+def _room(error: OSError, arguments: Sequence[str]) -> str:
+    """Where space may be lacking, the fullest disk first: the system does not name what could not be written.
+
+    The state folder lies beside the spec, unless a store is named.
+    """
     if error.errno not in FULL:
         return ""
     import shutil
     import tempfile
     from pathlib import Path
 
+    from ftspec import usercache
     from ftspec.figures import size
 
-    with contextlib.suppress(OSError):
-        places = dict.fromkeys((str(Path.cwd()), tempfile.gettempdir()))
-        return "; " + ", ".join(f"{size(shutil.disk_usage(place).free)} free in {place}" for place in places)
-    return ""
+    places: list[Path] = []
+    for path in map(Path, arguments):
+        with contextlib.suppress(OSError):  # most arguments are no path, and some are too long for one
+            if path.exists():
+                places.append(path if path.is_dir() else path.parent)
+    disks: dict[int, tuple[int, str]] = {}
+    for place in (*places, Path(), Path(tempfile.gettempdir()), usercache.folder()):
+        with contextlib.suppress(OSError):
+            disks.setdefault(place.stat().st_dev, (shutil.disk_usage(place).free, str(place.absolute())))
+    return "; " + ", ".join(f"{size(free)} free in {place}" for free, place in sorted(disks.values())) if disks else ""
 
 
 def _usage(error: click.ClickException) -> int:
