@@ -48,7 +48,7 @@ def fingerprints(batch: pa.RecordBatch, columns: Sequence[str] = (), salt: str =
 
 
 def equal_keys(batch: pa.RecordBatch, columns: Sequence[str] = ()) -> pa.Array:
-    """16 bytes per row that are equal exactly where fingerprints are, for a third of the time; null where those are.
+    """16 bytes per row, equal exactly where fingerprints are, for less than half of the time; null where those are.
 
     XXH3 of 128 bits: chance makes no two values meet, but whoever wants to can. So this tells which rows are equal, and
     chooses none. What each column gives is combined by exclusive or: its name is the seed.
