@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_near_dedupe import LETTERS, dropped, texts_of
 
-from ftspec.builtin.compiled import native, objects
+from ftspec.builtin.compiled import native, objects, setkernels
+from ftspec.builtin.compiled.hashes import Hashes
 from ftspec.builtin.near import minhash, sets, words
 
 pytest.importorskip("numba")
@@ -51,6 +52,18 @@ def found(values: list[str], rows: list[int], size: int) -> list[list[list[int]]
             made.append([*(part.tolist() for part in parts), sketch])
             assert made[-1][2] == sorted({value >> 32 for value in made[-1][1]})
     return made
+
+
+def test_sets_of_few_and_of_many(compiled: native.Native) -> None:
+    chance = np.random.default_rng(5)
+    alike = chance.integers(0, 1 << 44, setkernels.FEW, dtype=np.uint64)
+    sizes = (0, 1, 2, setkernels.FEW, setkernels.FEW + 1, 5 * setkernels.FEW)
+    given = [alike, np.sort(alike)[::-1], *(chance.integers(0, 1 << 64, size, dtype=np.uint64) for size in sizes)]
+    given += [np.tile(each[:20], 100) for each in given[-2:]]
+    offsets = np.concatenate([[0], np.cumsum([len(each) for each in given])])
+    values, starts = compiled.sets(Hashes(np.concatenate(given), offsets))
+    for each, start, end in zip(given, starts, starts[1:], strict=False):
+        assert values[start:end].tolist() == np.unique(each >> np.uint64(32)).tolist()
 
 
 @settings(max_examples=200, deadline=None)

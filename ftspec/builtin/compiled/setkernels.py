@@ -13,10 +13,12 @@ SIGNATURES = {
     "sets": "nothing uint64 int64 number int64 uint32 uint32 uint32 int64",
     "shared": "nothing uint32 int64 int64 int64 number int64",
 }
-HELPERS = ()
+HELPERS = ("few", "more")
 
 LANES = 32
 """Numbers that a loop over a group is made for: a group is filled up to a multiple of them."""
+FEW = 1024
+"""Values of a group that are sorted in one go: even if all had been chosen to begin alike, that would take no time."""
 
 
 def sketch(
@@ -49,6 +51,53 @@ def sketch(
             least[index * stride + group] = found
 
 
+def few(values: NDArray[np.uint64], first: int, many: int, counts: NDArray[np.int64], one: NDArray[np.uint32]) -> None:
+    """The upper halves of `many` values from the first one on, sorted: shared out by their highest byte, which hashes
+    have evenly, and then each put before the greater ones, of which hardly any are left."""
+    for byte in range(256):
+        counts[byte] = 0
+    for at in range(first, first + many):
+        counts[values[at] >> np.uint64(56)] += 1
+    for byte in range(1, 256):
+        counts[byte] += counts[byte - 1]
+    for at in range(first, first + many):
+        byte = values[at] >> np.uint64(56)
+        counts[byte] -= 1
+        one[counts[byte]] = np.uint32(values[at] >> np.uint64(32))
+    for at in range(1, many):
+        value, place = one[at], at
+        while place > 0 and one[place - 1] > value:
+            one[place] = one[place - 1]
+            place -= 1
+        one[place] = value
+
+
+def more(
+    values: NDArray[np.uint64],
+    first: int,
+    many: int,
+    counts: NDArray[np.int64],
+    one: NDArray[np.uint32],
+    other: NDArray[np.uint32],
+) -> None:
+    """The same by radix, the lowest byte first: no values, however they are chosen, take longer."""
+    for at in range(1024):
+        counts[at] = 0
+    for at in range(many):
+        value = np.int64(values[first + at] >> np.uint64(32))
+        one[at] = np.uint32(value)
+        for byte in range(4):
+            counts[256 * byte + ((value >> (8 * byte)) & 0xFF)] += 1
+    for byte in range(4):
+        for at in range(256 * byte + 1, 256 * byte + 256):
+            counts[at] += counts[at - 1]
+        for at in range(many - 1, -1, -1):
+            slot = 256 * byte + ((np.int64(one[at]) >> (8 * byte)) & 0xFF)
+            counts[slot] -= 1
+            other[counts[slot]] = one[at]
+        one, other = other, one
+
+
 def sets(
     values: NDArray[np.uint64],
     offsets: NDArray[np.int64],
@@ -59,27 +108,16 @@ def sets(
     made: NDArray[np.uint32],
     starts: NDArray[np.int64],
 ) -> None:
-    """The upper halves of each group's values, sorted (by radix, the lowest byte first), each once; and where each
-    group's begin. `counts` has room for 1024 numbers, `one` and `other` for the largest group."""
+    """The upper halves of each group's values, sorted, each once; and where each group's begin. `counts` has room for
+    1024 numbers, `one` and `other` for the largest group."""
     count = 0
     for group in range(groups):
         starts[group] = count
         first, many = offsets[group], offsets[group + 1] - offsets[group]
-        for at in range(1024):
-            counts[at] = 0
-        for at in range(many):
-            value = np.int64(values[first + at] >> np.uint64(32))
-            one[at] = np.uint32(value)
-            for byte in range(4):
-                counts[256 * byte + ((value >> (8 * byte)) & 0xFF)] += 1
-        for byte in range(4):
-            for at in range(256 * byte + 1, 256 * byte + 256):
-                counts[at] += counts[at - 1]
-            for at in range(many - 1, -1, -1):
-                slot = 256 * byte + ((np.int64(one[at]) >> (8 * byte)) & 0xFF)
-                counts[slot] -= 1
-                other[counts[slot]] = one[at]
-            one, other = other, one
+        if many <= FEW:
+            few(values, first, many, counts, one)
+        else:
+            more(values, first, many, counts, one, other)
         for at in range(many):
             made[count] = one[at]
             count += 1 if at == 0 or one[at] != one[at - 1] else 0
