@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import planted
@@ -311,3 +313,14 @@ def test_the_measure_can_fail() -> None:
     assert {rate.recall for rate in blind.values()} == {0.0}
     wild = planted.rates(iter(texts), lambda text: [(0, len(text), "email")])
     assert wild["email"].recall == 1 and wild["email"].precision < 0.2
+
+
+def test_what_is_not_asked_for_is_not_imported() -> None:
+    code = "import sys; from ftspec.builtin.redaction import catalogue; catalogue.sieve(['email', 'phone']); " + (
+        "print([name for name in ('credentials', 'identities') if f'ftspec.builtin.redaction.{name}' in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"
+    assert [name for name, _ in catalogue.chosen(["phone", "secrets", "fr_insee"])] == [
+        "private_key", "jwt", "api_key", "password", "fr_insee", "phone",
+    ]  # fmt: skip

@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
-from ftspec.builtin.redaction import accounts, contacts, credentials, identities, telephones
+from ftspec.builtin.redaction import names as called
 from ftspec.builtin.redaction.entities import Entity
 from ftspec.builtin.redaction.sieve import Mesh, Sieve
 
-ENTITIES: dict[str, Entity] = {
-    **credentials.ENTITIES,
-    "email": contacts.ENTITIES["email"],
-    "iban": accounts.ENTITIES["iban"],
-    "cn_ric": identities.ENTITIES["cn_ric"],
-    "fr_insee": identities.ENTITIES["fr_insee"],
-    "card": accounts.ENTITIES["card"],
-    "ip": contacts.ENTITIES["ip"],
-    **{name: entity for name, entity in identities.ENTITIES.items() if name not in ("cn_ric", "fr_insee")},
-    "phone": telephones.ENTITIES["phone"],
-}
+SECRETS: tuple[str, ...] = get_args(called.Secret)
+IDENTITIES: tuple[str, ...] = get_args(called.Identity)
+ORDER = tuple(
+    dict.fromkeys((*SECRETS, "email", "iban", "cn_ric", "fr_insee", "card", "ip", *IDENTITIES, "phone"))
+)  # fmt: skip
 GROUPS: dict[str, tuple[str, ...]] = {
-    "secrets": tuple(credentials.ENTITIES),
-    "national_id": tuple(identities.ENTITIES),
-    "pii": tuple(name for name in ENTITIES if name not in credentials.ENTITIES),
+    "secrets": SECRETS,
+    "national_id": IDENTITIES,
+    "pii": tuple(name for name in ORDER if name not in SECRETS),
 }
 
 
 def chosen(names: Iterable[str]) -> list[tuple[str, Entity]]:
-    """The named entities, groups spelt out, in the order of ENTITIES."""
+    """The named entities, groups spelt out, in ORDER."""
     wanted = {each for name in names for each in GROUPS.get(name, (name,))}
-    return [(name, entity) for name, entity in ENTITIES.items() if name in wanted]
+    return [(name, _entity(name)) for name in ORDER if name in wanted]
+
+
+def _entity(name: str) -> Entity:
+    """What nobody asks for is not imported: patterns take long to compile."""
+    if name in SECRETS:
+        from ftspec.builtin.redaction import credentials
+
+        return credentials.ENTITIES[name]
+    if name in IDENTITIES:
+        from ftspec.builtin.redaction import identities
+
+        return identities.ENTITIES[name]
+    from ftspec.builtin.redaction import accounts, contacts, telephones
+
+    return {**contacts.ENTITIES, **accounts.ENTITIES, **telephones.ENTITIES}[name]
 
 
 def sieve(names: Iterable[str]) -> Sieve:
