@@ -40,7 +40,8 @@ def hidden(batch: pa.RecordBatch) -> dict[str, pa.Array]:
 
 def column(batch: pa.RecordBatch, name: str) -> pa.Array:
     """The column, or all nulls where no row of this batch has it."""
-    return batch.column(name) if name in batch.schema.names else repeated(None, batch.num_rows)
+    index = batch.schema.get_field_index(name)  # the list of all names takes long where there are thousands
+    return repeated(None, batch.num_rows) if index < 0 else batch.column(index)
 
 
 def values(batch: pa.RecordBatch, name: str) -> list[Any]:
