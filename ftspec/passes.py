@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
+from ftspec.arrays import as_numpy
 from ftspec.cleaning import SAMPLES, Stage
 from ftspec.columns import Column, Memory
 from ftspec.engine import Engine, SupportsShuffle
@@ -29,7 +30,9 @@ from ftspec.spool import Spool
 from ftspec.steps import Dropped, GlobalStep
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 
 class Pass:
@@ -162,7 +165,7 @@ class Pass:
         """Take rows away by their numbers; the first few are kept as samples."""
         import pyarrow.compute as pc
 
-        gone = pc.is_in(numbers.whole(), value_set=dropped)
+        gone = among(numbers.whole(), dropped)
         positions = self.left if self.left is not None else rows.integers(range(len(numbers)))
         first = positions.filter(gone)
         for position in first.take(pc.sort_indices(first).slice(0, SAMPLES)).to_pylist():
@@ -253,7 +256,20 @@ def _positions(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
     """Where in `numbers` the wanted ones stand, rising."""
     import pyarrow.compute as pc
 
-    return pc.indices_nonzero(pc.is_in(numbers, value_set=wanted)).cast(numbers.type)
+    return pc.indices_nonzero(among(numbers, wanted)).cast(numbers.type)
+
+
+def among(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
+    """Whether each is a wanted one. Rows are numbered from 0, so a mark for each takes little, and a table of hashes
+    long."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    last = max(pc.max(numbers).as_py() or 0, pc.max(wanted).as_py() or 0)
+    marks: NDArray[np.bool_] = np.zeros(last + 1, np.bool_)
+    marks[as_numpy(wanted)] = True
+    return pa.array(marks[as_numpy(numbers)])
 
 
 def _between(rising: pa.Array, start: int, end: int) -> pa.Array:

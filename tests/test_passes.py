@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import everything, item, numbered, prepare, questions, spec_of, write
 
-from ftspec import api, buffers, columns, ordering, registry, rows
+from ftspec import api, buffers, columns, ordering, passes, registry, rows
 from ftspec.builtin import files
 from ftspec.columns import Column, Memory
 from ftspec.errors import PluginError
@@ -327,3 +327,9 @@ def test_texts_that_are_too_long_for_one_array(monkeypatch: pytest.MonkeyPatch) 
         long = buffers.joined([pa.array(["ab", None], type_), pa.array(["cdef"], type_)])
         assert short.equals(pa.array(["ab", None, "cde"], type_))
         assert long.equals(pa.array(["ab", None, "cdef"], large))
+
+
+@given(st.lists(st.integers(0, 40), unique=True), st.lists(st.integers(0, 60), unique=True))
+def test_row_numbers_are_told_as_arrow_tells_them(numbers: list[int], wanted: list[int]) -> None:
+    given, sought = rows.integers(numbers), rows.integers(wanted)
+    assert passes.among(given, sought).equals(pc.is_in(given, value_set=sought))
