@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
-from ftspec.arrays import as_numpy
+from ftspec.arrays import as_numpy, from_numpy
 from ftspec.cleaning import SAMPLES, Stage
 from ftspec.columns import Column, Memory
 from ftspec.engine import Engine, SupportsShuffle
@@ -263,13 +263,12 @@ def among(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
     """Whether each is a wanted one. Rows are numbered from 0, so a mark for each takes little, and a table of hashes
     long."""
     import numpy as np
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     last = max(pc.max(numbers).as_py() or 0, pc.max(wanted).as_py() or 0)
     marks: NDArray[np.bool_] = np.zeros(last + 1, np.bool_)
     marks[as_numpy(wanted)] = True
-    return pa.array(marks[as_numpy(numbers)])
+    return from_numpy(marks[as_numpy(numbers)])
 
 
 def _between(rising: pa.Array, start: int, end: int) -> pa.Array:
