@@ -134,14 +134,14 @@ def regex(*, pattern: Text, ignore_case: bool = False, whole: bool = False) -> a
 
     searched = rf"\A(?:{pattern})\z" if whole else pattern
     try:
-        pc.match_substring_regex(pa.array([""]), searched, ignore_case=ignore_case)
+        pc.match_substring_regex(rows.strings([""]), searched, ignore_case=ignore_case)
     except pa.ArrowInvalid as error:
         raise api.FtspecError(
             f"grader 'regex': {short(pattern)} is not an RE2 pattern: {error}", "see github.com/google/re2/wiki/Syntax"
         ) from error
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
-        found = pc.match_substring_regex(pa.array([said(answer)], pa.string()), searched, ignore_case=ignore_case)
+        found = pc.match_substring_regex(rows.strings([said(answer)]), searched, ignore_case=ignore_case)
         return passed_if(found[0].as_py(), f"does not match {short(pattern)}")
 
     return grade
