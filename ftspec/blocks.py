@@ -1,19 +1,14 @@
 """A cache of what steps make of a batch: named by the steps (ftspec.prefixes) and by the batch's content.
 
 So after an edit of step five, steps one to four are not run again, and after a new file only its rows are. An entry
-holds row numbers as positions in the batch that came in: rows may have moved. Losing entries loses nothing: each is
-written beside its name and renamed, and one that cannot be read is as good as none.
+(ftspec.entries) holds row numbers as positions in the batch that came in: rows may have moved.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
-import secrets
-import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from ftspec import prefixes, rows
+from ftspec import entries, prefixes, rows
 from ftspec.cleaning import Done
 from ftspec.errors import Finding
 from ftspec.messages import Prompt
@@ -33,14 +28,8 @@ if TYPE_CHECKING:
 
 WORTH = 1e-8
 """Seconds of work per byte of a batch from which on its result is kept: writing and reading it take a fifth of that."""
-MOST = 20 << 30
-"""Bytes that a cache may hold; what was not used for longest goes first."""
-CHECK = 16
-"""Bytes of the digest that each entry begins with: a power cut may leave zeros in a file."""
-LENGTH = struct.Struct("<Q")
-"""Behind it: how many bytes are pickled. The batch follows them, as Arrow's stream: not compressed, which would take
-five times as long as all the rest."""
-ALIGNED = 16
+NAME = 16
+"""Bytes of the digest by which an entry's name tells the content."""
 
 
 def first_kept(segment: Segment) -> int | None:
@@ -70,7 +59,7 @@ class Cached:
         count = len(told)
         self.last = told.index(True) if True in told else count if segment.secrets else count + 1
         """No result of more steps than this is kept or looked for: a name tells no secret, so another would do."""
-        self.there = {mark for mark in self.marks if _is_there(folder, mark)}
+        self.there = {mark for mark in self.marks if entries.is_there(folder, mark)}
         """Marks of which something was kept before: of the others nothing is looked for."""
 
     @property
@@ -115,35 +104,15 @@ class Cached:
                     return point, outcome
         return 0, None
 
-    def _path(self, name: str) -> Path:
-        return self.folder / name[:2] / name
-
     def _keep(self, name: str, outcome: Outcome, numbers: pa.Array) -> None:
-        """Write an entry; one that cannot be written (the disk is full), or that tells of rows that are none of the
-        batch's (a plugin's mistake, which is the same without a cache), is left out."""
-        path = self._path(name)
-        part = path.with_name(f"{name}.{secrets.token_hex(4)}.part")
-        with suppress(OSError, ForeignRowError):
-            path.parent.mkdir(exist_ok=True)
-            data = _packed(self._moved(outcome, _Places(numbers)))
-            with open(part, "wb", opener=_private) as file:
-                for piece in (_check(*data), *data):
-                    file.write(piece)
-            part.replace(path)
-            return
-        part.unlink(missing_ok=True)
+        """An outcome that tells of rows that are none of the batch's (a plugin's mistake, which is the same without a
+        cache) is not kept."""
+        with suppress(ForeignRowError):
+            entries.write(self.folder, name, self._moved(outcome, _Places(numbers)))
 
     def _read(self, name: str, numbers: pa.Array) -> Outcome | None:
-        path = self._path(name)
-        try:
-            data = path.read_bytes()
-            os.utime(path)
-        except OSError:
-            return None
-        if _check(memoryview(data)[CHECK:]) != data[:CHECK]:
-            path.unlink(missing_ok=True)
-            return None
-        return self._moved(_unpacked(memoryview(data)[CHECK:]), _Numbers(numbers), back=True)
+        found = entries.read(self.folder, name)
+        return None if found is None else self._moved(found, _Numbers(numbers), back=True)
 
     def _moved(self, outcome: Outcome, places: Any, *, back: bool = False) -> Outcome:
         """The outcome with other row numbers, and steps by their place in the segment (or `back` by their account)."""
@@ -256,42 +225,7 @@ def _digest(*pieces: Any) -> bytes:
     state = hashlib.sha256()
     for piece in pieces:
         state.update(piece)
-    return state.digest()[:CHECK]
-
-
-def _check(*pieces: Any) -> bytes:
-    """What an entry begins with. It tells what a power cut has left, not what somebody forges: any quick hash does."""
-    from xxhash import xxh3_128
-
-    state = xxh3_128()
-    for piece in pieces:
-        state.update(piece)
-    return state.digest()
-
-
-def _is_there(folder: Path, mark: str) -> bool:
-    """Whether an entry of this mark may be there."""
-    try:
-        return any((folder / mark[:2]).glob(f"{mark}*"))
-    except OSError:
-        return False
-
-
-def _packed(outcome: Outcome) -> list[Any]:
-    """The pieces of an entry: all but the batch pickled, and the batch."""
-    told = pickle.dumps(outcome._replace(batch=None), protocol=5)
-    told += bytes(-(CHECK + LENGTH.size + len(told)) % ALIGNED)
-    return [LENGTH.pack(len(told)), told, outcome.batch.schema.serialize(), outcome.batch.serialize()]
-
-
-def _unpacked(data: memoryview) -> Outcome:
-    import pyarrow as pa
-
-    (length,) = LENGTH.unpack_from(data)
-    told, batch = data[LENGTH.size : LENGTH.size + length], data[LENGTH.size + length :]
-    outcome = pickle.loads(told)  # noqa: S301  # written by this user, in a folder that only they can write
-    made: Outcome = outcome._replace(batch=pa.ipc.open_stream(batch).read_next_batch())
-    return made
+    return state.digest()[:NAME]
 
 
 class Reuse:
@@ -317,39 +251,3 @@ class Reuse:
             return ""
         last = self.names[self.steps - 1]
         return f"{self.reused:,} of {self.rows:,} rows were cleaned before, up to {last}: taken from the cache"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def ready(folder: Path) -> bool:
-    """Make the folder of a cache, for this user only; whether it can be had."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    except OSError:
-        return False
-    return True
-
-
-def sizes(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """(last use, bytes, path) of every entry; also of what a killed process left half."""
-    for path in folder.glob("??/*"):
-        with suppress(FileNotFoundError):
-            found = path.stat()
-            yield found.st_mtime, found.st_size, path
-
-
-def trim(folder: Path, most: int = MOST, unused: float = 365 * 86400.0) -> int:
-    """Remove what was not used for longest until no more than `most` bytes are left, and what was not used for so many
-    seconds; how many bytes went. What a killed process left half goes after an hour."""
-    now = time.time()
-    entries = sorted(sizes(folder))
-    total, gone = sum(size for _, size, _ in entries), 0
-    for used, size, path in entries:
-        idle = now - used
-        if total - gone > most or idle > unused or (path.suffix == ".part" and idle > 3600):
-            path.unlink(missing_ok=True)
-            gone += size
-    return gone

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 import msgspec
 
-from ftspec import blocks, deploying, following, history
+from ftspec import deploying, entries, following, history
 from ftspec.abilities import RemoteObject, SupportsCleanup, SupportsDeployment
 from ftspec.errors import Ambiguous, FtspecError, ProviderError, StoreError, Transient
 from ftspec.figures import plural
@@ -98,7 +98,7 @@ def delete(workspace: Workspace, registry: Registry, litter: Sequence[Litter]) -
     for one in sorted(litter, key=lambda one: order.get(one.kind, 3)):
         try:
             if one.kind == "cache":
-                blocks.trim(workspace.cache, unused=UNUSED)
+                entries.trim(workspace.cache, unused=UNUSED)
             elif one.where == "state":
                 workspace.store.delete(one.id)
             else:
@@ -111,7 +111,7 @@ def delete(workspace: Workspace, registry: Registry, litter: Sequence[Litter]) -
 
 def _unused(workspace: Workspace) -> Iterator[Litter]:
     """What the data step's cache holds and nobody has used for long."""
-    old = [size for used, size, _ in blocks.sizes(workspace.cache) if used < time.time() - UNUSED]
+    old = [size for used, size, _ in entries.sizes(workspace.cache) if used < time.time() - UNUSED]
     if old:
         why = f"not used for {UNUSED / 86400:.0f} days; it is made again when it is needed"
         yield Litter(where="state", kind="cache", id=f"{len(old)} results of cleaning steps", bytes=sum(old), why=why)

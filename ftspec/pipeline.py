@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftspec import blocks, checking, memory, providerfiles
+from ftspec import blocks, checking, entries, memory, providerfiles
 from ftspec.books import Books
 from ftspec.columns import Memory
 from ftspec.dataresult import DataResult
@@ -82,7 +82,7 @@ def prepare(
         raise
     made = work.finish(files)
     if how.cache:
-        blocks.trim(Path(how.cache))
+        entries.trim(Path(how.cache))
     return made
 
 
@@ -177,7 +177,7 @@ class Preparation:
     def _outcomes(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> Iterator[Outcome]:
         """What the segment makes of each batch, entered in the books; from the cache where that knows it."""
         cache = Path(self.how.cache)
-        first = blocks.first_kept(segment) if self.how.cache and blocks.ready(cache) else None
+        first = blocks.first_kept(segment) if self.how.cache and entries.ready(cache) else None
         work: Work = segment if first is None else blocks.Cached(segment, cache, first, self.how.worth)
         reuse = blocks.Reuse(segment)
         for outcome in self.engine.map(work, stream):

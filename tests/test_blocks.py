@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import LOADED, REQUEST, SPLIT, Lines, everything, item, numbered, spec_of, write
 
-from ftspec import blocks, pipeline, prefixes, rows
+from ftspec import blocks, entries, pipeline, prefixes, rows
 from ftspec.builtin import files
 from ftspec.cleaning import Stage
 from ftspec.errors import Finding
@@ -44,7 +44,7 @@ def run(spec: Spec, cache: Path, **how: Any) -> list[str]:
 
 
 def names(cache: Path) -> set[str]:
-    return {path.name for _, _, path in blocks.sizes(cache)}
+    return {path.name for _, _, path in entries.sizes(cache)}
 
 
 # ---- the same bytes
@@ -127,8 +127,8 @@ def test_work_that_is_not_worth_it_is_not_kept(tmp_path: Path) -> None:
 def content(cache: Path) -> bytes:
     """Everything that the cache holds, decompressed."""
     found = b""
-    for _, _, path in blocks.sizes(cache):
-        outcome = blocks._unpacked(memoryview(path.read_bytes())[blocks.CHECK :])
+    for _, _, path in entries.sizes(cache):
+        outcome = entries._unpacked(memoryview(path.read_bytes())[entries.CHECK :])
         found += repr((outcome.batch.to_pylist(), outcome)).encode()
     return found
 
@@ -154,7 +154,7 @@ def test_only_this_user_can_look(tmp_path: Path) -> None:
     write(tmp_path, numbered(10))
     run(spec_of(tmp_path, cleaning=STEPS), tmp_path / "cache")
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for _, _, path in blocks.sizes(tmp_path / "cache")} == {0o600}
+    assert {path.stat().st_mode & 0o777 for _, _, path in entries.sizes(tmp_path / "cache")} == {0o600}
 
 
 def test_another_secret_makes_other_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_a_damaged_entry_is_none(tmp_path: Path, damage: bytes) -> None:
     spec, cache = spec_of(tmp_path, cleaning=STEPS), tmp_path / "cache"
     fresh = everything(spec, tmp_path / "a")
     everything(spec, tmp_path / "b", cache=str(cache), worth=0)
-    for _, _, path in blocks.sizes(cache):
+    for _, _, path in entries.sizes(cache):
         whole = path.read_bytes()
         path.write_bytes(whole[:-1] + damage if damage == b"x" else damage)
     assert everything(spec, tmp_path / "c", cache=str(cache), worth=0) == fresh
@@ -226,7 +226,7 @@ def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pyt
     def full(*_: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(blocks, "_private", full)
+    monkeypatch.setattr(entries, "_private", full)
     assert everything(spec, tmp_path / "b", cache=str(tmp_path / "cache"), worth=0) == fresh
     assert not names(tmp_path / "cache")
 
@@ -237,9 +237,9 @@ def test_what_is_used_least_goes_first(tmp_path: Path) -> None:
     for name, age, size in (("old", 500, 40), ("new", 10, 40), ("older", 900, 40), ("half.part", 4000, 5)):
         (tmp_path / "aa" / name).write_bytes(bytes(size))
         os.utime(tmp_path / "aa" / name, (now - age, now - age))
-    assert blocks.trim(tmp_path, most=85) == 45
+    assert entries.trim(tmp_path, most=85) == 45
     assert names(tmp_path) == {"old", "new"}
-    assert blocks.trim(tmp_path, unused=100) == 40
+    assert entries.trim(tmp_path, unused=100) == 40
     assert names(tmp_path) == {"new"}
 
 
@@ -247,10 +247,10 @@ def test_an_entry_that_is_used_is_new_again(tmp_path: Path) -> None:
     write(tmp_path, numbered(20))
     spec, cache = spec_of(tmp_path, cleaning=STEPS), tmp_path / "cache"
     run(spec, cache)
-    for _, _, path in blocks.sizes(cache):
+    for _, _, path in entries.sizes(cache):
         os.utime(path, (1, 1))
     run(spec, cache)
-    assert sum(used > 1 for used, _, _ in blocks.sizes(cache)) == 2
+    assert sum(used > 1 for used, _, _ in entries.sizes(cache)) == 2
 
 
 def test_another_item_makes_another_name(tmp_path: Path) -> None:

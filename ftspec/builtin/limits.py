@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from ftspec import api
+from ftspec.builtin import bounds
 from ftspec.builtin.graders import passed_if, said, short
 
-CODE = ["ftspec.builtin.graders"]
+CODE = ["ftspec.builtin.graders", "ftspec.builtin.bounds"]
 
 
 Count = Annotated[int, Meta(ge=0)]
@@ -61,15 +62,7 @@ def refusal(*, phrases: tuple[Annotated[str, Meta(min_length=1)], ...] = (), eng
     return grade
 
 
-def _range(options: Mapping[str, Any]) -> Iterator[api.Clash]:
-    low, high = options["min"], options["max"]
-    if low is None and high is None:
-        yield (), "say `min`, `max` or both"
-    elif low is not None and high is not None and low > high:
-        yield ("max",), f"below `min`, which is {low:g}"
-
-
-@api.grader(rules=[_range], code=CODE)
+@api.grader(rules=[bounds.one_or_both], code=CODE)
 def length(
     *,
     min: Count | None = None,

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin import bounds
 from ftspec.builtin.graders import (
     MISSING,
     NOTHING_EXPECTED,
@@ -22,7 +23,7 @@ from ftspec.builtin.graders import (
     value_at,
 )
 
-CODE = ["ftspec.builtin.graders"]
+CODE = ["ftspec.builtin.graders", "ftspec.builtin.bounds"]
 
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -33,15 +34,12 @@ OTHER = "(other)"
 """The class of an answer that names none."""
 
 
-def _bounds(options: Mapping[str, Any]) -> Iterator[api.Clash]:
-    low, high = options["min"], options["max"]
-    if options["value"] is not None and (low is not None or high is not None):
+def _one_way(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    if options["value"] is not None and (options["min"] is not None or options["max"] is not None):
         yield ("value",), "either `value` with a tolerance, or `min` and `max`"
-    if low is not None and high is not None and low > high:
-        yield ("max",), f"below `min`, which is {low:g}"
 
 
-@api.grader(rules=[_bounds], code=CODE)
+@api.grader(rules=[_one_way, bounds.in_order], code=CODE)
 def number(
     *,
     value: float | None = None,

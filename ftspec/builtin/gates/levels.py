@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
 from ftspec import api
+from ftspec.builtin import bounds
 from ftspec.builtin.gates.scores import (
     PASS_K,
     Evidence,
@@ -23,18 +23,10 @@ from ftspec.builtin.gates.scores import (
     shown,
 )
 
-CODE = ["ftspec.builtin.gates.scores"]
+CODE = ["ftspec.builtin.gates.scores", "ftspec.builtin.bounds"]
 
 
-def _bounds(options: Mapping[str, Any]) -> Iterator[api.Clash]:
-    low, high = options["min"], options["max"]
-    if low is None and high is None:
-        yield (), "give `min`, `max` or both"
-    elif low is not None and high is not None and low > high:
-        yield ("max",), f"`max` {high:g} is below `min` {low:g}"
-
-
-@api.gate(rules=[_bounds], code=CODE)
+@api.gate(rules=[bounds.one_or_both], code=CODE)
 def accuracy(
     *,
     min: Share | None = None,
@@ -82,7 +74,7 @@ def consistency(*, min: Share, model: str = "tuned", slice: str = "", evidence: 
     return judge
 
 
-@api.gate(rules=[_bounds], needs=of_metric, code=CODE)
+@api.gate(rules=[bounds.one_or_both], needs=of_metric, code=CODE)
 def metric(
     *,
     name: Annotated[str, Meta(min_length=1)],
