@@ -130,7 +130,6 @@ class _Walk:
             return self._stopped()
         if self.site.spec.eval and self.site.spec.eval.asserts:
             rehearsal.rehearse_prompts(self.site, datastep.prompts_of(self.site, dataset))
-        self.plan = plan_of(self.site, dataset.made)
         if self.site.options.evaluation:
             self._affordable(dataset)
             self.diary.decide("planned", plan=msgspec.to_builtins(self.plan))
@@ -158,7 +157,9 @@ class _Walk:
         dataset = datastep.cached(self.site, step)
         with self.diary.timed(DATA):
             dataset = weighed(self.site, dataset or datastep.make(self.site, step))
-        self.diary.decide("data_made", digest=step.digest, rows=dataset.result.size.rows, sides=dataset.result.sides)
+        self.plan = plan_of(self.site, dataset.made)
+        made = {"digest": step.digest, "rows": dataset.result.size.rows, "sides": dataset.result.sides}
+        self.diary.decide("data_made", **made, plan=msgspec.to_builtins(self.plan))
         if warnings := dataset.result.findings_total:
             what = plural(warnings, "warning")
             self.site.progress.note(f"{what} about the data: see `ftspec data show {self.loaded.spec.file.name}`")

@@ -184,10 +184,12 @@ def test_a_run_stops_after_a_step_and_is_taken_up_from_there(spec: Path, install
         assert (outcome.run.state, outcome.run.phase) == ("stopped", phase)
         assert opened(spec, installed).run.state == "stopped"
         kinds.append([event.kind for event in opened(spec, installed).events])
+        steps = planning.plan(validate.load_spec(spec, installed), installed, Options(), Quiet()).plan.steps
+        done = ["data", "tuning"][: len(kinds)]
+        assert [step.name for step in steps if step.cached] == done
+        assert {why for step in steps if not step.cached for why in step.why} == {"not finished"}
     assert "data_made" in kinds[0] and "tuning" not in kinds[0]
     assert "tuned" in kinds[1] and "answered" not in kinds[1]
-    steps = planning.plan(validate.load_spec(spec, installed), installed, Options(), Quiet()).plan.steps
-    assert [step.name for step in steps if step.cached] == ["data", "tuning"]
     finished = run(spec, installed)
     assert finished.run.state == "done" and finished.run.id == outcome.run.id
     assert run(spec, installed, until="data").already_done
