@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ftspec import expected
 from ftspec.components import TITLES
 from ftspec.describing import Describer
 from ftspec.document import Document
@@ -18,17 +19,6 @@ from ftspec.places import OR_TYPES, PATTERN, place_of
 from ftspec.registry import Registry
 from ftspec.unknowns import Unknowns
 from ftspec.wording import did_you_mean, dotted, either, plain, with_article
-
-TYPES = {
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "keys with values",
-    "null": "empty",
-}
-NOT_BOOLEAN = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 Error = Any  # jsonschema.ValidationError, which is only imported when a spec is checked
 Keyword = Callable[["Translator", Error, SpecPath], Iterable[Problem]]
@@ -43,9 +33,16 @@ class Translator:
         self.unknowns = Unknowns(self.says)
 
     def problems(self, errors: Iterable[Error]) -> list[Problem]:
-        """Each fault once; what only follows from an indentation slip is left out."""
+        """Each fault once; what only follows from an indentation slip, or from a wrong type, is left out."""
         made = [(error, list(self._translate(error))) for error in errors]
-        kept = [problem for error, problems in made if not self._follows(error) for problem in problems]
+        mistyped = {tuple(error.absolute_path) for error, _ in made if error.validator == "type"}
+        kept = [
+            problem
+            for error, problems in made
+            if not self._follows(error)
+            and not (error.validator in expected.BOUNDS and tuple(error.absolute_path) in mistyped)
+            for problem in problems
+        ]
         return _unique(kept)
 
     def _translate(self, error: Error) -> Iterable[Problem]:
@@ -58,7 +55,6 @@ class Translator:
         return tuple(error.absolute_path) in self.unknowns.slipped and error.validator in {"type", "required"}
 
     def _type(self, error: Error, path: SpecPath) -> Iterator[Problem]:
-        wanted = [error.validator_value] if isinstance(error.validator_value, str) else list(error.validator_value)
         found = self.says.found(error.instance, path)
         place = place_of(path)
         if place and place[1] == len(path):
@@ -71,12 +67,11 @@ class Translator:
         elif not path:
             yield Problem(message=f"a spec is keys with values; found {found}", hint="start with `version: 1`")
         else:
-            words = either([TYPES[kind] for kind in wanted if kind != "null" or len(wanted) == 1])
-            message = f"{self.says.subject(path)} must be {words}, found {found}"
-            yield Problem(message=message, hint=self._type_hint(wanted, error.instance, path), path=path)
+            message = f"{self.says.subject(path)} must be {expected.types(error.schema)}, found {found}"
+            yield Problem(message=message, hint=self._type_hint(error.schema, error.instance, path), path=path)
 
-    def _type_hint(self, wanted: Sequence[str], value: Any, path: SpecPath) -> str:
-        name = path[-1]
+    def _type_hint(self, schema: Mapping[str, Any], value: Any, path: SpecPath) -> str:
+        name, wanted = path[-1], expected.kinds(schema)
         if path in self.document.written and not isinstance(value, dict | list):
             return f"an environment reference is always text; use `--set {dotted(path)}=...` for other values"
         if value is None and "object" in wanted:
@@ -86,10 +81,11 @@ class Translator:
         if "object" in wanted:
             if isinstance(name, int):
                 return f"write {'a name, or ' if 'string' in wanted else ''}`- {{key: value}}`"
-            return f"write {'a name, or ' if 'string' in wanted else ''}its keys below `{name}:`"
+            other = "a name, or " if "string" in wanted else "true, false, or " if "boolean" in wanted else ""
+            return f"write {other}its keys below `{name}:`"
         if "array" in wanted:
             return f"write `{name}: [...]`, or one '- ' per item"
-        return _scalar_hint(wanted, value)
+        return expected.hint(schema, value)
 
     def _options_hint(self, path: SpecPath) -> str:
         place, name = place_of(path), str(path[-1])
@@ -110,16 +106,19 @@ class Translator:
             yield self.unknowns.bare_method(error.instance, path)
             return
         found = self.says.found(error.instance, path)
-        others = [TYPES[kind] for kind in error.schema.get(OR_TYPES, ())]
+        others = [expected.TYPES[kind] for kind in error.schema.get(OR_TYPES, ())]
         yield Problem(
             message=f"{self.says.label(path)} must be {either([*others, *map(plain, allowed)])}, found {found}",
-            hint=self._enum_hint(error.instance, allowed),
+            hint=self._enum_hint(error, allowed),
             path=path,
         )
 
     @staticmethod
-    def _enum_hint(value: Any, allowed: Sequence[Any]) -> str:
-        return did_you_mean(value, [str(one) for one in allowed]) or "use one of these"
+    def _enum_hint(error: Error, allowed: Sequence[Any]) -> str:
+        number = expected.meant({"type": error.schema.get(OR_TYPES, ())}, error.instance)
+        if number and expected.NUMBERS & set(error.schema.get(OR_TYPES, ())):
+            return f"write {number}, without quotes or '_'"
+        return did_you_mean(error.instance, [str(one) for one in allowed]) or "use one of these"
 
     def _const(self, error: Error, path: SpecPath) -> Iterator[Problem]:
         wanted = plain(error.validator_value)
@@ -129,17 +128,13 @@ class Translator:
         )
 
     def _bound(self, error: Error, path: SpecPath) -> Iterator[Problem]:
-        words = {
-            "minimum": "at least",
-            "maximum": "at most",
-            "exclusiveMinimum": "above",
-            "exclusiveMaximum": "below",
-            "multipleOf": "a multiple of",
-        }
         found = self.says.found(error.instance, path)
-        limit = f"{words[error.validator]} {error.validator_value:g}"
+        words = expected.BOUNDS.get(error.validator, "a multiple of")
+        limit = f"{words} {expected.figure(error.validator_value)}"
         yield Problem(
-            message=f"{self.says.label(path)} must be {limit}, found {found}", hint=_range(error.schema), path=path
+            message=f"{self.says.label(path)} must be {limit}, found {found}",
+            hint=f"write {expected.number(error.schema)}",
+            path=path,
         )
 
     def _length(self, error: Error, path: SpecPath) -> Iterator[Problem]:
@@ -242,44 +237,7 @@ def _unique(problems: Iterable[Problem]) -> list[Problem]:
     return list({(problem.path, problem.on, problem.message): problem for problem in problems}.values())
 
 
-def _scalar_hint(wanted: Sequence[str], value: Any) -> str:
-    """How to write one value of a wanted type, given what was written instead."""
-    text = value.replace("_", "") if isinstance(value, str) else ""
-    others = [TYPES[kind] for kind in wanted if kind != "null"]
-    if "boolean" in wanted and len(others) > 1:
-        return "write one value" if isinstance(value, list | dict) else f"write {either(others)}"
-    if "boolean" in wanted:
-        return f"write {NOT_BOOLEAN.get(text.lower(), 'true or false')}"
-    if {"integer", "number"} & set(wanted):
-        if _is_number(text):
-            return f"write {text}, without quotes or '_'"
-        return f"write {int(value)}" if isinstance(value, float) and value.is_integer() else f"write {TYPES[wanted[0]]}"
-    return "quote it" if isinstance(value, bool | int | float) else "write one text"
-
-
 def _sentence(described: str) -> str:
     """A description's first sentence as part of a longer one."""
     first = described.partition(". ")[0].rstrip(".")
     return first if first[1:2].isupper() else first[:1].lower() + first[1:]  # an abbreviation stays one
-
-
-def _range(schema: Mapping[str, Any]) -> str:
-    bounds = [
-        f"{words} {schema[key]:g}"
-        for key, words in (
-            ("minimum", "at least"),
-            ("exclusiveMinimum", "above"),
-            ("maximum", "at most"),
-            ("exclusiveMaximum", "below"),
-        )
-        if key in schema
-    ]
-    return f"it takes numbers {' and '.join(bounds)}" if len(bounds) > 1 else "change the number"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -189,7 +189,7 @@ def test_a_value_of_the_wrong_kind_fails_its_row(where: str, bad: list[int]) -> 
         ("a; b", 2),
         ("[1] == a", 1), ("len(a).b == 1", 7), ("a[b] == 1", 3), ("count(messages, role) > 1", 17), ("é == 'é' ü", 10),
         ("__import__('os').system('x')", 24), ("open('x')", 1), ("(" * 60 + "a" + ")" * 60, 51),
-        ("a == 1 or\n b =! 2", 14),
+        ("a == 1 or\n b =! 2", 14), ("a < 1e400", 5), ("a in [1, -1e309]", 11), (f"a < {'9' * 400}", 5),
     ],
 )  # fmt: skip
 def test_faults_say_at_which_character(where: str, at: int) -> None:

@@ -14,6 +14,7 @@ A text stands in single or double quotes, and that quote is doubled inside; a ba
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -199,7 +200,7 @@ class _Parser:
     def atom(self) -> Node:
         token = self._take()
         if token.what == "number":
-            return Node("literal", token.at, float(token.text))
+            return Node("literal", token.at, self._number(token))
         if token.what == "text":
             return Node("literal", token.at, token.text[1:-1].replace(token.text[0] * 2, token.text[0]))
         if token.text in ("true", "false"):
@@ -218,6 +219,13 @@ class _Parser:
         if token.text == "[":
             return Node("list", token.at, parts=self._several("]"))
         raise Fault(token.at, f"a value is missing before '{token.text}'" if token.text else "a value is missing here")
+
+    @staticmethod
+    def _number(token: Token) -> float:
+        value = float(token.text)
+        if math.isinf(value):
+            raise Fault(token.at, "this number is too large: numbers are 64-bit floats, up to 1.8e308")
+        return value
 
     def _several(self, end: str) -> tuple[Node, ...]:
         """Values up to a closing mark, with commas between them."""
