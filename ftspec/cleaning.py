@@ -24,6 +24,7 @@ from ftspec.rowcolumns import filled
 from ftspec.shapes import COLUMNS
 from ftspec.spec import Item
 from ftspec.steps import Text
+from ftspec.textmaps import Change, mapped
 from ftspec.tuner import Tuner
 
 if TYPE_CHECKING:
@@ -35,8 +36,17 @@ SAMPLES = 3
 SAMPLE_CHARACTERS = 500
 
 
-Runner = Callable[["pa.RecordBatch"], tuple["pa.RecordBatch", list[Finding]]]
-"""A step of whatever level as a function of batches: the rows that it leaves, and what it found."""
+class Made(NamedTuple):
+    """What a step made of a batch: the rows that it leaves, what it found, and the places of those that it changed, of
+    a step that leaves all and knows them."""
+
+    batch: pa.RecordBatch
+    findings: list[Finding]
+    changed: pa.Array | None = None
+
+
+Runner = Callable[["pa.RecordBatch"], Made]
+"""A step of whatever level as a function of batches."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +89,9 @@ def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = N
     return partial(_run_batch, who, partial(step.step, learned) if component.level == "screen" else step)
 
 
-def _run_batch(who: str, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Finding]]:
+def _run_batch(who: str, step: Any, batch: pa.RecordBatch) -> Made:
     _, after, found = _tried(who, step, batch)
-    return after, found
+    return Made(after, found)
 
 
 def _tried(who: str, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, list[Finding]]:
@@ -108,15 +118,20 @@ def _tried(who: str, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, 
 
 def _over_texts(step: Text, columns: list[str], private: bool) -> Runner:
     """What a private step removes must not stay as a key or a number either."""
-    where: dict[str, Any] = {"prefilter": step.prefilter, "columns": columns, "nested": step.nested, "whole": private}
     of_row = step.of_row
     if of_row is not None:
-        return lambda batch: (rows.map_text_by_row(batch, lambda row: of_row(), **where), [])
-    where |= {"beyond_ascii": step.beyond_ascii, "arrays": step.arrays}
-    return lambda batch: (rows.map_text(batch, step.function, **where), [])
+        where: dict[str, Any] = {"prefilter": step.prefilter, "columns": columns, "nested": step.nested}
+        return lambda batch: Made(rows.map_text_by_row(batch, lambda row: of_row(), **where, whole=private), [])
+    change = Change(step.function, step.prefilter, step.beyond_ascii, step.arrays, private)
+
+    def over_texts(batch: pa.RecordBatch) -> Made:
+        after, changed = mapped(batch, change, columns, step.nested)
+        return Made(after, [], changed)
+
+    return over_texts
 
 
-def _run_rows(item: Item, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Finding]]:
+def _run_rows(item: Item, step: Any, batch: pa.RecordBatch) -> Made:
     """Rows to dicts and back. A row on which the step raises is dropped, and reported unless `on_error` is skip."""
     numbers = batch.column(rows.ROW).to_pylist()
     after: list[dict[str, Any]] = []
@@ -129,7 +144,7 @@ def _run_rows(item: Item, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBa
         if reason and reason != DROPPED and item.on_error == "fail":
             found.append(Finding(message=f"step '{item.name}': {reason}", row=number))
     said = [name for name in rows.visible(batch) if batch.schema.field(name).type == rows.messages_type()]
-    return _with_columns(after, said, {**rows.hidden(batch), rows.REASON: rows.strings(reasons)}), found
+    return Made(_with_columns(after, said, {**rows.hidden(batch), rows.REASON: rows.strings(reasons)}), found)
 
 
 DROPPED = "dropped"
@@ -169,12 +184,12 @@ def run_step(stage: Stage, registry: Registry, step: Runner, batch: pa.RecordBat
     """Apply one step, and see what it did."""
     started = time.perf_counter()
     with guarded(stage.item, registry):
-        made, found = step(batch)
+        made, found, changed = step(batch)
     verify(culprit(stage.item, registry), batch, made)
     made = undictionaried(made)
     dropped = gone(batch, made)
     before = batch if made.num_rows == batch.num_rows else keep(batch, made.column(rows.ROW))
-    places = changes(before, made)
+    places = changes(before, made) if changed is None else changed
     after = staying(made)
     seconds = time.perf_counter() - started
     shown = _first_dropped(stage, batch, dropped) + _changed_samples(stage, before, made, places)

@@ -108,7 +108,7 @@ def _map_strings(
     if callable(prefilter):
         marked = Marked(texts, prefilter(texts))
         each = zip(marked.places, marked.texts, marked.marks, strict=True)
-        return marked.put([at(owners[place])(text, mark) for place, text, mark in each])
+        return marked.put([at(owners[place])(text, mark) for place, text, mark in each]).array
     found = texts.is_valid() if prefilter is None else pc.match_substring_regex(texts, prefilter)
     mask = pc.coalesce(found, scalar(False))
     hits = texts.filter(mask)

@@ -38,44 +38,67 @@ def map_text(
     objects, numbers of LONG digits and more, names of who speaks. Columns in which nothing changed are the same objects
     as before.
     """
-    change = _Change(function, prefilter, beyond_ascii, arrays, map_whole if whole else map_nested)
-    chosen = set(columns) or {name for name in batch.schema.names if not name.startswith("_") and name != "tools"}
-    for index, name in enumerate(batch.schema.names):
-        if name in chosen:
-            column = batch.column(index)
-            changed = _map_column(name, column, change, nested or name in columns)
-            if changed is not column:
-                batch = batch.set_column(index, name, changed)
-    return batch
+    return mapped(batch, Change(function, prefilter, beyond_ascii, arrays, whole), columns, nested)[0]
 
 
-class _Change(NamedTuple):
-    """What is done to texts, and to which."""
+class Change(NamedTuple):
+    """What is done to texts, and to which: see `map_text`."""
 
     function: Callable[..., str]
     prefilter: Prefilter
     beyond_ascii: bool
     arrays: Callable[[pa.Array], pa.Array] | None
-    walk: Callable[[Any, Callable[[str], str]], Any]
-    """What is done to values that hold texts: `map_nested` or `map_whole`."""
+    whole: bool
 
     @property
-    def whole(self) -> bool:
-        return self.walk is map_whole
+    def walk(self) -> Callable[[Any, Callable[[str], str]], Any]:
+        """What is done to values that hold texts."""
+        return map_whole if self.whole else map_nested
 
 
-def _map_column(name: str, column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+class Mapped(NamedTuple):
+    """An array after a change: the same object as before where nothing changed."""
+
+    array: pa.Array
+    places: Sequence[int] | None
+    """Where values are others now; None where that is not known."""
+
+
+def mapped(
+    batch: pa.RecordBatch, change: Change, columns: Iterable[str], nested: bool
+) -> tuple[pa.RecordBatch, pa.Array | None]:
+    """`map_text`, and the places of the rows that it changed, rising; None where those are not known."""
+    chosen = set(columns) or {name for name in batch.schema.names if not name.startswith("_") and name != "tools"}
+    found: list[Sequence[int] | None] = []
+    for index, name in enumerate(batch.schema.names):
+        if name in chosen:
+            column = batch.column(index)
+            after, places = _map_column(name, column, change, nested or name in columns)
+            if after is not column:
+                batch = batch.set_column(index, name, after)
+                found.append(places)
+    places = _united(found)
+    return batch, None if places is None else integers(places)
+
+
+def _united(found: Sequence[Sequence[int] | None]) -> Sequence[int] | None:
+    """All places, rising; None where some are not known."""
+    known = [places for places in found if places is not None]
+    return sorted(set().union(*known)) if len(known) == len(found) else None
+
+
+def _map_column(name: str, column: pa.Array, change: Change, nested: bool) -> Mapped:
     import pyarrow as pa
 
     if column.type == pa.string():
         return _map_strings(column, change)
     if is_json(column.type):
-        return _map_json(name, column, change, nested)
+        return Mapped(_map_json(name, column, change, nested), None)
     if column.type == chat.messages_type():
         return _map_messages(column, change, nested)
     if change.whole and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return map_numbers(column, lambda _, number: map_entry(name, number, change.function))
-    return column
+        return Mapped(map_numbers(column, lambda _, number: map_entry(name, number, change.function)), None)
+    return Mapped(column, ())
 
 
 def map_numbers(column: pa.Array, change: Callable[[int, Any], Any]) -> pa.Array:
@@ -97,11 +120,11 @@ def map_numbers(column: pa.Array, change: Callable[[int, Any], Any]) -> pa.Array
     return json_texts([None if value is None else to_json(value) for value in after])
 
 
-def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
+def _map_strings(texts: pa.Array, change: Change) -> Mapped:
     import pyarrow.compute as pc
 
     if texts.null_count == len(texts):
-        return texts
+        return Mapped(texts, ())
     if change.arrays:
         return _by_arrays(texts, change, change.arrays)
     if callable(change.prefilter):
@@ -111,18 +134,19 @@ def _map_strings(texts: pa.Array, change: _Change) -> pa.Array:
     return marked.put(list(map(change.function, marked.texts)))
 
 
-def _by_arrays(texts: pa.Array, change: _Change, arrays: Callable[[pa.Array], pa.Array]) -> pa.Array:
+def _by_arrays(texts: pa.Array, change: Change, arrays: Callable[[pa.Array], pa.Array]) -> Mapped:
     import pyarrow.compute as pc
 
     mask = _worth(texts, change)
     hits = texts if mask.true_count == len(texts) else texts.filter(mask)
     after = arrays(hits)
     if after.equals(hits):
-        return texts
-    return after if hits is texts else pc.replace_with_mask(texts, mask, after)
+        return Mapped(texts, ())
+    places = pc.indices_nonzero(mask).filter(pc.not_equal(after, hits)).to_pylist()
+    return Mapped(after if hits is texts else pc.replace_with_mask(texts, mask, after), places)
 
 
-def _worth(texts: pa.Array, change: _Change) -> pa.Array:
+def _worth(texts: pa.Array, change: Change) -> pa.Array:
     """Which texts are worth a call."""
     import pyarrow.compute as pc
 
@@ -143,13 +167,14 @@ class Marked:
         self.texts: list[str] = array.take(integers(self.places)).to_pylist()
         self.marks = [marks[place] for place in self.places]
 
-    def put(self, after: Sequence[str]) -> pa.Array:
-        """The array with these texts in their places; the same one where they are the same."""
+    def put(self, after: Sequence[str]) -> Mapped:
+        """The array with these texts in their places."""
         others = [at for at, (old, new) in enumerate(zip(self.texts, after, strict=True)) if old != new]
-        return with_texts(self.array, [self.places[at] for at in others], [after[at] for at in others])
+        places = [self.places[at] for at in others]
+        return Mapped(with_texts(self.array, places, [after[at] for at in others]), places)
 
 
-def _map_json(name: str, column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+def _map_json(name: str, column: pa.Array, change: Change, nested: bool) -> pa.Array:
     def changed_value(value: Any) -> Any:
         if not nested and not isinstance(value, str):
             return value
@@ -159,24 +184,28 @@ def _map_json(name: str, column: pa.Array, change: _Change, nested: bool) -> pa.
     return column if after is column.storage else json_texts(after.to_pylist())
 
 
-def _map_messages(column: pa.Array, change: _Change, nested: bool) -> pa.Array:
+def _map_messages(column: pa.Array, change: Change, nested: bool) -> Mapped:
     function, walk = change.function, change.walk
     before = chat.children(column)
-    after = {
-        "content": _map_strings(before["content"], change),
+    texts = {"content": _map_strings(before["content"], change)}
+    others = {
         "parts": _change_json(before["parts"], change, lambda parts: [map_part(part, function) for part in parts]),
     }
     if nested:
-        after["tool_calls"] = _change_json(
+        others["tool_calls"] = _change_json(
             before["tool_calls"], change, lambda calls: [map_call(call, function, walk) for call in calls]
         )
     if change.whole:
-        after["name"] = _map_strings(before["name"], change)
-        after["extra"] = _change_json(before["extra"], change, lambda extra: walk(extra, function))
-    return chat.with_children(column, {name: child for name, child in after.items() if child is not before[name]})
+        texts["name"] = _map_strings(before["name"], change)
+        others["extra"] = _change_json(before["extra"], change, lambda extra: walk(extra, function))
+    after = {**{name: each.array for name, each in texts.items()}, **others}
+    after = {name: child for name, child in after.items() if child is not before[name]}
+    flat = _united([texts[name].places if name in texts else None for name in after])
+    rows = flat and sorted(set(chat.parents(column).take(integers(flat)).to_pylist()))
+    return Mapped(chat.with_children(column, after), rows)
 
 
-def _change_json(texts: pa.Array, change: _Change, decoded: Callable[[Any], Any]) -> pa.Array:
+def _change_json(texts: pa.Array, change: Change, decoded: Callable[[Any], Any]) -> pa.Array:
     """Each JSON text decoded, changed and encoded; the same array when that changes nothing."""
     import pyarrow.compute as pc
 

@@ -15,6 +15,8 @@ from ftspec import chat, rows
 from ftspec.alike import differ
 from ftspec.arrays import undictionaried, without
 from ftspec.canonical import canonical
+from ftspec.cleaning import changes
+from ftspec.textmaps import Change, mapped
 
 TEXT = st.sampled_from(["", "a", "b", " a"])
 CALLS = [[{"a": 1, "b": 2}], [{"b": 2, "a": 1}], [{"a": 1}], []]
@@ -51,6 +53,40 @@ def test_the_same_as_comparing_canonical_texts(given: tuple[str, list[tuple[Any,
     new = rows.cell(name, [one if some and at else other for at, (one, other) in enumerate(pairs)])
     found = differ(old, new)
     assert (found.to_pylist() if found is not None else [False] * len(old)) == by_canonical(old, new)
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries({name: values for name, values in VALUES.items() if name != "number"}), min_size=1, max_size=4
+)
+PREFILTERS = st.sampled_from(
+    [None, "a", lambda texts: dict.fromkeys([at for at in range(0, len(texts), 2) if texts[at].is_valid], 0)]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROWS, PREFILTERS, st.booleans(), st.booleans(), st.booleans())
+def test_a_step_that_knows_what_it_changed_says_what_comparing_would(
+    values: list[dict[str, Any]], prefilter: Any, by_arrays: bool, whole: bool, nested: bool
+) -> None:
+    before = rows.from_dicts(values)
+    arrays = pc.utf8_trim_whitespace if by_arrays and not callable(prefilter) else None
+    change = Change(lambda text, mark=0: text.strip(), prefilter, False, arrays, whole)
+    after, known = mapped(before, change, [], nested)
+    assert known is None or known.to_pylist() == changes(before, after).to_pylist()
+
+
+def test_of_messages_and_texts_it_is_known() -> None:
+    said = [["a", " a"], [" a", " a "], [], ["a"]]
+    before = rows.from_dicts(
+        [
+            {"messages": [{"role": "user", "content": text} for text in texts], "text": " b" * (2 - len(texts))}
+            for texts in said
+        ]
+    ).slice(1)
+    change = Change(str.strip, None, False, None, True)
+    assert mapped(before, change, [], True)[1].to_pylist() == [0, 1, 2]
+    assert mapped(before, change, ["messages"], True)[1].to_pylist() == [0]
+    assert mapped(before.slice(2), change, ["messages"], True)[1].to_pylist() == []
 
 
 def test_slices_of_one_array_are_no_equal_ones() -> None:

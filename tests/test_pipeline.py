@@ -576,7 +576,7 @@ def test_a_step_that_breaks_its_contract_is_named(
 def test_a_step_may_tell_of_one_row_at_a_time(with_bad_steps: Registry) -> None:
     step = runner(item("cleaner", "one_at_a_time"), with_bad_steps, Path())
     batch = rows.from_dicts([{"text": "good" if at % 400 == 0 else "bad"} for at in range(1600)])
-    after, found = step(batch.append_column(rows.ROW, rows.integers(range(1, 1601))))
+    after, found, _ = step(batch.append_column(rows.ROW, rows.integers(range(1, 1601))))
     assert after["_row"].to_pylist() == [1, 401, 801, 1201]
     assert len({finding.row for finding in found}) == 1596
 
