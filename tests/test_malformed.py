@@ -307,14 +307,41 @@ def test_a_name_that_stands_twice_in_a_row(
         b'{"label" : "y", "text": "a", "t\\u0065xt": "b", "label":"x"}',
         b'{"text": "text: a", "label": "text", "more": {"text": 1, "label": {"text": 2}}}',
         b'{"text": "\\"text\\": a", "label": "label"}',
+        b'{"text": "a", "t\\u0065xt": "b", "label": "x"}',
+        b'{"text": "\\u0022: a", "label": "x", "more": [7, {"city": "A", "c\\u0069ty": "B"}, {"a": {"b": 1, "b": 1}}]}',
     ]
     name = f"x.{source}"
     (tmp_path / name).write_bytes(b"\n".join(rows_) if source == "jsonl" else b"[" + b",".join(rows_) + b"]")
     code, out, err = plan(f"{source}: {{path: {name}}}", "fail", FORM)
     assert code == 0, err
     found = [(one["line"], one["message"]) for one in json.loads(out)["data"]["findings"]]
-    said = "stands twice in the row: the last one counts"
-    assert found == [(rows_before + 1, f"'text' {said}"), (rows_before + 2, f"'label' {said}")]
+    wanted = [(1, "'text'", "the row"), (2, "'label'", "the row"), (5, "'text'", "the row"), (6, "'city'", "'more[1]'")]
+    assert found == [
+        (rows_before + at, f"{name} stands twice in {place}: the last one counts") for at, name, place in wanted
+    ]
+
+
+@pytest.mark.parametrize("rows_before", [0, 5000])
+def test_a_name_that_stands_twice_in_a_message(
+    tmp_path: Path, plan: Callable[..., tuple[int, str, str]], rows_before: int
+) -> None:
+    """Among messages that Arrow reads, and in a tool call's arguments that are an object."""
+    usual = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    rows_ = [usual] * rows_before + [
+        usual.replace(b'"content": "b"', b'"content": "c", "content": "b"'),
+        usual.replace(b'"content": "b"', b'"tool_calls": [{"id": "1", "type": "function", "function": '
+                      b'{"name": "f", "arguments": {"city": "A", "city": "B"}}}]'),
+        usual,
+    ]  # fmt: skip
+    (tmp_path / "x.jsonl").write_bytes(b"\n".join(rows_))
+    code, out, err = plan("jsonl: {path: x.jsonl}", "fail", "")
+    assert code == 0, err
+    found = [(one["line"], one["message"]) for one in json.loads(out)["data"]["findings"]]
+    said = "stands twice in 'messages[1]"
+    assert found == [
+        (rows_before + 1, f"'content' {said}': the last one counts"),
+        (rows_before + 2, f"'city' {said}.tool_calls[0].function.arguments': the last one counts"),
+    ]
 
 
 def test_files_that_are_no_archives(tmp_path: Path, tried: Callable[..., None]) -> None:

@@ -21,6 +21,9 @@ FIRST = 64
 SURROGATES = 14
 """Bytes before the end within which the parser takes half of a surrogate pair for a text that breaks off."""
 
+NAME_ENDS = b'":'
+"""What follows on a name, in most texts and in ours. In a text that JSON holds it stands as often in both."""
+
 
 @api.source(code=["ftspec.builtin.files", "ftspec.builtin.sources.layout"])
 def jsonl(*, path: api.Path) -> api.Source:
@@ -151,27 +154,38 @@ def row_of(line: bytes, of: str = "line") -> tuple[Any, str, int]:
 
 
 def repeated(text: bytes, row: Mapping[str, Any], file: str, line: int) -> Iterator[api.Finding]:
-    """A warning where a name stands twice in the text of a row, which parsers take for the last one.
+    """A warning where a name stands twice in one object of the text, which parsers take for the last one.
 
-    Arrow refuses such a row, so that all of them come here. As many colons as names is cheap to see.
+    Arrow refuses such a row, so that all of them come here. That the text has more names than what was read is cheap
+    to see.
     """
-    if text.count(b":") == len(row):
+    if text.count(b":") == len(row) or text.count(NAME_ENDS) == msgspec.json.encode(row).count(NAME_ENDS):
         return
-    often = [name for name in row if text.count(msgspec.json.encode(name)) > 1]
-    twice = [name for name in often if name in _names_again(text)]
-    if twice:
-        message = f"'{twice[0][:60]}' stands twice in the row: the last one counts"
+    name, place = _first_again(text)
+    if name:
+        where = f"'{place}'" if place else "the row"
+        message = f"'{name[:60]}' stands twice in {where}: the last one counts"
         yield api.Finding(message=message, hint="remove one of them", severity="warning", file=file, line=line)
 
 
-def _names_again(text: bytes) -> set[str]:
-    """The names that stand more than once in an object itself, not in what it holds."""
-    pairs: list[list[tuple[str, Any]]] = []  # of every object, the outermost last
+def _first_again(text: bytes) -> tuple[str, str]:
+    """A name that stands more than once in one object, and where that object is: `messages[1]`, "" for the row."""
     try:
-        json.loads(text, object_pairs_hook=pairs.append)
+        return next(_again(json.loads(text, object_pairs_hook=tuple), ""), ("", ""))
     except (ValueError, RecursionError):  # a number of 5,000 digits, say, which our parser reads
-        return set()
-    return {name for name, count in Counter(name for name, _ in pairs[-1]).items() if count > 1}
+        return "", ""
+
+
+def _again(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """The same of all objects: here they are tuples of pairs."""
+    if isinstance(value, tuple):
+        counted = Counter(name for name, _ in value)
+        yield from ((name, place) for name, count in counted.items() if count > 1)
+        for name, inner in value:
+            yield from _again(inner, f"{place}.{name}" if place else name)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _again(inner, f"{place}[{at}]")
 
 
 def decoded(text: bytes, of: str) -> tuple[Any, str, int]:
