@@ -181,6 +181,12 @@ def test_every_pair_that_ftfy_finds_bad_is_a_suspect() -> None:
     assert all(map(mojibake.is_bad, bad[::7]))
 
 
+@given(st.text(st.sampled_from("ab \x7f\x85\xa0\xadÃÂàâð\x9f\x98´\u0301")))
+def test_what_is_part_of_a_misread_character_stands_behind_one_beyond_ascii(said: str) -> None:
+    assert mojibake._may_be_misread(said) or not mojibake.MISREAD.search(said)
+    assert not mojibake._may_be_misread(said) or re.search("[^\x00-\x7f][\x85\xa0\xad]", said)
+
+
 @pytest.mark.parametrize("times", [1, mojibake.PATIENCE - 1, mojibake.PATIENCE, 1000])
 def test_capitals_with_accents_are_no_mojibake_and_hide_none(times: int) -> None:
     capitals = "ÀÀ ÉÉ " * times
