@@ -45,6 +45,7 @@ from ftspec.errors import (
     Problem,
     ProviderError,
     Rejected,
+    SpecFinding,
     Transient,
 )
 from ftspec.evaluation import Comparison, Evaluation, Grade, Interval, Label, Measured, Needs, Score, Verdict, Worst
@@ -159,6 +160,7 @@ __all__ = [
     "Secret",
     "Size",
     "Source",
+    "SpecFinding",
     "Step",
     "SupportsAdoption",
     "SupportsCheckpoints",

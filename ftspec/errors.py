@@ -74,7 +74,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpecFinding(Finding, frozen=True, kw_only=True):
-    """A finding whose cause stands in the spec, at `path`: `problems.located` fills in file, line and column."""
+    """A finding whose cause stands in the spec, at `path`: `problems.located` fills in file, line and column.
+
+    A check names a place among its options: ("columns", "text"), say.
+    """
 
     path: SpecPath = ()
 

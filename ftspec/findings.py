@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from ftspec.errors import DataError, Finding, Severity
+from ftspec.errors import DataError, Finding, Severity, SpecFinding
 from ftspec.figures import plural
 from ftspec.spec import Item
 
@@ -44,6 +44,8 @@ class Findings:
     def judge(self, item: Item, findings: Iterable[Finding]) -> None:
         """Add what a check found, with the severity and the waiver that the spec gives the check."""
         for finding in findings:
+            if isinstance(finding, SpecFinding):
+                finding = replace(finding, path=(*item.path, item.name, *finding.path))
             self.add(waived(item, replace(finding, check=item.id or item.name), datetime.date.today()))
 
     def bounded(self) -> tuple[Finding, ...]:

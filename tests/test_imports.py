@@ -101,6 +101,7 @@ API = {
     "Secret",
     "Size",
     "Source",
+    "SpecFinding",
     "Step",
     "SupportsAdoption",
     "SupportsCheckpoints",

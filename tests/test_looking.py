@@ -194,6 +194,17 @@ def test_a_column_that_no_row_has_is_told_at_its_place_in_the_spec(
         )
 
 
+def test_a_column_that_a_check_expects_is_told_at_its_place_in_the_spec(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checks = "checks:\n  - expect:\n      columns:\n        text: {not_null: true}\n        txt: {not_null: true}\n"
+    spec.write_text(SPEC.replace("provider:", f"{checks}provider:"))
+    line = next(at for at, text in enumerate(spec.read_text().splitlines(), 1) if "txt" in text)
+    code, _, err = run(capsys, "plan", spec, "-q")
+    assert code == 1
+    assert f"tiny.yaml:{line}:14: no row has a column 'txt'" in err
+
+
 # ---- diff
 
 

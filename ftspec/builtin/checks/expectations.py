@@ -132,9 +132,8 @@ def expect(
         known = sorted({name for part in parts for name in part.columns})
         for name, wanted in columns.items():
             if name not in known:
-                yield api.Finding(
-                    message=f"no row has a column '{name}'", hint=f"columns are {', '.join(map(repr, known))}"
-                )
+                message, hint = f"no row has a column '{name}'", f"columns are {', '.join(map(repr, known))}"
+                yield api.SpecFinding(message=message, hint=hint, path=("columns", name))
                 continue
             for said in tests[name]:
                 yield from _judged(name, said, [part.failed[name, said] for part in parts], wanted.mostly)
