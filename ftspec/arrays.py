@@ -10,6 +10,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from io import RawIOBase
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +199,30 @@ def _undictionaried(column_type: pa.DataType) -> pa.DataType:
 
 def _plain(field: pa.Field) -> pa.Field:
     return field.with_type(_undictionaried(field.type))
+
+
+def stream(batch: pa.RecordBatch) -> list[Any]:
+    """A batch as Arrow's stream, piece by piece: its own buffers, which `serialize` would copy."""
+    import pyarrow as pa
+
+    sink = _Pieces()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.pieces
+
+
+class _Pieces(RawIOBase):
+    """What is written to it, as it is."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.pieces.append(data)
+        return len(data)
 
 
 FEW = 0.01

@@ -6,7 +6,6 @@ So after an edit of step five, steps one to four are not run again, and after a 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from ftspec import entries, prefixes, rows
+from ftspec.arrays import as_numpy, from_numpy, stream
 from ftspec.cleaning import Done
 from ftspec.errors import Finding
 from ftspec.messages import Prompt
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 WORTH = 1e-8
 """Seconds of work per byte of a batch from which on its result is kept: writing and reading it take a fifth of that."""
-NAME = 16
-"""Bytes of the digest by which an entry's name tells the content."""
 
 
 def first_kept(segment: Segment) -> int | None:
@@ -55,6 +53,7 @@ class Cached:
     def __init__(self, segment: Segment, folder: Path, first: int, worth: float = WORTH) -> None:
         self.segment, self.folder, self.first, self.worth = segment, folder, first, worth
         self.marks = prefixes.marks(segment)
+        self.seed = entries.seed(folder)
         told = [bool(secret_names(stage.item.options)) for stage in segment.stages]
         count = len(told)
         self.last = told.index(True) if True in told else count if segment.secrets else count + 1
@@ -74,7 +73,7 @@ class Cached:
         if batch.num_rows == 0:
             return self.segment(batch)
         count = len(self.segment.stages)
-        name = _Names(batch, self.marks, absolute_end=self.segment.last)
+        name = _Names(batch, self.marks, self.seed, absolute_end=self.segment.last)
         numbers = batch.column(rows.ROW)
         point, outcome = self._known(name, numbers)
         if outcome is None:
@@ -142,27 +141,22 @@ class _Places:
     """Row numbers → positions in the batch. Raises ForeignRowError."""
 
     def __init__(self, numbers: pa.Array) -> None:
-        self.numbers = numbers
+        import numpy as np
+
+        self.numbers = as_numpy(numbers)
+        self.order = np.argsort(self.numbers, kind="stable")
 
     def array(self, some: pa.Array) -> pa.Array:
-        import pyarrow.compute as pc
+        import numpy as np
 
-        if not len(some):
-            return some
-        found = pc.index_in(some, value_set=self.numbers)
-        if found.null_count:
+        wanted = as_numpy(some)
+        found = self.order.take(np.searchsorted(self.numbers, wanted, sorter=self.order), mode="clip")
+        if (self.numbers[found] != wanted).any():
             raise ForeignRowError
-        return found.cast(some.type)
+        return from_numpy(found)
 
     def one(self, row: int) -> int:
-        try:
-            return self._of[row]
-        except KeyError:
-            raise ForeignRowError from None
-
-    @cached_property
-    def _of(self) -> dict[int, int]:
-        return {number: place for place, number in enumerate(self.numbers.to_pylist())}
+        return int(self.array(rows.integers([row]))[0].as_py())
 
 
 class _Numbers:
@@ -203,8 +197,8 @@ class _Names:
     The content is looked at when a name is asked for.
     """
 
-    def __init__(self, batch: pa.RecordBatch, marks: list[str], *, absolute_end: bool) -> None:
-        self.batch, self.marks, self.absolute_end = batch, marks, absolute_end
+    def __init__(self, batch: pa.RecordBatch, marks: list[str], seed: int, *, absolute_end: bool) -> None:
+        self.batch, self.marks, self.seed, self.absolute_end = batch, marks, seed, absolute_end
 
     def of(self, point: int) -> str:
         """After so many steps; one more is the end."""
@@ -213,19 +207,19 @@ class _Names:
 
     @cached_property
     def _content(self) -> str:
-        kept = self.batch.drop_columns([rows.ROW])
-        return _digest(kept.schema.serialize(), kept.serialize()).hex()
+        return self._digest(*stream(self.batch.drop_columns([rows.ROW])))
 
     @cached_property
     def _end(self) -> str:
-        return _digest(self._content.encode(), self.batch.select([rows.ROW]).serialize()).hex()
+        return self._digest(self._content.encode(), *stream(self.batch.select([rows.ROW])))
 
+    def _digest(self, *pieces: Any) -> str:
+        from xxhash import xxh3_128
 
-def _digest(*pieces: Any) -> bytes:
-    state = hashlib.sha256()
-    for piece in pieces:
-        state.update(piece)
-    return state.digest()[:NAME]
+        state = xxh3_128(seed=self.seed)
+        for piece in pieces:
+            state.update(piece)
+        return state.hexdigest()
 
 
 class Reuse:

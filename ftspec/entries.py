@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftspec.arrays import stream
+
 if TYPE_CHECKING:
     from ftspec.segments import Outcome
 
@@ -27,6 +29,7 @@ LENGTH = struct.Struct("<Q")
 """Behind it: how many bytes are pickled. The batch follows them, as Arrow's stream: not compressed, which would take
 five times as long as all the rest."""
 ALIGNED = 16
+SEED = "seed"
 
 
 def write(folder: Path, name: str, outcome: Outcome) -> None:
@@ -37,8 +40,7 @@ def write(folder: Path, name: str, outcome: Outcome) -> None:
         path.parent.mkdir(exist_ok=True)
         data = _packed(outcome)
         with open(part, "wb", opener=_private) as file:
-            for piece in (_check(*data), *data):
-                file.write(piece)
+            file.writelines([_check(*data), *data])
         part.replace(path)
         return
     part.unlink(missing_ok=True)
@@ -71,9 +73,24 @@ def ready(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
+        seed(folder)
     except OSError:
         return False
     return True
+
+
+def seed(folder: Path) -> int:
+    """A number of this cache alone, which names are made with: so nobody can write rows that have the name of others.
+
+    One that was lost, or that two processes make at once, makes entries that are not found again.
+    """
+    path = folder / SEED
+    if not path.exists():
+        part = path.with_name(f"{SEED}.{secrets.token_hex(4)}.part")
+        with open(part, "wb", opener=_private) as file:
+            file.write(secrets.token_bytes(8))
+        part.replace(path)
+    return int.from_bytes(path.read_bytes(), "little")
 
 
 def sizes(folder: Path) -> Iterator[tuple[float, int, Path]]:
@@ -106,7 +123,7 @@ def _packed(outcome: Outcome) -> list[Any]:
     """The pieces of an entry: all but the batch pickled, and the batch."""
     told = pickle.dumps(outcome._replace(batch=None), protocol=5)
     told += bytes(-(CHECK + LENGTH.size + len(told)) % ALIGNED)
-    return [LENGTH.pack(len(told)), told, outcome.batch.schema.serialize(), outcome.batch.serialize()]
+    return [LENGTH.pack(len(told)), told, *stream(outcome.batch)]
 
 
 def _unpacked(data: memoryview) -> Outcome:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows, shapes
+from ftspec.arrays import stream
 from ftspec.kept import nameless
 from ftspec.shapes import Shape
 
@@ -21,13 +22,12 @@ BLOCK_ROWS = 8192
 class Spool:
     """Rows between two passes, in a file without a name: whatever ends the process, nothing of it is left.
 
-    Batches may differ in their schema, so each is kept with its own. They are not compressed: that would cost more CPU
-    than all else that is done to them here.
+    Batches may differ in their schema, so each is a stream of its own. They are not compressed: that would cost more
+    CPU than all else that is done to them here.
     """
 
     def __init__(self, folder: Path) -> None:
         self.file: Any = nameless(folder)
-        self.schemas: list[pa.Schema] = []
         self.starts: list[int] = [0]
         self.sizes: list[int] = []
         self.bytes = 0
@@ -38,11 +38,9 @@ class Spool:
 
     def write(self, batch: pa.RecordBatch) -> int:
         """Append a batch; returns its index."""
-        data = batch.serialize()
-        self.file.write(data)
-        known = self.schemas and self.schemas[-1].equals(batch.schema, check_metadata=True)
-        self.schemas.append(self.schemas[-1] if known else batch.schema)
-        self.starts.append(self.starts[-1] + len(data))
+        pieces = stream(batch)
+        self.file.writelines(pieces)
+        self.starts.append(self.starts[-1] + sum(map(len, pieces)))
         self.sizes.append(batch.num_rows)
         self.bytes += batch.nbytes
         return len(self.sizes) - 1
@@ -59,7 +57,7 @@ class Spool:
         import pyarrow as pa
 
         self.file.flush()
-        return pa.ipc.read_record_batch(data(self.starts[index], self.starts[index + 1]), self.schemas[index])
+        return pa.ipc.open_stream(data(self.starts[index], self.starts[index + 1])).read_next_batch()
 
     def close(self) -> None:
         """Give the space back."""

@@ -231,6 +231,18 @@ def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pyt
     assert not names(tmp_path / "cache")
 
 
+def test_names_are_of_one_cache_alone(tmp_path: Path) -> None:
+    """Whoever writes rows does not know the seed, so they cannot write some that have the name of others."""
+    write(tmp_path, numbered(200))
+    spec, caches = spec_of(tmp_path, cleaning=STEPS), [tmp_path / "one", tmp_path / "other"]
+    fresh = everything(spec, tmp_path / "a", cache=str(caches[0]), worth=0)
+    assert everything(spec, tmp_path / "b", cache=str(caches[1]), worth=0) == fresh
+    assert not names(caches[0]) & names(caches[1])
+    (caches[0] / "seed").unlink()
+    assert everything(spec, tmp_path / "c", cache=str(caches[0]), worth=0) == fresh
+    assert len(names(caches[0])) == 2 * len(names(caches[1]))
+
+
 def test_what_is_used_least_goes_first(tmp_path: Path) -> None:
     now = time.time()
     (tmp_path / "aa").mkdir()

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ftspec import rows
+from ftspec.arrays import stream
 from ftspec.spool import Spool
 
 
@@ -46,3 +47,15 @@ def test_what_is_read_outlives_the_spool_and_holds_no_file_once_it_is_gone(spool
     assert batches[1] == own == made(3, 900)
     del batches
     assert open_files() == before - 1
+
+
+def test_a_stream_is_what_serialize_gives_and_no_copy() -> None:
+    said = [[{"role": "user", "content": text}] * len(text) for text in ("a", "bb", "", "ddd")]
+    whole = rows.from_dicts([{"messages": each, "n": {"x": len(each)}} for each in said])
+    for batch in (whole, whole.slice(1, 2)):
+        pieces = stream(batch)
+        assert b"".join(pieces).startswith(batch.schema.serialize().to_pybytes() + batch.serialize().to_pybytes())
+        assert pa.ipc.open_stream(b"".join(pieces)).read_next_batch().equals(batch)
+    texts = rows.strings(["x" * 999] * 9)
+    (found,) = [piece for piece in stream(pa.RecordBatch.from_arrays([texts], names=["a"])) if len(piece) == 8991]
+    assert found.address == texts.buffers()[2].address
