@@ -16,7 +16,7 @@ from ftspec.messages import Prompt
 from ftspec.plan import BASE, SUITES, TUNED, answers_step, step_of
 from ftspec.records import Plan
 from ftspec.reporting import Judged
-from ftspec.scoring import brief, evaluate, tallies
+from ftspec.scoring import brief, evaluate, tallies, usual_pairs
 from ftspec.site import Site
 from ftspec.spending import Purse
 from ftspec.statistics import rate
@@ -50,13 +50,15 @@ class Evaluator:
     def _evaluate(self, asking: Asking, model: TunedModel | None) -> tuple[Evaluation, dict[str, Answered]]:
         """Ask what the spec asks, and what its gates need beside it."""
         answered = self._ask(asking, model)
-        needs = list(gates_need(self.site.spec, self.site.registry)) if model else []
-        run = self._earlier(asking, answered) if any(need.accepted for need in needs) else ""
+        needs = list(gates_need(self.site.spec, self.site.registry))
+        of_tuned = needs if model else []
+        run = self._earlier(asking, answered) if any(need.accepted for need in of_tuned) else ""
         suites = {}
-        for name in dict.fromkeys(need.suite for need in needs if need.suite):
+        for name in dict.fromkeys(need.suite for need in of_tuned if need.suite):
             suite = answering.suite(name)
             suites[name] = evaluate(suite.prompts, self._suite(suite, model))
-        evaluation = evaluate(asking.prompts, answered)
+        pairs = usual_pairs(list(answered), [need.compared for need in needs if need.compared])
+        evaluation = evaluate(asking.prompts, answered, pairs)
         return msgspec.structs.replace(evaluation, suites=suites, accepted=run), answered
 
     def _earlier(self, asking: Asking, answered: dict[str, Answered]) -> str:

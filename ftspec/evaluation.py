@@ -238,12 +238,14 @@ class Needs(Record):
         answers: to each prompt, as many as pass@k looks at.
         suite: a set of items that ships with ftspec, asked of base and tuned model: "general".
         accepted: the last accepted run's answers, as model "accepted".
+        compared: a model and another one that it is compared with, by their labels.
     """
 
     repeats: bool = False
     answers: int = 1
     suite: Literal["", "general"] = ""
     accepted: bool = False
+    compared: tuple[str, str] | None = None
 
 
 Outcome = Literal["PASS", "FAIL", "INSUFFICIENT_EVIDENCE"]

@@ -256,11 +256,15 @@ def of_tallies(
     )
 
 
-def usual_pairs(labels: Sequence[str]) -> list[Pair]:
-    """Every model against the base model, and the tuned model against every further one."""
+def usual_pairs(labels: Sequence[str], wanted: Iterable[Pair] = ()) -> list[Pair]:
+    """Every model against the base model, the tuned model against every further one, and what else is wanted.
+
+    Two models that are wanted the other way around are compared that way alone, but for the gain itself."""
     against_base = [(label, "base") for label in labels if label != "base" and "base" in labels]
     further = [label for label in labels if label not in ("base", "tuned")]
-    return against_base + [("tuned", label) for label in further if "tuned" in labels]
+    usual = against_base + [("tuned", label) for label in further if "tuned" in labels]
+    own = [pair for pair in dict.fromkeys(wanted) if pair not in usual and set(pair) <= set(labels)]
+    return [pair for pair in usual if pair == ("tuned", "base") or pair[::-1] not in own] + own
 
 
 def compare(found: Sequence[Tally], others: Sequence[Tally], label: str, against: str) -> list[Comparison]:

@@ -301,6 +301,15 @@ def test_all_checkpoints_are_asked_and_the_best_is_shown_by_what_passes(installe
     assert accuracies(again)["best checkpoint"] == given["best checkpoint"]
 
 
+def test_a_gate_decides_between_any_two_models_by_their_interval(installed: Registry) -> None:
+    gates = "{gain: {model: other, against: tuned, min: 0}}, {gain: {model: other, against: third, min: 0}}"
+    found = run(write(f"{OTHER}, {OTHER.replace('other', 'third')}", gates), installed)
+    assert [verdict.outcome for verdict in found.verdicts] == ["INSUFFICIENT_EVIDENCE", "INSUFFICIENT_EVIDENCE"]
+    assert all("95% interval" in verdict.message for verdict in found.verdicts)
+    lost = run(write(OTHER, "{gain: {model: base, against: other, min: 0}}"), installed)
+    assert [verdict.outcome for verdict in lost.verdicts] == ["FAIL"]
+
+
 def test_a_run_says_how_to_choose_the_best_checkpoint_by_prompts_of_its_own(installed: Registry) -> None:
     file = write("{checkpoints: best}")
     assert "name a column in `eval.tags: [COLUMN]`, and write `validation` into it" in notes(file, installed)

@@ -298,7 +298,8 @@ def test_gates_say_what_they_need() -> None:
         return COMPONENTS[name].needs(COMPONENTS[name].convert(options))
 
     assert needs("consistency", min=0.9) == Needs(repeats=True)
-    assert needs("gain", min=0.1) == Needs()
+    assert needs("gain", min=0.1) == Needs(compared=("tuned", "base"))
+    assert needs("gain", min=0.1, model="a", against="tuned").compared == ("a", "tuned")
     assert needs("gain", min=0.1, metric="consistency").repeats
     assert needs("metric", name="consistency", min=0.1).repeats
     assert needs("regression") == Needs(accepted=True)

@@ -164,6 +164,18 @@ def test_any_number_of_models() -> None:
     assert lost and [one.value for one in lost.worst] == [-1, -1, -1]
 
 
+def test_two_models_are_compared_as_wanted_and_once() -> None:
+    labels = ["base", "tuned", "a", "b"]
+    usual = [("tuned", "base"), ("a", "base"), ("b", "base"), ("tuned", "a"), ("tuned", "b")]
+    assert scoring.usual_pairs(labels) == usual
+    assert scoring.usual_pairs(labels, [("tuned", "base"), ("base", "tuned"), ("a", "nobody")]) == [
+        *usual, ("base", "tuned"),
+    ]  # fmt: skip
+    assert scoring.usual_pairs(labels, [("a", "tuned"), ("a", "b"), ("a", "b")]) == [
+        *usual[:3], ("tuned", "b"), ("a", "tuned"), ("a", "b"),
+    ]  # fmt: skip
+
+
 def test_one_model_alone() -> None:
     found = scoring.evaluate([prompt()], {"gpt": scored({"p": ["a"]})})
     assert (list(found.scores), found.comparisons, found.base.prompts) == (["gpt"], (), 0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from ftspec import api
@@ -25,7 +27,11 @@ CODE = ["ftspec.builtin.gates.scores"]
 Difference = Annotated[float, Meta(ge=-1, le=1)]
 
 
-@api.gate(needs=of_metric, code=CODE)
+def _of_gain(options: Mapping[str, Any]) -> api.Needs:
+    return msgspec.structs.replace(of_metric(options), compared=(options["model"], options["against"]))
+
+
+@api.gate(needs=_of_gain, code=CODE)
 def gain(
     *,
     min: Difference,
@@ -74,6 +80,8 @@ def _difference(
     """The paired difference; of an evaluation from before there were comparisons, what it has."""
     if compared:
         return api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
+    if evaluation.comparisons:
+        raise UnmeasuredError(f"the {which[0]} and the {which[1]} model have no {metric} on the same prompts")
     told = metric == "accuracy" and which == ("tuned", "base", "")
     return api.Measured(value=change, interval=evaluation.gain_interval if told else None, n=evaluation.tuned.prompts)
 
