@@ -31,6 +31,12 @@ ENGINE = "vl_convert"
 WIDTH, HEIGHT = 400, 260
 POINTS = 400
 """A curve has at most so many points: more cannot be seen."""
+LOW = 0.08
+"""A dot of the quadrant that lies so low has its name above it."""
+NEAR = {"x": 0.1, "y": 0.06}
+"""Names of dots that are nearer than this, both ways, would lie on each other."""
+NAMES = 3
+"""So many of them are named there."""
 SLICES = 24
 """Slices that are drawn at the most: the table holds all."""
 COLOURS = {"base": "var(--base)", "tuned": "var(--tuned)"}
@@ -184,7 +190,7 @@ def slices(scores: Mapping[str, Score]) -> Chart | None:
     high = {"x2": {"field": "y_high"}}
     apart = {"yOffset": {"field": "model", "type": "nominal", "sort": list(scores)}}
     specification = {
-        "height": {"step": 14 * max(2, len(scores))},
+        "height": {"step": 20, "for": "offset"},
         "layer": [
             _spread(rows, {"x": {**across, "field": "y_low"}, **high, "y": up, **apart}, legend=True),
             _dots(rows, {"x": across, "y": up, **apart}),
@@ -255,18 +261,42 @@ def _dots(rows: Sequence[Json], place: Json) -> Json:
 
 
 def _names(rows: Sequence[Json], place: Json) -> list[Json]:
-    """Each model's name below its dot, towards the middle of the drawing."""
+    """Each model's name beside its dot, towards the middle of the drawing; above it where the axis would be below."""
     middle = (place["x"]["scale"]["domain"][0] + 1) / 2
-    sides = {"left": [row for row in rows if row["x"] <= middle], "right": [row for row in rows if row["x"] > middle]}
+    corners: dict[tuple[bool, bool], list[Json]] = {}
+    for row in _together(rows):
+        corners.setdefault((row["x"] <= middle, row["y"] < LOW), []).append(row)
     return [
         {
             "data": {"values": found},
-            "mark": {"type": "text", "align": side, "dx": 9 if side == "left" else -9, "dy": 15, "fontWeight": "bold"},
-            "encoding": {**place, "color": _coloured(rows, False), "text": {"field": "model"}},
+            "mark": {
+                "type": "text",
+                "align": "left" if left else "right",
+                "dx": 9 if left else -9,
+                "dy": -21 if low else 15,
+                "fontWeight": "bold",
+            },
+            "encoding": {**place, "color": _coloured(rows, False), "text": {"field": "names"}},
         }
-        for side, found in sides.items()
-        if found
+        for (left, low), found in corners.items()
     ]
+
+
+def _together(rows: Sequence[Json]) -> list[Json]:
+    """One row for models whose names would lie on each other, with the names of all of them."""
+    groups: list[list[Json]] = []
+    for row in rows:
+        near = (one for one in groups if all(abs(one[0][axis] - row[axis]) < reach for axis, reach in NEAR.items()))
+        found = next(near, [])
+        if not found:
+            groups.append(found)
+        found.append(row)
+    return [found[0] | {"names": _some([row["model"] for row in found])} for found in groups]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return f"{', '.join(names[:NAMES])}{more}"
 
 
 def _coloured(rows: Sequence[Json], legend: bool) -> Json:

@@ -89,8 +89,8 @@ def _scores(data: ReportData) -> Iterable[str]:
         gain = data.evaluation.gain_interval
         change = f"{points(gain.low)} to {points(gain.high)}"
         yield from (f"Gain: **{points(data.evaluation.gain)}** (95% interval {change}).", "")
-    else:
-        yield from _compared([one for one in data.evaluation.comparisons if one.metric == "accuracy"])
+    compared = [one for one in data.evaluation.comparisons if one.metric == "accuracy"]
+    yield from _compared([one for one in compared if (one.label, one.against) != ("tuned", "base")])
     for name, suite in data.evaluation.suites.items():
         told = ", ".join(f"{code(label, 30)} {percent(score.accuracy)}" for label, score in suite.scores.items())
         yield from (f"{plain(name.capitalize())} ability: {told}.", "")
