@@ -23,6 +23,7 @@ from ftspec.site import Site, step_key
 from ftspec.spec import Eval, Item
 from ftspec.spending import Meter, Purse
 from ftspec.spill import Spill
+from ftspec.stepkeys import CHECKPOINTS
 from ftspec.subjects import Subject
 from ftspec.tables import Price, Rate
 
@@ -101,7 +102,8 @@ def answers(
         price, rate = _priced(site, subject)
         verified = price is None or price.verified
         with purse.meter(step.name, rate, what.generation, verified=verified) as meter:
-            _ask(site, subject, wanted, spill, meter, deployer(site, purse, subject))
+            about = f"{what.suite} questions" if what.suite else ""
+            _ask(site, subject, wanted, spill, meter, deployer(site, purse, subject), about)
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
@@ -127,7 +129,9 @@ def earlier(site: Site, run: str, what: Asking, base: Answered | None, purse: Pu
     return _graded(site, answered, what, base, purse) if places else None
 
 
-def _ask(site: Site, subject: Subject, wanted: ask.Round, spill: Spill, meter: Meter, deployer: Deployer) -> None:
+def _ask(
+    site: Site, subject: Subject, wanted: ask.Round, spill: Spill, meter: Meter, deployer: Deployer, about: str
+) -> None:
     """Put the model up, where a question is open, and ask."""
     from ftspec import remote
 
@@ -145,7 +149,7 @@ def _ask(site: Site, subject: Subject, wanted: ask.Round, spill: Spill, meter: M
         spill.writer() as writer,
     ):
         again = not isinstance(up, RemoteModel)
-        ask.ask(answers, wanted, label=subject.label, keep=writer.add, progress=site.progress, again=again)
+        ask.ask(answers, wanted, label=subject.label, about=about, keep=writer.add, progress=site.progress, again=again)
 
 
 def _spill(site: Site, step: Step) -> Spill:
@@ -178,7 +182,7 @@ def of_checkpoints(
 ) -> Iterator[tuple[Checkpoint, Step, Subject]]:
     """Each checkpoint as a model under test, with its own part of the step."""
     for one in saved:
-        label = f"{subject.label} {one.step}"
+        label = f"{subject.label if subject.keys[CHECKPOINTS] == 'all' else 'checkpoint'} {one.step}"
         part = plans.checkpoint_step(step, one.id)
         yield one, part, msgspec.structs.replace(subject, label=label, model=one.model)
 

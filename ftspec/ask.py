@@ -98,21 +98,31 @@ def question_seed(seed: int, prompt: str, repeat: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def ask(answers: Answers, wanted: Round, *, label: str, keep: Keep, progress: Progress, again: bool = True) -> None:
+def ask(
+    answers: Answers,
+    wanted: Round,
+    *,
+    label: str,
+    keep: Keep,
+    progress: Progress,
+    about: str = "",
+    again: bool = True,
+) -> None:
     """Have every question answered that has no answer yet.
 
     Args:
         answers: how questions are answered; see remote.asking.
         keep: makes an answer durable. Called as soon as it arrives, so that a killed run asks again only what was in
             flight.
-        label: what the model is called in the progress, e.g. "base".
+        label: what the model is called in the progress, e.g. "base"; and `about` what it is asked there, if that is not
+            the spec's own evaluation, e.g. "general questions".
         again: ask a question without an answer, or with an error, once more at the end. Not needed where that has
             happened on the way (a remote model).
 
     An error is kept only when the last try failed too. Raises what the model raises, and PluginError when it answers
     what it was not asked.
     """
-    progress.phase(f"asking the {label} model", total=len(wanted), unit="answers")
+    progress.phase(" ".join(filter(None, [f"asking the {label} model", about])), total=len(wanted), unit="answers")
     progress.advance(wanted.known, total=len(wanted))
     for last in (False, True) if again else (True,):
         asked = len(wanted) - wanted.known

@@ -10,6 +10,7 @@ from ftspec import accepted, answering, answersheet, budgeting, cases, gates, re
 from ftspec.answering import Asking
 from ftspec.diary import Diary
 from ftspec.evaluation import Evaluation
+from ftspec.figures import percent, plural
 from ftspec.grade import Answered, names
 from ftspec.jobs import TunedModel
 from ftspec.messages import Prompt
@@ -27,7 +28,7 @@ CHOSEN_BY_THE_SAME = (
     "; chosen by these prompts, it looks better on them than on others. To choose by some and report on the others, "
     "name a column in `eval.tags: [COLUMN]`, and write `validation` into it for these"
 )
-CHOSEN_BY_OTHERS = ", of the {:,} prompts with the tag `validation`; it is reported on the others"
+CHOSEN_BY_OTHERS = ", of {} with the tag `validation`; it is reported on the others"
 
 
 class Evaluator:
@@ -95,20 +96,25 @@ class Evaluator:
                     answered[subject.label] = self._answers(subject, asking, base)
             elif model:
                 with self.diary.timed(name):
-                    answered |= self._checkpoints(subject, asking, base)
+                    answered |= self._checkpoints(subject, asking, answered, model)
         self.site.progress.phase("grading")
         self.diary.decide("answered", **{label: len(given.answers) for label, given in answered.items()})
         answersheet.write(self.site.workspace.report_folder(self.plan.run), asking.prompts, answered)
         return answered
 
-    def _checkpoints(self, subject: Subject, asking: Asking, base: Answered) -> dict[str, Answered]:
-        """Every checkpoint of the job, or the best one.
+    def _checkpoints(
+        self, subject: Subject, asking: Asking, answered: Mapping[str, Answered], model: TunedModel
+    ) -> dict[str, Answered]:
+        """Every checkpoint of the job, or the best one. One that is the tuned model has answered already.
 
         What it is chosen by is not reported of it, where some prompts are tagged for that."""
         step = step_of(self.plan, answers_step(subject.label))
+        base, tuned = answered["base"], answered["tuned"]
         kept = answering.checkpoints_of(self.site, self.plan)
         found = {
-            one.step: answering.answers(self.site, part, named, asking, self.purse, base)
+            one.step: msgspec.structs.replace(tuned, model=named.label)
+            if one.model.id == model.id
+            else answering.answers(self.site, part, named, asking, self.purse, base)
             for one, part, named in answering.of_checkpoints(subject, step, kept)
         }
         if not found:
@@ -116,12 +122,12 @@ class Evaluator:
             return {}
         answering.mark_asked(self.site, step, found.values())
         if subject.keys[CHECKPOINTS] == "all":
-            return {answered.model: answered for answered in found.values()}
+            return {one.model: one for one in found.values()}
         best = self._best(asking, found)
-        answered = msgspec.structs.replace(found[best], model=subject.label)
+        shown = msgspec.structs.replace(found[best], model=subject.label)
         if len(choosing := cases.for_choosing(asking.prompts)) < len(asking.prompts):
-            answered = answered.besides({prompt.id for prompt in choosing})
-        return {subject.label: answered}
+            shown = shown.besides({prompt.id for prompt in choosing})
+        return {subject.label: shown}
 
     def _best(self, asking: Asking, found: Mapping[int, Answered]) -> int:
         """The step of the checkpoint that passes most often: the later one of two that are as good."""
@@ -130,9 +136,11 @@ class Evaluator:
         passing = {at: rate([tally.share for tally in tallies(shown, answered)]) for at, answered in found.items()}
         best = max(passing, key=lambda at: (passing[at], at))
         self.diary.decide("checkpoints_compared", best=best, accuracy={str(at): share for at, share in passing.items()})
-        said = f"the best of {len(found)} checkpoints is that of step {best}: {passing[best]:.1%} pass"
+        of = f"the best of {len(found)} checkpoints is that" if len(found) > 1 else "the only checkpoint is that"
+        said = f"{of} of step {best}: {percent(passing[best])} pass"
         own = len(choosing) < len(asking.prompts)
-        self.site.progress.note(said + (CHOSEN_BY_OTHERS.format(len(choosing)) if own else CHOSEN_BY_THE_SAME))
+        how = CHOSEN_BY_OTHERS.format(plural(len(choosing), "prompt")) if own else CHOSEN_BY_THE_SAME
+        self.site.progress.note(said + (how if len(found) > 1 else ""))
         return best
 
     def _answers(self, subject: Subject, asking: Asking, base: Answered | None = None) -> Answered:

@@ -13,14 +13,28 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ftspec import answersheet, comparing, history, planning, registry, remote, runner, validate
+from ftspec import (
+    answering,
+    answersheet,
+    comparing,
+    following,
+    history,
+    planning,
+    registry,
+    remote,
+    runner,
+    validate,
+)
 from ftspec.cli import guard
 from ftspec.errors import FtspecError, SpecError
+from ftspec.jobs import Checkpoint
 from ftspec.messages import Answer, Generation, Model, Question, RemoteModel
+from ftspec.plan import TUNING, step_of
 from ftspec.progress import Quiet
+from ftspec.records import Plan
 from ftspec.registry import Registry
 from ftspec.runner import Outcome
-from ftspec.site import Options
+from ftspec.site import Options, Site
 from ftspec.spending import Meter
 
 SPEC = """\
@@ -301,6 +315,29 @@ def test_all_checkpoints_are_asked_and_the_best_is_shown_by_what_passes(installe
     assert accuracies(again)["best checkpoint"] == given["best checkpoint"]
 
 
+def test_a_checkpoint_that_is_the_tuned_model_is_not_asked_again(
+    installed: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last(site: Site, plan: Plan) -> list[Checkpoint]:
+        done = following.ended(site.store, step_of(plan, TUNING).digest)
+        assert done and done.model
+        return [Checkpoint(id="last", step=8, model=done.model)]
+
+    class Phases(Notes):
+        def phase(self, name: str, *, total: float | None = None, unit: str = "") -> None:
+            self.notes.append(name)
+
+    monkeypatch.setattr(answering, "checkpoints_of", last)
+    told, file = Phases(), write("{checkpoints: all, id: at}, {checkpoints: best}")
+    found = runner.run(validate.load_spec(file, installed), installed, Options(), told)
+    assert set(accuracies(found)) == {"base", "tuned", "at 8", "best checkpoint"}
+    assert [name for name in told.notes if name.startswith("asking")] == [
+        "asking the base model",
+        "asking the tuned model",
+    ]
+    assert "the only checkpoint is that of step 8: 100% pass" in told.notes
+
+
 def test_a_gate_decides_between_any_two_models_by_their_interval(installed: Registry) -> None:
     gates = "{gain: {model: other, against: tuned, min: 0}}, {gain: {model: other, against: third, min: 0}}"
     found = run(write(f"{OTHER}, {OTHER.replace('other', 'third')}", gates), installed)
@@ -316,7 +353,7 @@ def test_a_run_says_how_to_choose_the_best_checkpoint_by_prompts_of_its_own(inst
     text = file.read_text().replace('completion: "1"}', 'completion: "1", COLUMN: validation}')
     file.write_text(text.replace("  graders:", "  tags: [COLUMN]\n  graders:"))
     said = notes(file, installed)
-    assert "prompts with the tag `validation`; it is reported on the others" in said
+    assert "of 1 prompt with the tag `validation`; it is reported on the others" in said
     assert "eval.tags" not in said
 
 

@@ -5,6 +5,7 @@
     cancel         exists once somebody asked for the job to be cancelled
     events.jsonl   what happened, one JSON object a line, `number` increasing; appended by the worker
     checkpoints/   see ftspec_local.checkpoints
+    kept-STEP/     the adapter as it was after that step; `best-STEP` the one of the lowest validation loss
     model/         the adapter, or the whole model
     result.json    how it ended; written once, atomically, last
     worker.log     what the worker printed
@@ -149,6 +150,16 @@ class JobFolder:
         """The model of the lowest validation loss so far; None where none was kept."""
         kept = [Best(path.parent, **json.loads(path.read_bytes())) for path in self.path.glob("best-*/best.json")]
         return min(kept, key=lambda one: one.validation_loss, default=None)
+
+    def kept(self) -> dict[int, Path]:
+        """The adapters that were kept on the way, by their step."""
+        folders = [*self.path.glob("best-*"), *self.path.glob("kept-*")]
+        return {int(folder.name.rpartition("-")[2]): folder for folder in folders}
+
+    def losses(self) -> dict[int, float]:
+        """The validation losses, by the step after which each was measured."""
+        measured = (event for event in self.events() if "validation_loss" in event.get("metrics", {}))
+        return {event["step"]: event["metrics"]["validation_loss"] for event in measured}
 
     def cancelled(self) -> bool:
         """Whether somebody asked for the job to be cancelled."""

@@ -43,7 +43,9 @@ class LocalProvider:
         "dpo": api.Method(hyperparameters=DpoHyperparameters, options=Dpo, shapes_data=SHAPES_DATA, data="preference"),
     }
     exports: ClassVar[tuple[str, ...]] = ("adapter", "merged")
-    checkpoints: ClassVar[str] = "of an adapter, whenever the validation loss is the lowest so far"
+    checkpoints: ClassVar[str] = (
+        "of an adapter, every `checkpoint_steps` and whenever the validation loss is the lowest"
+    )
     endpoint = "local"
 
     def __init__(

@@ -230,6 +230,8 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         checkpoints.mark_complete(self.folder.checkpoints / f"{checkpoints.PREFIX}{state.global_step}")
+        if state.global_step < self.total:  # the last state is the job's model itself
+            _keep(self.folder, "kept", kwargs["model"], state.global_step)
         self._add("checkpoint", state.global_step, {}, f"checkpoint at step {state.global_step}")
 
     def _add(self, kind: str, step: int, metrics: dict[str, float | None], message: str = "") -> None:
@@ -244,21 +246,28 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
 
 
 def keep_best(folder: JobFolder, model: Any, step: int, validation_loss: float) -> None:
-    """Keep the model as the best one so far, in the place of the one before: whole or not at all.
+    """Keep the model as the best one so far, in the place of the one before."""
+    place = _keep(folder, "best", model, step, **{"best.json": {"step": step, "validation_loss": validation_loss}})
+    for other in folder.path.glob("best-*") if place else ():
+        if other != place:
+            shutil.rmtree(other)
+
+
+def _keep(folder: JobFolder, name: str, model: Any, step: int, **beside: dict[str, Any]) -> Path | None:
+    """Keep the adapter as it is after this step, and files beside it: whole or not at all. Gives its place.
 
     Of a full fine-tuning nothing is kept: its weights are as large as the base model's.
     """
     if not isinstance(model, PeftModel):
-        return
-    staging, place = folder.path / f".best-{step}", folder.path / f"best-{step}"
+        return None
+    staging, place = folder.path / f".{name}-{step}", folder.path / f"{name}-{step}"
     shutil.rmtree(staging, ignore_errors=True)
-    model.save_pretrained(staging)
-    write_atomically(staging / "best.json", {"step": step, "validation_loss": validation_loss})
     if not place.exists():
+        model.save_pretrained(staging)
+        for file, content in beside.items():
+            write_atomically(staging / file, content)
         staging.replace(place)
-    for other in folder.path.glob("best-*"):
-        if other != place:
-            shutil.rmtree(other)
+    return place
 
 
 def load_model(folder: Path, dtype: torch.dtype) -> Any:

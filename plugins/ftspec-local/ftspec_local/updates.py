@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,20 +34,30 @@ def update(
         model=_model(job.id, folder, result) if state is api.JobState.SUCCEEDED else None,
         error=result.get("error", ""),
         hint=result.get("hint", ""),
-        checkpoints=_checkpoints(job.id, folder),
+        checkpoints=_checkpoints(job.id, folder, result),
     )
 
 
-def _checkpoints(key: str, folder: JobFolder) -> tuple[api.Checkpoint, ...]:
-    """The best model so far, where one was kept."""
-    best = folder.best()
-    if best is None:
-        return ()
+def _checkpoints(key: str, folder: JobFolder, result: dict[str, Any] | None = None) -> tuple[api.Checkpoint, ...]:
+    """Every adapter that was kept, by step. The last one is the job's model itself, once there is one."""
+    models = {step: _kept(key, folder, step, place) for step, place in sorted(folder.kept().items())}
+    if models and result and result["state"] == api.JobState.SUCCEEDED:
+        models[result["steps"]] = _model(key, folder, result)
+    losses = folder.losses() if models else {}
+    return tuple(
+        api.Checkpoint(
+            id=model.id,
+            step=step,
+            model=model,
+            metrics={"validation_loss": losses[step]} if step in losses else {},
+        )
+        for step, model in models.items()
+    )
+
+
+def _kept(key: str, folder: JobFolder, step: int, place: Path) -> api.TunedModel:
     model = _model(key, folder, {"form": "adapter"})
-    details = {**model.details, "folder": str(best.folder)}
-    model = msgspec.structs.replace(model, id=f"{model.id}:step-{best.step}", details=details)
-    loss = {"validation_loss": best.validation_loss}
-    return (api.Checkpoint(id=model.id, step=best.step, model=model, metrics=loss),)
+    return msgspec.structs.replace(model, id=f"{model.id}:step-{step}", details=model.details | {"folder": str(place)})
 
 
 def _model(key: str, folder: JobFolder, result: dict[str, Any]) -> api.TunedModel:

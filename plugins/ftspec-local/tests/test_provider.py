@@ -189,9 +189,9 @@ def test_killing_the_runner_ends_the_answering_process(tmp_path, model_folder):
         time.sleep(0.05)
 
 
-def test_the_best_checkpoint_can_be_asked_and_a_job_be_ended_early(provider, request_, tmp_path):
+def test_checkpoints_can_be_asked_and_a_job_be_ended_early(provider, request_, tmp_path):
     longer = msgspec.structs.replace(
-        request_, hyperparameters={**HYPERPARAMETERS, "epochs": 100, "evaluation_steps": 3}
+        request_, hyperparameters={**HYPERPARAMETERS, "epochs": 100, "evaluation_steps": 3, "checkpoint_steps": 2}
     )
     asked = uploaded(provider, longer, tmp_path)
     asked = msgspec.structs.replace(asked, validation=asked.training)
@@ -203,8 +203,15 @@ def test_the_best_checkpoint_can_be_asked_and_a_job_be_ended_early(provider, req
     update, events = followed(provider, job)
     assert update.state is api.JobState.SUCCEEDED
     assert max(event.step or 0 for event in events) < 300
-    (checkpoint,) = update.checkpoints
+    *_, checkpoint, last = update.checkpoints
+    assert (last.model, last.step) == (update.model, max(event.step or 0 for event in events))
     assert checkpoint.model.id.endswith(f":step-{checkpoint.step}")
+    at = {one.step: one for one in update.checkpoints}
+    assert set(range(2, last.step, 2)) <= set(at)
+    measured = {event.step: event.metrics["validation_loss"] for event in events if "validation_loss" in event.metrics}
+    assert {step: one.metrics["validation_loss"] for step, one in at.items() if one.metrics} == {
+        step: loss for step, loss in measured.items() if step in at
+    }
     question = api.Question(prompt=api.Prompt(id="1", messages=[api.Message(role="user", content="on a mat")]))
     with provider.serve(checkpoint.model) as model:
         (answer,) = model.answer([question], api.Generation(max_tokens=4))

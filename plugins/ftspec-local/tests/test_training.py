@@ -59,6 +59,10 @@ def weights(folder: JobFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.model.glob("*.safetensors")}
 
 
+def kept(folder: JobFolder) -> dict[int, bytes]:
+    return {step: (place / "adapter_model.safetensors").read_bytes() for step, place in folder.kept().items()}
+
+
 SETTINGS = {"epochs": 3, "checkpoint_steps": 2, "evaluation_steps": 4, "lora": {"dropout": 0.1, "layers": 2}}
 
 
@@ -81,6 +85,8 @@ def test_a_killed_job_goes_on_to_the_same_loss_and_weights(make_job, hyperparame
     assert weights(killed) == weights(whole)
     numbers = [event["number"] for event in killed.events()]
     assert numbers == list(range(1, len(numbers) + 1))
+    assert kept(killed) == kept(whole)
+    assert bool(kept(whole)) == bool(hyperparameters["lora"])  # of a full fine-tuning nothing is kept on the way
 
 
 def test_a_half_written_checkpoint_is_not_used(make_job):
