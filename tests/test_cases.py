@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_more_sources import workbook
 
 from ftspec import planning, registry, runner, validate
-from ftspec.builtin.assertions import Judged, Unmapped, grader, members, written
+from ftspec.builtin.assertions import Judged, Unmapped, grader, members
 from ftspec.builtin.sources import COMPONENTS as SOURCES
+from ftspec.builtin.testfiles import written
 from ftspec.cases import for_choosing, tags_of
 from ftspec.errors import DataError, SpecError
 from ftspec.kept import Lazy, Picked
@@ -353,6 +355,46 @@ def test_tests_in_files_are_read_with_their_lines(tmp_path: Path) -> None:
         ("promptfooconfig.yaml", 2, "tests are not imported: name file://other.csv under the source's `files`"),
     ]
     assert "`python: {file: grade.py}`" in findings[0].hint
+
+
+def test_globs_and_columns_that_say_more_than_what_is_expected(tmp_path: Path) -> None:
+    (tmp_path / "cases").mkdir()
+    head = "country,__prefix,__suffix,__expected,__metric\n"
+    (tmp_path / "cases/b.csv").write_text(f"{head}Peru,Please: ,!,contains: Lima,named\n")
+    (tmp_path / "cases/a.csv").write_text(f"{head}Chad,,,N'Djamena,\n")
+    (tmp_path / "more.yaml").write_text("- vars: {country: Mali}\n  options: {prefix: '{{country}}, '}\n")
+    config = "prompts: ['{{country}}?', file://chat.json]\ntests: ['cases/*.csv', file://more.yaml, 'none/*.csv']\n"
+    files = [str(tmp_path / name) for name in ("cases/*.csv", "more.yaml", "chat.json")]
+    rows, findings = promptfoo(tmp_path, f"{config}defaultTest: {{vars: {{style: s}}}}", files=files)
+    assert [(row["messages"][-1]["content"], row["asserts"]) for row in rows] == [
+        ("Chad?", [{"exact": {"text": "N'Djamena"}}]),
+        ("Capital of Chad?", [{"exact": {"text": "N'Djamena"}}]),
+        ("Please: Peru?!", [{"contains": {"all": ["Lima"]}, "id": "named"}]),
+        ("Mali, Mali?", []),
+    ]
+    around = "a prompt cannot be filled: a prefix or suffix goes around a text, and this prompt is messages"
+    assert [(Path(one.file).name, one.line, one.message) for one in findings] == [
+        ("b.csv", 2, around),
+        ("more.yaml", 1, around),
+        ("promptfooconfig.yaml", 2, "tests are not imported: no file matches none/*.csv"),
+    ]
+    _, findings = promptfoo(tmp_path, "prompts: [a]\ntests: cases/*.csv", files=[str(tmp_path / "cases/a.csv")])
+    assert findings[0].message.endswith("name b.csv, which is one of cases/*.csv, under the source's `files`")
+
+
+def test_tests_in_a_workbook(tmp_path: Path) -> None:
+    table = [["country", "year", "__expected", "__expected2"], ["Peru", 1821, "Lima", "not-contains: La"], ["Chad"]]
+    workbook(tmp_path / "tests.xlsx", {"notes": [["x"], ["y"]], "cases": table})
+    config = "prompts: ['{{country}} {{year}}?']\ntests: [file://tests.xlsx#cases, 'tests.xlsx#2', 'tests.xlsx#3']\n"
+    rows, findings = promptfoo(tmp_path, config, files=[str(tmp_path / "tests.xlsx")])
+    said = [(row["messages"][0]["content"], len(row["asserts"])) for row in rows]
+    assert said == [("Peru 1821?", 2), ("Chad ?", 0)] * 2
+    assert [one.message for one in findings] == ["the workbook has no sheet 3; it has 'notes', 'cases'"]
+    component = registry.load().get("source", "promptfoo")
+    assert [list(component.wanted({"path": "c.yaml", "files": [name]})) for name in ("t.csv", "t.xlsx")] == [
+        [],
+        ["python-calamine>=0.4"],
+    ]
 
 
 def test_a_set_of_assertions_is_its_members() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftspec.builtin import templates
@@ -70,48 +68,6 @@ def members(asserted: Any) -> Iterator[tuple[Any, tuple[int, ...]]]:
             silent = {"weight": 0} if one.get("weight") == 0 else {}
             for inner, rest in members(one.get("assert") or []):
                 yield ({**inner, **silent} if isinstance(inner, dict) else inner), (place, *rest)
-
-
-WRITTEN = re.compile(r"(?:(not-)?([a-z][a-z-]*))(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL)
-"""How a cell of a table says an assertion: `contains: Paris`, `levenshtein(3): Paris`; else it is what equals."""
-SHORT = {"fn": "javascript", "eval": "javascript", "grade": "llm-rubric"}
-
-
-def written(asserted: str) -> Json:
-    """The assertion that a table's cell says."""
-    found = WRITTEN.fullmatch(asserted.strip())
-    kind = SHORT.get(found[2], found[2]) if found else ""
-    if not found or kind not in {*ASSERTIONS, *INSTEAD}:
-        return {"type": "equals", "value": asserted}
-    made: Json = {"type": (found[1] or "") + kind}
-    if found[3]:
-        made["threshold"] = float(found[3])
-    return made | ({"value": found[4].strip()} if found[4] else {})
-
-
-def table(path: Path) -> Iterator[tuple[int, Json]]:
-    """The tests of a CSV file and their lines: its columns are variables, those that begin with `__` say the rest."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        line = 2
-        for row in reader:
-            yield line, _of_row({name: value for name, value in row.items() if name is not None})
-            line = reader.line_num + 1
-
-
-def _of_row(row: Mapping[str, str | None]) -> Json:
-    own = {name: value or "" for name, value in row.items() if name.startswith("__")}
-    test: Json = {"vars": {name: value or "" for name, value in row.items() if not name.startswith("__")}, "assert": []}
-    for name, value in own.items():
-        if re.fullmatch(r"__expected\d*", name):
-            test["assert"] += [written(value)] if value else []
-        elif name.startswith("__metadata:"):
-            key = name.partition(":")[2]
-            many = [part.strip().replace("\\,", ",") for part in re.split(r"(?<!\\),", value)]
-            test.setdefault("metadata", {})[key.removesuffix("[]")] = many if key.endswith("[]") else value
-        elif value:
-            test[name.removeprefix("__")] = value
-    return test
 
 
 def grader(asserted: Any, variables: Mapping[str, Any], judged: Judged) -> Json:

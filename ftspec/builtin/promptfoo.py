@@ -1,6 +1,6 @@
 """Evaluation prompts out of a promptfoo config: its prompts, filled with its tests' variables, and its assertions.
 
-promptfoo.dev/docs/configuration/reference describes the format, .../test-cases files and tables of tests.
+promptfoo.dev/docs/configuration/reference describes the format.
 """
 
 from __future__ import annotations
@@ -8,19 +8,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ftspec import api, rows
-from ftspec.builtin import assertions, templates
+from ftspec.builtin import assertions, templates, testfiles
 from ftspec.builtin.assertions import Judged, Unmapped
+from ftspec.builtin.sources import workbooks
+from ftspec.builtin.testfiles import Test
 
 Json = dict[str, Any]
 OURS = {"prompts", "tests", "defaultTest", "description", "providers", "targets"}
 """Keys of a config that are read, or that a spec says otherwise; any other is told of."""
 TEST = {"vars", "assert", "description", "metadata", "options"}
-OPTIONS = {"provider", "disableVarExpansion"}
+OPTIONS = {"provider", "disableVarExpansion", "prefix", "suffix"}
 """Options of a test that are read; `provider` is a judge's, and the spec says who judges."""
-DATA = {".json", ".yaml", ".yml"}
 
 
 def _both_or_none(options: Mapping[str, Any]) -> Iterator[api.Clash]:
@@ -28,7 +29,17 @@ def _both_or_none(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("judge_model",), "a judge is `judge_provider` and `judge_model`"
 
 
-@api.source(rules=[_both_or_none], code=["ftspec.builtin.templates", "ftspec.builtin.assertions"])
+def _workbooks(options: Mapping[str, Any]) -> dict[str, str]:
+    """What reads Excel, where a file is named by its ending."""
+    by_name = any(str(file).lower().endswith((".xlsx", ".xls")) for file in options["files"])
+    return dict.fromkeys(workbooks.REQUIRES, workbooks.INSTALL) if by_name else {}
+
+
+@api.source(
+    rules=[_both_or_none],
+    packages=_workbooks,
+    code=[f"ftspec.builtin.{name}" for name in ("templates", "assertions", "testfiles", "files", "sources.workbooks")],
+)
 def promptfoo(
     *,
     path: api.Path,
@@ -43,13 +54,15 @@ def promptfoo(
     graders. Use it as `- promptfoo: {path: promptfooconfig.yaml}` with `as_is: true`, beside `asserts: asserts`.
 
     `files` names the files that the config refers to, so that what they hold is hashed: prompts, values and variables
-    by `file://`, and tests in YAML, JSON, JSON lines or CSV (`__expected` and its like). `llm-rubric` and
-    `model-graded-closedqa` are judged by `judge_provider` and `judge_model`. An assertion that has no counterpart is an
-    error at its line; with `on_error: skip` it is left out with a warning.
+    by `file://`, and tests in YAML, JSON, JSON lines, CSV or Excel (`tests.xlsx#Sheet2`; of tables the columns
+    `__expected`, `__prefix`, `__suffix`, `__metric`, `__description` and `__metadata:...`). Globs name several, there
+    and here. `llm-rubric` and `model-graded-closedqa` are judged by `judge_provider` and `judge_model`. An assertion
+    that has no counterpart is an error at its line; with `on_error: skip` it is left out with a warning. `similar` has
+    none: the grader `embedding` holds its model in memory, and would do so once per text that is compared with.
     """
-    given = {Path(file).resolve() for file in files}
 
     def read() -> Iterator[api.Chunk | api.Finding]:
+        given = {Path(found.local()).resolve() for file in files for found in api.input_files(file)}
         told = set()
         for one in _Config(Path(path), given, Judged(judge_provider, judge_model)).read():
             if isinstance(one, api.Finding):  # a test that is multiplied out says the same each time
@@ -61,18 +74,6 @@ def promptfoo(
     return api.Source(read)
 
 
-class _Test(NamedTuple):
-    """A test, and where it stands; `node` is its part of a YAML document."""
-
-    test: Any
-    file: Path
-    line: int
-    node: Any = None
-
-    def line_of(self, *path: str | int) -> int:
-        return _line(self.node, *path) or self.line
-
-
 class _Config:
     """One config that is being read."""
 
@@ -82,7 +83,7 @@ class _Config:
 
     def read(self) -> Iterator[api.Chunk | api.Finding]:
         try:
-            data, root = _document(self.path)
+            data, root = testfiles.document(self.path)
         except UnicodeDecodeError:
             yield api.Finding(message="not UTF-8", hint="save it as UTF-8", file=str(self.path), line=1)
             return
@@ -100,49 +101,44 @@ class _Config:
             try:
                 prompts.append(self._prompt(prompt))
             except (Unmapped, OSError, ValueError) as error:
-                yield self._finding(f"a prompt is not imported: {error}", _line(root, "prompts", place) or 1, error)
+                yield self._finding(
+                    f"a prompt is not imported: {error}", testfiles.line_at(root, "prompts", place) or 1, error
+                )
         if not prompts or not isinstance(data.get("tests"), list | str):
             yield self._finding("no test is imported: there must be `tests`, beside `prompts` that can be read", 1)
             return
         try:
-            default = _Test(self._content(data.get("defaultTest") or {}), self.path, 1, _at(root, "defaultTest"))
+            default = Test(
+                self._content(data.get("defaultTest") or {}), self.path, 1, testfiles.at(root, "defaultTest")
+            )
             if not isinstance(default.test, dict):
                 raise Unmapped("it is no mapping")
         except (Unmapped, OSError, ValueError) as error:
-            yield self._finding(f"defaultTest is not imported: {error}", _line(root, "defaultTest") or 1, error)
-            default = _Test({}, self.path, 1)
-        for test in self._tests(data["tests"], _at(root, "tests")):
+            yield self._finding(
+                f"defaultTest is not imported: {error}", testfiles.line_at(root, "defaultTest") or 1, error
+            )
+            default = Test({}, self.path, 1)
+        for test in self._tests(data["tests"], testfiles.at(root, "tests")):
             yield from [test] if isinstance(test, api.Finding) else self._rows(test, default, prompts)
 
-    def _tests(self, tests: Any, node: Any) -> Iterator[_Test | api.Finding]:
+    def _tests(self, tests: Any, node: Any) -> Iterator[Test | api.Finding]:
         """Each test; of a file that is named in the place of one, those in it."""
         for place, test in enumerate(tests if isinstance(tests, list) else [tests]):
-            line = _line(node, place) if isinstance(tests, list) else _line(node)
+            line = testfiles.line_at(node, place) if isinstance(tests, list) else testfiles.line_at(node)
             if not isinstance(test, str):
-                yield _Test(test, self.path, line or 1, _at(node, place))
+                yield Test(test, self.path, line or 1, testfiles.at(node, place))
                 continue
             try:
                 yield from self._listed(test)
             except (Unmapped, OSError, ValueError) as error:
                 yield self._finding(f"tests are not imported: {error}", line or 1, error)
 
-    def _listed(self, name: str) -> Iterator[_Test]:
-        file = self._given(name)
-        if file.suffix == ".csv":
-            for line, row in assertions.table(file):
-                yield _Test(row, file, line)
-        elif file.suffix == ".jsonl":
-            for line, written in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-                if written.strip():
-                    yield _Test(_load(written), file, line)
-        elif file.suffix in DATA:
-            tests, node = _document(file)
-            for place, test in enumerate(tests if isinstance(tests, list) else [tests]):
-                yield _Test(test, file, _line(node, place) or 1, _at(node, place))
-        else:
-            raise Unmapped(f"{name} is no YAML, JSON, JSON lines or CSV")
+    def _listed(self, name: str) -> Iterator[Test | api.Finding]:
+        """The tests of every file that a path or a glob names."""
+        for file, sheet in testfiles.named(self.path.parent, name):
+            yield from testfiles.read(self._known(file, name), sheet)
 
-    def _rows(self, one: _Test, default: _Test, prompts: list[Any]) -> Iterator[api.Chunk | api.Finding]:
+    def _rows(self, one: Test, default: Test, prompts: list[Any]) -> Iterator[api.Chunk | api.Finding]:
         test = one.test
         if not isinstance(test, dict) or not isinstance(test.get("vars") or {}, dict):
             yield _told(one, f"a test is not imported: {str(test)[:80]} is no mapping with `vars`")
@@ -167,16 +163,16 @@ class _Config:
             tags = _tags({**(default.test.get("metadata") or {}), **(test.get("metadata") or {})})
             for prompt in prompts:
                 try:
-                    messages = _filled(prompt, chosen)
-                except ValueError as error:
-                    yield _told(one, f"a prompt cannot be filled: {error}")
+                    messages = _filled(prompt, chosen, options)
+                except (Unmapped, ValueError) as error:
+                    yield _told(one, f"a prompt cannot be filled: {error}", error)
                     continue
                 row = {**chosen, "messages": messages, "asserts": graders, "tags": tags}
                 if description := test.get("description"):
                     row["description"] = str(description)
                 yield api.Chunk(rows.from_dicts([row]), str(one.file), [one.line])
 
-    def _graders(self, one: _Test, variables: Json) -> Iterator[Json | api.Finding]:
+    def _graders(self, one: Test, variables: Json) -> Iterator[Json | api.Finding]:
         """The test's assertions as graders, and what is said of those that are none, each at its line."""
         for place, asserted in enumerate(one.test.get("assert") or []):
             line = one.line_of("assert", place)
@@ -198,7 +194,7 @@ class _Config:
             raise Unmapped(f"{str(prompt)[:80]} is no text")
         text = self._text(prompt)
         try:
-            said = _load(text)
+            said = testfiles.load(text)
         except ValueError:
             return text
         chat = isinstance(said, list) and said and all(isinstance(m, dict) and "role" in m for m in said)
@@ -209,64 +205,31 @@ class _Config:
         if not isinstance(value, str) or not value.startswith("file://"):
             return value
         file = self._given(value)
-        if file.suffix not in {".txt", ".md", *DATA}:
+        if file.suffix not in {".txt", ".md", *testfiles.DATA}:
             raise Unmapped(f"{value} is no text file")
         return file.read_text(encoding="utf-8").strip()
 
     def _content(self, value: Any) -> Any:
         """The same, read where it is JSON or YAML."""
         text = self._text(value)
-        return _load(text) if text is not value and self._given(value).suffix in DATA else text
+        return testfiles.load(text) if text is not value and self._given(value).suffix in testfiles.DATA else text
 
     def _given(self, name: str) -> Path:
-        file = (self.path.parent / name.removeprefix("file://")).resolve()
-        if file not in self.given:
-            raise Unmapped(
-                f"name {name} under the source's `files`", "what a file holds is hashed, so it must be known"
-            )
-        return file
+        return self._known((self.path.parent / name.removeprefix("file://")).resolve(), name)
+
+    def _known(self, file: Path, name: str) -> Path:
+        if file in self.given:
+            return file
+        named = name if file.name in name else f"{file.name}, which is one of {name},"
+        raise Unmapped(f"name {named} under the source's `files`", "what a file holds is hashed, so it must be known")
 
     def _finding(self, message: str, line: int, error: Exception | None = None) -> api.Finding:
-        return _told(_Test({}, self.path, line), message, error)
+        return _told(Test({}, self.path, line), message, error)
 
 
-def _told(one: _Test, message: str, error: Exception | None = None, line: int = 0) -> api.Finding:
+def _told(one: Test, message: str, error: Exception | None = None, line: int = 0) -> api.Finding:
     hint = error.hint if isinstance(error, Unmapped) else ""
     return api.Finding(message=message, hint=hint, file=str(one.file), line=line or one.line)
-
-
-def _document(path: Path) -> tuple[Any, Any]:
-    """A YAML or JSON file, and its nodes, which know their lines. Raises ValueError."""
-    import yaml
-
-    text = path.read_text(encoding="utf-8")
-    return _load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-
-
-def _load(text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _at(node: Any, *path: str | int) -> Any:
-    """The node at a path of keys and places, None where there is none."""
-    for part in path:
-        entries = node.value if node is not None and not isinstance(node.value, str) else []
-        if isinstance(part, int):
-            node = entries[part] if part < len(entries) and not isinstance(entries[part], tuple) else None
-        else:
-            pairs = [entry for entry in entries if isinstance(entry, tuple)]
-            node = next((value for name, value in pairs if name.value == part), None)
-    return node
-
-
-def _line(node: Any, *path: str | int) -> int:
-    found = _at(node, *path)
-    return found.start_mark.line + 1 if found is not None else 0
 
 
 def _multiplied(variables: Json) -> Iterator[Json]:
@@ -277,9 +240,13 @@ def _multiplied(variables: Json) -> Iterator[Json]:
         yield dict(zip(names, chosen, strict=True))
 
 
-def _filled(prompt: Any, variables: Json) -> list[Json]:
+def _filled(prompt: Any, variables: Json, options: Json) -> list[Json]:
+    prefix, suffix = (str(options.get(name) or "") for name in ("prefix", "suffix"))
     if isinstance(prompt, str):
-        return [{"role": "user", "content": templates.Template(prompt).text_of(variables)}]
+        text = templates.Template(prefix + prompt + suffix).text_of(variables)
+        return [{"role": "user", "content": text}]
+    if prefix or suffix:
+        raise Unmapped("a prefix or suffix goes around a text, and this prompt is messages", "write it in a message")
     return [
         {**message, "content": templates.Template(message["content"]).text_of(variables)}
         if isinstance(message.get("content"), str)

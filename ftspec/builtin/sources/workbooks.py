@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta
 
@@ -13,7 +13,10 @@ from ftspec.builtin.files import BATCH_ROWS, File, Read, each
 ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
-@api.source(dependencies=["python-calamine>=0.4"], install="pip install 'ftspec[excel]'", code=["ftspec.builtin.files"])
+REQUIRES, INSTALL = ["python-calamine>=0.4"], "pip install 'ftspec[excel]'"
+
+
+@api.source(dependencies=REQUIRES, install=INSTALL, code=["ftspec.builtin.files"])
 def excel(*, path: api.Path, sheet: str | int = 0, header: Annotated[int, Meta(ge=1)] = 1) -> api.Source:
     """Read rows from a sheet of an Excel workbook (.xlsx, .xlsm, .xlsb, .xls) or an OpenDocument table (.ods).
 
@@ -21,23 +24,52 @@ def excel(*, path: api.Path, sheet: str | int = 0, header: Annotated[int, Meta(g
     true and false keep their type, dates and times become text. Empty cells are missing, as are errors such as #N/A,
     formulas without a result, and of merged cells all but the first. A row's line is the sheet's.
     """
-    return api.Source(lambda: each(path, ENDINGS, lambda file: _read(file, sheet, header)))
+    return api.Source(lambda: each(path, ENDINGS, lambda file: _batches(read(file, sheet, header))))
 
 
 HEADER = "name each column once, or say in `header` which row of the sheet has the names"
 
 
-def _read(file: File, sheet: str | int, header: int) -> Read:
+class Row(NamedTuple):
+    """A row of a sheet that has values: the columns' names, what it has of them, its number from 1, and the file with
+    the sheet's name."""
+
+    names: list[str]
+    values: dict[str, Any]
+    number: int
+    origin: str
+
+
+def _batches(rows_: Iterator[Row | api.Finding]) -> Read:
+    kept: list[Row] = []
+    for row in rows_:
+        if isinstance(row, api.Finding):
+            yield row
+            continue
+        kept.append(row)
+        if len(kept) == BATCH_ROWS:
+            yield _chunk(kept)
+            kept = []
+    if kept:
+        yield _chunk(kept)
+
+
+def _chunk(kept: list[Row]) -> api.Chunk:
+    return api.Chunk(rows.from_dicts([row.values for row in kept]), kept[0].origin, [row.number for row in kept])
+
+
+def read(file: File, sheet: str | int, header: int = 1, first: int = 0) -> Iterator[Row | api.Finding]:
+    """The rows of a sheet. Sheets are numbered from `first`."""
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
         with CalamineWorkbook.from_path(file.path) as book:
             names = book.sheet_names
-            if (sheet not in names) if isinstance(sheet, str) else not 0 <= sheet < len(names):
+            if (sheet not in names) if isinstance(sheet, str) else not first <= sheet < first + len(names):
                 message = f"the workbook has no sheet {sheet!r}; it has {', '.join(map(repr, names))}"
                 yield api.Finding(message=message, file=file.name, line=1)
                 return
-            name = sheet if isinstance(sheet, str) else names[sheet]
+            name = sheet if isinstance(sheet, str) else names[sheet - first]
             found = book.get_sheet_by_name(name)
             top, left = found.start or (0, 0)
             yield from _rows(enumerate(found.to_python(), top + 1), f"{file.name}[{name}]", header, left)
@@ -45,27 +77,21 @@ def _read(file: File, sheet: str | int, header: int) -> Read:
         yield api.Finding(message=f"not a workbook that can be read: {error}", file=file.name, line=1)
 
 
-def _rows(numbered: Iterator[tuple[int, list[Any]]], origin: str, header: int, left: int) -> Read:
+def _rows(
+    numbered: Iterator[tuple[int, list[Any]]], origin: str, header: int, left: int
+) -> Iterator[Row | api.Finding]:
     """Rows below the header. Cells begin at the column `left`, from 0: what is empty before it is not given."""
     at, cells = next(((number, cells) for number, cells in numbered if number >= header), (header, None))
     names, problem = _header(cells, at, left)
     if problem:
         yield api.Finding(message=problem, hint=HEADER, file=origin, line=at)
         return
-    values: list[dict[str, Any]] = []
-    numbers: list[int] = []
     for number, cells in numbered:
         row, problem = _row(names, cells, left)
         if problem:
             yield api.Finding(message=problem, hint=HEADER, file=origin, line=number)
         elif row:
-            values.append(row)
-            numbers.append(number)
-        if len(values) == BATCH_ROWS:
-            yield api.Chunk(rows.from_dicts(values), origin, numbers)
-            values, numbers = [], []
-    if values:
-        yield api.Chunk(rows.from_dicts(values), origin, numbers)
+            yield Row(names, row, number, origin)
 
 
 def _header(cells: list[Any] | None, line: int, left: int) -> tuple[list[str], str]:
