@@ -111,6 +111,16 @@ def kinds_of_all() -> NDArray[np.uint8]:
 
 
 @cache
+def pages() -> NDArray[np.uint8]:
+    """By the upper bits of code points below CASED, all but six: the kind of these 64, where none has another in lower
+    case; else MIXED."""
+    import numpy as np
+
+    small = lowered() == np.arange(CASED)
+    return _common(np.where(small, kinds_of_all()[:CASED], np.uint8(MIXED)).reshape(-1, 64))
+
+
+@cache
 def _kinds_by_two() -> NDArray[np.uint8]:
     """By a character's first two bytes, as a number: its kind, or MIXED."""
     import numpy as np

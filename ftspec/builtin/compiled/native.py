@@ -74,13 +74,13 @@ class Native:
     def sketch(
         self, shingles: Hashes, factors: NDArray[np.uint32], least: NDArray[np.uint32], totals: NDArray[np.uint64]
     ) -> None:
-        """`least` is (permutations, groups), each permutation's groups one behind the other."""
+        """`least` is (permutations, groups), each group's permutations one behind the other."""
         import numpy as np
 
         values, offsets = shingles
-        narrow: NDArray[np.uint32] = np.empty(_most(offsets) + setkernels.LANES, np.uint32)
         inputs = (_at(values), _at(offsets), len(offsets) - 1, _at(factors), len(factors))
-        self._sketch(*inputs, least.strides[0] // least.itemsize, _at(narrow), least.ctypes.data, _at(totals))
+        narrow: NDArray[np.uint32] = np.empty(setkernels.EIGHT, np.uint32)
+        self._sketch(*inputs, _at(narrow), _at(least.T), _at(totals))
 
     def sets(self, shingles: Hashes) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """(the upper halves of each group's values, sorted, each once; where each group's begin)."""

@@ -51,7 +51,8 @@ def compiled() -> bytes:
     import numba
     import numpy as np
 
-    tables = {"np": np, "LOWERED": characters.lowered(), "KINDS": characters.kinds_of_all()[: characters.CASED]}
+    kinds = characters.kinds_of_all()[: characters.CASED]
+    tables = {"np": np, "LOWERED": characters.lowered(), "KINDS": kinds, "PAGES": characters.pages()}
     machine = _machine()
     whole = llvm.parse_assembly("")
     for module in MODULES:

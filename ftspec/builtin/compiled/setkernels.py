@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNATURES = {
-    "sketch": "nothing uint64 int64 number uint32 number number uint32 uint32 uint64",
+    "sketch": "nothing uint64 int64 number uint32 number uint32 uint32 uint64",
     "sets": "nothing uint64 int64 number int64 uint32 uint32 uint32 int64",
     "shared": "nothing uint32 int64 int64 int64 number int64",
 }
 HELPERS = ("few", "more")
 
-LANES = 32
-"""Numbers that a loop over a group is made for: a group is filled up to a multiple of them."""
+EIGHT = 8
+"""Values of a group that are looked at together: of each permutation's least one only what is less is written."""
 FEW = 1024
 """Values of a group that are sorted in one go: even if all had been chosen to begin alike, that would take no time."""
 
@@ -27,28 +27,27 @@ def sketch(
     groups: int,
     factors: NDArray[np.uint32],
     permutations: int,
-    stride: int,
     narrow: NDArray[np.uint32],
     least: NDArray[np.uint32],
     totals: NDArray[np.uint64],
 ) -> None:
-    """`minhash.sketch`; in `least` a permutation has `stride` groups. `narrow` has room for the largest group and LANES
-    more."""
+    """`minhash.sketch`; `least` has each group's permutations one behind the other, and `narrow` room for EIGHT values.
+    So many are turned by each permutation in one go, the last one again where there are less."""
     for group in range(groups):
-        first, count = offsets[group], offsets[group + 1] - offsets[group]
+        first, end = offsets[group], offsets[group + 1]
         total = totals[group]
-        for at in range(count):
-            total += values[first + at]
-            narrow[at] = np.uint32(values[first + at] >> np.uint64(32))
+        for at in range(first, end):
+            total += values[at]
         totals[group] = total
-        full = (count + LANES - 1) // LANES * LANES
-        for at in range(count, full):
-            narrow[at] = narrow[count - 1]
-        for index in range(permutations):
-            found = least[index * stride + group]
-            for at in range(full):
-                found = min(found, np.uint32(narrow[at] * factors[index]))
-            least[index * stride + group] = found
+        for at in range(first, end, EIGHT):
+            for index in range(EIGHT):
+                narrow[index] = np.uint32(values[min(at + index, end - 1)] >> np.uint64(32))
+            for index in range(permutations):
+                place = group * permutations + index
+                found = least[place]
+                for other in range(EIGHT):
+                    found = min(found, np.uint32(narrow[other] * factors[index]))
+                least[place] = found
 
 
 def few(values: NDArray[np.uint64], first: int, many: int, counts: NDArray[np.int64], one: NDArray[np.uint32]) -> None:

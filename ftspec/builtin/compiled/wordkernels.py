@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.builtin.compiled.characters import ALONE, APART, CASED, IDEOGRAPHS_END, WORD
+from ftspec.builtin.compiled.characters import ALONE, APART, CASED, IDEOGRAPHS_END, MIXED, WORD
 from ftspec.builtin.compiled.hashes import LONGEST, MULTIPLIER, RADIX
 
 if TYPE_CHECKING:
@@ -20,13 +20,17 @@ SIGNATURES = {
     "shingles": "nothing uint64 int64 number number number uint64 int64",
 }
 """What each gives back, then what it takes: numbers (of 64 bits), and where such as are named begin."""
-HELPERS = ("mix", "eight", "lowest", "small", "lower", "inside", "runs", "character", "encoded", "mixed", "word")
+HELPERS = (
+    "mix", "eight", "lowest", "small", "lower", "inside", "runs", "eights", "is_alone", "character", "encoded", "mixed",
+    "word",
+)  # fmt: skip
 
 
 LOWERED: Any = None
 KINDS: Any = None
-"""The tables `characters.lowered` and `characters.kinds_of_all` of code points below CASED. `objects` fills them in,
-and Numba puts them into the code: it does so with arrays of up to a million bytes."""
+PAGES: Any = None
+"""The tables `characters.lowered`, `kinds_of_all` and `pages` of code points below CASED. `objects` fills them in, and
+Numba puts them into the code: it does so with arrays of up to a million bytes."""
 
 LANES = 64
 """Bytes that are lowered at once."""
@@ -114,19 +118,40 @@ def runs(low: NDArray[np.uint8], length: int, edges: NDArray[np.int64]) -> int:
     return (count + 1) // 2
 
 
-def character(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int]:
-    """(its bytes, its code point in lower case, its kind) of the character that begins there."""
-    byte: Any = np.int64(low[at])
-    if byte < 0xC0:
-        return 1, byte, WORD if byte else APART
-    width = min(2 + (byte >= 0xE0) + (byte >= 0xF0), end - at)
-    code = byte & (0xFF >> (width + 1))
-    for place in range(at + 1, at + width):
-        code = (code << 6) | (np.int64(low[place]) & 0x3F)
-    if code >= CASED:
-        return width, code, ALONE if code < IDEOGRAPHS_END else WORD
-    small: Any = np.int64(LOWERED[code])
-    return width, small, KINDS[small]
+def eights(low: NDArray[np.uint8], at: int, length: int) -> np.uint64:
+    """Up to eight bytes as a number, one at least."""
+    return eight(low, at) & (np.uint64(ALL) >> np.uint64(64 - 8 * min(length, 8)))
+
+
+def character(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint64, int]:
+    """(its bytes, how many and which as a number in lower case, its kind) of the character that begins there."""
+    found = eight(low, at)
+    byte = found & np.uint64(0xFF)
+    if byte < np.uint64(0xC0):
+        return 1, 1, byte, WORD
+    second, third = (found >> np.uint64(8)) & np.uint64(0x3F), (found >> np.uint64(16)) & np.uint64(0x3F)
+    if byte < np.uint64(0xE0):
+        width, page, rest = 2, byte & np.uint64(0x1F), second
+    elif byte < np.uint64(0xF0):
+        width, page, rest = 3, ((byte & np.uint64(0x0F)) << np.uint64(6)) | second, third
+    else:
+        page = ((byte & np.uint64(0x07)) << np.uint64(12)) | (second << np.uint64(6)) | third
+        width, rest = 4, (found >> np.uint64(24)) & np.uint64(0x3F)
+    if page >= np.uint64(CASED >> 6):
+        kind: Any = ALONE if page < np.uint64(IDEOGRAPHS_END >> 6) else WORD
+    else:
+        kind = PAGES[page]
+    if kind != MIXED:
+        return width, width, found & (np.uint64(ALL) >> np.uint64(64 - 8 * width)), kind
+    code = np.int64(LOWERED[(page << np.uint64(6)) | rest])
+    more, small = encoded(code)
+    return width, more, small, KINDS[code]
+
+
+def is_alone(eight: np.uint64) -> bool:
+    """Whether the first three of these bytes are a character that is a word by itself, as Chinese and Japanese ones."""
+    page = ((eight & np.uint64(0x0F)) << np.uint64(6)) | ((eight >> np.uint64(8)) & np.uint64(0x3F))
+    return bool((eight & np.uint64(0xF0) == np.uint64(0xE0)) & (PAGES[page] == ALONE))
 
 
 def encoded(code: Any) -> tuple[int, np.uint64]:
@@ -146,13 +171,11 @@ def mixed(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint6
     """`word`, one character at a time."""
     length, rest, value = 0, np.uint64(0), np.uint64(0)
     while at < end:
-        width, code, kind = character(low, at, end)
+        width, more, found, kind = character(low, at, end)
         if kind != WORD:
             if length == 0:
-                more, found = encoded(code)
                 return at + width, 0 if kind == APART else more, mix(found)
             break
-        more, found = encoded(code)
         rest |= found << np.uint64(8 * (length & 7))
         if (length & 7) + more >= 8:
             value = mix(rest + value * np.uint64(RADIX))
@@ -169,9 +192,7 @@ def word(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint64
     separates words) and its hash. As long as all is ASCII, it is what stands there up to `end`."""
     place, value = at, np.uint64(0)
     while place < end:
-        found = eight(low, place)
-        if end - place < 8:
-            found &= (np.uint64(1) << np.uint64(8 * (end - place))) - np.uint64(1)
+        found = eights(low, place, end - place)
         if found & np.uint64(HIGHS):
             return mixed(low, at, end)
         value = mix(found + value * np.uint64(RADIX))
@@ -191,24 +212,29 @@ def words(
     count, longs = 0, 0
     for text in range(texts):
         offsets[text] = count
-        first = bounds[text]
-        lower(data, first, bounds[text + 1], bounds[texts], low)
-        for run in range(runs(low, bounds[text + 1] - first, edges)):
+        start = bounds[text]
+        lower(data, start, bounds[text + 1], bounds[texts], low)
+        for run in range(runs(low, bounds[text + 1] - start, edges)):
             at, end = edges[2 * run], edges[2 * run + 1]
             if end - at <= 8:  # what `word` does, for most words
-                value = eight(low, at) & (np.uint64(ALL) >> np.uint64(64 - 8 * (end - at)))
+                value = eights(low, at, end - at)
                 if not value & np.uint64(HIGHS):
                     hashes[count] = mix(value)
                     count += 1
                     continue
             while at < end:
-                start = at
+                value = eight(low, at)
+                if is_alone(value):
+                    hashes[count] = mix(value & np.uint64(0xFFFFFF))
+                    at, count = at + 3, count + 1
+                    continue
+                place = at
                 at, length, value = word(low, at, end)
                 if length == 0:
                     continue
                 hashes[count] = value
                 if length > LONGEST:
-                    long[3 * longs], long[3 * longs + 1], long[3 * longs + 2] = count, first + start, first + at
+                    long[3 * longs], long[3 * longs + 1], long[3 * longs + 2] = count, start + place, start + at
                     longs += 1
                 count += 1
     offsets[texts] = count

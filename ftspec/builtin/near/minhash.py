@@ -66,7 +66,7 @@ class Sketches(NamedTuple):
     def empty(cls, permutations: int, groups: int) -> Sketches:
         import numpy as np
 
-        return cls(np.full((permutations, groups), NONE, np.uint32), np.zeros(groups, np.uint64))
+        return cls(np.full((groups, permutations), NONE, np.uint32).T, np.zeros(groups, np.uint64))
 
     def add(self, start: int, shingles: Hashes) -> None:
         """Put shingles to those of the groups from `start` on.
@@ -105,12 +105,12 @@ def band_keys(signatures: NDArray[np.uint32], cut: Bands) -> NDArray[np.uint32]:
     """(groups, bands): each band's minima as one number of 32 bits."""
     import numpy as np
 
-    banded = signatures[: cut.permutations].reshape(cut.number, cut.rows, -1)
-    together: NDArray[np.uint64] = np.zeros((cut.number, signatures.shape[1]), np.uint64)
+    banded = np.ascontiguousarray(signatures[: cut.permutations].T).reshape(-1, cut.rows)
+    together: NDArray[np.uint64] = np.zeros(len(banded), np.uint64)
     for row in range(cut.rows):
         together *= np.uint64(RADIX)
         together += banded[:, row]
-    return (mix(together) >> np.uint64(32)).astype(np.uint32).T
+    return (mix(together) >> np.uint64(32)).astype(np.uint32).reshape(-1, cut.number)
 
 
 @cache
