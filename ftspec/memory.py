@@ -25,6 +25,8 @@ AT_ONCE, UNUSED = 32 << 20, 64 << 20
 """Bytes from which on memory is the system's own (more cannot be said), and that may lie at a heap's end unused."""
 PURGE_DELAY = "10000"
 """Milliseconds for which Arrow's allocator (mimalloc) keeps what is freed."""
+BLAS_THREADS = "1"
+"""Of NumPy: the data step multiplies no matrices, and each thread of OpenBLAS begins with a wait that takes a core."""
 
 LIMITS = ("/sys/fs/cgroup{path}/memory.max", "/sys/fs/cgroup/memory{path}/memory.limit_in_bytes")
 """Of cgroups, version 2 and 1: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files"""
@@ -50,7 +52,7 @@ def settle() -> None:
     microseconds, and there are three for each row.
     """
     if not gc.get_freeze_count():
-        with _set("MIMALLOC_PURGE_DELAY", PURGE_DELAY):
+        with _set("MIMALLOC_PURGE_DELAY", PURGE_DELAY), _set("OPENBLAS_NUM_THREADS", BLAS_THREADS):
             import_module("pyarrow.compute")
         gc.freeze()
     gc.set_threshold(NEW_OBJECTS)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ftspec import answering, budgeting, datastep, following, history, reporting
+from ftspec import answering, budgeting, datastep, following, history
 from ftspec.costs import Costs
 from ftspec.dataresult import DataResult
 from ftspec.datastep import Dataset
@@ -82,6 +82,8 @@ def is_cached(site: Site, step: Step) -> bool:
     if step.name == TUNING:
         return following.ended(site.store, step.digest) is not None
     if step.name == REPORT:
+        from ftspec import reporting
+
         return reporting.cached(site, step)
     return answering.cached(site, step)
 

@@ -10,16 +10,15 @@ by running the same spec again.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ftspec import accepted, answering, budgeting, datastep, gates, history, memory, rehearsal, reporting, tuning
+from ftspec import answering, budgeting, datastep, history, memory, rehearsal
 from ftspec.costs import Costs
 from ftspec.datastep import Dataset
 from ftspec.diary import Diary
 from ftspec.errors import FtspecError, SpecError
-from ftspec.evaluating import Evaluator
 from ftspec.evaluation import Evaluation, Verdict
 from ftspec.figures import plural
 from ftspec.jobs import TunedModel
@@ -29,10 +28,12 @@ from ftspec.planning import brought, is_cached, objections
 from ftspec.progress import Progress
 from ftspec.records import Event, Plan, Record, RunInfo
 from ftspec.registry import Registry
-from ftspec.reporting import Judged
 from ftspec.site import Options, Site, follow_of, plan_of, record_attempt, survey, tuned_already
 from ftspec.validate import Loaded
 from ftspec.weighing import weighed
+
+if TYPE_CHECKING:
+    from ftspec.reporting import Judged
 
 
 class Outcome(Record):
@@ -138,8 +139,14 @@ class _Walk:
             model = self._tune(dataset)
         if self.site.options.until == TUNING:
             return self._stopped()
+        return self._judged(dataset, model)
+
+    def _judged(self, dataset: Dataset, model: TunedModel | None) -> Outcome:
+        """The evaluation, its verdicts and the report. What only they need is imported here: a run may stop before."""
+        from ftspec import accepted, gates
+
         memory.spare()
-        judged = self._judge(dataset, model) if self.site.spec.eval else Judged()
+        judged = self._judge(dataset, model)
         memory.give_back()
         path = self._report(dataset, model, judged)
         state = "done" if gates.passed(judged.verdicts) else "gate_failed"
@@ -166,6 +173,8 @@ class _Walk:
         return dataset
 
     def _tune(self, dataset: Dataset) -> TunedModel:
+        from ftspec import tuning
+
         site, step = self.site, step_of(self.plan, TUNING)
         costs = self._affordable(dataset)
         self.diary.decide("tuning", key=step.digest, plan=msgspec.to_builtins(self.plan))
@@ -199,10 +208,17 @@ class _Walk:
         return costs
 
     def _judge(self, dataset: Dataset, model: TunedModel | None) -> Judged:
+        from ftspec.evaluating import Evaluator
+        from ftspec.reporting import Judged
+
+        if not self.site.spec.eval:
+            return Judged()
         evaluator = Evaluator(self.site, self.plan, self.purse, self.diary)
         return evaluator.judge(datastep.prompts_of(self.site, dataset), model)
 
     def _report(self, dataset: Dataset, model: TunedModel | None, judged: Judged) -> Path:
+        from ftspec import reporting
+
         self.site.progress.phase("writing the report")
         data = reporting.collect(self.site, self.loaded, self.plan, self.diary.info(), dataset, model, judged)
         return reporting.write(

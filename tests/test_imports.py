@@ -185,6 +185,18 @@ def test_validate_imports_nothing_heavy(spec: Path) -> None:
     assert not modules("validate", str(spec)) & HEAVY
 
 
+def test_a_run_until_its_data_imports_nothing_of_what_follows(tmp_path: Path) -> None:
+    loaded = modules("run", "specs/simulated.yaml", "-q", "--until", "data", "--store", str(tmp_path))
+    assert not loaded & {
+        "ftspec.evaluating",
+        "ftspec.gates",
+        "ftspec.report",
+        "ftspec.scoring",
+        "ftspec.tuning",
+        "jinja2",
+    }
+
+
 def test_builtin_components_import_only_what_any_plugin_may() -> None:
     allowed = {"ftspec", "ftspec.api", "ftspec.rows", "ftspec.builtin"}
     for path in (ROOT / "ftspec/builtin").rglob("*.py"):

@@ -102,7 +102,7 @@ def faults_of_batches():
 
 memory.settle()
 faults_of_batches()
-print(faults_of_batches(), "MIMALLOC_PURGE_DELAY" in os.environ)
+print(faults_of_batches(), "MIMALLOC_PURGE_DELAY" in os.environ, "OPENBLAS_NUM_THREADS" in os.environ)
 """
 
 
@@ -110,8 +110,17 @@ print(faults_of_batches(), "MIMALLOC_PURGE_DELAY" in os.environ)
 def test_what_a_batch_frees_is_there_for_the_next_one() -> None:
     """Of the 58,000 pages that 20 batches fill; and processes that are started later are as they always were."""
     done = subprocess.run([sys.executable, "-c", BATCHES], capture_output=True, text=True, check=True)
-    faults, told = done.stdout.split()
-    assert int(faults) < 5000 and told == "False"
+    faults, *told = done.stdout.split()
+    assert int(faults) < 5000 and told == ["False", "False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_numpy_starts_no_threads_for_the_data_step() -> None:
+    code = "from ftspec import memory; memory.settle(); import numpy, os; print(len(os.listdir('/proc/self/task')))"
+    told = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    usual = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    runs = (subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=e) for e in (told, usual))
+    assert len({run.stdout for run in runs}) == 1
 
 
 def held() -> int:
