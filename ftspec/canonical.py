@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 JSON_CHILDREN = ("parts", "tool_calls", "extra")
 KEY_BYTES = 16
 """Of a fingerprint, and of an equal key."""
+END, NOTHING = b"\xff", b"\xfe"
+"""Bytes that UTF-8 does not know: one ends a field, the other stands for none."""
 
 
 def fingerprints(batch: pa.RecordBatch, columns: Sequence[str] = (), salt: str = "") -> pa.Array:
@@ -60,7 +62,7 @@ def equal_keys(batch: pa.RecordBatch, columns: Sequence[str] = ()) -> pa.Array:
     keys: NDArray[np.uint64] = np.zeros((batch.num_rows, KEY_BYTES // 8), np.uint64)
     given: NDArray[np.bool_] = np.zeros(batch.num_rows, np.bool_)
     for name in set(_filled_ones(batch, columns)):
-        texts = canonical(batch.column(name))
+        texts = _distinct(batch.column(name))
         valid = as_numpy(texts.is_valid())
         found = _hashed(texts, xxh3_64_intdigest(name.encode()))
         keys ^= found if texts.null_count == 0 else found * valid[:, None]
@@ -79,6 +81,25 @@ def _hashed(texts: pa.Array, seed: int) -> NDArray[np.uint64]:
     view = memoryview(data or b"")
     made = b"".join([digest(view[start:end], seed) for start, end in pairwise(bounds)])
     return np.frombuffer(made, np.uint64).reshape(-1, KEY_BYTES // 8)
+
+
+def _distinct(column: pa.Array) -> pa.Array:
+    """Texts or bytes that are equal exactly when those of `canonical` are. What ends a message's field is a byte that
+    UTF-8 does not know, so lengths need not be written: that takes a third of the time."""
+    if column.type != chat.messages_type():
+        return canonical(column)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = chat.compact(column)
+    pieces: list[pa.Array | bytes] = []
+    for name, child in _fields(whole).items():
+        absent = name != "role" and child.null_count == len(child)
+        pieces.append(NOTHING if absent else child.cast("string").cast(pa.binary()))
+    together = (list(each) for _, each in groupby([*pieces, b""], key=lambda piece: isinstance(piece, bytes)))
+    parts = [[binaries([END.join(each)])[0]] if isinstance(each[0], bytes) else each for each in together]
+    end, nothing = binaries([END])[0], {"null_handling": "replace", "null_replacement": NOTHING}
+    return _joined(whole, pc.binary_join_element_wise(*(piece for each in parts for piece in each), end, **nothing))
 
 
 def _filled_ones(batch: pa.RecordBatch, columns: Sequence[str]) -> list[str]:
@@ -124,19 +145,16 @@ def _joined(lists: pa.Array, texts: pa.Array) -> pa.Array:
 
     validity, zeros = lists.buffers()[:2]
     if len(texts) == 0:
-        return pa.Array.from_buffers(pa.string(), len(lists), [validity, zeros, pa.py_buffer(b"")])
+        return pa.Array.from_buffers(texts.type, len(lists), [validity, zeros, pa.py_buffer(b"")])
     ends = pa.Array.from_buffers(pa.int32(), len(texts) + 1, [None, texts.buffers()[1]]).take(lists.offsets)
-    return pa.Array.from_buffers(pa.string(), len(lists), [validity, ends.buffers()[1], texts.buffers()[2]])
+    return pa.Array.from_buffers(texts.type, len(lists), [validity, ends.buffers()[1], texts.buffers()[2]])
 
 
 def _canonical_messages(messages: pa.Array) -> pa.Array:
     """Each field's netstring, or "-", of each message. Arrow copies all of it once."""
     import pyarrow.compute as pc
 
-    fields = chat.children(messages)
-    for name in JSON_CHILDREN:
-        if fields[name].null_count < len(fields[name]):
-            fields[name] = strings([canonical_json(text) for text in fields[name].to_pylist()])
+    fields = _fields(messages)
     pieces: list[pa.Array | str] = []
     for name in chat.FIELDS:
         child = fields[name]
@@ -149,6 +167,15 @@ def _canonical_messages(messages: pa.Array) -> pa.Array:
     together = (list(each) for _, each in groupby(pieces, key=lambda piece: isinstance(piece, str)))
     parts = [[scalar("".join(each))] if isinstance(each[0], str) else each for each in together]
     return pc.binary_join_element_wise(*(piece for each in parts for piece in each), scalar(""))
+
+
+def _fields(messages: pa.Array) -> dict[str, pa.Array]:
+    """Each field of all messages, JSON as `canonical_json` has it."""
+    fields = chat.children(messages)
+    for name in JSON_CHILDREN:
+        if fields[name].null_count < len(fields[name]):
+            fields[name] = strings([canonical_json(text) for text in fields[name].to_pylist()])
+    return fields
 
 
 def _entry(name: str, texts: pa.Array) -> pa.Array:
