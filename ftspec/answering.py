@@ -102,7 +102,7 @@ def answers(
         price, rate = _priced(site, subject)
         verified = price is None or price.verified
         with purse.meter(step.name, rate, what.generation, verified=verified) as meter:
-            about = f"{what.suite} questions" if what.suite else ""
+            about = f"{what.suite} questions (forgetting)" if what.suite else ""
             _ask(site, subject, wanted, spill, meter, deployer(site, purse, subject), about)
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):

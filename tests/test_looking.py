@@ -485,4 +485,5 @@ def test_warnings_are_seen_in_a_plan_and_told_by_a_run(spec: Path, capsys: pytes
     assert lines[-1] == "  warning  column 'label' is none of 'b' (in 4 more rows)"
     for epochs in (1, 2):  # data that are made, and data that are kept from before
         told = run(capsys, "run", spec, "--set", f"hyperparameters.epochs={epochs}")[2]
-        assert "9 warnings about the data: see `ftspec data show tiny.yaml`" in told
+        see = f"see `ftspec data show {spec} --set hyperparameters.epochs={epochs}`"
+        assert f"9 warnings about the data: {see}" in told

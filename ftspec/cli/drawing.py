@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from ftspec import figures, terminal
+from ftspec.cli import hints
 from ftspec.progress import Progress, Quiet
 
 REDRAW = 0.1
@@ -68,7 +69,7 @@ class Drawing:
     def note(self, message: str) -> None:
         with self._lock:
             self._clear()
-            self._write(terminal.safe(message) + "\n")
+            self._write(terminal.safe(hints.here(message)) + "\n")
             self._draw(force=True)
 
     def close(self) -> None:

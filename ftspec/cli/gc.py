@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
+from ftspec.cli import hints
 from ftspec.cli.common import format_option, say_json, store_option
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _tell(found: Sequence[Found], delete_: bool) -> None:
     if litter:
         terminal.say(runviews.litter(litter))
         if not delete_:
-            terminal.say("`ftspec gc --delete` deletes this", err=True)
+            terminal.say(hints.here("`ftspec gc --delete` deletes this"), err=True)
     else:
         terminal.say("nothing lies about that no run needs", err=True)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from ftspec import terminal
+from ftspec.cli import hints
 from ftspec.cli.root import cli
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run `ftspec` with these arguments and return its exit code; raises nothing."""
     _open_streams()
     try:
-        code = cli.main(list(arguments), prog_name="ftspec", standalone_mode=False)
+        code = cli.main(list(arguments), prog_name="ftspec", standalone_mode=False, obj=hints.typed(arguments))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BaseException as error:
@@ -65,7 +66,7 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
         return _usage(error)
     if isinstance(error, OSError) and error.errno in MACHINE:
         return _refused(error, arguments)
-    return _expected(error) or _bug(error, arguments)
+    return _expected(error, hints.typed(arguments)) or _bug(error, arguments)
 
 
 def _refused(error: OSError, arguments: Sequence[str]) -> int:
@@ -116,7 +117,7 @@ def _usage(error: click.ClickException) -> int:
     return error.exit_code
 
 
-def _expected(error: BaseException) -> int | None:
+def _expected(error: BaseException, given: hints.Typed) -> int | None:
     """The exit code of an error that ftspec raises on purpose, after telling it; None for any other."""
     from ftspec.errors import DataError, FtspecError, SpecError
 
@@ -125,23 +126,23 @@ def _expected(error: BaseException) -> int | None:
     if isinstance(error, SpecError):
         _tell_problems(error)
     else:
-        _tell(error)
+        _tell(error, given)
     if isinstance(error, DataError):
         for finding in error.findings:
             place = f"{terminal.safe(finding.place)}: " if finding.file else ""
             terminal.say(f"  {place}{terminal.safe(finding.message)}", err=True)
             if finding.hint:
-                terminal.say(f"    {finding.hint}", err=True)
+                terminal.say(f"    {hints.completed(finding.hint, given)}", err=True)
     return error.exit_code
 
 
-def _tell(error: FtspecError) -> None:
+def _tell(error: FtspecError, given: hints.Typed) -> None:
     from ftspec.errors import StillRunning
 
     label = _label("running", "cyan") if isinstance(error, StillRunning) else _label("error")
     terminal.say(f"{label} {terminal.safe(error.message)}", err=True)
     if error.hint:
-        terminal.say(f"  {error.hint}", err=True)
+        terminal.say(f"  {hints.completed(error.hint, given)}", err=True)
 
 
 def _tell_problems(error: SpecError) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
+from ftspec.cli import hints
 from ftspec.cli.common import format_option, open_run, run_argument, seconds, store_option
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def follow_command(targets: tuple[str, ...], store: str | None, format_: str, wa
         failed = failed or ended.result is None or ended.result.state != "succeeded"
         terminal.say(msgspec.json.encode(ended).decode() if format_ == "json" else _line(ended))
     if not runs:
-        terminal.say("no job goes on without a process; see `ftspec runs`", err=True)
+        terminal.say(hints.here("no job goes on without a process; see `ftspec runs`"), err=True)
     if failed:
         sys.exit(1)
     if left:
@@ -50,7 +51,7 @@ def follow_command(targets: tuple[str, ...], store: str | None, format_: str, wa
 def _line(ended: Ended) -> str:
     state = ended.result.state if ended.result else "left"
     said = f": {ended.error}" if ended.error else ""
-    hint = f" ({ended.hint})" if ended.hint else ""
+    hint = f" ({hints.here(ended.hint)})" if ended.hint else ""
     return f"{terminal.safe(ended.run)}  job {terminal.safe(ended.job)}  {state}{terminal.safe(said + hint)}"
 
 
@@ -62,7 +63,7 @@ def pause_command(target: str | None, store: str | None) -> None:
     from ftspec import watching
 
     job = watching.pause(open_run(target, store))
-    terminal.say(f"asked to pause job {terminal.safe(job.id)}; `ftspec resume` takes it up again")
+    terminal.say(f"asked to pause job {terminal.safe(job.id)}; {hints.here('`ftspec resume`')} takes it up again")
 
 
 @click.command("resume")
@@ -73,4 +74,4 @@ def resume_command(target: str | None, store: str | None) -> None:
     from ftspec import watching
 
     job = watching.resume(open_run(target, store))
-    terminal.say(f"asked to resume job {terminal.safe(job.id)}; `ftspec run` follows it")
+    terminal.say(f"asked to resume job {terminal.safe(job.id)}; {hints.here('`ftspec run`')} follows it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ftspec.cli import hints
 from ftspec.cli.facts import NAMES, fact
 from ftspec.figures import duration, money, plural, size
 from ftspec.terminal import one_line, padded, safe, style, width
@@ -82,7 +83,7 @@ def _warnings(data: DataResult | None) -> Iterator[str]:
     """What the data step warns of, as one section."""
     if data is None or not data.findings:
         return
-    more = f"  {plural(data.findings_total, 'warning')} in all: see `ftspec data show`"
+    more = hints.here(f"  {plural(data.findings_total, 'warning')} in all: see `ftspec data show`")
     lines = [*map(finding_line, data.findings[:SHOWN_WARNINGS])]
     yield "\n".join([*lines, more] if len(data.findings) > SHOWN_WARNINGS else lines)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
+from ftspec.cli import hints
 from ftspec.cli.common import format_option, open_run, run_argument, say_json, show, store_option
 from ftspec.errors import FtspecError
 
@@ -40,7 +41,7 @@ def runs_command(store: str | None, format_: str, remove: tuple[str, ...]) -> No
     elif found:
         terminal.say(runviews.runs(found))
     else:
-        terminal.say("no run yet; start one with `ftspec run SPEC`", err=True)
+        terminal.say(hints.here("no run yet; start one with `ftspec run SPEC`"), err=True)
 
 
 def _remove(runs: Sequence[str], store: str | None) -> None:
@@ -48,7 +49,7 @@ def _remove(runs: Sequence[str], store: str | None) -> None:
 
     for space, run in [history.locate(name, store) for name in runs]:
         cleanup.remove(space, run)
-        terminal.say(f"removed {run}; `ftspec gc` lists what it has left", err=True)
+        terminal.say(hints.here(f"removed {run}; `ftspec gc` lists what it has left"), err=True)
 
 
 @click.command("status")
@@ -110,7 +111,7 @@ def cancel_command(target: str | None, store: str | None) -> None:
     if before.state and before.state.terminal:
         terminal.say(f"job {name} had ended already: {before.state}")
     else:
-        terminal.say(f"asked to cancel job {name}; see `ftspec status`")
+        terminal.say(hints.here(f"asked to cancel job {name}; see `ftspec status`"))
 
 
 @click.command("report")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-from ftspec.cli import scores
+from ftspec.cli import hints, scores
 from ftspec.cli.facts import fact
 from ftspec.figures import duration, percent, plural, size
 from ftspec.terminal import one_line, safe, style, table
@@ -51,7 +51,7 @@ def outcome(spec: Spec, found: Outcome) -> str:
 
 def _next(spec: Spec, found: Outcome) -> str:
     look = f"look at it: ftspec data show {spec.file.name}\n" if found.run.phase == "data" else ""
-    return f"{look}go on: ftspec run {spec.file.name}"
+    return hints.here(f"{look}go on: ftspec run {spec.file.name}")
 
 
 def _sentence(found: Outcome) -> str:
@@ -134,7 +134,7 @@ def status(found: Status) -> str:
     run = found.run
     state = style(run.state.replace("_", " "), STATES[run.state])
     if run.state == "running" and not found.alive:
-        state += style(" (no process of this machine works on it: `ftspec run` continues it)", "yellow")
+        state += style(hints.here(" (no process of this machine works on it: `ftspec run` continues it)"), "yellow")
     facts = [("phase", run.phase), ("started", _ago(run.started)), ("took", _took(run)), ("spec", run.spec)]
     facts += [*_job(found.job), ("report", run.report)]
     return "\n".join([f"{style(run.id, 'bold')}: {state}", *(fact(name, safe(text)) for name, text in facts if text)])
@@ -145,7 +145,8 @@ def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
         return
     raw = f" ({job.raw})" if job.raw and job.raw != job.state else ""
     if job.claimed:
-        yield "job", f"claimed by {job.claimed}, who left no word of what came of it: `ftspec run` looks for it"
+        looks = hints.here("`ftspec run` looks for it")
+        yield "job", f"claimed by {job.claimed}, who left no word of what came of it: {looks}"
     elif job.job:
         yield "job", f"{job.job.id}: {job.state or f'the provider cannot tell: {job.unknown}'}{raw}"
     if job.last:
@@ -154,7 +155,7 @@ def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
         yield job.diagnosis.kind, job.diagnosis.message
         yield "next time", job.diagnosis.advice
     yield "error", job.error
-    yield "hint", job.hint
+    yield "hint", hints.here(job.hint)
     yield "orphans", ", ".join(orphan.id for orphan in job.orphans)
 
 
