@@ -1,7 +1,7 @@
 """What plugins of hosted tuners need alike: `from ftspec import hosted`. Like any plugin it stands on `api` and `rows`.
 
-What a failed call means, JSON lines with findings, names made of a job's key, and chat in the
-shape that OpenAI's `/chat/completions` made common. Images in messages are in `hostedimages`.
+What a failed call means, an SDK's clients, JSON lines with findings, names made of a job's key, and chat in the shape
+that OpenAI's `/chat/completions` made common. Images in messages are in `hostedimages`.
 """
 
 from __future__ import annotations
@@ -125,6 +125,48 @@ def _said(fault: Any) -> tuple[str, str]:
     inner = nested if isinstance(nested, Mapping) else body
     message = inner.get("message") or nested or body.get("detail") or fault.message
     return str(inner.get("code") or inner.get("type") or ""), str(message)
+
+
+def gone(error: api.ProviderError) -> bool:
+    """Whether an error says that what the call was about does not exist."""
+    return isinstance(error, api.Rejected) and "(404" in error.message
+
+
+@contextmanager
+def forgiving() -> Iterator[None]:
+    """Around a call that deletes, and what translates its errors: what is gone already is left alone."""
+    try:
+        yield
+    except api.Rejected as error:
+        if not gone(error):
+            raise
+
+
+class Clients:
+    """The clients of an SDK that Stainless generated. The key is resolved when one is made, and kept nowhere else.
+
+    Args:
+        classes: imports the SDK, and gives its blocking and its asynchronous client.
+        more: what both are made with, by the SDK's own names.
+    """
+
+    def __init__(self, classes: Callable[[], tuple[Any, Any]], api_key: str, timeout: float, **more: Any) -> None:
+        self.classes, self.api_key, self.timeout, self.more = classes, api_key, timeout, more
+        self._sync: Any = None
+
+    def sync(self) -> Any:
+        """The blocking client, the same each time."""
+        if self._sync is None:
+            self._sync = self._made(self.classes()[0])
+        return self._sync
+
+    def asynchronous(self) -> Any:
+        """A client for the running loop."""
+        return self._made(self.classes()[1])
+
+    def _made(self, client: Any) -> Any:
+        # Without retries: an SDK repeats even a call whose outcome nobody knows, and ftspec what may be repeated.
+        return client(api_key=key(self.api_key), timeout=self.timeout, max_retries=0, **self.more)
 
 
 # ---- files

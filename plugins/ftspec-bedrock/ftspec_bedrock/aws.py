@@ -105,9 +105,8 @@ def calling() -> Iterator[None]:
 
 def gone(error: api.ProviderError) -> bool:
     """Whether an error says that what it was about does not exist."""
-    return isinstance(error, api.Rejected) and (
-        "(404" in error.message or error.message.endswith("ResourceNotFoundException)")
-    )
+    unknown = isinstance(error, api.Rejected) and error.message.endswith("ResourceNotFoundException)")
+    return unknown or hosted.gone(error)
 
 
 def _refused(response: Mapping[str, Any]) -> api.ProviderError:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from ftspec import api, hosted
-from ftspec_fireworks.client import Clients, calling, forgive
+from ftspec_fireworks.client import calling, forgive
 
 
 class Cleanup:
     """The part of the provider that `ftspec gc` asks."""
 
-    clients: Clients
+    clients: hosted.Clients
 
     def remote_objects(self) -> Iterator[api.RemoteObject]:
         """Datasets, tuned models and deployments whose ids ftspec made."""

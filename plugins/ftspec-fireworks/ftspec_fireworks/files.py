@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from ftspec import api, hosted
-from ftspec_fireworks.client import Clients, calling, got
+from ftspec_fireworks.client import calling, got
 
 MOST = 150 * 1000 * 1000
 """Bytes that one upload takes."""
@@ -19,7 +19,7 @@ def name_of(sha256: str, purpose: str) -> str:
     return f"{hosted.PREFIX}{purpose[0]}-{sha256[:48]}"
 
 
-def bring(clients: Clients, file: api.DataFile) -> api.RemoteFile:
+def bring(clients: hosted.Clients, file: api.DataFile) -> api.RemoteFile:
     """Find the dataset by its name, or make it and upload the file; wait until it can be used."""
     if file.bytes > MOST:
         raise api.Rejected(
@@ -39,7 +39,7 @@ def bring(clients: Clients, file: api.DataFile) -> api.RemoteFile:
     return _awaited(clients, name, file)
 
 
-def _awaited(clients: Clients, name: str, file: api.DataFile) -> api.RemoteFile:
+def _awaited(clients: hosted.Clients, name: str, file: api.DataFile) -> api.RemoteFile:
     deadline, delay = time.monotonic() + WAIT, 0.05
     while True:
         found = got(clients.sync().datasets.get, name)

@@ -14,7 +14,7 @@ from msgspec import Meta
 from ftspec import api, hosted
 from ftspec_fireworks import files, lines, options, progress
 from ftspec_fireworks.cleanup import Cleanup
-from ftspec_fireworks.client import URL, Clients, calling, got
+from ftspec_fireworks.client import URL, calling, classes, got
 from ftspec_fireworks.serving import Serving
 
 if TYPE_CHECKING:
@@ -67,7 +67,10 @@ class FireworksProvider(Serving, Cleanup):
         self.endpoint = f"{(base_url or URL).rstrip('/')}/accounts/{account}"
         self.deployment_shape = deployment_shape
         self.limits = api.RateLimits(concurrency=concurrency, requests_per_minute=requests_per_minute)
-        self.clients = Clients(api_key, account, base_url.rstrip("/"), timeout)
+        # Chat is beside the other calls, or, at Fireworks itself, at an address of its own.
+        self.chat_path = "/v1/chat/completions" if base_url else f"{URL}/inference/v1/chat/completions"
+        where = base_url.rstrip("/") or None
+        self.clients = hosted.Clients(classes, api_key, timeout, account_id=account, base_url=where)
 
     def attach(self, home: Path) -> None:
         """Nothing is kept on this machine."""

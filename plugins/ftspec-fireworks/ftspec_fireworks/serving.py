@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ftspec import api, hosted
-from ftspec_fireworks.client import HINTS, Clients, calling, forgive, got
+from ftspec_fireworks.client import HINTS, calling, forgive, got
 
 IDLE = "900s"
 """A deployment that nobody asks goes down to no replica, and costs nothing, after so long."""
@@ -16,7 +16,8 @@ IDLE = "900s"
 class Serving:
     """The part of the provider that answers."""
 
-    clients: Clients
+    clients: hosted.Clients
+    chat_path: str
     limits: api.RateLimits
     deployment_shape: str
 
@@ -64,8 +65,7 @@ class Serving:
             if "deployment" not in model.details:
                 raise api.Rejected(f"{model.id} is not deployed", "a tuned model answers only from a deployment")
             name = f"{model.id}#{model.details['deployment']}"
-        path = self.clients.chat_path
-        yield hosted.ChatModel(fireworks, self.clients.asynchronous, path, name, HINTS, self.limits)
+        yield hosted.ChatModel(fireworks, self.clients.asynchronous, self.chat_path, name, HINTS, self.limits)
 
     def _deployment(self, id: str) -> api.Deployment | None:
         found = got(self.clients.sync().deployments.get, id)

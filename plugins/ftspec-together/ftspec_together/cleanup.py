@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftspec import api, hosted
-from ftspec_together.client import Clients, calling, forgive
+from ftspec_together.client import calling, forgive
 
 
 class Cleanup:
     """The part of the provider that `ftspec gc` asks."""
 
-    clients: Clients
+    clients: hosted.Clients
+    project: str
 
     def remote_objects(self) -> Iterator[api.RemoteObject]:
         """Files, tuned models (with their jobs) and endpoints whose names ftspec made."""
@@ -19,7 +20,7 @@ class Cleanup:
         with calling():
             listed = client.files.list().data or []
             jobs = client.fine_tuning.list().data or []
-            endpoints = list(client.endpoints.list()) if self.clients.project else []
+            endpoints = list(client.endpoints.list()) if self.project else []
         for file in listed:
             if file.filename.startswith(hosted.PREFIX):
                 yield api.RemoteObject(

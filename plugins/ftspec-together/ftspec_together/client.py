@@ -1,4 +1,4 @@
-"""Together's clients, each call made once, and what its errors mean."""
+"""Together's SDK, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ftspec import api, hosted
+from ftspec import hosted
 
 HINTS = hosted.Hints(
     key="check TOGETHER_API_KEY, or the provider's option `api_key`; keys are at https://api.together.ai/settings/api-keys",
@@ -16,34 +16,11 @@ HINTS = hosted.Hints(
 )
 
 
-class Clients:
-    """Makes clients; the key is resolved when the first call is made, and kept nowhere else."""
+def classes() -> tuple[Any, Any]:
+    """Its blocking and its asynchronous client."""
+    import together
 
-    def __init__(self, api_key: str, base_url: str, project: str, timeout: float) -> None:
-        self.api_key, self.base_url, self.project, self.timeout = api_key, base_url, project, timeout
-        self._sync: Any = None
-
-    def sync(self) -> Any:
-        """The blocking client."""
-        import together
-
-        self._sync = self._sync or together.Together(**self._options())
-        return self._sync
-
-    def asynchronous(self) -> Any:
-        """A client for the running loop."""
-        import together
-
-        return together.AsyncTogether(**self._options())
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "api_key": hosted.key(self.api_key),
-            "base_url": self.base_url,
-            "project_id": self.project or None,
-            "timeout": self.timeout,
-            "max_retries": 0,  # ftspec repeats what may be repeated
-        }
+    return together.Together, together.AsyncTogether
 
 
 @contextmanager
@@ -61,14 +38,5 @@ def calling() -> Iterator[None]:
 
 def forgive(delete: Callable[..., Any], *arguments: str, **more: str) -> None:
     """Make a call that deletes; what is gone is left alone."""
-    try:
-        with calling():
-            delete(*arguments, **more)
-    except api.Rejected as fault:
-        if not gone(fault):
-            raise
-
-
-def gone(error: api.ProviderError) -> bool:
-    """Whether an error says that what it was about does not exist."""
-    return isinstance(error, api.Rejected) and "(404" in error.message
+    with hosted.forgiving(), calling():
+        delete(*arguments, **more)

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ftspec import api, hosted
-from ftspec_together.client import Clients, calling
+from ftspec_together.client import calling
 
 WAIT = 60.0
 """Seconds that one call waits for a file's validation; core calls again."""
 BAD = {"FAILED", "INVALID_FORMAT"}
 
 
-def bring(clients: Clients, file: api.DataFile) -> api.RemoteFile:
+def bring(clients: hosted.Clients, file: api.DataFile) -> api.RemoteFile:
     """Find the file by its name and size, or upload it; wait until it can be used."""
     name = f"{hosted.PREFIX}{file.sha256}-{file.purpose}.jsonl"
     with calling():
@@ -27,7 +27,7 @@ def bring(clients: Clients, file: api.DataFile) -> api.RemoteFile:
     return _awaited(clients, ready, file)
 
 
-def _upload(clients: Clients, file: api.DataFile, name: str) -> Any:
+def _upload(clients: hosted.Clients, file: api.DataFile, name: str) -> Any:
     """The SDK names a file by its path, so it is given one of that name."""
     with tempfile.TemporaryDirectory(prefix="ftspec-") as folder:
         link = Path(folder) / name
@@ -35,7 +35,7 @@ def _upload(clients: Clients, file: api.DataFile, name: str) -> Any:
         return clients.sync().files.upload(link, purpose="fine-tune", check=False)
 
 
-def _awaited(clients: Clients, ready: Any, file: api.DataFile) -> api.RemoteFile:
+def _awaited(clients: hosted.Clients, ready: Any, file: api.DataFile) -> api.RemoteFile:
     deadline, delay = time.monotonic() + WAIT, 0.05
     while ready.processing_status not in {None, "COMPLETED"}:
         if ready.processing_status in BAD:

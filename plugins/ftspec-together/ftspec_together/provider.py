@@ -14,7 +14,7 @@ from msgspec import Meta
 from ftspec import api, hosted
 from ftspec_together import files, lines, options, progress
 from ftspec_together.cleanup import Cleanup
-from ftspec_together.client import Clients, calling
+from ftspec_together.client import calling, classes
 from ftspec_together.serving import Serving
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class TogetherProvider(Serving, Cleanup):
         self.endpoint = base_url.rstrip("/")
         self.deployment_config = deployment_config
         self.limits = api.RateLimits(concurrency=concurrency, requests_per_minute=requests_per_minute)
-        self.clients = Clients(api_key, self.endpoint, project, timeout)
+        self.project = project
+        self.clients = hosted.Clients(classes, api_key, timeout, base_url=self.endpoint, project_id=project or None)
 
     def attach(self, home: Path) -> None:
         """Nothing is kept on this machine."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ftspec import api, hosted
-from ftspec_together.client import HINTS, Clients, calling, forgive, gone
+from ftspec_together.client import HINTS, calling, forgive
 
 NAME = "ftspec"
 IDLE_MINUTES = 30
@@ -19,7 +19,8 @@ DEAD = {"DEPLOYMENT_STATE_FAILED", "DEPLOYMENT_STATE_STOPPED", "DEPLOYMENT_STATE
 class Serving:
     """The part of the provider that answers."""
 
-    clients: Clients
+    clients: hosted.Clients
+    project: str
     limits: api.RateLimits
     deployment_config: str
 
@@ -67,7 +68,7 @@ class Serving:
             with calling():
                 said = self.clients.sync().endpoints.deployments.retrieve(identity, endpoint_id=endpoint)
         except api.Rejected as fault:
-            if gone(fault):
+            if hosted.gone(fault):
                 return None
             raise
         if not getattr(said, "status", None):
@@ -104,7 +105,7 @@ class Serving:
 
     def _endpoint(self, key: str) -> Any:
         """The endpoint of the key's name, None where there is none."""
-        if not self.clients.project:
+        if not self.project:
             raise api.Rejected(
                 "no project is named, in which the tuned model could be put up",
                 "set the provider's option `project` to a project's id: https://api.together.ai/settings/projects",

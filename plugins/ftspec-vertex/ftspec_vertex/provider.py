@@ -240,12 +240,8 @@ class VertexProvider:
             self.google.storage("DELETE", f"/storage/v1/b/{self.bucket}/o/{name}")
             return
         client = self.google.genai()
-        try:
-            with calling():
-                client.models.delete(model=remote.id)
-        except api.Rejected as fault:
-            if "(404" not in fault.message:
-                raise
+        with hosted.forgiving(), calling():
+            client.models.delete(model=remote.id)
 
     # ---- private
 
