@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+MANY = 250_000
+"""Rows whose keys take memory enough for what batches have freed to be worth giving back first."""
+
 
 class Pass:
     """One pass: `take` every outcome of the segment, then read the rows that its global steps leave, in their order.
@@ -70,13 +73,18 @@ class Pass:
     def read(self) -> Iterator[pa.RecordBatch]:
         """The rows that are left, once."""
         for index in range(len(self.keys)):
-            give_back()
+            self._give_back()
             self._reduce(index)
         for column in (self.numbers, *self.keys):
             column.close()
-        give_back()
+        self._give_back()
         yield from self._in_new_order() if self.sorted else self._kept()
         self.spool.close()
+
+    def _give_back(self) -> None:
+        """Before something takes much memory, or after it. That takes some milliseconds, and pages are taken anew."""
+        if len(self.numbers) >= MANY:
+            give_back()
 
     def _reduce(self, index: int) -> None:
         """One step's reduction, on the rows that are left."""
@@ -125,7 +133,7 @@ class Pass:
             arrays = [column.whole() for column in (keys, numbers, looked, details)]
             if not len(looked):
                 arrays[2] = rows.integers([])
-            give_back()
+            self._give_back()
             with guarded(stage.item, self.segment.registry):
                 return _dropped(step.closer.reduce(*arrays))
 
