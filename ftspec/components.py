@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
@@ -127,7 +127,8 @@ class Component:
     @cached_property
     def options(self) -> type[msgspec.Struct]:
         """The options as a msgspec Struct: one field per keyword-only parameter of the factory."""
-        fields: list[Any] = [self._field(each) for each in self._parameters() if each.name != self.asks_tuner]
+        taken = [(parameter, type_) for parameter, type_ in self._parameters if parameter.name != self.asks_tuner]
+        fields = [_field(parameter, type_) for parameter, type_ in taken]
         if self.level == "text":
             fields.append(("columns", TextColumns, msgspec.field(default_factory=list)))
         return msgspec.defstruct(
@@ -158,7 +159,7 @@ class Component:
     @cached_property
     def asks_tuner(self) -> str:
         """The parameter that is no option but the `Tuner`, "" where there is none: then the model counts too."""
-        return next((each.name for each in self._parameters() if self._resolve(each) is Tuner), "")
+        return next((parameter.name for parameter, type_ in self._parameters if type_ is Tuner), "")
 
     @cached_property
     def code_digest(self) -> str:
@@ -205,20 +206,14 @@ class Component:
             arguments.pop("columns")
         return self.factory(**arguments)
 
-    def _parameters(self) -> Iterator[inspect.Parameter]:
-        for parameter in inspect.signature(self.factory).parameters.values():
+    @cached_property
+    def _parameters(self) -> list[tuple[inspect.Parameter, Any]]:
+        """The factory's, each with its type."""
+        found = list(inspect.signature(self.factory).parameters.values())
+        for parameter in found:
             if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
                 raise PluginError(f"{self.kind} '{self.name}': parameter '{parameter.name}' must be keyword-only")
-            yield parameter
-
-    def _field(self, parameter: inspect.Parameter) -> tuple[str, Any] | tuple[str, Any, Any]:
-        annotation = self._resolve(parameter)
-        if parameter.default is inspect.Parameter.empty:
-            return (parameter.name, annotation)
-        default = parameter.default
-        if isinstance(default, list | dict | set):
-            return (parameter.name, annotation, msgspec.field(default_factory=lambda: type(default)(default)))
-        return (parameter.name, annotation, default)
+        return [(parameter, self._resolve(parameter)) for parameter in found]
 
     def _resolve(self, parameter: inspect.Parameter) -> Any:
         """One annotation at a time: a whole-function get_type_hints fails on names imported under TYPE_CHECKING."""
@@ -232,6 +227,15 @@ class Component:
             raise PluginError(
                 f"{self.kind} '{self.name}': annotation '{parameter.annotation}' of option '{parameter.name}': {error}"
             ) from error
+
+
+def _field(parameter: inspect.Parameter, type_: Any) -> Any:
+    default = parameter.default
+    if default is inspect.Parameter.empty:
+        return (parameter.name, type_)
+    if isinstance(default, list | dict | set):
+        return (parameter.name, type_, msgspec.field(default_factory=lambda: type(default)(default)))
+    return (parameter.name, type_, default)
 
 
 def _nothing(options: Mapping[str, Any]) -> Needs:

@@ -6,6 +6,7 @@ import itertools
 import random
 import unicodedata
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -351,3 +352,13 @@ def test_in_the_pipeline(tmp_path: Any) -> None:
     assert counts["dedupe"].reasons == {"duplicate": 2}
     assert counts["near_dedupe"].reasons == {"near-duplicate": 1}
     assert counts["near_dedupe"].samples[0]["origin"].endswith(":31")
+
+
+def test_kinds_of_characters_are_the_same_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = characters.kinds_of_all()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for _ in range(2):
+        assert np.array_equal(characters.kinds_of_all.__wrapped__(), expected)
+    (kept,) = (file for file in tmp_path.rglob("*") if file.is_file())
+    kept.write_bytes(kept.read_bytes()[:-2])
+    assert np.array_equal(characters.kinds_of_all.__wrapped__(), expected)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from ftspec import rows
+from ftspec import api, rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,12 +94,9 @@ def lowered() -> NDArray[np.uint32]:
 def kinds_of_all() -> NDArray[np.uint8]:
     """WORD, APART or ALONE for every code point, by Unicode's categories. What has none yet will most likely be a
     letter: no newer Python is to change much."""
-    import unicodedata
-
     import numpy as np
 
-    names = "".join(map(unicodedata.category, map(chr, range(CASED)))).encode()
-    first, second = np.frombuffer(names, np.uint8).reshape(-1, 2).T
+    first, second = np.frombuffer(_categories(), np.uint8).reshape(-1, 2).T
     word = np.isin(first, np.frombuffer(b"LMNS", np.uint8)) | ((first == ord("C")) & (second == ord("n")))
     kinds: NDArray[np.uint8] = np.full(0x110000, WORD, np.uint8)
     kinds[:CASED][~word] = APART
@@ -108,6 +105,19 @@ def kinds_of_all() -> NDArray[np.uint8]:
         block = kinds[start : end + 1]
         block[block == WORD] = ALONE
     return kinds
+
+
+def _categories() -> bytes:
+    """Two letters for each code point below CASED, kept in the user's cache: to ask for each takes as long as a
+    thousand rows."""
+    import unicodedata
+
+    place = api.usercache.folder("unicode") / f"{unicodedata.unidata_version}-{CASED:x}"
+    names = api.usercache.read(place)
+    if names is None:
+        names = "".join(map(unicodedata.category, map(chr, range(CASED)))).encode()
+        api.usercache.write(place, names)
+    return names
 
 
 @cache
