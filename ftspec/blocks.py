@@ -22,6 +22,7 @@ from ftspec.errors import Finding
 from ftspec.messages import Prompt
 from ftspec.references import secret_names
 from ftspec.segments import Outcome, Segment
+from ftspec.spool import Held
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,8 +87,9 @@ class Cached:
                 started = time.perf_counter()
         if point <= count:
             outcome = self.segment.end(outcome)
-            if self.last > count and self._is_worth(started, batch, count + self.segment.last):
-                self._keep(name.of(count + 1), outcome, numbers)
+            kept = self.last > count and self._is_worth(started, batch, count + self.segment.last)
+            held = self._keep(name.of(count + 1), outcome, numbers) if kept else None
+            outcome = outcome._replace(held=held)
         return outcome._replace(reused=point)
 
     def _is_worth(self, started: float, batch: pa.RecordBatch, point: int) -> bool:
@@ -103,15 +105,18 @@ class Cached:
                     return point, outcome
         return 0, None
 
-    def _keep(self, name: str, outcome: Outcome, numbers: pa.Array) -> None:
+    def _keep(self, name: str, outcome: Outcome, numbers: pa.Array) -> Held | None:
         """An outcome that tells of rows that are none of the batch's (a plugin's mistake, which is the same without a
         cache) is not kept."""
         with suppress(ForeignRowError):
-            entries.write(self.folder, name, self._moved(outcome, _Places(numbers)))
+            return _numbered(entries.write(self.folder, name, self._moved(outcome, _Places(numbers))), numbers)
+        return None
 
     def _read(self, name: str, numbers: pa.Array) -> Outcome | None:
         found = entries.read(self.folder, name)
-        return None if found is None else self._moved(found, _Numbers(numbers), back=True)
+        if found is None:
+            return None
+        return self._moved(found, _Numbers(numbers), back=True)._replace(held=_numbered(found.held, numbers))
 
     def _moved(self, outcome: Outcome, places: Any, *, back: bool = False) -> Outcome:
         """The outcome with other row numbers, and steps by their place in the segment (or `back` by their account)."""
@@ -131,6 +136,13 @@ class Cached:
             findings=[_moved_finding(each, places) for each in outcome.findings],
             prompts=_moved_prompts(outcome.prompts, places),
         )
+
+
+def _numbered(held: Held | None, numbers: pa.Array) -> Held | None:
+    """With the number of its first row; None where the others do not follow from that."""
+    first = numbers[0].as_py()
+    rise = numbers.equals(rows.integers(range(first, first + len(numbers))))
+    return held._replace(first=first) if held and rise else None
 
 
 class ForeignRowError(LookupError):

@@ -11,12 +11,13 @@ import pickle
 import secrets
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec.arrays import stream
+from ftspec.spool import Held
 
 if TYPE_CHECKING:
     from ftspec.segments import Outcome
@@ -32,8 +33,8 @@ ALIGNED = 16
 SEED = "seed"
 
 
-def write(folder: Path, name: str, outcome: Outcome) -> None:
-    """Keep an outcome; one that cannot be written (the disk is full) is left out."""
+def write(folder: Path, name: str, outcome: Outcome) -> Held | None:
+    """Keep an outcome, and say where its batch is; one that cannot be written (the disk is full) is left out."""
     path = _path(folder, name)
     part = path.with_name(f"{name}.{secrets.token_hex(4)}.part")
     with suppress(OSError):
@@ -42,8 +43,9 @@ def write(folder: Path, name: str, outcome: Outcome) -> None:
         with open(part, "wb", opener=_private) as file:
             file.writelines([_check(*data), *data])
         part.replace(path)
-        return
+        return _held(path, data[1], sum(map(len, data)))
     part.unlink(missing_ok=True)
+    return None
 
 
 def read(folder: Path, name: str) -> Outcome | None:
@@ -57,7 +59,7 @@ def read(folder: Path, name: str) -> Outcome | None:
     if _check(memoryview(data)[CHECK:]) != data[:CHECK]:
         path.unlink(missing_ok=True)
         return None
-    return _unpacked(memoryview(data)[CHECK:])
+    return _unpacked(path, memoryview(data)[CHECK:])
 
 
 def is_there(folder: Path, mark: str) -> bool:
@@ -121,19 +123,25 @@ def _path(folder: Path, name: str) -> Path:
 
 def _packed(outcome: Outcome) -> list[Any]:
     """The pieces of an entry: all but the batch pickled, and the batch."""
-    told = pickle.dumps(outcome._replace(batch=None), protocol=5)
+    told = pickle.dumps(outcome._replace(batch=None, held=None), protocol=5)
     told += bytes(-(CHECK + LENGTH.size + len(told)) % ALIGNED)
     return [LENGTH.pack(len(told)), told, *stream(outcome.batch)]
 
 
-def _unpacked(data: memoryview) -> Outcome:
+def _unpacked(path: Path, data: memoryview) -> Outcome:
     import pyarrow as pa
 
     (length,) = LENGTH.unpack_from(data)
     told, batch = data[LENGTH.size : LENGTH.size + length], data[LENGTH.size + length :]
     outcome = pickle.loads(told)  # noqa: S301  # written by this user, in a folder that only they can write
-    made: Outcome = outcome._replace(batch=pa.ipc.open_stream(batch).read_next_batch())
+    batch = pa.ipc.open_stream(batch).read_next_batch()
+    made: Outcome = outcome._replace(batch=batch, held=_held(path, told, len(data)))
     return made
+
+
+def _held(path: Path, told: Sized, size: int) -> Held:
+    """Where the batch of an entry is that has so many bytes behind its digest."""
+    return Held(path, CHECK + LENGTH.size + len(told), CHECK + size)
 
 
 def _check(*pieces: Any) -> bytes:

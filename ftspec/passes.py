@@ -63,7 +63,7 @@ class Pass:
     def take(self, outcome: Outcome) -> None:
         if outcome.batch.num_rows == 0:
             return
-        self.spool.write(outcome.batch)
+        self.spool.write(outcome.batch, outcome.held)
         self.numbers.append(outcome.batch.column(rows.ROW))
         self.columns.update(filled(outcome.batch))
         for index, (keys, seconds) in enumerate(zip(outcome.keys, outcome.key_seconds, strict=True)):

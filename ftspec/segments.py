@@ -20,6 +20,7 @@ from ftspec.references import secret_names
 from ftspec.registry import Registry, load
 from ftspec.shapes import Shape
 from ftspec.spec import Item, Split
+from ftspec.spool import Held
 from ftspec.steps import Check, GlobalStep
 from ftspec.tuner import Tuner
 
@@ -39,6 +40,8 @@ class Outcome(NamedTuple):
     prompts: list[tuple[int, Prompt]] = []
     reused: int = 0
     """Steps that were not run because the cache knew what they do."""
+    held: Held | None = None
+    """Where the cache holds the batch."""
 
 
 def verify_count(who: str, what: str, values: pa.Array, batch: pa.RecordBatch) -> None:

@@ -6,7 +6,8 @@ import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import rows, shapes
 from ftspec.arrays import stream
@@ -19,16 +20,30 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 8192
 
 
+class Held(NamedTuple):
+    """Where a file holds a batch as a stream, its rows numbered from 0; the first of them is row `first`."""
+
+    path: Path | None
+    start: int
+    end: int
+    first: int = 0
+
+
 class Spool:
     """Rows between two passes, in a file without a name: whatever ends the process, nothing of it is left.
 
     Batches may differ in their schema, so each is a stream of its own. They are not compressed: that would cost more
-    CPU than all else that is done to them here.
+    CPU than all else that is done to them here. One that a file holds already is not written: the file gets a second
+    name, below `folder`, under which it is there even when others remove it.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.file: Any = nameless(folder)
-        self.starts: list[int] = [0]
+        self.end = 0
+        self.places: list[Held] = []
+        """Of each batch; without a path where it is in the file."""
+        self.names: TemporaryDirectory[str] | None = None
         self.sizes: list[int] = []
         self.bytes = 0
 
@@ -36,11 +51,9 @@ class Spool:
     def rows(self) -> int:
         return sum(self.sizes)
 
-    def write(self, batch: pa.RecordBatch) -> int:
-        """Append a batch; returns its index."""
-        pieces = stream(batch)
-        self.file.writelines(pieces)
-        self.starts.append(self.starts[-1] + sum(map(len, pieces)))
+    def write(self, batch: pa.RecordBatch, held: Held | None = None) -> int:
+        """Append a batch, which may be `held`; returns its index."""
+        self.places.append((held and self._named(held)) or self._written(batch))
         self.sizes.append(batch.num_rows)
         self.bytes += batch.nbytes
         return len(self.sizes) - 1
@@ -53,36 +66,68 @@ class Spool:
         """One batch by its index, in memory of its own."""
         return self._told(index, self._bytes)
 
-    def _told(self, index: int, data: Callable[[int, int], pa.Buffer]) -> pa.RecordBatch:
-        import pyarrow as pa
-
-        self.file.flush()
-        return pa.ipc.open_stream(data(self.starts[index], self.starts[index + 1])).read_next_batch()
-
     def close(self) -> None:
         """Give the space back."""
         self.file.close()
+        if self.names:
+            self.names.cleanup()
 
-    def _mapped(self, start: int, end: int) -> pa.Buffer:
+    def _written(self, batch: pa.RecordBatch) -> Held:
+        pieces = stream(batch)
+        self.file.writelines(pieces)
+        start, self.end = self.end, self.end + sum(map(len, pieces))
+        return Held(None, start, self.end)
+
+    def _named(self, held: Held) -> Held | None:
+        """None where the file is gone, or where its file system is another one, or gives no second names."""
+        try:
+            self.names = self.names or TemporaryDirectory(dir=self.folder)
+            path = Path(self.names.name, str(len(self.places)))
+            path.hardlink_to(held.path or "")
+        except OSError:
+            return None
+        return held._replace(path=path)
+
+    def _told(self, index: int, data: Callable[[int, int, int], pa.Buffer]) -> pa.RecordBatch:
+        import pyarrow.compute as pc
+
+        place = self.places[index]
+        if not place.path:
+            self.file.flush()
+            return _first_batch(data(self.file.fileno(), place.start, place.end))
+        with place.path.open("rb") as file:
+            batch = _first_batch(data(file.fileno(), place.start, place.end))
+        at = batch.schema.get_field_index(rows.ROW)
+        return batch.set_column(at, rows.ROW, pc.add(batch.column(at), rows.scalar(place.first)))
+
+    @staticmethod
+    def _mapped(file: int, start: int, end: int) -> pa.Buffer:
         """Pages of the file itself, which the batch gives back: nothing is copied, and where only some rows are wanted
         the rest is not even looked at. A batch keeps the file open so often: for those that come one by one."""
         import pyarrow as pa
 
         first = start - start % mmap.ALLOCATIONGRANULARITY
-        pages = mmap.mmap(self.file.fileno(), end - first, access=mmap.ACCESS_READ, offset=first)
+        pages = mmap.mmap(file, end - first, access=mmap.ACCESS_READ, offset=first)
         return pa.py_buffer(pages).slice(start - first)
 
-    def _bytes(self, start: int, end: int) -> pa.Buffer:
+    @staticmethod
+    def _bytes(file: int, start: int, end: int) -> pa.Buffer:
         """One call of the system gives two gigabytes at the most."""
         import pyarrow as pa
 
         pieces: list[bytes] = []
         while start < end:
-            pieces.append(os.pread(self.file.fileno(), end - start, start))
+            pieces.append(os.pread(file, end - start, start))
             if not pieces[-1]:
                 raise OSError("a temporary file is shorter than what was written to it")
             start += len(pieces[-1])
         return pa.py_buffer(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+
+def _first_batch(data: pa.Buffer) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(data).read_next_batch()
 
 
 class RowsFile:

@@ -22,6 +22,7 @@ from ftspec.items import Tuned
 from ftspec.progress import Quiet
 from ftspec.segments import Outcome, Segment
 from ftspec.spec import Eval, Spec
+from ftspec.spool import Spool
 
 STEPS = ["strip", {"length": {"columns": ["text"], "min": 2}}, "dedupe", {"drop_empty": {"columns": ["label"]}}]
 
@@ -128,7 +129,7 @@ def content(cache: Path) -> bytes:
     """Everything that the cache holds, decompressed."""
     found = b""
     for _, _, path in entries.sizes(cache):
-        outcome = entries._unpacked(memoryview(path.read_bytes())[entries.CHECK :])
+        outcome = entries._unpacked(Path(), memoryview(path.read_bytes())[entries.CHECK :])
         found += repr((outcome.batch.to_pylist(), outcome)).encode()
     return found
 
@@ -253,6 +254,26 @@ def test_what_is_used_least_goes_first(tmp_path: Path) -> None:
     assert names(tmp_path) == {"old", "new"}
     assert entries.trim(tmp_path, unused=100) == 40
     assert names(tmp_path) == {"new"}
+
+
+def test_rows_that_wait_for_a_global_step_are_read_from_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first pass writes none beside; the second, whose rows have gaps in their numbers, does. An entry may go."""
+    write(tmp_path, [{"text": f"row {number // 2}", "label": "x"} for number in range(100)])
+    spec, cache = spec_of(tmp_path, cleaning=["strip", "dedupe", "strip", "dedupe"]), tmp_path / "cache"
+    fresh = everything(spec, tmp_path / "a")
+    take, written = Spool.write, []
+
+    def taken(spool: Spool, batch: Any, held: Any = None) -> int:
+        index = take(spool, batch, held)
+        written.append(spool.end)
+        entries.trim(cache, most=0)
+        return index
+
+    monkeypatch.setattr(Spool, "write", taken)
+    assert everything(spec, tmp_path / "b", cache=str(cache), worth=0) == fresh
+    assert written[0] == 0 < written[-1]
 
 
 def test_an_entry_that_is_used_is_new_again(tmp_path: Path) -> None:

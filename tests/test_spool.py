@@ -9,7 +9,7 @@ import pytest
 
 from ftspec import rows
 from ftspec.arrays import stream
-from ftspec.spool import Spool
+from ftspec.spool import Held, Spool
 
 
 def made(first: int, count: int) -> pa.RecordBatch:
@@ -59,3 +59,24 @@ def test_a_stream_is_what_serialize_gives_and_no_copy() -> None:
     texts = rows.strings(["x" * 999] * 9)
     (found,) = [piece for piece in stream(pa.RecordBatch.from_arrays([texts], names=["a"])) if len(piece) == 8991]
     assert found.address == texts.buffers()[2].address
+
+
+def test_what_a_file_holds_is_not_written_again(tmp_path: Path) -> None:
+    """It is numbered from the first row's number, and there when others remove the file."""
+    (tmp_path / "out").mkdir()
+    spool, kept = Spool(tmp_path / "out"), tmp_path / "kept"
+    pieces = stream(made(0, 900))
+    kept.write_bytes(b"x" * 16 + b"".join(pieces))
+    held = Held(kept, 16, 16 + sum(map(len, pieces)), 7)
+    spool.write(made(0, 7))
+    spool.write(made(7, 900), held)
+    spool.write(made(907, 3), held._replace(path=tmp_path / "nowhere"))
+    spool.write(made(910, 2))
+    kept.unlink()
+    assert spool.end == sum(len(piece) for part in ((0, 7), (907, 3), (910, 2)) for piece in stream(made(*part)))
+    assert [batch.column(rows.ROW).to_pylist() for batch in spool.read()] == [
+        list(range(7)), list(range(7, 907)), list(range(907, 910)), [910, 911],
+    ]  # fmt: skip
+    assert spool.batch(1).column("text").to_pylist() == made(0, 900).column("text").to_pylist()
+    spool.close()
+    assert not list((tmp_path / "out").iterdir())
