@@ -48,14 +48,13 @@ class Native:
         """Of texts that stand one behind the other, in upper and lower case; no word spans two texts."""
         import numpy as np
 
-        texts, longest = len(bounds) - 1, _most(bounds) + wordkernels.BEHIND
-        low: NDArray[np.uint8] = np.empty(longest, np.uint8)
-        edges: NDArray[np.int64] = np.empty(longest, np.int64)
+        texts = len(bounds) - 1
+        low: NDArray[np.uint8] = np.empty(_most(bounds) + wordkernels.BEHIND, np.uint8)
         # Words of one byte have another between them, or a character of two at least that is a word by itself.
         values: NDArray[np.uint64] = np.empty((2 * len(data) + texts) // 3, np.uint64)
         offsets: NDArray[np.int64] = np.empty(texts + 1, np.int64)
         long: NDArray[np.int64] = np.empty((len(data) // LONGEST * 2 + 1, 3), np.int64)
-        room = (_at(low), _at(edges), _at(values), _at(offsets), _at(long))
+        room = (_at(low), _at(values), _at(offsets), _at(long))
         found = self._words(_at(data), _at(bounds), texts, *room)
         for index, start, end in long[:found].tolist():
             values[index] = _hashed(data[start:end].tobytes())

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNATURES = {
-    "words": "number uint8 int64 number uint8 int64 uint64 int64 int64",
+    "words": "number uint8 int64 number uint8 uint64 int64 int64",
     "shingles": "nothing uint64 int64 number number number uint64 int64",
 }
 """What each gives back, then what it takes: numbers (of 64 bits), and where such as are named begin."""
 HELPERS = (
-    "mix", "eight", "lowest", "small", "lower", "inside", "runs", "eights", "is_alone", "character", "encoded", "mixed",
+    "mix", "eight", "lowest", "small", "lower", "inside", "eights", "is_alone", "character", "encoded", "mixed",
     "word",
 )  # fmt: skip
 
@@ -100,22 +100,6 @@ def inside(low: NDArray[np.uint8], at: int) -> np.uint64:
         found = (((found & np.uint64(LOWS)) + np.uint64(LOWS)) | found) & np.uint64(HIGHS)
         bits |= (((found >> np.uint64(7)) * np.uint64(0x0102040810204080)) >> np.uint64(56)) << np.uint64(8 * index)
     return bits
-
-
-def runs(low: NDArray[np.uint8], length: int, edges: NDArray[np.int64]) -> int:
-    """How many runs of bytes that are not zero there are, and where each begins and ends: told by the bits of 64 bytes
-    at once, as simdjson finds what JSON is made of (Langdale and Lemire 2019)."""
-    count, before = 0, np.uint64(0)
-    for at in range(0, length, 64):
-        bits = inside(low, at)
-        changes = bits ^ ((bits << np.uint64(1)) | before)
-        before = bits >> np.uint64(63)
-        while changes:
-            edges[count] = at + lowest(changes)
-            changes &= changes - np.uint64(1)
-            count += 1
-    edges[count] = length
-    return (count + 1) // 2
 
 
 def eights(low: NDArray[np.uint8], at: int, length: int) -> np.uint64:
@@ -201,12 +185,15 @@ def word(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint64
 
 
 def words(
-    data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, low: NDArray[np.uint8], edges: NDArray[np.int64],
+    data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, low: NDArray[np.uint8],
     hashes: NDArray[np.uint64], offsets: NDArray[np.int64], long: NDArray[np.int64],
 ) -> int:  # fmt: skip
     """`words.blocks`: hashes of the words of each text, and where each text's begin; gives the number of long words.
 
-    low, edges: room for the longest text, and BEHIND more.
+    Runs of bytes that are not zero are told by the bits of 64 bytes at once, as simdjson finds what JSON is made of
+    (Langdale and Lemire 2019).
+
+    low: room for the longest text, and BEHIND more.
     long: of each word with more than LONGEST bytes its number, and where it begins and ends. The caller hashes those.
     """
     count, longs = 0, 0
@@ -214,29 +201,41 @@ def words(
         offsets[text] = count
         start = bounds[text]
         lower(data, start, bounds[text + 1], bounds[texts], low)
-        for run in range(runs(low, bounds[text + 1] - start, edges)):
-            at, end = edges[2 * run], edges[2 * run + 1]
-            if end - at <= 8:  # what `word` does, for most words
-                value = eights(low, at, end - at)
-                if not value & np.uint64(HIGHS):
-                    hashes[count] = mix(value)
+        at, before = 0, np.uint64(0)
+        for block in range(0, bounds[text + 1] - start + 1, 64):
+            bits = inside(low, block)
+            shifted = (bits << np.uint64(1)) | before
+            begins, ends = bits & ~shifted, shifted & ~bits
+            if not before:
+                at = block + lowest(begins)
+                begins &= begins - np.uint64(1)
+            before = bits >> np.uint64(63)
+            while ends:
+                end = block + lowest(ends)
+                ends &= ends - np.uint64(1)
+                if end - at <= 8:  # what `word` does, for most words
+                    value = eights(low, at, end - at)
+                    if not value & np.uint64(HIGHS):
+                        hashes[count] = mix(value)
+                        count += 1
+                        at = end
+                while at < end:
+                    value = eight(low, at)
+                    if is_alone(value):
+                        hashes[count] = mix(value & np.uint64(0xFFFFFF))
+                        at, count = at + 3, count + 1
+                        continue
+                    place = at
+                    at, length, value = word(low, at, end)
+                    if length == 0:
+                        continue
+                    hashes[count] = value
+                    if length > LONGEST:
+                        long[3 * longs], long[3 * longs + 1], long[3 * longs + 2] = count, start + place, start + at
+                        longs += 1
                     count += 1
-                    continue
-            while at < end:
-                value = eight(low, at)
-                if is_alone(value):
-                    hashes[count] = mix(value & np.uint64(0xFFFFFF))
-                    at, count = at + 3, count + 1
-                    continue
-                place = at
-                at, length, value = word(low, at, end)
-                if length == 0:
-                    continue
-                hashes[count] = value
-                if length > LONGEST:
-                    long[3 * longs], long[3 * longs + 1], long[3 * longs + 2] = count, start + place, start + at
-                    longs += 1
-                count += 1
+                at = block + lowest(begins)
+                begins &= begins - np.uint64(1)
     offsets[texts] = count
     return longs
 
