@@ -186,7 +186,8 @@ class _Numbers:
 
 def _moved_done(done: Done, places: Any, step: int, *, fresh: bool) -> Done:
     dropped = done.dropped.set_column(0, "row", places.array(done.dropped.column(0)))
-    samples = [{**sample, "row": places.one(sample["row"])} for sample in done.samples]
+    shown = places.array(rows.integers([sample["row"] for sample in done.samples])).to_pylist()
+    samples = [{**sample, "row": row} for sample, row in zip(done.samples, shown, strict=True)]
     findings = [_moved_finding(each, places) for each in done.findings]
     seconds = done.seconds if fresh else 0.0
     return done._replace(step=step, dropped=dropped, samples=samples, findings=findings, seconds=seconds)

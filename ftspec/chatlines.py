@@ -67,7 +67,7 @@ class Conversations:
         """Whether a message is of one of these roles."""
         import numpy as np
 
-        return np.isin(self.role, [place for place, name in enumerate(self.roles) if name in names])
+        return np.array([name in names for name in self.roles], np.bool_)[self.role]
 
     def per_row(self, numbers: Numbers) -> Numbers:
         """The sum of the messages' numbers, for each row."""
@@ -216,8 +216,9 @@ def _words(text: bytes, offsets: Numbers) -> Numbers:
     begin, each with a space or a mark (of the characters below the space, texts have none but white space)."""
     import numpy as np
 
-    space: Numbers = np.ones((len(text) // 64 + 2) * 64, np.bool_)
+    space: Numbers = np.empty((len(text) // 64 + 2) * 64, np.bool_)
     np.less_equal(np.frombuffer(text, np.uint8), 32, out=space[: len(text)])
+    space[len(text) :] = True
     bits: Numbers = np.packbits(space, bitorder="little").view("<u8")  # 64 characters in a number
     begins = bits[:-1] & ~(bits[:-1] >> 1 | bits[1:] << 63)
     before = np.concatenate(([0], np.cumsum(np.bitwise_count(begins), dtype=np.int64)))

@@ -77,13 +77,15 @@ def cell(name: str, values: Sequence[Any], conversations: bool = False) -> pa.Ar
     return json_texts([None if value is None else to_json(value) for value in values])
 
 
-def conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
+def conform(batch: pa.RecordBatch, *, checked: bool = False) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
     """Any batch in the layout above, and (index, fault) of rows that cannot be brought into it, which it lacks.
 
-    Arrow holds what JSON cannot: text that is not UTF-8, dates that Python does not have.
+    Arrow holds what JSON cannot: text that is not UTF-8 (unless the batch has been `checked`), dates that Python does
+    not have.
     """
     try:
-        batch.validate(full=True)
+        if not checked:
+            batch.validate(full=True)
         return _conform(batch)
     except (OverflowError, ValueError):
         troubles = [_trouble(batch.slice(index, 1)) for index in range(batch.num_rows)]

@@ -131,7 +131,7 @@ class Intake:
         """The chunk in ftspec's layout, without the rows that are none, each on the side that its source is on."""
         import pyarrow as pa
 
-        batch, faults = self._read(chunk.batch, item)
+        batch, faults = self._read(chunk, item)
         file, bad = self.shown(item, chunk.origin), {index for index, _ in faults}
         for at, reason in faults if account else ():
             assert account is not None
@@ -145,15 +145,16 @@ class Intake:
         named = dict(zip(batch.schema.names, batch.columns, strict=True)) | {rows.SIDE: rows.repeated(side, len(lines))}
         return Piece(pa.RecordBatch.from_arrays(list(named.values()), names=list(named)), file, lines)
 
-    def _read(self, batch: pa.RecordBatch, item: Item) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
+    def _read(self, chunk: Chunk, item: Item) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
         """The rows in ftspec's layout, and (index, fault) of those that cannot be brought into it."""
-        made, faults = rows.conform(batch)
+        made, faults = rows.conform(chunk.batch, checked=chunk.checked)
         ways = [partial(formatted.read, shape=self.shape)]
         if item.read_as != "auto" or (self.shape == "chat" and not self.has_format):
             ways.insert(0, partial(formatted.read_dialects, read_as=item.read_as))
         for way in ways:
             bad = {index for index, _ in faults}
-            left = [index for index in range(batch.num_rows) if index not in bad] if bad else range(batch.num_rows)
+            count = chunk.batch.num_rows
+            left = [index for index in range(count) if index not in bad] if bad else range(count)
             made, more = way(made)
             faults += [(left[index], fault) for index, fault in more]
         return made, sorted(faults)

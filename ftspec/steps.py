@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 
 class Chunk(NamedTuple):
-    """Rows as a source read them: `lines[i]` is the 1-based line (or row) of `origin` that row i came from."""
+    """Rows as a source read them: `lines[i]` is the 1-based line (or row) of `origin` that row i came from.
+
+    `checked` says that `batch.validate(full=True)` has passed: core does not look again for text that is not UTF-8.
+    """
 
     batch: pa.RecordBatch
     origin: str
     lines: Sequence[int]
+    checked: bool = False
 
 
 class Source(NamedTuple):

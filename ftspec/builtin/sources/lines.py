@@ -62,7 +62,7 @@ class Parser:
             yield from self._sorted(block)
             return
         self.layout = self.layout.only(batch.schema.names)
-        yield api.Chunk(batch, self.name, range(block.first, block.first + batch.num_rows))
+        yield api.Chunk(batch, self.name, range(block.first, block.first + batch.num_rows), checked=True)
 
     def _sorted(self, block: Lines) -> Read:
         lines = block.lines
