@@ -10,7 +10,7 @@ import msgspec
 
 from ftspec import ask, cases, grade, history, items, judging, kept, suites
 from ftspec import plan as plans
-from ftspec.costs import rate_of
+from ftspec.costs import of_answer, rate_of
 from ftspec.deploying import Deployer
 from ftspec.following import ended
 from ftspec.grade import Answered
@@ -27,6 +27,8 @@ from ftspec.stepkeys import CHECKPOINTS
 from ftspec.subjects import Subject
 from ftspec.tables import Price, Rate
 
+CURRENCY = "USD"
+"""Of what answers cost: tables in another one are not converted."""
 ACCEPTED = "accepted"
 """What the last accepted run's model is called in an evaluation."""
 
@@ -95,11 +97,11 @@ def answers(
     """
     spill = _spill(site, step)
     wanted = ask.Round(what.prompts, what.generation, repeat=what.repeat, seed=what.seed)
+    price, rate = _priced(site, subject)
     if cached(site, step):
         seconds = decode(site.store, step_key(step), Timing).seconds
     else:
         started = time.monotonic()
-        price, rate = _priced(site, subject)
         verified = price is None or price.verified
         with purse.meter(step.name, rate, what.generation, verified=verified) as meter:
             about = f"{what.suite} questions (forgetting)" if what.suite else ""
@@ -107,7 +109,10 @@ def answers(
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
-    found = kept.keep(Answer, wanted.answers(spill.read(Answer)), site.workspace.local, wanted.order)
+    given = wanted.answers(spill.read(Answer))
+    if price and rate and price.currency == CURRENCY:
+        given = (_costing(answer, rate) for answer in given)
+    found = kept.keep(Answer, given, site.workspace.local, wanted.order)
     answered = Answered(model=subject.label, answers=found, graded=(), seconds=seconds)
     return _graded(site, answered, what, base, purse)
 
@@ -207,6 +212,13 @@ def _priced(site: Site, subject: Subject) -> tuple[Price | None, Rate | None]:
     """What a question to the model costs, and the entry that says so, as far as the tables know."""
     tuned = isinstance(subject.model, TunedModel)
     return rate_of(site.tables, subject.provider.endpoint, _base(subject), tuned=tuned)
+
+
+def _costing(answer: Answer, rate: Rate) -> Answer:
+    """The answer with what it cost by the tables of today, where the provider has not said that itself."""
+    if answer.cost is not None or answer.error:
+        return answer
+    return msgspec.structs.replace(answer, cost=of_answer(rate, answer))
 
 
 def _base(subject: Subject) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ftspec import history
-from ftspec.errors import FtspecError, StillRunning
+from ftspec.errors import DataError, Finding, FtspecError, Problem, SpecError, StillRunning
 from ftspec.journal import Journal
 from ftspec.observers import notify
 from ftspec.records import Event, RunInfo
@@ -43,7 +43,8 @@ class Diary:
         if isinstance(error, StillRunning):
             self.decide("detached")
         elif isinstance(error, FtspecError):
-            self.decide("failed", error=mask(error.message), hint=mask(error.hint))
+            message, hint = _said(error)
+            self.decide("failed", error=mask(message), hint=mask(hint))
 
     def decide(self, kind: str, **data: Any) -> None:
         """Write down what was decided; it is durable when this returns."""
@@ -65,3 +66,14 @@ class Diary:
 
     def _notify(self, hook: str, **facts: Any) -> None:
         notify(self.site.registry, self.site.progress, hook, **facts)
+
+
+def _said(error: FtspecError) -> tuple[str, str]:
+    """The error and its hint; of several problems the first one."""
+    found: Sequence[Problem | Finding] = ()
+    if isinstance(error, SpecError):
+        found = error.problems
+    elif isinstance(error, DataError):
+        found = error.findings
+    first = found[0] if found else error
+    return first.message + (f" (of {error.message})" if len(found) > 1 else ""), first.hint

@@ -295,7 +295,7 @@ class Questions:
             return None
         return BudgetReached(
             f"the budget of {money(purse.cap, purse.currency)} is reached: {plural(left, 'question')} to the "
-            f"{self._whom()} could pass it and was not asked; "
+            f"{self._whom()} might exceed it and {'was' if left == 1 else 'were'} not asked; "
             f"{money(purse.spent().total, purse.currency)} are spent",
             "what was answered is kept: raise `budget.max` and run again, or ask less "
             "(`eval.repeat`, `eval.generation.max_tokens`)",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ftspec import following, history, tuning
 from ftspec.abilities import SupportsPause
@@ -20,17 +21,26 @@ POLL = 1.0
 
 
 class Status(Record):
-    """How far a run is. `alive`: a process on this machine works on it. `job` is None before one was submitted."""
+    """How far a run is. `alive`: a process on this machine works on it. `job` is None before one was submitted.
+
+    `error` and `hint` say why a run has failed."""
 
     run: RunInfo
     alive: bool
     job: tuning.Status | None = None
+    error: str = ""
+    hint: str = ""
 
 
 def status(opened: Opened) -> Status:
     """How far the run is; asks the provider once when its job has not ended."""
     job = _job(opened) if opened.key else None
-    return Status(run=opened.run, alive=opened.alive, job=job)
+    why = _failed(opened) if opened.run.state == "failed" else {}
+    return Status(run=opened.run, alive=opened.alive, job=job, error=why.get("error", ""), hint=why.get("hint", ""))
+
+
+def _failed(opened: Opened) -> Mapping[str, Any]:
+    return history.last(Journal(opened.store, opened.run.id).events(), "failed") or {}
 
 
 def _job(opened: Opened) -> tuning.Status:

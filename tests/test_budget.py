@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ftspec import planning, registry, runner, validate
+from ftspec import planning, registry, reopen, runner, validate, watching
 from ftspec.cli import guard
 from ftspec.costs import is_judging, judge_name
 from ftspec.errors import BudgetReached, FtspecError, Rejected, SpecError, StillRunning
@@ -187,6 +187,9 @@ def test_asking_stops_before_the_cap_keeps_what_it_has_and_goes_on(spec: Path) -
         r"the budget of 0.42 USD is reached: \d+ questions to the base model .* 0.42 USD are spent",
         caught.value.message,
     )
+    seen = watching.status(reopen.open_run(str(spec), None, registry.load()))
+    assert seen.error == caught.value.message
+    assert "raise `budget.max`" in seen.hint
     kept = spent_in_all(spec)
     assert 0.42 - 0.0038 - 0.0003 <= kept <= 0.42
     with pytest.raises(BudgetReached):
@@ -196,6 +199,22 @@ def test_asking_stops_before_the_cap_keeps_what_it_has_and_goes_on(spec: Path) -
     assert outcome.evaluation
     assert outcome.evaluation.tuned.prompts == 400
     assert spent_in_all(spec) == pytest.approx(TUNING + 400 * 0.0003 + 400 * 0.0006)
+
+
+def test_what_answers_cost_is_measured_by_the_tables(spec: Path) -> None:
+    """Base answers have 1 + 1 or 1 + 4 tokens at 100 and 200 a million, tuned ones 1 + 1 at 200 and 400."""
+    gates = "[{cost: {max: 0.0006}}, {cost: {max: 0.00059}}]"
+    spec.write_text(SPEC.replace("graders: [exact]", f"graders: [exact, {{cost: {{max: 0.0006}}}}]\ngates: {gates}"))
+    outcome = run(spec)
+    assert outcome.evaluation
+    assert outcome.evaluation.tuned.cost == pytest.approx(outcome.evaluation.tuned.prompts * 0.0006)
+    assert outcome.evaluation.tuned.graders["cost"] == 1
+    assert [verdict.passed for verdict in outcome.verdicts] == [True, False]
+    assert "cost of the tuned model is 0.000600 USD per answer" in outcome.verdicts[0].message
+    again = run(spec, "gates=[]")  # from the answers that are kept
+    assert again.evaluation
+    assert again.evaluation.tuned.cost == outcome.evaluation.tuned.cost
+    assert "cost of all" in outcome.report.read_text()
 
 
 def spent_in_all(spec: Path) -> float:
@@ -432,7 +451,7 @@ def test_a_budget_covers_judges(judged: Path) -> None:
 def test_the_meter_stops_judges_that_a_plan_did_not_know(judged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftspec.budgeting._judges", lambda site, data: iter(()))
     judged.write_text(JUDGED.replace("max: 30,", "max: 0.8,"))
-    with pytest.raises(BudgetReached, match="to the judge a-judge could pass it"):
+    with pytest.raises(BudgetReached, match="to the judge a-judge might exceed it"):
         run(judged)
 
 
@@ -548,7 +567,7 @@ def test_who_is_not_asked_any_more_is_named(tmp_path: Path) -> None:
         with mine.meter(what, Rate(prompt=1, completion=1), Generation()) as meter:
             reached = meter.reached(2)
         assert reached
-        assert f"2 questions to the {whom} could pass it" in str(reached)
+        assert f"2 questions to the {whom} might exceed it and were not asked" in str(reached)
 
 
 # ---- judges that prompts bring along

@@ -114,8 +114,7 @@ def latency(*, max: Positive) -> api.Grader:
 def cost(*, max: Price, prompt_price: Price | None = None, completion_price: Price | None = None) -> api.Grader:
     """The answer cost at most `max` US dollars.
 
-    The prices are dollars per million tokens; without them it is the cost that was noted when the model was asked, from
-    the tables of prices.
+    The prices are dollars per million tokens; without them it is what the tables of prices make of the answer's tokens.
     """
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:

@@ -136,8 +136,14 @@ def status(found: Status) -> str:
     if run.state == "running" and not found.alive:
         state += style(hints.here(" (no process of this machine works on it: `ftspec run` continues it)"), "yellow")
     facts = [("phase", run.phase), ("started", _ago(run.started)), ("took", _took(run)), ("spec", run.spec)]
-    facts += [*_job(found.job), ("report", run.report)]
+    facts += [*_job(found.job), *_why(found), ("report", run.report)]
     return "\n".join([f"{style(run.id, 'bold')}: {state}", *(fact(name, safe(text)) for name, text in facts if text)])
+
+
+def _why(found: Status) -> Iterator[tuple[str, str]]:
+    """Why the run has failed, where the job has not said that already."""
+    if found.error and not (found.job and found.job.error):
+        yield from (("error", found.error), ("hint", found.hint))
 
 
 def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
