@@ -50,7 +50,7 @@ from ftspec.errors import (
 )
 from ftspec.evaluation import Comparison, Evaluation, Grade, Interval, Label, Measured, Needs, Score, Verdict, Worst
 from ftspec.evidence import decide
-from ftspec.graders import Asks, Gate, Grader, Judge, Labelled
+from ftspec.graders import Asks, Gate, Grader, Judge, Labelled, Unjudged
 from ftspec.hookspecs import hookimpl
 from ftspec.inputs import InputFile, input_files
 from ftspec.jobs import (
@@ -182,6 +182,7 @@ __all__ = [
     "Transient",
     "TunedModel",
     "Tuner",
+    "Unjudged",
     "Verdict",
     "Weighed",
     "Work",

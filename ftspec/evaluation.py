@@ -55,10 +55,12 @@ class Classes(Record):
 class JudgeUse(Record):
     """What a judge was asked about one model's answers, and how far it agrees with people.
 
-    `questions` counts distinct ones, `failed` those without an answer; tokens are those of all their answers, also of
-    those that an earlier run asked. `agreement` is the share of `labelled` answers where judge and person say the same,
-    `kappa` is Cohen's, which takes off what chance would give; None where there are no labels, or chance explains all.
-    `cost` is what all those answers cost in `currency`, None where no price is known or nobody counts tokens.
+    `questions` counts distinct ones, `failed` those without an answer, `unclear` the answers on which its replies were no
+    verdict. A judge that compares let the model win, tie and lose so often: `won`, `tied`, `lost`. Tokens are those of
+    all its replies, also of those that an earlier run asked for. `agreement` is the share of `labelled` answers where
+    judge and person say the same, `kappa` is Cohen's, which takes off what chance would give; None where there are no
+    labels, or chance explains all. `cost` is what all those replies cost in `currency`, None where no price is known or
+    nobody counts tokens.
     """
 
     grader: str
@@ -73,6 +75,10 @@ class JudgeUse(Record):
     kappa: float | None = None
     cost: float | None = None
     currency: str = ""
+    unclear: int = 0
+    won: int = 0
+    tied: int = 0
+    lost: int = 0
 
 
 class Interval(Record):
@@ -124,7 +130,8 @@ class Score(Record):
         pass_all: pass_all[k - 1] is pass^k, that all of k answers pass.
         measures: a grader's pass rate with its interval, by the grader's id.
         metrics: what graders say about all answers together (f1, BLEU, ...), by "grader.metric".
-        errors: questions without an answer; they count neither as passed nor as failed.
+        errors: questions without an answer, or without a judge's verdict on it; they count neither as passed nor as
+            failed. `lost` says what was wrong with one of them.
         seconds: wall time of asking them all; `latency_p50` and `latency_p95` are seconds of one answer.
         cost: of all answers, in USD; None where it is not known.
         slices: the same of the prompts that bear a tag, by the tag.
@@ -160,6 +167,7 @@ class Score(Record):
     classes: dict[str, Classes] = {}
     judges: tuple[JudgeUse, ...] = ()
     bootstrap_interval: Interval | None = None
+    lost: str = ""
 
     @property
     def known(self) -> float | None:

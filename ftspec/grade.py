@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from ftspec.evaluation import Grade, JudgeUse
-from ftspec.graders import Grader
+from ftspec.graders import Grader, Unjudged
 from ftspec.kept import Keyed, Picked
 from ftspec.messages import Answer, Prompt
 from ftspec.records import Record
@@ -57,10 +57,6 @@ class Answered(Record):
                 yield prompt, sorted(given, key=lambda pair: pair[0].repeat)
 
 
-class Unjudged(Exception):
-    """A judge could not be asked about an answer, which then counts neither as passed nor as failed."""
-
-
 Pair = tuple[Item, Grader]
 
 
@@ -73,7 +69,8 @@ def grade(
     """Grade every answer. It passes when all graders of weight above 0 pass; `negate` turns a grader around.
 
     `own` holds further graders by prompt id. A grader that raises has not passed, negated or not, and its reason says
-    so.
+    so. An answer that a judge has no verdict on has an error, but where that judge's weight is 0: then it has one
+    opinion less.
     """
     by_id = Keyed(prompts, lambda prompt: prompt.id)
     everywhere = _named(graders)
@@ -100,10 +97,13 @@ def names(items: Iterable[Item]) -> list[str]:
 def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, tuple[Item, Grader]]]) -> Graded:
     if answer.error:
         return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=answer.error)
-    try:
-        grades = {name: _one(item, grader, prompt, answer) for name, (item, grader) in graders}
-    except Unjudged as error:
-        return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=str(error))
+    grades: dict[str, Grade] = {}
+    for name, (item, grader) in graders:
+        try:
+            grades[name] = _one(item, grader, prompt, answer)
+        except Unjudged as error:
+            if item.weight > 0:
+                return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=str(error))
     deciding = [name for name, (item, _) in graders if item.weight > 0]
     against = next((name for name in deciding if not grades[name].passed), "")
     passed = bool(deciding) and not against

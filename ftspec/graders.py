@@ -36,6 +36,10 @@ class Asks(NamedTuple):
     tokens: int = 0
 
 
+class Unjudged(Exception):
+    """A judge has no verdict on an answer, which then counts neither as passed nor as failed. Raised by `Judge.grade`."""
+
+
 class Judge(NamedTuple):
     """What a grader factory returns that asks a model: two pure functions, between which core asks.
 
@@ -48,9 +52,11 @@ class Judge(NamedTuple):
         generation: how it is asked.
         questions: (prompt, answer, the base model's answer to the same prompt and repeat, if known) → what the judge is
             asked; core gives each an id by its content. None where the grade needs no judge.
-        grade: (prompt, answer, the replies in the questions' order) → the grade. It reads whatever a model says.
+        grade: (prompt, answer, the replies in the questions' order) → the grade. It reads whatever a model says, and
+            raises Unjudged where that is no verdict.
         labelled: answers that people have judged: core asks about them too, and reports how far the judge agrees.
         asks: how much that is at the most; None: nobody knows, and so nobody knows before what judging costs.
+        compares: it compares the answer with another one: a score of 1 is won, 0.5 a tie, 0 lost.
     """
 
     provider: str | dict[str, Any]
@@ -60,6 +66,7 @@ class Judge(NamedTuple):
     grade: Callable[[Prompt, Answer, Sequence[Answer]], Grade]
     labelled: Sequence[Labelled] = ()
     asks: Asks | None = None
+    compares: bool = False
 
 
 Gate = Callable[[Evaluation], Verdict]

@@ -9,8 +9,9 @@ of the same model, in whatever run, reads the answer.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +21,8 @@ import msgspec
 from ftspec import ask, items
 from ftspec.costs import judge_name, of_answer, rate_of
 from ftspec.evaluation import Grade, JudgeUse
-from ftspec.grade import Unjudged, names
-from ftspec.graders import Grader, Judge, Labelled
+from ftspec.grade import names
+from ftspec.graders import Grader, Judge, Labelled, Unjudged
 from ftspec.jobs import ModelRef
 from ftspec.kept import Keyed, keep
 from ftspec.messages import Answer, Generation, Prompt, RemoteModel
@@ -210,7 +211,8 @@ def _replies(bench: Bench, asked: Iterable[Prompt], court: Court) -> Replies:
             spill.writer() as writer,
         ):
             again = not isinstance(up, RemoteModel)
-            ask.ask(answers, round_, label="judging", keep=writer.add, progress=court.progress, again=again)
+            model, write = bench.model.id, writer.add
+            ask.ask(answers, round_, label="judge", about=model, keep=write, progress=court.progress, again=again)
     return Keyed(keep(Answer, round_.answers(spill.read(Answer)), court.workspace.local), lambda reply: reply.prompt)
 
 
@@ -244,7 +246,19 @@ class _Use:
         self.cost = None if rate is None else 0.0
         self.judges: dict[int, Judge] = {}
         self.questions: set[str] = set()
-        self.failed = self.prompt_tokens = self.completion_tokens = 0
+        self.failed = self.unclear = self.prompt_tokens = self.completion_tokens = 0
+        self.scores: Counter[float | None] = Counter()
+
+    def judged(self, judge: Judge, replies: Replies, asked: Sequence[Prompt], case: _Case) -> None:
+        """Count what came of one answer."""
+        if not asked or any(replies[one.id].error for one in asked):
+            return
+        try:
+            found = _judged(judge, replies, asked, case.prompt, case.answer)
+        except Unjudged:
+            self.unclear += 1
+        else:
+            self.scores[found.score] += judge.compares
 
     def add(self, judge: Judge, asked: Iterable[Prompt], replies: Replies) -> None:
         self.judges[id(judge)] = judge
@@ -277,7 +291,9 @@ def _uses(
     for case in cases:
         digest = at[id(case.judge)]
         use = uses.setdefault((case.name, digest), _Use(priced[digest][1]))
-        use.add(case.judge, cases.questions(case), replies[digest])
+        asked = cases.questions(case)
+        use.add(case.judge, asked, replies[digest])
+        use.judged(case.judge, replies[digest], asked, case)
     for (name, digest), use in uses.items():
         # One file of labels is one set of labels, however many prompts bring the same judge along.
         labelled = {id(judge.labelled): judge for judge in use.judges.values()}
@@ -289,6 +305,10 @@ def _uses(
             model=benches[digest].model.id,
             questions=len(use.questions),
             failed=use.failed,
+            unclear=use.unclear,
+            won=use.scores[1.0],
+            tied=use.scores[0.5],
+            lost=use.scores[0.0],
             prompt_tokens=use.prompt_tokens,
             completion_tokens=use.completion_tokens,
             labelled=len(pairs),
@@ -300,8 +320,8 @@ def _uses(
 
 
 def _both(judge: Judge, replies: Replies, labelled: Sequence[Labelled]) -> Iterator[tuple[bool, bool]]:
-    """(judge, person) of every labelled answer that the judge could be asked about."""
+    """(judge, person) of every labelled answer that the judge has a verdict on."""
     for known in labelled:
         asked = questions(judge, known.prompt, known.answer)
-        if not any(replies[question.id].error for question in asked):
+        with suppress(Unjudged):
             yield _judged(judge, replies, asked, known.prompt, known.answer).passed, known.passed

@@ -23,7 +23,8 @@ EXCERPT = 240
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model made of one prompt, in numbers. `said` and `reason` are of one answer that did not pass.
+    """What one model made of one prompt, in numbers. `said` and `reason` are of one answer that did not pass, `lost` of
+    one that has an error. `graders` counts the answers that each lets pass, `silent` those that it has no opinion on.
 
     The prompt is better `brief`: there may be a hundred thousand of these.
     """
@@ -39,6 +40,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None
     said: str
     reason: str
+    lost: str = ""
+    silent: dict[str, int] = {}
 
 
 def tallies(prompts: Iterable[Prompt], answered: Answered) -> list[Tally]:
@@ -76,6 +79,8 @@ def tally(prompt: Prompt, given: Sequence[tuple[Answer, Graded]]) -> Tally:
         cost=sum(costs) if costs else None,
         said=_excerpt(wrong.text or wrong.tool_calls or "") if wrong else "",
         reason=_excerpt(_against(why)) if why else "",
+        lost=next((_excerpt(graded.error) for _, graded in given if graded.error), ""),
+        silent=_silent([graded for _, graded in heard]),
     )
 
 
@@ -90,6 +95,12 @@ def _against(graded: Graded) -> str:
 def _passed_by_grader(heard: Sequence[Graded]) -> dict[str, int]:
     names = dict.fromkeys(name for graded in heard for name in graded.grades)
     return {name: sum(graded.grades[name].passed for graded in heard if name in graded.grades) for name in names}
+
+
+def _silent(heard: Sequence[Graded]) -> dict[str, int]:
+    names = dict.fromkeys(name for graded in heard for name in graded.grades)
+    missing = {name: sum(name not in graded.grades for graded in heard) for name in names}
+    return {name: count for name, count in missing.items() if count}
 
 
 # ---- scores
@@ -126,6 +137,7 @@ def score(label: str, found: Sequence[Tally], seconds: float = 0.0, *, slices: b
         slices=_slices(label, found) if slices else {},
         worst=_worst(found, lambda one: one.share.rate, lambda one: one.share.passed < one.share.total),
         slowest=_because("took {:.3f} s", _worst(found, lambda one: -max(one.seconds), lambda one: bool(one.seconds))),
+        lost=next((one.lost for one in found if one.lost), ""),
         dearest=_because("cost {:.6f} USD", _worst(found, lambda one: -(one.cost or 0), lambda one: bool(one.cost))),
     )
 
@@ -148,7 +160,11 @@ def _graders(found: Sequence[Tally]) -> dict[str, Measured]:
     return {
         # A grader of some prompts alone says nothing about the others.
         name: _measured(
-            [Share(one.graders[name], one.share.total, one.share.weight) for one in found if name in one.graders]
+            [
+                Share(one.graders[name], one.share.total - one.silent.get(name, 0), one.share.weight)
+                for one in found
+                if name in one.graders
+            ]
         )
         for name in names
     }

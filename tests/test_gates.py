@@ -12,7 +12,7 @@ import pytest
 from ftspec import evidence, gates, statistics
 from ftspec.builtin.gates import COMPONENTS
 from ftspec.decorators import gate
-from ftspec.evaluation import Comparison, Evaluation, Interval, Measured, Needs, Score, Verdict, Worst
+from ftspec.evaluation import Comparison, Evaluation, Interval, JudgeUse, Measured, Needs, Score, Verdict, Worst
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
 from ftspec.statistics import Share
@@ -97,6 +97,22 @@ def test_what_was_not_measured_does_not_pass(name: str, options: dict[str, Any],
     assert verdict.measured is None
     assert verdict.message.startswith("not measured: ")
     assert says in verdict.message
+
+
+def test_a_judge_without_verdicts_measures_nothing() -> None:
+    use = JudgeUse(grader="routing", provider="p", model="m", questions=300, unclear=9)
+    silent = score(0.93, errors=9, judges=(use,), lost="the judge did not say a score")
+    found = judged("accuracy", evaluation(tuned=silent), min=0.5)
+    assert found.message == (
+        "not measured: 9 of 300 questions to the tuned model failed, the first with: the judge did not say a score; "
+        "a judge whose replies are no verdict needs another rubric, `max_tokens` or model"
+    )
+    aside = evaluation(tuned=score(0.93, judges=(use,)))
+    assert judged("accuracy", aside, min=0.5).measured == 0.93
+    for name, options in (("accuracy", {"grader": "routing"}), ("metric", {"name": "routing"})):
+        verdict = judged(name, aside, min=0.5, **options)
+        assert verdict.outcome == "INSUFFICIENT_EVIDENCE"
+        assert "the judge of 'routing' had 9 times no verdict on the tuned model's answers" in verdict.message
 
 
 def test_a_few_errors_are_tolerated() -> None:

@@ -123,6 +123,7 @@ API = {
     "Transient",
     "TunedModel",
     "Tuner",
+    "Unjudged",
     "Verdict",
     "Weighed",
     "Work",

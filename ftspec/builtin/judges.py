@@ -79,7 +79,8 @@ def llm_judge(
 
     `labels` names a file of JSON lines with answers that people have judged, each `{"prompt", "answer", "passed"}` (and
     `expected` and `row`, where the rubric needs them): the report says how far the judge agrees with them, as a share
-    and as Cohen's kappa. Replies are kept: the same question is never paid for twice.
+    and as Cohen's kappa. Replies are kept: the same question is never paid for twice. An answer on which they are no
+    verdict counts neither as passed nor as failed.
     """
     template = templates.Template(rubric)
     generation = api.Generation(temperature=temperature, max_tokens=max_tokens)
@@ -91,7 +92,8 @@ def llm_judge(
     rated = _rated(criteria, scale, pass_at, show_expected)
     questions, grade = _compared(criteria, against, ties == "pass") if against else rated
     labelled = tuple(_labelled(labels)) if labels else ()
-    return api.Judge(provider, model, generation, questions, grade, labelled, _asks(rubric, bool(against)))
+    asks = _asks(rubric, bool(against))
+    return api.Judge(provider, model, generation, questions, grade, labelled, asks, bool(against))
 
 
 def _asks(rubric: str, compares: bool) -> api.Asks | None:
@@ -129,7 +131,7 @@ def _rated(
         reply = _object(replies[0].text)
         score = reply.get("score")
         if isinstance(score, bool) or not isinstance(score, int | float) or not low <= score <= high:
-            return _unclear(replies[0].text, f"a score from {low:g} to {high:g}")
+            raise _unclear(replies[0].text, f"a score from {low:g} to {high:g}")
         reason = f"{score:g} of {high:g}, wanted {threshold:g}: {reply.get('reason', '')}"
         return api.Grade(passed=score >= threshold, score=(score - low) / (high - low), reason=reason)
 
@@ -161,7 +163,7 @@ def _compared(criteria: Callable[[api.Prompt], str], against: Against, tie_passe
             return api.Grade(passed=tie_passes, score=0.5, reason="the same answer, or none to compare with: a tie")
         winners = [_object(reply.text).get("winner") for reply in replies]
         if unclear := [r for r, winner in zip(replies, winners, strict=True) if winner not in ("A", "B", "tie")]:
-            return _unclear(unclear[0].text, 'a winner "A", "B" or "tie"')
+            raise _unclear(unclear[0].text, 'a winner "A", "B" or "tie"')
         reasons = "; ".join(str(_object(reply.text).get("reason", "")) for reply in replies)
         score = {("A", "B"): 1.0, ("B", "A"): 0.0}.get((str(winners[0]), str(winners[1])), 0.5)
         swayed = " (the judge decides by the order)" if winners in (["A", "A"], ["B", "B"]) else ""
@@ -205,8 +207,8 @@ def _object(text: str) -> dict[str, Any]:
     return {}
 
 
-def _unclear(reply: str, wanted: str) -> api.Grade:
-    return api.Grade(passed=False, score=0.0, reason=f"the judge did not say {wanted}: {short(reply)}")
+def _unclear(reply: str, wanted: str) -> api.Unjudged:
+    return api.Unjudged(f"the judge did not say {wanted}: {short(reply)}")
 
 
 def _labelled(path: str) -> Iterator[api.Labelled]:

@@ -44,7 +44,9 @@ def outcome(spec: Spec, found: Outcome) -> str:
     if found.evaluation:
         usual = found.evaluation.tuned.prompts and not found.evaluation.further
         lines += _evaluation(found.evaluation) if usual else _models(found.evaluation)
-        lines += [""] if found.verdicts and not usual else []
+        told = _judges(found.evaluation)
+        lines += [""] if (told or found.verdicts) and not usual else []
+        lines += told
     lines += [line for verdict in found.verdicts for line in _verdict(verdict)]
     return "\n".join([*lines, "", f"report: {found.report}" if found.report else _next(spec, found)])
 
@@ -87,6 +89,13 @@ def _models(found: Evaluation) -> Iterator[str]:
     tables = [scores.table_of(found), *([scores.compared(found)] if found.comparisons else [])]
     for each in tables:
         yield from ("", indent(each, "  "))
+
+
+def _judges(found: Evaluation) -> list[str]:
+    """What there is to know of graders that ask a model."""
+    from ftspec.report.words import judges
+
+    return [fact(f"judge {one_line(grader, 30)}", one_line(told, 320)) for grader, told in judges(found)]
 
 
 def _errors(base: Score, tuned: Score) -> str:

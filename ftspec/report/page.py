@@ -81,10 +81,15 @@ def _environment(colours: dict[str, str]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for each in (duration, moment, money, percent, plural, points, size, text.value, text.content, text.row):
+    for each in (duration, moment, percent, plural, points, size, text.value, text.content, text.row):
         environment.filters[each.__name__] = each
     environment.filters |= {"long": lambda given: text.shortened(given, LONG), "short": text.shortened, "where": where}
-    environment.filters |= {"when": words.when, "said": words.said, "excerpt": words.excerpt}
+    environment.filters |= {
+        "when": words.when,
+        "said": words.said,
+        "excerpt": words.excerpt,
+        "agreement": words.agreement,
+    }
     environment.filters |= {
         "differences": differences,
         "p_value": p_value,

@@ -94,6 +94,8 @@ def _scores(data: ReportData) -> Iterable[str]:
     for name, suite in data.evaluation.suites.items():
         told = ", ".join(f"{code(label, 30)} {percent(score.accuracy)}" for label, score in suite.scores.items())
         yield from (f"{plain(name.capitalize())} ability: {told}.", "")
+    for grader, told in list(words.judges(data.evaluation))[:MODELS]:
+        yield from (f"Judge {code(grader, 30)}: {plain(told)}.", "")
 
 
 def _compared(found: Sequence[Comparison]) -> Iterable[str]:

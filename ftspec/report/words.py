@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ftspec.evaluation import Evaluation, JudgeUse
 from ftspec.figures import duration, percent, plural
 from ftspec.messages import Message
 from ftspec.report import money, text
 from ftspec.report.data import ReportData, Said
+from ftspec.statistics import wilson
 
 SCORES = 5
 """Models whose accuracy the sentence tells, where none of them is the tuned one."""
@@ -161,3 +163,36 @@ def _actual(data: ReportData) -> dict[str, str]:
     if found and before.basis:
         found["basis"] = before.basis
     return found
+
+
+def judges(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Of each grader that asks a model, what there is to know before it is trusted: (its id, in words)."""
+    uses = [(label, use) for label, score in evaluation.scores.items() for use in score.judges]
+    for grader in dict.fromkeys(use.grader for _, use in uses):
+        said = [*_agreement(next(use for _, use in uses if use.grader == grader))]
+        said += [part for label, use in uses if use.grader == grader for part in _silent_or_compared(label, use)]
+        if said:
+            yield grader, "; ".join(said)
+
+
+def agreement(use: JudgeUse) -> str:
+    """How far a judge agrees with people: a share, with its interval, for labels are few."""
+    if use.agreement is None:
+        return "–"
+    interval = wilson(use.agreement, use.labelled)
+    return f"{percent(use.agreement)} (95% interval {percent(interval.low)} to {percent(interval.high)})"
+
+
+def _agreement(use: JudgeUse) -> Iterator[str]:
+    if use.labelled:
+        kappa = f", kappa {use.kappa:.2f}" if use.kappa is not None else ""
+        yield f"{use.model} agrees with people on {agreement(use)} of {plural(use.labelled, 'answer')}{kappa}"
+
+
+def _silent_or_compared(label: str, use: JudgeUse) -> Iterator[str]:
+    if use.failed:
+        yield f"{use.failed:,} of {plural(use.questions, 'question')} about {label} got no reply"
+    if use.unclear:
+        yield f"{plural(use.unclear, 'answer')} of {label} got no verdict"
+    if use.won or use.tied or use.lost:
+        yield f"{label} won {use.won:,}, tied {use.tied:,}, lost {use.lost:,}"

@@ -17,6 +17,7 @@ from ftspec.builtin.gates.scores import (
     consistency_of,
     judging,
     need_slices,
+    need_verdicts,
     of_metric,
     of_slice,
     score_of,
@@ -52,6 +53,7 @@ def accuracy(
         if grader:
             if grader not in score.graders:
                 raise UnmeasuredError(f"there is no grader '{grader}': there are {', '.join(score.graders)}")
+            need_verdicts(evaluation, model, grader)
             measured = score.measures.get(grader, api.Measured(value=score.graders[grader]))
         of = (f" of grader '{grader}'" if grader else "") + of_slice(slice)
         what = f"accuracy{of} of the {model} model is {measured.value:.3f}{shown(measured.interval)}"
@@ -96,6 +98,7 @@ def metric(
     @judging("metric")
     def judge(evaluation: api.Evaluation) -> api.Verdict:
         score = score_of(evaluation, model, slice)
+        need_verdicts(evaluation, model, name)
         measured = _named(score, name)
         what = f"{name}{of_slice(slice)} of the {model} model is {measured.value:.3f}{shown(measured.interval)}"
         return api.decide("metric", what, measured, low=min, high=max, rule=evidence, worst=score.worst)

@@ -58,12 +58,31 @@ def score_of(evaluation: api.Evaluation, model: str, slice: str = "") -> api.Sco
         none = "there were no prompts: see `eval.prompts`" if not evaluation.scores else f"there is no {model} model"
         raise UnmeasuredError(none)
     if score.errors > TOLERATED_ERRORS * asked:
-        failed = f"{score.errors} of {asked} questions to the {model} model failed"
-        raise UnmeasuredError(f"{failed}: run again, which asks only those")
+        raise UnmeasuredError(_lost(score, model, asked))
     if slice:
         need_slices(score, [slice])
         return score.slices[slice]
     return score
+
+
+def _lost(score: api.Score, model: str, asked: int) -> str:
+    """How many questions have no answer or no verdict, and what to do."""
+    why = f", the first with: {score.lost}" if score.lost else ""
+    failed = f"{score.errors} of {asked} questions to the {model} model failed{why}"
+    if any(use.unclear for use in score.judges):
+        return f"{failed}; a judge whose replies are no verdict needs another rubric, `max_tokens` or model"
+    return f"{failed}; run again, which asks only those"
+
+
+def need_verdicts(evaluation: api.Evaluation, model: str, grader: str) -> None:
+    """Raise UnmeasuredError where a judge of this name had too often no verdict."""
+    score = score_of(evaluation, model)
+    for use in score.judges:
+        silent = use.failed + use.unclear
+        if use.grader == grader and silent > TOLERATED_ERRORS * score.prompts * score.repeats:
+            raise UnmeasuredError(
+                f"the judge of '{grader}' had {silent} times no verdict on the {model} model's answers"
+            )
 
 
 def need_slices(score: api.Score, wanted: list[str]) -> None:
