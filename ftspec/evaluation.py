@@ -55,12 +55,12 @@ class Classes(Record):
 class JudgeUse(Record):
     """What a judge was asked about one model's answers, and how far it agrees with people.
 
-    `questions` counts distinct ones, `failed` those without an answer, `unclear` the answers on which its replies were no
-    verdict. A judge that compares let the model win, tie and lose so often: `won`, `tied`, `lost`. Tokens are those of
-    all its replies, also of those that an earlier run asked for. `agreement` is the share of `labelled` answers where
-    judge and person say the same, `kappa` is Cohen's, which takes off what chance would give; None where there are no
-    labels, or chance explains all. `cost` is what all those replies cost in `currency`, None where no price is known or
-    nobody counts tokens.
+    `questions` counts distinct ones, `failed` those without an answer, `unclear` the answers on which its replies were
+    no verdict. A judge that compares let the model win, tie and lose so often: `won`, `tied`, `lost`. Tokens are those
+    of all its replies, also of those that an earlier run asked for. `agreement` is the share of `labelled` answers
+    where judge and person say the same, `kappa` is Cohen's, which takes off what chance would give; None where there
+    are no labels, or chance explains all. `cost` is what all those replies cost in `currency`, None where no price is
+    known or nobody counts tokens.
     """
 
     grader: str

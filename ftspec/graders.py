@@ -37,7 +37,7 @@ class Asks(NamedTuple):
 
 
 class Unjudged(Exception):
-    """A judge has no verdict on an answer, which then counts neither as passed nor as failed. Raised by `Judge.grade`."""
+    """A judge has no verdict on an answer, which then counts neither as passed nor as failed; from `Judge.grade`."""
 
 
 class Judge(NamedTuple):

@@ -760,3 +760,15 @@ def test_a_secret_of_one_letter_hides_no_field(monkeypatch: pytest.MonkeyPatch, 
     shown = json.loads((tmp_path / "report.json").read_text())
     assert {"name", "evaluation", "verdicts"} <= set(shown)
     assert "e" not in shown["name"] + shown["provider"]
+
+
+def test_an_answer_without_a_verdict_is_no_failed_one() -> None:
+    asked = prompts(1)
+    answer = Answer(prompt="p0", repeat=0, text="route it to billing")
+    silent = grade.Graded(prompt="p0", repeat=0, passed=False, error="the judge did not say a score")
+    given = {"base": grade.Answered(model="base", answers=(answer,), graded=(silent,))}
+    ((case,), *_) = report.cases(asked, given)
+    assert (case.base[0].unjudged, report.data.rate(case.base)) == ("the judge did not say a score", 0.0)
+    shown = page.render(replace(sample_data(count=1), cases=(case,), cases_total=1))
+    assert '<span class="sr">no verdict</span>' in shown
+    assert "the judge did not say a score" in shown

@@ -28,7 +28,8 @@ Outcome = Literal["fixed", "regressed", "failed", "passed"]
 
 
 class Said(Record):
-    """One graded answer. `grades` holds each grader's opinion by its id; `error` is set where no answer was given."""
+    """One graded answer. `grades` holds each grader's opinion by its id; `error` is set where no answer was given, and
+    `unjudged` where a judge has no verdict on the one that was: neither counts as passed or as failed."""
 
     text: str
     passed: bool
@@ -37,6 +38,7 @@ class Said(Record):
     grades: dict[str, Grade] = {}
     finish_reason: str = ""
     error: str = ""
+    unjudged: str = ""
 
 
 class Near(Record):
@@ -214,12 +216,13 @@ def _said(answered: Answered, kept: Container[str]) -> dict[str, list[Said]]:
                 grades=graded.grades,
                 finish_reason=answer.finish_reason,
                 error=answer.error,
+                unjudged="" if answer.error else graded.error,
             )
             found.setdefault(answer.prompt, []).append(said)
     return found
 
 
 def rate(answers: Iterable[Said]) -> float:
-    """The share of given answers that pass."""
-    given = [said.passed for said in answers if not said.error]
+    """The share of the answers with a verdict that pass."""
+    given = [said.passed for said in answers if not said.error and not said.unjudged]
     return sum(given) / len(given) if given else 0.0
