@@ -66,18 +66,12 @@ def sharing(keys: NDArray[np.uint32]) -> Sharing:
     pairs <<= np.uint64(32)
     pairs |= np.arange(len(keys), dtype=np.uint64)
     pairs.sort()
-    again = _same_as_before((pairs >> np.uint64(32)).astype(np.uint32))
+    again: NDArray[np.bool_] = np.zeros(len(pairs), np.bool_)
+    np.less(pairs[1:] ^ pairs[:-1], np.uint64(1 << 32), out=again[1:])
     several = again.copy()
-    several[:-1] |= again[1:]
-    places = (pairs[several] & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    starts = np.flatnonzero(~again[several])
+    several[np.flatnonzero(again) - 1] = True
+    found = np.flatnonzero(several)
+    places = (pairs[found] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    starts = np.flatnonzero(~again[found])
     sizes = np.diff(np.concatenate([starts, [len(places)]]))
     return Sharing(places, np.arange(len(places)) - np.repeat(starts, sizes), np.repeat(sizes, sizes))
-
-
-def _same_as_before(values: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    import numpy as np
-
-    made: NDArray[np.bool_] = np.zeros(len(values), np.bool_)
-    np.equal(values[1:], values[:-1], out=made[1:])
-    return made
