@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ftspec import api, rows
 from ftspec.builtin import marks, text
-from ftspec.builtin.compiled import native, scankernels
+from ftspec.builtin.compiled import entitykernels, native, scankernels
 from ftspec.builtin.marks import Marks, Shape
 
 EVERY = [chr(code) for code in range(scankernels.OTHERS) if not 0xD800 <= code < 0xE000]
@@ -97,8 +97,8 @@ def test_bytes_are_dull_or_silent_together(some: bytes) -> None:
     data = np.frombuffer(some.ljust(scankernels.STRIDE + 1, b"x"), np.uint8)
     assert scankernels.is_dull(data, 1) == bool(re.fullmatch(rb".(?:[!-~]|(?<=[!-~])[\t\n ])*", bytes(data), re.DOTALL))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scankernels, "np", np, raising=False)
-        assert scankernels.is_silent(data, 1) == (re.search(rb"[0-@]", bytes(data[1:])) is None)
+        patch.setattr(entitykernels, "np", np, raising=False)
+        assert entitykernels.is_silent(data, 1) == (re.search(rb"[0-@]", bytes(data[1:])) is None)
 
 
 def test_nothing_is_skipped_that_has_bits() -> None:

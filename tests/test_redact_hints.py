@@ -18,7 +18,7 @@ from ftspec.builtin.compiled import native
 from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials, identities, telephones
 from ftspec.builtin.redaction.entities import digits, find
 from ftspec.builtin.redaction.numerals import Numerals
-from ftspec.builtin.redaction.sieve import Sieve, kinds
+from ftspec.builtin.redaction.sieve import Sieve, tables
 from ftspec.textmaps import map_text
 
 EVERYTHING = catalogue.sieve(["pii", "secrets"])
@@ -49,7 +49,7 @@ def mangled(draw: st.DrawFn) -> str:
 
 STRETCHES = st.sampled_from(["x" * 31, "words, and more: " * 3, "12 pages " * 4, "٣é" * 16, ""])
 LONGER = st.tuples(STRETCHES, mangled(), STRETCHES).map("".join)
-"""With bytes enough for `scankernels.is_silent`."""
+"""With bytes enough for `entitykernels.is_silent`."""
 
 
 def same(sieve: Sieve, texts: pa.Array, marks: dict[int, int]) -> None:
@@ -107,7 +107,7 @@ def test_no_value_is_without_what_is_telling(compiled: native.Native) -> None:
     texts = rows.strings(VALUES)
     same(FIVE, texts, FIVE.by_machine(compiled, texts))
     plain = ["the 3rd of 12 pages: see 2.5", "dict[str, int]: a::", "10-30", "ab12", "", "A12", "12", "1 2 3 4 5 6"]
-    assert not compiled.telling(*native.laid_out(rows.strings(plain)), kinds()).any()
+    assert not compiled.telling(*native.laid_out(rows.strings(plain)), *tables()).any()
     assert FIVE.by_machine(compiled, rows.strings(plain)) == {}
     assert FIVE.telling and not EVERYTHING.telling
 
@@ -136,9 +136,10 @@ PHONES += [".", ", ", " office", " İs my phone", "(fax", "x12", "ext. 4", "2345
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(PHONES), max_size=12).map("".join), min_size=1, max_size=4))
-def test_every_text_with_a_telephone_number_is_marked(texts: list[str]) -> None:
-    marks = catalogue.sieve(["phone"])(rows.strings(texts))
-    assert {place for place, text in enumerate(texts) if list(telephones.ENTITIES["phone"].spans(text))} <= set(marks)
+def test_every_text_with_a_telephone_number_is_marked(compiled: native.Native, texts: list[str]) -> None:
+    said, sieve = rows.strings(texts), catalogue.sieve(["phone"])
+    marks = sieve.by_meshes(said).keys() & sieve.by_machine(compiled, said)
+    assert {place for place, text in enumerate(texts) if list(telephones.ENTITIES["phone"].spans(text))} <= marks
 
 
 @settings(max_examples=200, deadline=None)
@@ -170,9 +171,10 @@ CARDS = [
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(CARDS), max_size=6).map("".join), min_size=1, max_size=3))
-def test_every_text_with_a_card_is_marked(texts: list[str]) -> None:
-    marks = catalogue.sieve(["card"])(rows.strings(texts))
-    assert {place for place, text in enumerate(texts) if list(accounts.ENTITIES["card"].spans(text))} <= set(marks)
+def test_every_text_with_a_card_is_marked(compiled: native.Native, texts: list[str]) -> None:
+    said, sieve = rows.strings(texts), catalogue.sieve(["card"])
+    marks = sieve.by_meshes(said).keys() & sieve.by_machine(compiled, said)
+    assert {place for place, text in enumerate(texts) if list(accounts.ENTITIES["card"].spans(text))} <= marks
 
 
 @settings(max_examples=200, deadline=None)

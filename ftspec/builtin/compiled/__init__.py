@@ -5,6 +5,8 @@ Without it NumPy, Arrow and RE2 do the same where these are used, with the same 
 
 CODE = [
     f"ftspec.builtin.compiled.{name}"
-    for name in ("characters", "hashes", "native", "objects", "scankernels", "setkernels", "wordkernels")
-]
+    for name in (
+        "characters", "entitykernels", "hashes", "native", "objects", "scankernels", "setkernels", "wordkernels",
+    )
+]  # fmt: skip
 """What a component is made of that uses them."""

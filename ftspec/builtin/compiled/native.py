@@ -128,13 +128,17 @@ class Native:
         return made
 
     def telling(
-        self, data: NDArray[np.uint8], bounds: NDArray[np.int64], kinds: NDArray[np.uint8]
+        self,
+        data: NDArray[np.uint8],
+        bounds: NDArray[np.int64],
+        kinds: NDArray[np.uint32],
+        names: NDArray[np.uint32],
     ) -> NDArray[np.uint8]:
-        """Of each text 1 or 0: see `scankernels.telling`."""
+        """Of each text what may be in it: see `entitykernels.telling`."""
         import numpy as np
 
         made: NDArray[np.uint8] = np.empty(len(bounds) - 1, np.uint8)
-        self._telling(_at(data), _at(bounds), len(made), _at(kinds), _at(made))
+        self._telling(_at(data), _at(bounds), len(made), _at(kinds), _at(names), _at(made))
         return made
 
 

@@ -8,11 +8,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIGNATURES = {
-    "marks": "nothing uint8 int64 number uint32 uint32 number number number number uint32",
-    "telling": "nothing uint8 int64 number uint8 uint8",
-}
-HELPERS = ("is_ascii", "is_dull", "is_hex", "is_silent")
+SIGNATURES = {"marks": "nothing uint8 int64 number uint32 uint32 number number number number uint32"}
+HELPERS = ("is_ascii", "is_dull")
 
 OTHERS = 0x10000
 """The place in tables of all characters from there on."""
@@ -80,70 +77,3 @@ def marks(
             found |= before & follows[code]
             before = begins[code]
         made[text] = found | (before & np.uint32(ends))
-
-
-DIGIT, AT, COLON, BETWEEN, HEX, CAPITAL = 1, 2, 4, 8, 16, 32
-"""What a byte is: one of BETWEEN may stand between the digits of a number, two of them at most."""
-SERIES = 7
-"""Digits of a number."""
-
-
-def is_hex(data: NDArray[np.uint8], start: int, end: int, kinds: NDArray[np.uint8]) -> bool:
-    """Whether all bytes are digits of base 16."""
-    together: Any = HEX
-    for at in range(start, end):
-        together &= kinds[data[at]]
-    return bool(together != 0)
-
-
-def is_silent(data: NDArray[np.uint8], start: int) -> bool:
-    """Whether there is no digit, colon, @, nor one of ; < = > ? among the STRIDE bytes from there on.
-
-    By arithmetic on bytes, which LLVM makes of all at once; of comparisons it makes one after the other.
-    """
-    high = np.uint8(0x80)
-    for at in range(start, start + STRIDE):
-        digit, sign = data[at] ^ 0x30, data[at] ^ 0x40
-        # The highest bit is set where the first is 0x10 or more, and where the other is not 0.
-        high = np.uint8(high & (((digit & 0x70) + 0x70) | digit) & (((sign & 0x7F) + 0x7F) | sign))
-    return bool(high == 0x80)
-
-
-def telling(
-    data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, kinds: NDArray[np.uint8], made: NDArray[np.uint8]
-) -> None:
-    """Of each text whether it has an @, a number of SERIES digits, two capitals before two digits, three dots between
-    digits, or two colons with at most four digits of base 16 between them, of which one comes next if there are none.
-    """
-    for text in range(texts):
-        start, end = bounds[text], bounds[text + 1]
-        digit = colon = start - 9
-        series = dots = 0
-        found = False
-        stop = start
-        while stop < end and not found:
-            begin, stop = stop, min(stop + STRIDE, end)
-            if stop - begin == STRIDE and is_silent(data, begin):
-                continue
-            for at in range(begin, stop):
-                kind = kinds[data[at]] & (DIGIT | AT | COLON)
-                if kind == 0:
-                    continue
-                if kind == DIGIT:
-                    gap = at - digit
-                    digit = at
-                    dots = dots + (data[at - 1] == 0x2E) if gap == 2 else dots if gap == 1 else 0
-                    linked = gap == 1 or (gap == 2 and kinds[data[at - 1]] & BETWEEN != 0)
-                    linked = linked or (gap == 3 and kinds[data[at - 1]] & kinds[data[at - 2]] & BETWEEN != 0)
-                    series = series + 1 if linked else 1
-                    account = gap == 1 and at - start > 2 and kinds[data[at - 2]] & kinds[data[at - 3]] & CAPITAL != 0
-                    found = series == SERIES or dots == 3 or account
-                elif kind == COLON:
-                    near = at - colon <= 5 and is_hex(data, colon + 1, at, kinds)
-                    found = near and (at - colon > 1 or (at + 1 < end and is_hex(data, at + 1, at + 2, kinds)))
-                    colon = at
-                else:
-                    found = True
-                if found:
-                    break
-        made[text] = found

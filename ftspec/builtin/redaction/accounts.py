@@ -7,7 +7,8 @@ from functools import cache
 from string import ascii_letters, ascii_uppercase, digits
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.redaction.entities import Entity, announced, free, many_digits, numbers
+from ftspec.builtin.compiled import entitykernels
+from ftspec.builtin.redaction.entities import Entity, Telling, announced, free, many_digits, numbers
 from ftspec.builtin.redaction.numerals import signs
 
 if TYPE_CHECKING:
@@ -96,14 +97,18 @@ def _next_iban(text: str, start: int) -> re.Match[str] | None:
     return None
 
 
+JOINT = " -"
+"""What may stand between two digits of an account's or a card's number, or between letters of the one."""
+FIRST = "1234568"
+"""Digits that a card's number begins with."""
 FEWEST, MOST = 12, 19
 """Digits of a card's number."""
 
 
 def _may_have_card(numerals: Numerals) -> Numbers:
     """The places of the texts with enough digits, of which the first is a network's and begins no later in a number."""
-    begin = numerals.series(FEWEST, " -", 1)
-    begin = begin[signs("1234568")[numerals.after(begin, 0)] & ~signs(INNER)[numerals.before(begin)]]
+    begin = numerals.series(FEWEST, JOINT, 1)
+    begin = begin[signs(FIRST)[numerals.after(begin, 0)] & ~signs(INNER)[numerals.before(begin)]]
     return numerals.places(begin[_end_right(numerals, begin)])
 
 
@@ -127,7 +132,7 @@ def _may_have_iban(numerals: Numerals) -> Numbers:
     begin = numerals.behind(ascii_uppercase)
     begin = begin[numerals.gaps[begin] == 1]
     begin = begin[signs(ascii_uppercase)[numerals.before(begin, 2)]]
-    joint = signs(" -")[numerals.after(begin, 2)]
+    joint = signs(JOINT)[numerals.after(begin, 2)]
     account = [signs(ascii_uppercase + digits)[numerals.after(begin, 2 + at + joint)] for at in range(4)]
     return numerals.places(begin[account[0] & account[1] & account[2] & account[3]])
 
@@ -140,7 +145,7 @@ ENTITIES: dict[str, Entity] = {
         numbers(IBAN, _is_iban, _next_iban),
         re.compile(r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}", re.ASCII).search,
         strict=True,
-        telling=True,
+        telling=Telling(entitykernels.ACCOUNT),
     ),
-    "card": Entity(_may_have_card, numbers(CARD, _is_card), many_digits, telling=True),
+    "card": Entity(_may_have_card, numbers(CARD, _is_card), many_digits, telling=Telling(perhaps=entitykernels.CARD)),
 }

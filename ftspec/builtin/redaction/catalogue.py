@@ -50,7 +50,7 @@ def sieve(names: Iterable[str]) -> Sieve:
     wanted = chosen(names)
     everything = 1 << len(wanted)
     marks = {name: everything if name in GROUPS["secrets"] else 1 << bit for bit, (name, _) in enumerate(wanted)}
-    alone = {name: Mesh(entity.hint, marks[name]) for name, entity in wanted}
+    alone = {name: Mesh(entity.hint, marks[name], entity.telling) for name, entity in wanted}
     national = {name: mesh for name, mesh in alone.items() if name in GROUPS["national_id"]}
     others = [mesh for name, mesh in alone.items() if name not in national]
     if not national:

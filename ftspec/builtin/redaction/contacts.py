@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.redaction.entities import Entity, Span, words
+from ftspec.builtin.compiled import entitykernels
+from ftspec.builtin.redaction.entities import Entity, Span, Telling, words
 
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals
@@ -90,6 +91,6 @@ def has_at(text: str) -> bool:
 
 
 ENTITIES: dict[str, Entity] = {
-    "email": Entity(r"@[^\s@]+\.\S", _emails, has_at, telling=True),
-    "ip": Entity(_may_have_address, _addresses, GROUPS.search, telling=True),
+    "email": Entity(r"@[^\s@]+\.\S", _emails, has_at, telling=Telling(entitykernels.MAIL)),
+    "ip": Entity(_may_have_address, _addresses, GROUPS.search, telling=Telling(entitykernels.ADDRESS)),
 }

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from string import ascii_uppercase, digits, hexdigits
+from functools import cache, cached_property
+from string import ascii_letters, ascii_uppercase, digits, hexdigits, whitespace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.compiled import native, scankernels
-from ftspec.builtin.redaction.entities import Entity, Found, find
+from ftspec.builtin.compiled import entitykernels, native
+from ftspec.builtin.redaction import accounts, telephones
+from ftspec.builtin.redaction.entities import Entity, Found, Telling, find
 from ftspec.builtin.redaction.numerals import Numerals, signs
-from ftspec.builtin.redaction.telephones import BETWEEN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,10 +23,11 @@ Named = tuple[str, Entity]
 
 class Mesh(NamedTuple):
     """What can be in the texts that a hint finds: the entity of bit `mark`, or what `finer` meshes find, all of which
-    the hint finds too. Finer ones have patterns."""
+    the hint finds too. Finer ones have patterns. `telling` is the entity's."""
 
     hint: str | Callable[[Numerals], Numbers]
     mark: int = 0
+    telling: Telling = Telling()
     finer: Sequence[Mesh] = ()
 
 
@@ -38,7 +39,7 @@ class Sieve:
         self.entities = entities
         self.meshes = meshes
         self.marked: dict[int, Sequence[Named]] = {}
-        self.telling = all(entity.telling for _, entity in entities)
+        self.telling = all(any(entity.telling) for _, entity in entities)
 
     def __call__(self, texts: pa.Array) -> dict[int, int]:
         if texts.null_count == len(texts):
@@ -47,25 +48,30 @@ class Sieve:
         return self.by_machine(kernels, texts) if kernels else self.by_meshes(texts)
 
     def by_machine(self, kernels: native.Native, texts: pa.Array) -> dict[int, int]:
-        """`by_meshes`, asked of those texts alone that have something telling: few."""
+        """`by_meshes`, for which machine code does nearly all: its hints find some texts more."""
         import numpy as np
 
-        some = np.flatnonzero(kernels.telling(*native.laid_out(texts), kinds()))
-        marks = self.by_meshes(texts.take(rows.from_numpy(some))) if len(some) else {}
-        return dict(zip(some[list(marks)].tolist(), marks.values(), strict=True))
+        told = kernels.telling(*native.laid_out(texts), *tables())
+        marks: Numbers = self.by_telling.take(told)
+        for mesh in self.meshes:
+            if len(some := np.flatnonzero((told & mesh.telling.perhaps != 0) & (marks & mesh.mark == 0))):
+                marks[some] |= _sifted(texts.take(rows.from_numpy(some)), [mesh])
+        return _marked(texts, marks)
+
+    @cached_property
+    def by_telling(self) -> Numbers:
+        """The mark of a text of which `entitykernels.telling` says so much."""
+        import numpy as np
+
+        told = np.arange(256)
+        made: Numbers = np.zeros(len(told), dtype=np.int64)
+        for mesh in self.meshes:
+            made[told & mesh.telling.here != 0] |= mesh.mark
+        return made
 
     def by_meshes(self, texts: pa.Array) -> dict[int, int]:
         """Of each text what can be in it."""
-        import numpy as np
-
-        numerals = Numerals(texts)
-        marks: Numbers = np.zeros(len(texts), dtype=np.int64)
-        for mesh in self.meshes:
-            _sift(numerals, None, mesh, marks)
-        if texts.null_count:
-            marks[rows.as_numpy(texts.is_null())] = 0
-        found = np.flatnonzero(marks)
-        return dict(zip(found.tolist(), marks[found].tolist(), strict=True))
+        return _marked(texts, _sifted(texts, self.meshes))
 
     def find(self, text: str, mark: int | None = None) -> list[Found]:
         """All entities of a text, by position; of those alone that the mark names, if there is one."""
@@ -81,18 +87,25 @@ class Sieve:
         return self.marked[mark]
 
 
-@cache
-def kinds() -> Numbers:
-    """What each byte is to `scankernels.telling`."""
+def _marked(texts: pa.Array, marks: Numbers) -> dict[int, int]:
+    """The marks by place, without those of nulls and zeros."""
     import numpy as np
 
-    made: Numbers = np.zeros(256, dtype=np.uint8)
-    for kind, characters in (
-        (scankernels.DIGIT, digits), (scankernels.AT, "@"), (scankernels.COLON, ":"), (scankernels.BETWEEN, BETWEEN),
-        (scankernels.HEX, hexdigits), (scankernels.CAPITAL, ascii_uppercase),
-    ):  # fmt: skip
-        made |= signs(characters).astype(np.uint8) * np.uint8(kind)
-    return made
+    if texts.null_count:
+        marks[rows.as_numpy(texts.is_null())] = 0
+    found = np.flatnonzero(marks)
+    return dict(zip(found.tolist(), marks[found].tolist(), strict=True))
+
+
+def _sifted(texts: pa.Array, meshes: Sequence[Mesh]) -> Numbers:
+    """Of each text the marks of the meshes that find it."""
+    import numpy as np
+
+    numerals = Numerals(texts)
+    marks: Numbers = np.zeros(len(texts), dtype=np.int64)
+    for mesh in meshes:
+        _sift(numerals, None, mesh, marks)
+    return marks
 
 
 def _sift(numerals: Numerals, places: Numbers | None, mesh: Mesh, marks: Numbers) -> None:
@@ -104,3 +117,27 @@ def _sift(numerals: Numerals, places: Numbers | None, mesh: Mesh, marks: Numbers
     marks[here] |= mesh.mark
     for finer in mesh.finer if len(here) else ():
         _sift(numerals, here, finer, marks)
+
+
+@cache
+def tables() -> tuple[Numbers, Numbers]:
+    """For `entitykernels.telling`: what each byte is, and of which names it may be the first letter, the second, the
+    third."""
+    import numpy as np
+
+    kinds: Numbers = np.zeros(256, dtype=np.uint32)
+    for kind, characters in (
+        (entitykernels.DIGIT, digits), (entitykernels.HEX, hexdigits), (entitykernels.CAPITAL, ascii_uppercase),
+        (entitykernels.LETTER, ascii_letters), (entitykernels.SPACE, whitespace), (entitykernels.SIGN, "@"),
+        (entitykernels.COLON, ":"), (entitykernels.OPEN, telephones.OPEN), (entitykernels.EDGE, telephones.EDGE),
+        (entitykernels.BETWEEN, telephones.BETWEEN), (entitykernels.JOINT, accounts.JOINT),
+        (entitykernels.SAID, telephones.JOINTS), (entitykernels.NAMING, " ,-("), (entitykernels.FIRST, accounts.FIRST),
+        (entitykernels.INNER, accounts.INNER),
+    ):  # fmt: skip
+        kinds |= np.where(signs(characters), np.uint32(kind), np.uint32(0))
+    names: Numbers = np.zeros(256, dtype=np.uint32)
+    names[0x80:] = 0xFFFFFFFF
+    for number, name in enumerate(telephones.NAMES):
+        for place, letter in enumerate(name):
+            names[list(f"{letter}{letter.upper()}".encode())] |= np.uint32(1 << (number + entitykernels.NAMES * place))
+    return kinds, names

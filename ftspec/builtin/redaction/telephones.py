@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.redaction.entities import TURKISH_I, Entity, digits, numbers, some_digits
+from ftspec.builtin.compiled import entitykernels
+from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Telling, digits, numbers, some_digits
 from ftspec.builtin.redaction.numerals import signs
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ JOINTS = " .:#=\"'(\n"
 REACH = 40
 """Characters before a number in which it is announced."""
 NAMED = r"[ ,]{0,2}[-(]? ?(?:is (?:my|his|her|their|our|the) )?(?:(?:tele)?phone|mobile|cell|fax|tel|office|home|work)"
+NAMES = ("is ", "tel", "pho", "mob", "cel", "fax", "off", "hom", "wor")
+"""What NAMED begins with, behind its signs."""
 NAMED_AFTER = re.compile(rf"{NAMED}\b", re.IGNORECASE)
 OTHERWISE = re.compile(
     r"\b(?:invoice|order|ticket|sku|ref(?:erence)?|article|part|isbn|case|serial|tracking|rechnung|factura|facture|id)\b"
@@ -119,6 +122,8 @@ def _has_stem(said: str) -> bool:
 EXTENSION = re.compile(r"[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$")
 
 
+OPEN, EDGE = "+(", "_./-"
+"""What says before a digit that a number begins there, and what says that none does."""
 BETWEEN = " ./()-"
 """What may stand between two digits, two of it at most."""
 DIGITS = "0123456789"
@@ -152,13 +157,13 @@ def _stands_alone(numerals: Numerals, digits: Numbers) -> Numbers:
 
     ends = np.flatnonzero(numerals.gaps[: len(numerals.at)] != 1)
     end = ends[np.searchsorted(ends, digits + 6)]
-    alone: Numbers = ~signs(f"{DIGITS}{LETTERS}_./-")[numerals.before(digits)] & (end - digits < MOST)
+    alone: Numbers = ~signs(DIGITS + LETTERS + EDGE)[numerals.before(digits)] & (end - digits < MOST)
     return alone
 
 
 def _is_written_as_one(numerals: Numerals, digits: Numbers) -> Numbers:
     """Whether it begins with a +, a bracket or 0, or has the groups of North America: (212) 555-0123."""
-    begins: Numbers = signs("+(")[numerals.before(digits)]
+    begins: Numbers = signs(OPEN)[numerals.before(digits)]
     begins |= (numerals.after(digits, 0) == ord("0")) & (numerals.gaps[digits] == 1)
     begins |= _is_american(numerals, digits) | _is_american(numerals, digits + 1)
     return begins
@@ -187,5 +192,10 @@ def _announced_ones(numerals: Numerals, digits: Numbers) -> Numbers:
 
 
 ENTITIES: dict[str, Entity] = {
-    "phone": Entity(_may_have, numbers(PHONE, _is_phone, _next_phone), some_digits, telling=True),
+    "phone": Entity(
+        _may_have,
+        numbers(PHONE, _is_phone, _next_phone),
+        some_digits,
+        telling=Telling(entitykernels.PHONE, entitykernels.PERHAPS),
+    ),
 }

@@ -1,0 +1,199 @@
+"""Which texts may have an address, an account's number, a card's or a telephone's: loops over the bytes of many texts,
+compiled as `wordkernels` are, and like these with pointers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ftspec.builtin.compiled.scankernels import STRIDE, is_ascii
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SIGNATURES = {"telling": "nothing uint8 int64 number uint32 uint32 uint8"}
+HELPERS = (
+    "is_ascii", "is_silent", "is_all", "is_mail", "is_account", "is_address", "is_named", "groups", "phone",
+)  # fmt: skip
+
+DIGIT, HEX, CAPITAL, LETTER, SPACE = 1, 2, 4, 8, 16
+SIGN, COLON, OPEN, EDGE = 32, 64, 128, 256
+BETWEEN, JOINT, SAID, NAMING = 512, 1024, 2048, 4096
+FIRST, INNER = 8192, 16384
+"""What a byte is, to `telling`.
+
+SIGN: an @. OPEN: a sign before a telephone number. EDGE: one behind which none begins, as behind a LETTER.
+BETWEEN: two at most stand between two digits of a telephone number. JOINT: one at most between two of a card's, and
+behind the head of an account's. SAID: stands between a word and the number that it announces. NAMING: between a number
+and what names it.
+FIRST: a digit that a card's number begins with, if INNER is not before it.
+"""
+MAIL, ACCOUNT, ADDRESS, PHONE, CARD, PERHAPS = 1, 2, 4, 8, 16, 32
+"""What may be in a text. CARD: digits enough for one. PERHAPS: a telephone number, if a word says so."""
+FEWEST, MOST = 7, 15
+"""Digits of a telephone number."""
+LONG = 12
+"""Digits of a card's number, at least."""
+NAMES = 9
+"""Names that `is_named` knows."""
+
+
+def is_silent(data: NDArray[np.uint8], start: int) -> bool:
+    """Whether there is no digit, colon, @, nor one of ; < = > ? among the STRIDE bytes from there on.
+
+    By arithmetic on bytes, which LLVM makes of all at once; of comparisons it makes one after the other.
+    """
+    high = np.uint8(0x80)
+    for at in range(start, start + STRIDE):
+        digit, sign = data[at] ^ 0x30, data[at] ^ 0x40
+        # The highest bit is set where the first is 0x10 or more, and where the other is not 0.
+        high = np.uint8(high & (((digit & 0x70) + 0x70) | digit) & (((sign & 0x7F) + 0x7F) | sign))
+    return bool(high == 0x80)
+
+
+def is_all(data: NDArray[np.uint8], start: int, end: int, kinds: NDArray[np.uint32], wanted: int) -> bool:
+    """Whether all bytes are of one of the wanted kinds."""
+    every = True
+    for at in range(start, end):
+        every &= kinds[data[at]] & wanted != 0
+    return every
+
+
+def is_mail(data: NDArray[np.uint8], at: int, end: int, kinds: NDArray[np.uint32]) -> bool:
+    """Whether a dot within a word follows the @."""
+    for place in range(at + 1, end - 1):
+        if kinds[data[place]] & (SPACE | SIGN) != 0:
+            return False
+        if data[place] == 0x2E and place > at + 1 and kinds[data[place + 1]] & SPACE == 0:
+            return True
+    return False
+
+
+def is_account(data: NDArray[np.uint8], start: int, at: int, end: int, kinds: NDArray[np.uint32]) -> bool:
+    """Whether a digit is the fourth of two capitals, two digits, and four of either, perhaps behind JOINT."""
+    if at - start < 3 or at + 5 > end or kinds[data[at - 3]] & kinds[data[at - 2]] & CAPITAL == 0:
+        return False
+    behind = at + 2 if kinds[data[at + 1]] & JOINT != 0 else at + 1
+    return behind + 4 <= end and is_all(data, behind, behind + 4, kinds, CAPITAL | DIGIT)
+
+
+def is_address(
+    data: NDArray[np.uint8], start: int, colon: int, at: int, end: int, kinds: NDArray[np.uint32]
+) -> bool:  # fmt: skip
+    """Whether two colons are those of `1:2:`, `::2:` or `1::2`, with up to four digits of base 16."""
+    if colon <= start or at - colon > 5 or not is_all(data, colon + 1, at, kinds, HEX):
+        return False
+    if at - colon > 1:
+        return bool(kinds[data[colon - 1]] & (HEX | COLON) != 0)
+    return bool(at + 1 < end and kinds[data[colon - 1]] & kinds[data[at + 1]] & HEX != 0)
+
+
+def is_named(
+    data: NDArray[np.uint8], at: int, end: int, kinds: NDArray[np.uint32], names: NDArray[np.uint32]
+) -> bool:  # fmt: skip
+    """Whether the first three letters of a name stand there, behind four of NAMING at most. The bits of `names`: of
+    which names a byte may be the first, the second, and the third."""
+    last = min(at + 4, end)
+    while at < last and kinds[data[at]] & NAMING != 0:
+        at += 1
+    if at + 3 > end:
+        return False
+    among = names[data[at]] & (names[data[at + 1]] >> NAMES) & (names[data[at + 2]] >> 2 * NAMES)
+    return bool(among & ((1 << NAMES) - 1) != 0)
+
+
+def groups(data: NDArray[np.uint8], at: int, end: int, kinds: NDArray[np.uint32]) -> Any:
+    """How many digits each group has of the number that begins there, up to where it may end, in base 16; 0 where it
+    ends too early or too late."""
+    made: Any = 0
+    count = group = 1
+    while count <= MOST:
+        step = 0
+        if at + 1 < end and kinds[data[at + 1]] & DIGIT != 0:
+            step = 1
+        elif at + 2 < end and kinds[data[at + 1]] & BETWEEN != 0:
+            if kinds[data[at + 2]] & DIGIT != 0:
+                step = 2
+            elif at + 3 < end and kinds[data[at + 2]] & BETWEEN != 0 and kinds[data[at + 3]] & DIGIT != 0:
+                step = 3
+        if step != 1:
+            made = made * 16 + group
+            group = 0
+            if count >= FEWEST:
+                return made
+            if step == 0:
+                return 0
+        at += step
+        count += 1
+        group += 1
+    return 0
+
+
+def phone(data: NDArray[np.uint8], start: int, at: int, end: int, kinds: NDArray[np.uint32]) -> int:
+    """PHONE, if a telephone number may begin with a digit, by how it is written; PERHAPS, if a letter stands before."""
+    if at > start and kinds[data[at - 1]] & (LETTER | EDGE) != 0:
+        return 0
+    written = groups(data, at, end, kinds)
+    if written == 0:
+        return 0
+    american = written == 0x43 or written == 0x133 or (written >> 4 == 0x33 and written & 15 > 3)
+    if american or (data[at] == 0x30 and kinds[data[at + 1]] & DIGIT != 0):
+        return PHONE
+    if at == start:
+        return 0
+    if kinds[data[at - 1]] & OPEN != 0:
+        return PHONE
+    back = at - 1
+    while back > start and at - back < 7 and kinds[data[back]] & SAID != 0:
+        back -= 1
+    return PERHAPS if kinds[data[back]] & (SAID | LETTER) != 0 or data[back] >= 0x80 else 0
+
+
+def telling(
+    data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, kinds: NDArray[np.uint32],
+    names: NDArray[np.uint32], made: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Of each text what may be in it, from MAIL to PERHAPS."""
+    for text in range(texts):
+        start, end = bounds[text], bounds[text + 1]
+        digit = colon = start - 9
+        seven = twelve = dots = most = 0
+        named = False
+        found: Any = 0
+        stop = start
+        while stop < end:
+            begin, stop = stop, min(stop + STRIDE, end)
+            if stop - begin == STRIDE and is_silent(data, begin):
+                continue
+            for at in range(begin, stop):
+                kind = kinds[data[at]] & (DIGIT | SIGN | COLON)
+                if kind == 0:
+                    continue
+                if kind == SIGN:
+                    found |= MAIL * is_mail(data, at, end, kinds)
+                elif kind == COLON:
+                    found |= ADDRESS * is_address(data, start, colon, at, end, kinds)
+                    colon = at
+                else:
+                    gap = at - digit
+                    digit = at
+                    before = kinds[data[at - 1]] if at > start else 0
+                    linked = gap == 1 or (gap == 2 and before & BETWEEN != 0)
+                    linked = linked or (gap == 3 and before & kinds[data[at - 2]] & BETWEEN != 0)
+                    seven = seven + 1 if linked else 1
+                    most = max(most, seven)
+                    if gap > 1:
+                        dots = dots + 1 if gap == 2 and data[at - 1] == 0x2E else 0
+                    if gap > 2 or (gap == 2 and before & JOINT == 0):
+                        twelve = 0
+                    twelve += twelve > 0 or (kinds[data[at]] & FIRST != 0 and before & INNER == 0)
+                    found |= (CARD * (twelve == LONG)) | (ADDRESS * (dots == 3))
+                    if gap == 1:
+                        found |= ACCOUNT * is_account(data, start, at, end, kinds)
+                    else:
+                        found |= phone(data, start, at, end, kinds)
+                    if not named and (at + 1 == end or kinds[data[at + 1]] & DIGIT == 0):
+                        named = is_named(data, at + 1, end, kinds, names)
+        if most >= FEWEST and found & PHONE == 0 and (named or not is_ascii(data, start, end)):
+            found |= PERHAPS
+        made[text] = found
