@@ -47,6 +47,8 @@ def of_few(shared: Sharing) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int6
     places, before = shared.places[few], shared.before[few]
     for back in range(1, FEW):
         later = np.flatnonzero(before >= back)
+        if len(later) == 0:
+            return
         yield places[later - back], places[later]
 
 
