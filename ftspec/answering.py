@@ -109,9 +109,7 @@ def answers(
         seconds = time.monotonic() - started
         if wanted.known == len(wanted):
             site.store.put(step_key(step), msgspec.json.encode(Timing(seconds=seconds)))
-    given = wanted.answers(spill.read(Answer))
-    if price and rate and price.currency == CURRENCY:
-        given = (_costing(answer, rate) for answer in given)
+    given = _costing(wanted.answers(spill.read(Answer)), price, rate)
     found = kept.keep(Answer, given, site.workspace.local, wanted.order)
     answered = Answered(model=subject.label, answers=found, graded=(), seconds=seconds)
     return _graded(site, answered, what, base, purse)
@@ -128,7 +126,9 @@ def earlier(site: Site, run: str, what: Asking, base: Answered | None, purse: Pu
         return None
     known = {prompt.id for prompt in what.prompts}
     asked = (one for one in _spill(site, step).read(Answer) if one.prompt in known)
-    said = kept.keep(Answer, asked, site.workspace.local)
+    endpoint, model = step.keys.get("endpoint", ""), step.keys.get("model", "")
+    priced = _costing(asked, *rate_of(site.tables, endpoint, model, tuned=True))
+    said = kept.keep(Answer, priced, site.workspace.local)
     places = {(one.prompt, one.repeat): place for place, one in enumerate(said)}
     answered = Answered(model=ACCEPTED, answers=said.chosen(places.values()), graded=())
     return _graded(site, answered, what, base, purse) if places else None
@@ -214,11 +214,12 @@ def _priced(site: Site, subject: Subject) -> tuple[Price | None, Rate | None]:
     return rate_of(site.tables, subject.provider.endpoint, _base(subject), tuned=tuned)
 
 
-def _costing(answer: Answer, rate: Rate) -> Answer:
-    """The answer with what it cost by the tables of today, where the provider has not said that itself."""
-    if answer.cost is not None or answer.error:
-        return answer
-    return msgspec.structs.replace(answer, cost=of_answer(rate, answer))
+def _costing(answers: Iterable[Answer], price: Price | None, rate: Rate | None) -> Iterator[Answer]:
+    """The answers with what each cost by the tables of today, where the provider has not said that itself."""
+    known = rate if price and price.currency == CURRENCY else None
+    for answer in answers:
+        unpriced = known and answer.cost is None and not answer.error
+        yield msgspec.structs.replace(answer, cost=of_answer(known, answer)) if known and unpriced else answer
 
 
 def _base(subject: Subject) -> str:

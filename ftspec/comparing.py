@@ -68,7 +68,10 @@ def _asked(target: str, where: str | None, *, everything: bool) -> Iterator[tupl
     space, run = history.locate(written, where)
     folder = space.report_folder(run)
     if not (folder / answersheet.FILE).exists():
-        raise FtspecError(f"run {run} has kept no answers to compare", "run it: its evaluation comes to its end first")
+        raise FtspecError(
+            f"run {run} has kept no answers to compare",
+            "its evaluation has not come to its end: `ftspec run` goes on with it",
+        )
     models = _tallies(folder)
     wanted = [label] if at else list(models) if everything else [_only(models, run)]
     for model in wanted:

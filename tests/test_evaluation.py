@@ -283,6 +283,9 @@ def test_what_cannot_be_compared_is_said(installed: Registry) -> None:
         compared(f"{only}@tuned", only)
     with pytest.raises(FtspecError, match="no run starts with"):
         compared("nope", only)
+    assert guard.run(["runs", "--remove", only]) == 0
+    with pytest.raises(FtspecError, match=f"run {only} was removed"):
+        compared(only)
 
 
 def test_commands(installed: Registry, capsys: pytest.CaptureFixture[str]) -> None:

@@ -225,6 +225,8 @@ def test_only_who_wins_in_both_places_has_won(first: str, second: str, score: fl
     assert found.passed is (score >= 0.5)
     assert judge(against="expected", ties="fail").grade(prompt(), answer("x"), replies).passed is (score == 1)
     assert ("by the order" in found.reason) is (first == second != "tie")
+    told = says('{"winner": "A", "reason": "short"}', '{"winner": "B", "reason": "long"}')
+    assert judge(against="expected").grade(prompt(), answer("x"), told).reason == "better; as A: short; as B: long"
 
 
 def test_places_are_swapped_and_equal_answers_cost_nothing() -> None:

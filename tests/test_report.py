@@ -481,7 +481,12 @@ def test_junit_has_the_common_shape(tmp_path: Path) -> None:
         "gain",
         "leakage",
     }
-    assert next(root.iter("failure")).get("message") == "0.2 short"
+    failure = next(root.iter("failure"))
+    assert (failure.get("type"), failure.get("message")) == ("FAIL", "0.2 short")
+    thin = msgspec.structs.replace(data, verdicts=(msgspec.structs.replace(no, outcome="INSUFFICIENT_EVIDENCE"),))
+    report.write(tmp_path, thin)
+    failure = next(ElementTree.parse(tmp_path / "junit.xml").iter("failure"))
+    assert failure.get("message") == "INSUFFICIENT EVIDENCE: 0.2 short"
 
 
 def test_junit_is_xml_whatever_the_data(tmp_path: Path) -> None:

@@ -164,12 +164,13 @@ def _compared(criteria: Callable[[api.Prompt], str], against: Against, tie_passe
         winners = [_object(reply.text).get("winner") for reply in replies]
         if unclear := [r for r, winner in zip(replies, winners, strict=True) if winner not in ("A", "B", "tie")]:
             raise _unclear(unclear[0].text, 'a winner "A", "B" or "tie"')
-        reasons = "; ".join(str(_object(reply.text).get("reason", "")) for reply in replies)
+        why = [str(_object(reply.text).get("reason", "")) for reply in replies]
+        reasons = "; ".join(f"as {place}: {reason}" for place, reason in zip("AB", why, strict=True) if reason)
         score = {("A", "B"): 1.0, ("B", "A"): 0.0}.get((str(winners[0]), str(winners[1])), 0.5)
         swayed = " (the judge decides by the order)" if winners in (["A", "A"], ["B", "B"]) else ""
         result = {1.0: "better", 0.5: "a tie", 0.0: "worse"}[score]
         passed = score == 1.0 or (tie_passes and score == 0.5)
-        return api.Grade(passed=passed, score=score, reason=f"{result}{swayed}: {reasons}")
+        return api.Grade(passed=passed, score=score, reason=f"{result}{swayed}; {reasons}".removesuffix("; "))
 
     return questions, grade
 

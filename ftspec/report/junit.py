@@ -38,8 +38,10 @@ def _suite(root: Element, name: str, cases: Sequence[Element]) -> None:
 def _gate(verdict: Verdict) -> Element:
     case = Element("testcase", classname="gates", name=visible(verdict.gate), time="0")
     if not verdict.passed and verdict.severity == "error":
-        failure = SubElement(case, "failure", type="gate", message=visible(verdict.message))
-        failure.text = "\n".join([visible(verdict.message), *(visible(_case(case)) for case in verdict.worst)])
+        thin = "INSUFFICIENT EVIDENCE: " if verdict.outcome == "INSUFFICIENT_EVIDENCE" else ""
+        said = visible(thin + verdict.message)
+        failure = SubElement(case, "failure", type=verdict.outcome, message=said)
+        failure.text = "\n".join([said, *(visible(_case(case)) for case in verdict.worst)])
     else:
         SubElement(case, "system-out").text = visible(verdict.message)
     return case
