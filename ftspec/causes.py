@@ -27,6 +27,9 @@ CAUSES = {
     r"InvalidContentType|InvalidMessage|tls handshake eof": Cause(
         "it does not speak TLS there", "write http:// or another port"
     ),
+    r"Unable to recognise URL": Cause(
+        "this is the address of no store", "write a folder, or s3://, gs:// or az://BUCKET/PREFIX"
+    ),
     r"kind: ConnectionRefused": Cause("nobody listens there (connection refused)"),
     r"failed to lookup address|dns error": Cause("the name of its host is not known here"),
     r"kind: (Network|Host)Unreachable": Cause("there is no way to it from here"),

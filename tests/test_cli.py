@@ -367,6 +367,12 @@ def test_what_is_not_installed(
     assert re.search(rf"^failed +\w+ \w+ .*not installed: {distribution}", out, re.MULTILINE), out
 
 
+def test_a_store_whose_address_is_none_says_what_one_looks_like(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "run", spec, "-q", "--store", "nosuch://bucket/x")
+    assert code == 1
+    assert "nosuch://bucket/x: cannot open: this is the address of no store\n  write a folder, or s3://" in err
+
+
 def test_a_promptfoo_config_that_is_no_text(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (spec.parent / "x.yaml").write_bytes(b"\xff\x00\x81")
     prompts = "- examples:\n        rows: [{text: one, label: a}, {text: two, label: b}]"

@@ -189,6 +189,18 @@ def test_the_service_leaves_when_nobody_asks(make: Any) -> None:
     assert provider.find(request(), key="k") == []
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff{", b"[]", b'{"port"'])
+def test_a_damaged_word_of_where_the_service_is_counts_as_none(make: Any, content: bytes) -> None:
+    provider = make()
+    provider.find(request(), key="k")
+    said = provider.client.home / "server.json"
+    whole = said.read_bytes()
+    said.write_bytes(content)
+    assert not provider.client.server()
+    said.write_bytes(whole)
+    assert provider.client.server()["port"]
+
+
 def test_others_on_the_machine_are_turned_away(make: Any) -> None:
     from http.client import HTTPConnection
 

@@ -87,7 +87,7 @@ class Client:
             pass
         try:
             found: Mapping[str, Any] = json.loads((self.home / "server.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # not there yet, or damaged
             return {}
         return found
 

@@ -74,7 +74,8 @@ def read(file: File, sheet: str | int, header: int = 1, first: int = 0) -> Itera
             top, left = found.start or (0, 0)
             yield from _rows(enumerate(found.to_python(), top + 1), f"{file.name}[{name}]", header, left)
     except (CalamineError, OSError, ValueError) as error:
-        yield api.Finding(message=f"not a workbook that can be read: {error}", file=file.name, line=1)
+        message = f"not a workbook that can be read: {error}"
+        yield api.Finding(message=message, hint="check the file's ending, or save it anew", file=file.name, line=1)
 
 
 def _rows(
