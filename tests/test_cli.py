@@ -368,7 +368,7 @@ def test_what_is_not_installed(
 
 
 def test_a_store_whose_address_is_none_says_what_one_looks_like(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "run", spec, "-q", "--store", "nosuch://bucket/x")
+    code, _, err = run(capsys, "run", spec.name, "-q", "--store", "nosuch://bucket/x")
     assert code == 1
     assert "nosuch://bucket/x: cannot open: this is the address of no store\n  write a folder, or s3://" in err
 
