@@ -24,7 +24,6 @@ from ftspec.places import PLACES, SIBLINGS, SPLIT_PROMPTS, Schema
 from ftspec.provider import Method
 from ftspec.references import secret_names
 from ftspec.registry import Registry
-from ftspec.sound import is_sound
 from ftspec.spec import Budget, Costs, Eval, Following, Item, Mix, Named, Spec, Split, Waiver
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -67,8 +66,7 @@ def check(document: Document, registry: Registry) -> list[Problem]:
         return [newer]
     missing = requires.problems(data)
     translator = violations.Translator(document, registry)
-    schema = compose(registry, set(_words(data)))
-    found = [] if is_sound(schema, data) else translator.problems(_validator()(schema).iter_errors(data))
+    found = translator.problems(_validator()(compose(registry, set(_words(data)))).iter_errors(data))
     if missing:
         # What is unknown now may be known to what is not installed.
         found = [problem for problem in found if problem not in translator.unknowns.found]

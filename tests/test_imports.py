@@ -181,11 +181,6 @@ def test_help_imports_nothing_heavy() -> None:
     assert not modules("--help") & (HEAVY | {"jsonschema", "yaml", "pluggy"})
 
 
-def test_a_sound_spec_needs_no_jsonschema() -> None:
-    pytest.importorskip("jsonschema_rs")
-    assert "jsonschema" not in modules("validate", "specs/quickstart.yaml")
-
-
 @pytest.mark.parametrize("spec", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_validate_imports_nothing_heavy(spec: Path) -> None:
     assert not modules("validate", str(spec)) & HEAVY
