@@ -16,7 +16,8 @@ from ftspec.wording import as_text, is_text
 
 MAX_BYTES = 4 * 1024 * 1024
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
+UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What YAML 1.2 does not take (https://yaml.org/spec/1.2.2/#51-character-set), and the byte order mark."""
 WIDE = {
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",

@@ -352,3 +352,12 @@ def test_secrets_are_masked_in_every_form(format: Any, monkeypatch: pytest.Monke
     said = problems.render([Problem(message="hunter2 is wrong", hint="not hunter2", path=("a",))], read, format)
     assert "hunter2" not in said
     assert "***" in said
+
+
+def test_unprintable_is_what_yaml_does_not_take() -> None:
+    """And the byte order mark. The ranges are those of YAML 1.2.2, section 5.1."""
+    ranges = ((0x20, 0x7F), (0xA0, 0xD800), (0xE000, 0xFFFE), (0x10000, 0x110000))
+    taken = {0x09, 0x0A, 0x0D, 0x85, *(code for start, end in ranges for code in range(start, end))} - {0xFEFF}
+    assert [code for code in range(0x110000) if document.UNPRINTABLE.match(chr(code))] == sorted(
+        {*range(0x110000)} - taken
+    )
