@@ -19,6 +19,9 @@ from ftspec.stepkeys import CHECKPOINTS, Made, StepKeys, Target, digest
 
 DATA, TUNING, BASE, TUNED, REPORT = "data", "tuning", "base answers", "tuned answers", "report"
 
+UNTRAINED = ("eval.", "checks[")
+"""What the names of keys of the data step begin with that say nothing about what a model is trained on."""
+
 SUITES = {BASE: "base suite", TUNED: "tuned suite"}
 """The steps that ask a set of items that ships with ftspec, where a gate needs it: of the base and the tuned model."""
 
@@ -98,11 +101,16 @@ def explain(plan: Plan, cached: Callable[[Step], bool], previous: Plan | None) -
     return msgspec.structs.replace(plan, steps=tuple(steps))
 
 
-def attempts_key(spec: Spec, registry: Registry, inventory: Inventory, target: Target) -> str:
-    """Names what is tuned on what, whatever the attempt and the code: where the number of attempts is counted."""
+def attempts_keys(spec: Spec, registry: Registry, inventory: Inventory, target: Target) -> tuple[str, str]:
+    """Where the number of attempts is counted: what is tuned on what, whatever the attempt, the code, and what the
+    model is then asked. And where it was counted when prompts and checks had a part in that: in folders of before."""
     keys = StepKeys(spec, registry, inventory, target)
-    found = keys.data() | keys.tuning(None)
-    return digest({name: value for name, value in found.items() if name != "attempt" and not name.endswith(" code")})
+    found = {
+        name: value
+        for name, value in (keys.data() | keys.tuning(None)).items()
+        if name != "attempt" and not name.endswith(" code")
+    }
+    return digest({name: value for name, value in found.items() if not name.startswith(UNTRAINED)}), digest(found)
 
 
 def answers_digest(step: Step) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from ftspec import inventory, items, subjects, tables
@@ -95,7 +97,7 @@ def survey(loaded: Loaded, registry: Registry, options: Options, progress: Progr
     request = msgspec.structs.replace(items.request_of(spec, registry), model_fingerprint=found.model)
     keys = {subject.label: subject.keys for subject in further}
     target = Target(endpoint=provider.endpoint, request=request, further=keys, evaluation=options.evaluation)
-    attempts = len(workspace.store.list(_attempts(spec, registry, found, target)))
+    attempts = _attempts(workspace.store, plans.attempts_keys(spec, registry, found, target))
     return Site(
         spec=spec,
         document=loaded.document,
@@ -120,12 +122,14 @@ def attached(spec: Spec, registry: Registry, workspace: Workspace) -> Provider:
 
 def record_attempt(site: Site) -> None:
     """Make the attempt that `--again tuning` asked for the current one, for every later run."""
-    prefix = _attempts(site.spec, site.registry, site.inventory, site.target)
-    site.store.put_new(f"{prefix}/{site.target.attempt - 1:04d}", b"")
+    key, _ = plans.attempts_keys(site.spec, site.registry, site.inventory, site.target)
+    site.store.put_new(f"attempts/{key}/{site.target.attempt - 1:04d}", b"")
 
 
-def _attempts(spec: Spec, registry: Registry, found: Inventory, target: Target) -> str:
-    return f"attempts/{plans.attempts_key(spec, registry, found, target)}"
+def _attempts(store: Store, keys: Iterable[str]) -> int:
+    """How often `--again tuning` was asked for, by the last one that was written down."""
+    written = (stored.key for key in keys for stored in store.list(f"attempts/{key}"))
+    return max((int(key.rpartition("/")[2]) for key in written), default=0)
 
 
 def plan_of(site: Site, made: Made | None = None) -> Plan:

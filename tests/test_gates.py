@@ -304,6 +304,16 @@ def test_regression_and_forgetting_allow_a_drop(low: float, change: float, high:
     assert [one.prompt for one in forgot.worst] == ([] if outcome == "PASS" else ["lost"])
 
 
+def test_levels_on_other_prompts_are_not_put_beside_a_change() -> None:
+    found = dropped(-0.04, 0.0, 0.04, "accepted")
+    fewer = msgspec.structs.replace(found, further={"accepted": score(0.9, prompts=60)})
+    said = judged("regression", fewer, max_drop=0.1).message
+    assert "from the accepted model, over the 200 prompts that both answered; the smallest" in said
+    pair = msgspec.structs.replace(found.comparisons[0], label="tuned", against="base")
+    best = msgspec.structs.replace(found, base=score(0.25, prompts=60), comparisons=(pair,))
+    assert ", over the 200 prompts that both answered, wanted" in judged("gain", best, min=0).message
+
+
 def test_the_first_run_has_nothing_to_fall_behind() -> None:
     assert judged("regression", max_drop=0.1).passed
     assert judged("forgetting", max_drop=0.1).message == "not measured: the general questions were not asked"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from ftspec import plan as plans
 from ftspec import planning, registry, runner, validate
 from ftspec.errors import FtspecError
 from ftspec.progress import Quiet
 from ftspec.records import Plan, Step
-from ftspec.site import Options
+from ftspec.site import Options, survey
 
 SPEC = """\
 version: 1
@@ -184,6 +185,26 @@ def test_again_makes_a_second_job_and_stays_with_it(folder: Path) -> None:
     assert steps(plan(folder))["tuning"].digest != first
     assert run(folder).already_done
     assert len(jobs(folder)) == 2
+
+
+def test_the_second_job_stays_when_other_prompts_are_asked(folder: Path) -> None:
+    (folder / "spec.yaml").write_text(SPEC + EVAL)
+    run(folder, again=("tuning",))
+    second = steps(plan(folder))["tuning"].digest
+    edit(folder, 'prompt: "a"', 'prompt: "c"')
+    (folder / "spec.yaml").write_text((folder / "spec.yaml").read_text() + "checks: [leakage]\n")
+    assert steps(plan(folder))["tuning"].digest == second
+
+
+def test_attempts_of_before_are_counted(folder: Path) -> None:
+    """When prompts had a part in the name under which they are counted."""
+    (folder / "spec.yaml").write_text(SPEC + EVAL)
+    first = steps(plan(folder))["tuning"].digest
+    installed = registry.load()
+    made = survey(validate.load_spec(folder / "spec.yaml", installed), installed, Options(), Quiet())
+    _, before = plans.attempts_keys(made.spec, made.registry, made.inventory, made.target)
+    made.store.put(f"attempts/{before}/0001", b"")
+    assert steps(plan(folder))["tuning"].digest != first
 
 
 @pytest.mark.parametrize("step", ["data", "answers", "report"])

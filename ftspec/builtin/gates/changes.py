@@ -56,10 +56,9 @@ def gain(
         compared = _compared(evaluation, model, against, metric, slice)
         measured = _difference(evaluation, compared, new - old, metric, (model, against, slice))
         names = "" if (model, against) == ("tuned", "base") else f" from the {against} to the {model} model"
-        what = (
-            f"{metric}{of_slice(slice)} changed{names} by {measured.value:+.3f}{shown(measured.interval)}, "
-            f"from {old:.3f} to {new:.3f}"
-        )
+        alike = compared is None or before.prompts == after.prompts
+        levels = f"from {old:.3f} to {new:.3f}" if alike else _over(measured)
+        what = f"{metric}{of_slice(slice)} changed{names} by {measured.value:+.3f}{shown(measured.interval)}, {levels}"
         lost = compared.worst if compared and compared.worst else after.worst
         return api.decide("gain", what, measured, low=min, rule=evidence, worst=lost)
 
@@ -154,8 +153,14 @@ def _dropped(
     measured = api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
     name = "general accuracy" if gate == "forgetting" else f"{metric}{of_slice(slice)}"
     seen = f"; the smallest change that {compared.prompts:,} prompts show is {compared.detectable or 0.0:.3f}"
-    what = f"{name} changed by {measured.value:+.3f}{shown(measured.interval)} from the {against} model's {old:.3f}"
-    return api.decide(gate, f"{what} to {new:.3f}{seen}", measured, low=-max_drop, rule=evidence, worst=compared.worst)
+    levels = f"'s {old:.3f} to {new:.3f}" if before.prompts == after.prompts else f", {_over(measured)}"
+    what = f"{name} changed by {measured.value:+.3f}{shown(measured.interval)} from the {against} model{levels}{seen}"
+    return api.decide(gate, what, measured, low=-max_drop, rule=evidence, worst=compared.worst)
+
+
+def _over(measured: api.Measured) -> str:
+    """Where one model was asked more than the other, what each reached says nothing about the change."""
+    return f"over the {measured.n:,} prompts that both answered"
 
 
 def _compared(evaluation: api.Evaluation, label: str, against: str, metric: str, slice: str) -> api.Comparison | None:
