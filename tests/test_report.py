@@ -29,7 +29,7 @@ from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
 from ftspec.messages import Answer, Generation, Message, Prompt
 from ftspec.records import Input, Plan, RunInfo, Step, StepCount
 from ftspec.references import MASK, mask
-from ftspec.report import ReportData, charts, page, summary, text
+from ftspec.report import ReportData, charts, curves, drawings, page, summary, text
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS
 from ftspec.report.differences import differences
 from ftspec.spending import Spent
@@ -532,10 +532,10 @@ def test_the_page_is_bounded_and_shows_the_worst() -> None:
     assert "of 9,000: the worst, and a sample of the others" in rendered
 
 
-def drawn(*wanted: charts.Chart | None) -> list[ElementTree.Element]:
+def drawn(*wanted: drawings.Chart | None) -> list[ElementTree.Element]:
     """Charts as XML, which they must be."""
-    drawings = charts.draw([chart for chart in wanted if chart])
-    return [ElementTree.fromstring(one.replace("<svg ", '<svg xmlns:xlink="x" xmlns="y" ', 1)) for one in drawings]
+    found = drawings.draw([chart for chart in wanted if chart])
+    return [ElementTree.fromstring(one.replace("<svg ", '<svg xmlns:xlink="x" xmlns="y" ', 1)) for one in found]
 
 
 def test_charts_stand_for_their_numbers() -> None:
@@ -558,7 +558,7 @@ def test_slices_are_drawn_where_there_are_any() -> None:
     tagged = {name: replace(score, slices={evil: score, "plain": score}) for name, score in evaluation.scores.items()}
     found = charts.slices(tagged)
     assert found is not None
-    assert "<script" not in charts.draw([found])[0]
+    assert "<script" not in drawings.draw([found])[0]
     assert drawn(found)[0].get("aria-label", "").startswith("Accuracy by slice: ")
 
 
@@ -566,17 +566,17 @@ def test_charts_are_drawn_the_same_in_a_process_of_its_own(monkeypatch: pytest.M
     evaluation = sample_data().evaluation
     assert evaluation is not None
     wanted = [charts.quadrant(evaluation.scores), charts.accuracy(evaluation.scores)]
-    here = charts.draw(wanted)
-    monkeypatch.delitem(sys.modules, charts.ENGINE)
-    assert charts.draw(wanted) == here
-    assert charts.ENGINE not in sys.modules
+    here = drawings.draw(wanted)
+    monkeypatch.delitem(sys.modules, drawings.ENGINE)
+    assert drawings.draw(wanted) == here
+    assert drawings.ENGINE not in sys.modules
 
 
 def test_a_chart_that_cannot_be_drawn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         with pytest.raises(FtspecError, match="charts cannot be drawn: "):
-            charts.draw([charts.Chart({"mark": 7}, "nothing")])
-        monkeypatch.delitem(sys.modules, charts.ENGINE, raising=False)
+            drawings.draw([drawings.Chart({"mark": 7}, "nothing")])
+        monkeypatch.delitem(sys.modules, drawings.ENGINE, raising=False)
 
 
 def test_what_differs_from_the_expected_is_marked() -> None:
@@ -604,14 +604,16 @@ def test_the_json_has_a_published_schema() -> None:
 
 
 def test_the_loss_curve_is_thinned_and_starts_and_ends_right() -> None:
-    points = charts.thinned(losses(5000), "train_loss")
-    assert len(points) <= charts.POINTS + 1
+    points = curves.thinned(losses(5000), "train_loss")
+    assert len(points) <= curves.POINTS + 1
     assert (points[0].step, points[-1].step) == (1, 5000)
-    assert charts.loss(()) is None
-    curve, point = (charts.loss(losses(count)) for count in (5000, 1))
+    assert curves.loss(()) is None
+    curve, point = (curves.loss(losses(count)) for count in (5000, 1))
     assert curve is not None and point is not None
     drawn(curve)
-    assert 'aria-roledescription="point"' in charts.draw([point])[0], "one value is a point, where no line can be seen"
+    assert 'aria-roledescription="point"' in drawings.draw([point])[0], (
+        "one value is a point, where no line can be seen"
+    )
 
 
 def test_the_card_is_in_the_hubs_format(tmp_path: Path) -> None:

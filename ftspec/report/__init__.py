@@ -1,6 +1,6 @@
 """What people read: report.html for people, report.md for a pull request, report.json and junit.xml for CI.
 
-ReportData ── page ──► report.html      (charts draws, by Vega-Lite)
+ReportData ── page ──► report.html      (charts and curves are drawn by drawings)
            ├─ summary ► report.md
            ├─ junit ──► junit.xml
            └──────────► report.json

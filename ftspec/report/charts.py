@@ -1,36 +1,16 @@
-"""The report's charts: Vega-Lite specifications, drawn to SVG by vl-convert when the report is written.
-
-Colours are the page's own CSS variables, so that light and dark are its affair, and every drawing says in words what it
-shows. Nothing is loaded: the data stand in the specification, and the page holds the finished drawing.
-"""
+"""The charts of models: where each stands between right and wrong, repeatable or not, and on which slices."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from pathlib import Path
-from typing import Any, NamedTuple
 
-import msgspec
-
-from ftspec import memory
-from ftspec.diagnosis import Point, curve
-from ftspec.errors import FtspecError
 from ftspec.evaluation import Quadrant, Score
 from ftspec.figures import percent
-from ftspec.jobs import TrainingEvent
+from ftspec.report.drawings import Chart, Json
 from ftspec.report.text import shortened, visible
 from ftspec.statistics import ACCURATE, CONSISTENT
 
-ENGINE = "vl_convert"
-WIDTH, HEIGHT = 400, 260
-POINTS = 400
-"""A curve has at most so many points: more cannot be seen."""
 LOW = 0.08
 """A dot of the quadrant that lies so low has its name above it."""
 NEAR = {"x": 0.1, "y": 0.06}
@@ -49,85 +29,6 @@ CORNERS: dict[Quadrant, tuple[int, int]] = {
     "neither": (0, 0),
 }
 """The quadrants, and whether each is on the right and at the top."""
-SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"[^>]*>')
-
-Json = dict[str, Any]
-
-CONFIG: Json = {
-    "background": "transparent",
-    "font": "system-ui, sans-serif",
-    "view": {"stroke": None},
-    "axis": {
-        "labelLimit": 130,
-        "domainColor": "var(--soft)",
-        "gridColor": "var(--faint)",
-        "labelColor": "var(--soft)",
-        "labelFontSize": 12,
-        "tickColor": "var(--soft)",
-        "titleColor": "var(--ink)",
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "titlePadding": 8,
-    },
-    "legend": {"labelColor": "var(--ink)", "labelFontSize": 12, "orient": "bottom", "title": None},
-}
-
-
-class Chart(NamedTuple):
-    """A specification, and what it shows in words, for those who listen."""
-
-    specification: Json
-    words: str
-
-
-def draw(charts: Sequence[Chart]) -> list[str]:
-    """Each as inline SVG that is as wide as its place.
-
-    They are drawn by another process (see `drawer`), so that the engine's memory does not stay with the run; where this
-    one has loaded it already, by this one. Raises FtspecError where that cannot be done.
-    """
-    if not charts:
-        return []
-    asked = [{"width": WIDTH, "height": HEIGHT, "config": CONFIG, **chart.specification} for chart in charts]
-    drawn = _here(asked) if ENGINE in sys.modules else _elsewhere(asked)
-    return [_placed(svg, chart.words) for svg, chart in zip(drawn, charts, strict=True)]
-
-
-def _here(asked: Sequence[Json]) -> list[str]:
-    import vl_convert
-
-    try:
-        return [vl_convert.vegalite_to_svg(one, allowed_base_urls=[]) for one in asked]
-    except ValueError as error:
-        raise _undrawn(str(error)) from error
-
-
-def _elsewhere(asked: Sequence[Json]) -> list[str]:
-    memory.give_back()
-    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("drawer.py"))]
-    given = json.dumps({"path": [each for each in sys.path if isinstance(each, str)], "charts": asked}).encode()
-    try:
-        done = subprocess.run(command, input=given, capture_output=True, start_new_session=True)
-    except (OSError, TypeError) as error:  # no interpreter, no memory for another process
-        raise _undrawn(str(error)) from error
-    if done.returncode:
-        raise _undrawn(done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}")
-    return msgspec.json.decode(done.stdout, type=list[str])
-
-
-def _undrawn(said: str) -> FtspecError:
-    last = said.rpartition("\n")[2]
-    return FtspecError(f"the report's charts cannot be drawn: {last}", "what was answered is kept: run again")
-
-
-def _placed(svg: str, words: str) -> str:
-    found = SIZE.search(svg)
-    assert found, "vl-convert makes an <svg> with its size"
-    box = f'viewBox="0 0 {found[1]} {found[2]}" role="img" aria-label="{escape(visible(words), quote=True)}"'
-    return f"<svg {box}>{svg[found.end() :]}"
-
-
-# ---- models
 
 
 def quadrant(scores: Mapping[str, Score]) -> Chart:
@@ -312,64 +213,3 @@ def _name(label: str) -> str:
 def _says(label: str, score: Score) -> str:
     consistent = f", consistency {percent(score.consistency)}" if score.consistency is not None else ""
     return f"{label}: accuracy {percent(score.accuracy)}{consistent}"
-
-
-# ---- training
-
-
-def loss(events: Sequence[TrainingEvent]) -> Chart | None:
-    """Training and validation loss over optimizer steps; None where no step reported one."""
-    train, validation = (thinned(events, metric) for metric in ("train_loss", "validation_loss"))
-    if not train and not validation:
-        return None
-    smooth = smoothed(train)
-    low = min(0.0, *(point.loss for point in train + validation))
-    lines = [
-        _line(train, "var(--tuned)", 0.28 if smooth else 1.0, low),
-        _line(smooth, "var(--tuned)", 1.0, low),
-        _line(validation, "var(--validation)", 1.0, low, strokeDash=[6, 3], point={"color": "var(--validation)"}),
-    ]
-    return Chart({"layer": [each for each in lines if each]}, _loss_in_words(train, validation))
-
-
-def _line(points: Sequence[Point], stroke: str, opacity: float, low: float, **more: Any) -> Json | None:
-    if not points:
-        return None
-    alone = {"point": {"color": stroke}} if len(points) == 1 else {}
-    return {
-        "data": {"values": [{"step": point.step, "loss": point.loss} for point in points]},
-        "mark": {"type": "line", "color": stroke, "opacity": opacity, "strokeWidth": 2.2, **alone, **more},
-        "encoding": {
-            "x": {"field": "step", "type": "quantitative", "title": "optimizer step"},
-            "y": {"field": "loss", "type": "quantitative", "title": "loss", "scale": {"domainMin": low}},
-        },
-    }
-
-
-def thinned(events: Iterable[TrainingEvent], metric: str) -> list[Point]:
-    """A metric by step, thinned to POINTS; first and last stay."""
-    points = [point for point in curve(events, metric) if math.isfinite(point.loss)]
-    stride = math.ceil(len(points) / POINTS) or 1
-    return points[::stride] + ([points[-1]] if points and (len(points) - 1) % stride else [])
-
-
-def smoothed(points: Sequence[Point]) -> list[Point]:
-    """The mean over about a twentieth of the curve around each point; none for a curve of under 30 points."""
-    if len(points) < 30:
-        return []
-    reach = max(1, len(points) // 40)
-    found = []
-    for index, (step, _) in enumerate(points):
-        half = min(reach, index, len(points) - 1 - index)  # as much on both sides, or the curve would lag
-        near = [point.loss for point in points[index - half : index + half + 1]]
-        found.append(Point(step, sum(near) / len(near)))
-    return found
-
-
-def _loss_in_words(train: Sequence[Point], validation: Sequence[Point]) -> str:
-    said = [
-        f"{name} loss from {points[0].loss:.3g} to {points[-1].loss:.3g}"
-        for name, points in (("training", train), ("validation", validation))
-        if points
-    ]
-    return f"{' and '.join(said)} over {max(point.step for point in [*train, *validation]):,} steps".capitalize()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec.evaluation import Score
 from ftspec.figures import duration, moment, money, percent, plural, points, size
-from ftspec.report import charts, text, words
+from ftspec.report import charts, curves, drawings, text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.differences import differences
 from ftspec.report.junit import where
@@ -106,9 +106,9 @@ def _charts(data: ReportData) -> dict[str, Any]:
     wanted = {
         "quadrant": charts.quadrant(scores) if scores else None,
         "slices": charts.slices(scores),
-        "loss": charts.loss(data.training),
+        "loss": curves.loss(data.training),
     }
-    drawn = iter(charts.draw([chart for chart in wanted.values() if chart]))
+    drawn = iter(drawings.draw([chart for chart in wanted.values() if chart]))
     # Drawn by Vega, which escapes every text in it.
     return {name: Markup(next(drawn) if chart else "") for name, chart in wanted.items()}  # noqa: S704
 
