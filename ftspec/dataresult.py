@@ -10,7 +10,7 @@ from ftspec.records import Record, StepCount
 class DataResult(Record):
     """What the data step made. `sides` counts rows per side, and under "prompt" the evaluation's prompts.
 
-    `findings` is bounded, `findings_total` is how many there were.
+    `findings` is bounded, `findings_total` is how many there were. `rows_sha256` is of the file of finished rows.
     """
 
     counts: tuple[StepCount, ...]
@@ -19,3 +19,4 @@ class DataResult(Record):
     sides: dict[str, int]
     findings: tuple[Finding, ...] = ()
     findings_total: int = 0
+    rows_sha256: str = ""

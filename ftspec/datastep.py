@@ -59,7 +59,7 @@ def make(site: Site, step: Step) -> Dataset:
         result = prepare(site, folder)
         inventory.check_unchanged(site.inventory, site.spec.folder)
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
-        known = {Path(file.path).name: file.sha256 for file in result.files}
+        known = {Path(file.path).name: file.sha256 for file in result.files} | {ROWS: result.rows_sha256}
         files = {name: site.store.take_file(folder / name, known.get(name, "")) for name in names}
         dataset = Dataset(files=files, result=result)
     site.store.put(step_key(step), msgspec.json.encode(dataset))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ftspec.errors import StoreError
 
@@ -16,6 +18,32 @@ CHUNK = 1 << 20
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class HashedFile(io.RawIOBase):
+    """A new file that knows the sha256 and the length of what was written to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("xb", buffering=0)
+        self.state = hashlib.sha256()
+        self.count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        written = self.file.write(data)
+        self.state.update(memoryview(data)[:written])
+        self.count += written
+        return written
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+    @property
+    def digest(self) -> str:
+        return self.state.hexdigest()
 
 
 def unchanged(path: Path, sha256: str) -> Iterator[bytes]:

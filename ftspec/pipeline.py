@@ -156,6 +156,7 @@ class Preparation:
             sides={**self.finished.sides, "prompt": len(prompts)},
             findings=findings.bounded(),
             findings_total=findings.totals["warning"],
+            rows_sha256=self.finished.file.sha256,
         )
 
     def _prompts(self, items: list[Item]) -> Iterator[pa.RecordBatch]:

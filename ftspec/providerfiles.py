@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ftspec.errors import DataError
 from ftspec.findings import Findings
 from ftspec.jobs import DataFile, Request, Size, Written
+from ftspec.ondisk import HashedFile
 from ftspec.prompts import PromptsFile
 from ftspec.provider import Provider
 from ftspec.spec import Eval
@@ -57,29 +57,3 @@ def size_of(files: Files, asked: Eval | None, prompts: PromptsFile) -> Size:
         prompt_tokens=prompts.tokens if asked else None,
         row_tokens=prompts.row_tokens if asked else None,
     )
-
-
-class HashedFile(io.RawIOBase):
-    """A new file that knows the sha256 and the length of what was written to it."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("xb", buffering=0)
-        self.state = hashlib.sha256()
-        self.count = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        written = self.file.write(data)
-        self.state.update(memoryview(data)[:written])
-        self.count += written
-        return written
-
-    def close(self) -> None:
-        self.file.close()
-        super().close()
-
-    @property
-    def digest(self) -> str:
-        return self.state.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ftspec import rows, shapes
 from ftspec.arrays import stream
 from ftspec.kept import nameless
+from ftspec.ondisk import HashedFile
 from ftspec.shapes import Shape
 
 if TYPE_CHECKING:
@@ -146,7 +148,8 @@ class RowsFile:
         self.names = (*shapes.COLUMNS[shape], *rows.HIDDEN)
         self.schema = pa.schema([(name, types.get(name, rows.messages_type())) for name in self.names])
         self.path = folder / self.NAME
-        self.sink = pa.OSFile(str(self.path), "wb")
+        self.hashed = HashedFile(self.path)
+        self.sink = io.BufferedWriter(self.hashed, 1 << 20)
         self.writer = pa.ipc.new_file(self.sink, self.schema)
         self.waiting: list[pa.RecordBatch] = []
         self.count = 0
@@ -167,6 +170,11 @@ class RowsFile:
             self._write_block()
         self.writer.close()
         self.sink.close()
+
+    @property
+    def sha256(self) -> str:
+        """Of the closed file."""
+        return self.hashed.digest
 
     def _write_block(self) -> None:
         """Write the first BLOCK_ROWS rows that wait, or all there are.

@@ -31,6 +31,7 @@ from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.findings import Findings, waived
 from ftspec.jobs import ModelRef, Request, Written
 from ftspec.messages import Generation, Prompt
+from ftspec.ondisk import sha256_of
 from ftspec.pipeline import How
 from ftspec.progress import Quiet
 from ftspec.prompts import load_prompts
@@ -177,6 +178,7 @@ def test_finished_rows_are_the_same_bytes_however_they_come(tmp_path: Path, size
             file.write(batch.slice(start, step))
         file.close()
         written.append(file.path.read_bytes())
+        assert file.sha256 == sha256_of(file.path)
     assert written[0] == written[1]
     assert [each.num_rows for each in read_rows(tmp_path / "two", ["train"])] == [BLOCK_ROWS, BLOCK_ROWS, 3616]
 
