@@ -24,6 +24,9 @@ PLACES: tuple[tuple[Kind, SpecPath], ...] = (
 )
 """Where items stand; `*` is an index."""
 
+SIDES = ("validation", "test")
+"""What a split holds out."""
+
 SPLIT_PROMPTS = "split"
 """`- split: test` among the prompts names a side of the split; everything else there is a source."""
 

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import msgspec
 
-from ftspec import crosscheck, itemcheck, items, problems, references, requires, schema, secretcheck, tunercheck
+from ftspec import (
+    crosscheck,
+    evalcheck,
+    itemcheck,
+    items,
+    problems,
+    references,
+    requires,
+    schema,
+    secretcheck,
+    tunercheck,
+)
 from ftspec import document as yaml_document
 from ftspec import overrides as changes
 from ftspec.candidate import Candidate
@@ -113,7 +124,7 @@ def _schema(candidate: Candidate) -> Iterable[Problem]:
 def _names(candidate: Candidate) -> Iterable[Problem]:
     yield from crosscheck.names(candidate.document)
     yield from crosscheck.shapes(candidate.document, candidate.registry)
-    yield from crosscheck.needs(candidate.document, candidate.registry)
+    yield from evalcheck.needs(candidate.document, candidate.registry)
 
 
 def _apart(found: Iterable[Problem], earlier: Iterable[Problem]) -> list[Problem]:
