@@ -156,6 +156,16 @@ def test_side_by_side_is_one_after_the_other(tmp_path: Path) -> None:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "apart" / name).read_bytes()
 
 
+def test_memory_is_given_back_where_there_are_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr(passes, "give_back", lambda: given.append(True))
+    write(tmp_path, numbered(20))
+    for many, times in ((21, 0), (20, 3)):
+        monkeypatch.setattr(passes, "MANY", many)
+        assert prepare(spec_of(tmp_path, cleaning=["dedupe", {"sample": {"count": 8}}])).size.rows == 8
+        assert len(given) == times
+
+
 # ---- a second look
 
 
