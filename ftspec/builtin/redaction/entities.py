@@ -76,10 +76,9 @@ def find(text: str, entities: Iterable[tuple[str, Entity]]) -> list[Found]:
                 passed[gate] = gate(text)
             if not passed[gate]:
                 continue
-        here = [Found(start, end, name) for start, end in entity.spans(text)]
-        for start, end, _ in here:
+        for start, end in list(entity.spans(text)):
+            found.append(Found(start, end, name))
             text = f"{text[:start]}{BLANK * (end - start)}{text[end:]}"
-        found += here
     return sorted(found) if len(found) > 1 else found
 
 

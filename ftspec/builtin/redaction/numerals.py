@@ -102,14 +102,18 @@ class Numerals:
         begin: Numbers = dots[:-2][near[:-1] & near[1:]]
         return begin
 
-    def said(self, digits: Numbers, most: int) -> list[str]:
-        """What stands before each of the digits, at most so many characters."""
-        starts = self.starts[self.places(digits)].tolist()
-        whole = memoryview(self.bytes)
-        return [
-            str(whole[max(start, at - 4 * most) : at], "utf-8", "ignore")[-most:]
-            for at, start in zip(self.at[digits].tolist(), starts, strict=True)
-        ]
+    def said(self, digits: Numbers, most: int | Numbers) -> pa.Array:
+        """What stands before each of the digits, at most so many bytes: the first character may be cut."""
+        import numpy as np
+        import pyarrow as pa
+
+        ends = self.at[digits]
+        starts = np.maximum(self.starts[self.places(digits)], ends - most)
+        bounds: Numbers = np.zeros(len(digits) + 1, dtype=np.int32)
+        np.cumsum(ends - starts, out=bounds[1:])
+        where = np.repeat(starts - bounds[:-1], ends - starts) + np.arange(bounds[-1])
+        buffers = [None, pa.py_buffer(bounds), pa.py_buffer(self.bytes[where])]
+        return pa.Array.from_buffers(pa.string(), len(digits), buffers)
 
     def matching(self, pattern: str, places: Numbers | None = None) -> Numbers:
         """The places of those texts, of all or of the ones at `places`, that match an RE2 pattern."""

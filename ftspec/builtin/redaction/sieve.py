@@ -78,13 +78,17 @@ class Sieve:
         return find(text, self.entities if mark is None else self._of(mark))
 
     def _of(self, mark: int) -> Sequence[Named]:
+        chosen = self.marked.get(mark)
+        if chosen is None:
+            chosen = self.marked[mark] = self._named(mark)
+        return chosen
+
+    def _named(self, mark: int) -> Sequence[Named]:
         if mark >> len(self.entities):
             return self.entities
-        if mark not in self.marked:
-            chosen = [each for bit, each in enumerate(self.entities) if mark >> bit & 1]
-            # A text with a mark has the hint, and passes every gate that asks for no more.
-            self.marked[mark] = [(n, entity if entity.strict else entity._replace(gate=None)) for n, entity in chosen]
-        return self.marked[mark]
+        chosen = [each for bit, each in enumerate(self.entities) if mark >> bit & 1]
+        # A text with a mark has the hint, and passes every gate that asks for no more.
+        return [(name, entity if entity.strict else entity._replace(gate=None)) for name, entity in chosen]
 
 
 def _marked(texts: pa.Array, marks: Numbers) -> dict[int, int]:

@@ -61,12 +61,11 @@ class Plain:
         self.sieve = sieve
 
     def __call__(self, text: str, mark: int | None = None) -> str:
-        done: list[str] = []
-        kept = 0
+        made, kept = "", 0
         for start, end, name in self.sieve.find(text, mark):
-            done += [text[kept:start], f"[{name.upper()}{self.suffix(name, text[start:end])}]"]
+            made += f"{text[kept:start]}[{name.upper()}{self.suffix(name, text[start:end])}]"
             kept = end
-        return "".join([*done, text[kept:]]) if done else text
+        return made + text[kept:] if kept else text
 
     def suffix(self, name: str, value: str) -> str:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ftspec import rows
 from ftspec.builtin.compiled import entitykernels
 from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Telling, digits, numbers, some_digits
 from ftspec.builtin.redaction.numerals import signs
@@ -35,6 +36,8 @@ STEMS = (
     "contact", "reach", "desk", "registered", "line", "movil", "portable", "handy",
 )  # fmt: skip
 ALL_STEMS = (*STEMS, "tél", "móvil", "电话", "手机", "電話", "携帯", "전화")
+STEM = f"(?i:{'|'.join(ALL_STEMS).replace('i', TURKISH_I)})"
+"""For RE2: one of them, as IGNORECASE compares."""
 """One of these stands in whatever ANNOUNCED matches: most numbers in prose are told by that not to be announced."""
 JOINTS = " .:#=\"'(\n"
 """What may stand between an announcement and the number, beside words."""
@@ -178,8 +181,9 @@ def _is_american(numerals: Numerals, digits: Numbers) -> Numbers:
 
 
 def _announced_ones(numerals: Numerals, digits: Numbers) -> Numbers:
-    """Those before which one of STEMS stands; before JOINTS there must be a letter."""
+    """Those before which one of ALL_STEMS stands; before JOINTS there must be a letter."""
     import numpy as np
+    import pyarrow.compute as pc
 
     joints = signs(JOINTS)
     back: Numbers = np.ones(len(digits), dtype=np.int64)
@@ -187,7 +191,11 @@ def _announced_ones(numerals: Numerals, digits: Numbers) -> Numbers:
         back += joints[numerals.before(digits, back)]
     before = numerals.before(digits, back)
     digits = digits[signs(LETTERS + JOINTS)[before] | (before >= 0x80)]
-    told: Numbers = digits[np.array([_has_stem(said) for said in numerals.said(digits, REACH)], dtype=np.bool_)]
+    said = numerals.said(digits, REACH)
+    if not (narrow := rows.as_numpy(pc.string_is_ascii(said))).all():
+        # A character beyond ASCII has four bytes at most.
+        said = numerals.said(digits, np.where(narrow, REACH, 4 * REACH))
+    told: Numbers = digits[rows.as_numpy(pc.match_substring_regex(said, STEM))]
     return told
 
 
