@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ftspec import providerlogs
-from ftspec.providerlogs import Made, Row
+from ftspec import logparts, providerlogs
+from ftspec.logparts import Made, Row
 from ftspec.shapes import Conversation, Fault
 
 ROLES = {
@@ -130,18 +130,18 @@ def _turn(turn: Row, number: int, waiting: list[str], made: int) -> tuple[dict[s
 
 def _calls(text: str, number: int, made: int) -> list[dict[str, Any]]:
     """The calls of a `function_call` turn: one as JSON, or a list of them."""
-    value = providerlogs.parsed(text)
+    value = logparts.parsed(text)
     listed = value if isinstance(value, list) else [value]
     if not listed or not all(isinstance(each, Mapping) for each in listed):
         raise Fault(f"turn {number} is no call: its value must be JSON with name and arguments")
     return [
-        providerlogs.call(f"call_{at}", each.get("name"), each.get("arguments", each.get("parameters")))
+        logparts.call(f"call_{at}", each.get("name"), each.get("arguments", each.get("parameters")))
         for at, each in enumerate(listed, made + 1)
     ]
 
 
 def _tools(value: Any) -> list[Any]:
-    value = providerlogs.parsed(value) if isinstance(value, str) and value.strip() else value or []
+    value = logparts.parsed(value) if isinstance(value, str) and value.strip() else value or []
     if not isinstance(value, list):
         raise Fault("`tools` must be a list of tools")
     return value
