@@ -70,7 +70,7 @@ def _asked(target: str, where: str | None, *, everything: bool) -> Iterator[tupl
     if not (folder / answersheet.FILE).exists():
         raise FtspecError(
             f"run {run} has kept no answers to compare",
-            "its evaluation has not come to its end: `ftspec run` goes on with it",
+            "its evaluation has not come to its end: `ftspec status` says what goes on with it",
         )
     models = _tallies(folder)
     wanted = [label] if at else list(models) if everything else [_only(models, run)]

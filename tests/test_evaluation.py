@@ -25,17 +25,18 @@ from ftspec import (
     runner,
     validate,
 )
-from ftspec.cli import guard
+from ftspec.cli import guard, runviews
 from ftspec.errors import FtspecError, SpecError
 from ftspec.jobs import Checkpoint
 from ftspec.messages import Answer, Generation, Model, Question, RemoteModel
 from ftspec.plan import TUNING, step_of
 from ftspec.progress import Quiet
-from ftspec.records import Plan
+from ftspec.records import Plan, RunInfo
 from ftspec.registry import Registry
 from ftspec.runner import Outcome
 from ftspec.site import Options, Site
 from ftspec.spending import Meter
+from ftspec.watching import Status
 
 SPEC = """\
 version: 1
@@ -299,6 +300,15 @@ def test_commands(installed: Registry, capsys: pytest.CaptureFixture[str]) -> No
     assert guard.run(["compare", "spec.yaml", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["sides"][1]["name"] == "other"
     assert [entry.state for entry in history.all_runs(None)] == ["gate_failed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "command"),
+    [("a", "a-0123456789", "run"), ("a", "a-eval-0123456789", "eval"), ("a-eval", "a-eval-0123456789", "run")],
+)
+def test_status_says_which_command_goes_on_with_a_run(name: str, run: str, command: str) -> None:
+    said = runviews.status(Status(run=RunInfo(id=run, name=name, spec="a.yaml"), alive=False))
+    assert f"`ftspec {command}` continues it" in said
 
 
 def test_eval_needs_an_evaluation(installed: Registry, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,7 +143,9 @@ def status(found: Status) -> str:
     run = found.run
     state = style(run.state.replace("_", " "), STATES[run.state])
     if run.state == "running" and not found.alive:
-        state += style(hints.here(" (no process of this machine works on it: `ftspec run` continues it)"), "yellow")
+        command = "eval" if run.id.startswith(f"{run.name}-eval-") else "run"
+        goes_on = hints.here(f" (no process of this machine works on it: `ftspec {command}` continues it)")
+        state += style(goes_on, "yellow")
     facts = [("phase", run.phase), ("started", _ago(run.started)), ("took", _took(run)), ("spec", run.spec)]
     facts += [*_job(found.job), *_why(found), ("report", run.report)]
     return "\n".join([f"{style(run.id, 'bold')}: {state}", *(fact(name, safe(text)) for name, text in facts if text)])
