@@ -36,7 +36,7 @@ def differ(old: pa.Array, new: pa.Array) -> pa.Array | None:
 def _are_equal(old: pa.Array, new: pa.Array) -> bool:
     """Most are in the same place: Arrow would compare them with themselves."""
     if old.type == new.type and not old.type.num_fields and (old.offset, len(old)) == (new.offset, len(new)):
-        places = [[buffer and buffer.address for buffer in each.buffers()] for each in (old, new)]
+        places = [[None if buffer is None else buffer.address for buffer in each.buffers()] for each in (old, new)]
         if places[0] == places[1]:
             return True
     return bool(old.equals(new))

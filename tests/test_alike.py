@@ -97,6 +97,15 @@ def test_slices_of_one_array_are_no_equal_ones() -> None:
         assert found is not None and found.to_pylist() == [False, True]
 
 
+def test_an_empty_buffer_and_none_are_no_fault() -> None:
+    """Arrow's own kernels make either where nothing is null: an empty buffer is false, and not to be compared."""
+    none, empty = (
+        pa.StringArray.from_buffers(2, pa.py_buffer(bytes(12)), pa.py_buffer(b""), valid, 0)
+        for valid in (None, pa.py_buffer(b""))
+    )
+    assert differ(none, empty) is None and differ(empty, none) is None
+
+
 def test_rows_of_a_slice_and_white_space_in_json() -> None:
     made = chat.to_array([[{"role": "user", "content": "a"}], [], None, [{"role": "tool", "tool_calls": [{"a": 1}]}]])
     calls = chat.children(made)["tool_calls"]
