@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from ftspec.components import Component
@@ -51,7 +50,6 @@ def trouble(text: str) -> str:
     return "" if met else f"is not met: {installed} is installed"
 
 
-@cache
 def version(requirement: str) -> str:
     """The installed version of a distribution that a component depends on, "missing" when there is none."""
     name = NAME.match(requirement)
