@@ -10,6 +10,7 @@
     ├── StillRunning            exit code 5: the job goes on without us
     └── ProviderError           the tuner's side
         ├── Rejected            it said no: nothing exists there for this call
+        │   └── NotFound        what the call is about is not there
         ├── Ambiguous           it may or may not have acted: look before you act again
         ├── Transient           it did not act; the same call may succeed later
         └── JobFailed           the job exists and ended without a model
@@ -168,6 +169,10 @@ class ProviderError(FtspecError):
 
 class Rejected(ProviderError):
     """The provider said no, and nothing exists on its side for this call."""
+
+
+class NotFound(Rejected):
+    """What the call is about does not exist there, or not any more."""
 
 
 class Ambiguous(ProviderError):

@@ -18,6 +18,8 @@ HINTS = hosted.Hints(key="key", access="access", quota="quota", request="request
         (402, "pay first", api.Rejected, "quota"),
         (403, "training is closed to you", api.Rejected, "access"),
         (403, "add a payment method", api.Rejected, "quota"),
+        (404, "no such job", api.NotFound, "request"),
+        (410, "the file is gone", api.NotFound, "request"),
         (408, "slow", api.Ambiguous, ""),
         (409, "conflict", api.Ambiguous, ""),
         (422, "bad rows", api.Rejected, "request"),

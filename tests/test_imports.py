@@ -89,6 +89,7 @@ API = {
     "Question",
     "RateLimits",
     "Reference",
+    "NotFound",
     "Rejected",
     "RemoteFile",
     "RemoteModel",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ftspec import api, hosted
@@ -48,12 +48,8 @@ class Aws:
 
     def delete(self, operation: str, **what: str) -> None:
         """Call one of Bedrock's deletions; what is gone is left alone."""
-        try:
-            with calling():
-                getattr(self.client("bedrock"), operation)(**what)
-        except api.Rejected as fault:
-            if not gone(fault):
-                raise
+        with suppress(api.NotFound), calling():
+            getattr(self.client("bedrock"), operation)(**what)
 
     def _make(self, service: str) -> Any:
         import boto3
@@ -103,12 +99,6 @@ def calling() -> Iterator[None]:
         raise hosted.unreadable(fault) from fault
 
 
-def gone(error: api.ProviderError) -> bool:
-    """Whether an error says that what it was about does not exist."""
-    unknown = isinstance(error, api.Rejected) and error.message.endswith("ResourceNotFoundException)")
-    return unknown or hosted.gone(error)
-
-
 def _refused(response: Mapping[str, Any]) -> api.ProviderError:
     said, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
     code, status = str(said.get("Code", "")), int(meta.get("HTTPStatusCode") or 0)
@@ -117,6 +107,8 @@ def _refused(response: Mapping[str, Any]) -> api.ProviderError:
         status = 429
     if code in KEY_CODES:
         status = 401
+    if code == "ResourceNotFoundException":
+        status = 404
     if code == "ServiceQuotaExceededException":
         return api.Rejected(f"{message} ({code})", HINTS.quota)
     if status < 400:  # an answer that boto3 could not read as its model says

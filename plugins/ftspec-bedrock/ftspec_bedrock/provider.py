@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
@@ -12,7 +13,7 @@ from msgspec import Meta
 
 from ftspec import api, hosted
 from ftspec_bedrock import lines, metrics, options
-from ftspec_bedrock.aws import Aws, calling, gone
+from ftspec_bedrock.aws import Aws, calling
 from ftspec_bedrock.cleanup import Cleanup
 from ftspec_bedrock.serving import LONG, Serving
 
@@ -127,13 +128,9 @@ class BedrockProvider(Serving, Cleanup):
         key = f"{self.prefix}{hosted.PREFIX}data/{file.sha256}-{file.purpose}.jsonl"
         found = api.RemoteFile(id=f"s3://{self.bucket}/{key}", sha256=file.sha256, bytes=file.bytes)
         client = self.aws.client("s3")
-        try:
-            with calling():
-                if client.head_object(Bucket=self.bucket, Key=key)["ContentLength"] == file.bytes:
-                    return found
-        except api.Rejected as fault:
-            if not gone(fault):
-                raise
+        with suppress(api.NotFound), calling():
+            if client.head_object(Bucket=self.bucket, Key=key)["ContentLength"] == file.bytes:
+                return found
         from boto3.exceptions import S3UploadFailedError
 
         try:
@@ -184,10 +181,8 @@ class BedrockProvider(Serving, Cleanup):
         name = hosted.name_of(key)
         try:
             said = self._get(name)
-        except api.Rejected as fault:
-            if gone(fault):
-                return []
-            raise
+        except api.NotFound:
+            return []
         return [_job(name, said["jobArn"], request.model, said.get("creationTime"))]
 
     def job(self, request: api.Request, id: str) -> api.Job:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ftspec import api, hosted
-from ftspec_bedrock.aws import Aws, calling, gone
+from ftspec_bedrock.aws import Aws, calling
 from ftspec_bedrock.converse import ConverseModel
 
 LONG = re.compile(r":\d+k$")
@@ -72,10 +72,8 @@ class Serving:
         try:
             with calling():
                 said = self.aws.client("bedrock").get_custom_model_deployment(customModelDeploymentIdentifier=name)
-        except api.Rejected as fault:
-            if gone(fault):
-                return None
-            raise
+        except api.NotFound:
+            return None
         if "status" not in said:
             raise hosted.unreadable(said)
         failed = said["status"] == "Failed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ftspec import api, hosted
@@ -39,10 +39,8 @@ def got(get: Callable[..., Any], *arguments: str, **more: Any) -> Any:
     try:
         with calling():
             found = get(*arguments, **more)
-    except api.ProviderError as fault:
-        if hosted.gone(fault):
-            return None
-        raise
+    except api.NotFound:
+        return None
     if not getattr(found, "name", None):
         raise hosted.unreadable(found)
     return found
@@ -50,5 +48,5 @@ def got(get: Callable[..., Any], *arguments: str, **more: Any) -> Any:
 
 def forgive(delete: Callable[..., Any], *arguments: str, **more: Any) -> None:
     """Make a call that deletes; what is gone is left alone."""
-    with hosted.forgiving(), calling():
+    with suppress(api.NotFound), calling():
         delete(*arguments, **more)

@@ -133,22 +133,6 @@ def calling(what: str) -> Iterator[None]:
         raise broken(what) from error
 
 
-@contextmanager
-def gone_is_fine() -> Iterator[None]:
-    """Around `calling`: what is not there need not be deleted."""
-    try:
-        yield
-    except api.Rejected as error:
-        if not gone(error):
-            raise
-
-
-def gone(error: api.Rejected) -> bool:
-    """Whether the call was refused since what it names is not there."""
-    status = getattr(error.__cause__, "status_code", None)
-    return status in {404, 410}
-
-
 def broken(what: str) -> api.Ambiguous:
     """The error for an answer that is not what the API promises."""
     return api.Ambiguous(f"could not {what}: the answer cannot be read")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
 
 from ftspec import api, hosted
-from ftspec_openai.calls import Address, broken, calling, gone, gone_is_fine
+from ftspec_openai.calls import Address, broken, calling
 from ftspec_openai.tuner import Tuner
 
 VERSION = "2024-10-01"
@@ -115,14 +116,12 @@ class AzureHost:
         try:
             with calling(what):
                 said = self.client.get(f"/deployments/{name}", cast_to=object, options=self.options)
-        except api.Rejected as error:
-            if gone(error):
-                return None
-            raise
+        except api.NotFound:
+            return None
         return self._deployment(said, what)
 
     def remove(self, identity: str) -> None:
-        with gone_is_fine(), calling("take the deployment down"):
+        with suppress(api.NotFound), calling("take the deployment down"):
             self.client.delete(f"/deployments/{identity}", cast_to=object, options=self.options)
 
     def all(self) -> Iterator[api.Deployment]:
@@ -185,7 +184,7 @@ class NebiusHost:
         standing = self.look(identity)
         if standing is None:
             return
-        with gone_is_fine(), calling("take the model down"):
+        with suppress(api.NotFound), calling("take the model down"):
             self.client.delete(f"/models/{standing.model.details['deployment']}", cast_to=object)
 
     def all(self) -> Iterator[api.Deployment]:

@@ -135,13 +135,14 @@ def of_status(what: str, status: int, body: Any, *, wait: float | None = None) -
         # The services quote a part of the key that they refuse.
         return hosted.error(status, f"could not {what}: the API key was refused", HINTS, code=code)
     told = f"{message} ({status}{', ' + code if code else ''})"
+    refused = api.NotFound if status in hosted.GONE else api.Rejected
     refusal = _refusal(code, text) if status < 500 and status not in {408, 409} else None
     if refusal and refusal.kind == "rejected":
-        return api.Rejected(told, refusal.hint)
+        return refused(told, refusal.hint)
     if refusal or status == 429:
         return api.Transient(told, refusal.hint if refusal else SLOW, retry_after=wait)
     if status == 404:
-        return api.Rejected(told, MISSING)
+        return refused(told, MISSING)
     return hosted.error(status, message, HINTS, code=code, retry_after=wait)
 
 

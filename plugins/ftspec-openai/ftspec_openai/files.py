@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftspec import api, hosted
 from ftspec_openai import calls
-from ftspec_openai.calls import calling, gone_is_fine, listed, whole
+from ftspec_openai.calls import calling, listed, whole
 from ftspec_openai.presets import Preset
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Files:
 
     def delete(self, identity: str) -> None:
         """Delete it; one that is gone is left alone."""
-        with gone_is_fine(), calling("delete the file"):
+        with suppress(api.NotFound), calling("delete the file"):
             self.client.files.delete(identity)
 
     def content(self, identity: str) -> bytes:

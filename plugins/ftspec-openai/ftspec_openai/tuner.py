@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 from ftspec import api, hosted
 from ftspec_openai import jobs as wire
 from ftspec_openai import models, tokens
-from ftspec_openai.calls import Address, calling, gone_is_fine
+from ftspec_openai.calls import Address, calling
 from ftspec_openai.chat import ChatModel
 from ftspec_openai.checkpoints import Checkpoints
 from ftspec_openai.events import Log
@@ -214,7 +214,7 @@ class Tuner:
         if remote.kind == "file":
             self.files.delete(remote.id)
         elif remote.kind == "model":
-            with gone_is_fine(), calling("delete the model"):
+            with suppress(api.NotFound), calling("delete the model"):
                 self.client.models.delete(remote.id)
 
     def _model(self, said: Any, base: api.ModelRef, checkpoints: Sequence[api.Checkpoint]) -> api.TunedModel | None:

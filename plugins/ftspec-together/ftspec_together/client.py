@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from ftspec import hosted
+from ftspec import api, hosted
 
 HINTS = hosted.Hints(
     key="check TOGETHER_API_KEY, or the provider's option `api_key`; keys are at https://api.together.ai/settings/api-keys",
@@ -38,5 +38,5 @@ def calling() -> Iterator[None]:
 
 def forgive(delete: Callable[..., Any], *arguments: str, **more: str) -> None:
     """Make a call that deletes; what is gone is left alone."""
-    with hosted.forgiving(), calling():
+    with suppress(api.NotFound), calling():
         delete(*arguments, **more)

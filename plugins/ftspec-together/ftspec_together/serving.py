@@ -67,10 +67,8 @@ class Serving:
         try:
             with calling():
                 said = self.clients.sync().endpoints.deployments.retrieve(identity, endpoint_id=endpoint)
-        except api.Rejected as fault:
-            if hosted.gone(fault):
-                return None
-            raise
+        except api.NotFound:
+            return None
         if not getattr(said, "status", None):
             raise hosted.unreadable(said)
         state = said.status.state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 from urllib.parse import quote
@@ -240,7 +240,7 @@ class VertexProvider:
             self.google.storage("DELETE", f"/storage/v1/b/{self.bucket}/o/{name}")
             return
         client = self.google.genai()
-        with hosted.forgiving(), calling():
+        with suppress(api.NotFound), calling():
             client.models.delete(model=remote.id)
 
     # ---- private

@@ -1,0 +1,36 @@
+"""What plugins of hosted tuners need alike: `from ftspec import hosted`. Like any plugin it stands on `api` and `rows`.
+
+What a failed call means, an SDK's clients, JSON lines with findings, names made of a job's key, and chat in the shape
+that OpenAI's `/chat/completions` made common. Images in messages are in `hostedimages`.
+"""
+
+from ftspec.hosted.chat import ChatModel, chat_answer, chat_body
+from ftspec.hosted.clients import Clients
+from ftspec.hosted.failures import GONE, Hints, calling, error, key, retry_after, unanswered, unreadable
+from ftspec.hosted.lines import DROP, Unfit, chat_message, only_answer, pair, text_of, write_lines
+from ftspec.hosted.names import PREFIX, name_of, timestamp
+
+__all__ = [
+    "DROP",
+    "GONE",
+    "PREFIX",
+    "ChatModel",
+    "Clients",
+    "Hints",
+    "Unfit",
+    "calling",
+    "chat_answer",
+    "chat_body",
+    "chat_message",
+    "error",
+    "key",
+    "name_of",
+    "only_answer",
+    "pair",
+    "retry_after",
+    "text_of",
+    "timestamp",
+    "unanswered",
+    "unreadable",
+    "write_lines",
+]

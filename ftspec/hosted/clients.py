@@ -1,0 +1,35 @@
+"""The clients of an SDK, made with a key that is kept nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ftspec.hosted.failures import key
+
+
+class Clients:
+    """The clients of an SDK that Stainless generated. The key is resolved when one is made, and kept nowhere else.
+
+    Args:
+        classes: imports the SDK, and gives its blocking and its asynchronous client.
+        more: what both are made with, by the SDK's own names.
+    """
+
+    def __init__(self, classes: Callable[[], tuple[Any, Any]], api_key: str, timeout: float, **more: Any) -> None:
+        self.classes, self.api_key, self.timeout, self.more = classes, api_key, timeout, more
+        self._sync: Any = None
+
+    def sync(self) -> Any:
+        """The blocking client, the same each time."""
+        if self._sync is None:
+            self._sync = self._made(self.classes()[0])
+        return self._sync
+
+    def asynchronous(self) -> Any:
+        """A client for the running loop."""
+        return self._made(self.classes()[1])
+
+    def _made(self, client: Any) -> Any:
+        # Without retries: an SDK repeats even a call whose outcome nobody knows, and ftspec what may be repeated.
+        return client(api_key=key(self.api_key), timeout=self.timeout, max_retries=0, **self.more)

@@ -1,0 +1,117 @@
+"""What a failed call means: a key that no header can carry, a status, an answer that did not come or cannot be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from ftspec import api
+
+EXHAUSTED = ("daily", "per day", "insufficient_quota", "current quota", "credit", "billing", "payment", "spend limit")
+"""Words of a refusal that waiting does not mend."""
+GONE = {404, 410}
+"""Statuses for what is not there."""
+UNSENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "UnsupportedProtocol", "gaierror"}
+"""Exceptions with which a call ends before a byte of it was sent,"""
+CONNECTED = {"ConnectionResetError", "BrokenPipeError", "ClientOSError", "ServerDisconnectedError"}
+"""unless one of these is behind them: httpx over aiohttp calls a connection that breaks a ConnectTimeout."""
+
+
+class Hints(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user can do about a refusal, in one provider's words: a wrong key, no access, no money or quota left,
+    a request or data that it does not take."""
+
+    key: str
+    access: str
+    quota: str
+    request: str = "the provider's own words are above; change the spec or the data"
+
+
+def key(text: str) -> str:
+    """An API key with its secrets filled in, for a header; keep it nowhere.
+
+    A line break or blanks that a file or a secret store has left around it are taken away. Raises Rejected for a key
+    that no header can carry."""
+    found: str = api.resolve(text).strip()
+    if not (found.isascii() and found.isprintable()):
+        message = "the API key is none: it holds a line break, or characters that are not ASCII"
+        raise api.Rejected(message, "look at the secret: something else was pasted, or more than the key")
+    return found
+
+
+def error(
+    status: int, message: str, hints: Hints, *, code: str = "", retry_after: float | None = None
+) -> api.ProviderError:
+    """The error that an HTTP status stands for.
+
+    Only 429 says for certain that the same call may succeed later; of 408, 409 and 5xx nobody knows what was done.
+    """
+    said = f"{code} {message}".lower()
+    text = f"{message[:500]} ({status}{', ' + code if code else ''})"
+    if status == 401:
+        return api.Rejected(text, hints.key)
+    if status == 402 or (status in {400, 403, 412, 429} and any(word in said for word in EXHAUSTED)):
+        return api.Rejected(text, hints.quota)
+    if status == 403:
+        return api.Rejected(text, hints.access)
+    if status == 429:
+        return api.Transient(text, retry_after=retry_after)
+    if status in {408, 409} or status >= 500:
+        return api.Ambiguous(text)
+    return (api.NotFound if status in GONE else api.Rejected)(text, hints.request)
+
+
+def unanswered(error: BaseException) -> api.ProviderError:
+    """The error of a call without an answer: Transient where it was never sent."""
+    seen: BaseException | None = error
+    names: list[str] = []
+    while seen is not None and len(names) < 10:
+        names.append(type(seen).__name__)
+        seen = seen.__cause__ or seen.__context__
+    message = f"no answer: {names[-1]}: {error}"
+    unsent = UNSENT & set(names) and not CONNECTED & set(names)
+    return api.Transient(message) if unsent else api.Ambiguous(message)
+
+
+def unreadable(said: Any) -> api.Ambiguous:
+    """An answer that is not what was asked for: something may have been done all the same."""
+    return api.Ambiguous(f"an answer that cannot be read: {str(said)[:200]!r}")
+
+
+@contextmanager
+def calling(sdk: Any, hints: Hints, transport: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+    """Translate what the calls inside raise. `sdk` is an SDK's module that Stainless generated, such as openai's.
+
+    `transport`: errors of its HTTP library that some of its helpers let through."""
+    try:
+        yield
+    except sdk.APIStatusError as fault:
+        code, message = _said(fault)
+        raise error(fault.status_code, message, hints, code=code, retry_after=retry_after(fault.response)) from fault
+    except (sdk.APIConnectionError, *transport) as fault:
+        raise unanswered(fault) from fault
+    except (sdk.APIError, json.JSONDecodeError, UnicodeDecodeError) as fault:
+        raise unreadable(fault) from fault
+
+
+def retry_after(response: Any) -> float | None:
+    """Seconds that a response with HTTP headers asks to wait."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return float(response.headers.get(name, "")) * unit
+        except ValueError:
+            continue
+    return None
+
+
+def _said(fault: Any) -> tuple[str, str]:
+    """(code, message) of a refusal, wherever its body keeps them."""
+    body = fault.body if isinstance(fault.body, Mapping) else {}
+    nested = body.get("error")
+    inner = nested if isinstance(nested, Mapping) else body
+    message = inner.get("message") or nested or body.get("detail") or fault.message
+    return str(inner.get("code") or inner.get("type") or ""), str(message)
