@@ -49,7 +49,9 @@ def judge(
 
 def _nothing_left(spec: Spec, finished: Finished, findings: Findings) -> Iterator[Finding]:
     if not finished.sides["train"]:
-        said = "".join(f"; {each.file}: {each.message}" for each in findings.bounded()[:1] if each.file)
+        said = "".join(
+            f"; the first warning is {each.place}: {each.message}" for each in findings.bounded()[:1] if each.file
+        )
         hint = f"look at what the cleaning dropped and the split held out{said}"
         yield Finding(message="no row is left to train on", hint=hint)
     if spec.eval and not finished.prompts:

@@ -39,13 +39,14 @@ def types(schema: Schema) -> str:
 
 
 def number(schema: Schema) -> str:
-    """The numbers that are taken: "a whole number from 1 to 50", "a number above 0 and at most 1"."""
+    """The numbers that are taken: "a whole number from 1 to 50", "a number of at least 1", "a number above 0"."""
     taken = _of_numbers(schema)
     name = TYPES["integer" if "integer" in kinds(taken) else "number"]
     if "minimum" in taken and "maximum" in taken:
         bounds = [f"from {figure(taken['minimum'])} to {figure(taken['maximum'])}"]
     else:
         bounds = [f"{words} {figure(taken[key])}" for key, words in BOUNDS.items() if key in taken]
+        bounds[:1] = [f"of {first}" if first.startswith("at") else first for first in bounds[:1]]
     several = [f"a multiple of {figure(taken['multipleOf'])}"] if "multipleOf" in taken else []
     return ", ".join([" ".join([name, " and ".join(bounds)]).rstrip(), *several])
 

@@ -50,14 +50,18 @@ class Store:
 
     @classmethod
     def open(cls, where: str | Path) -> Store:
-        """A folder's path, or a URL that obstore knows: s3://bucket/prefix, gs://…, az://…, file:///…, memory:///."""
+        """A folder's path, or a URL that obstore knows: s3://bucket/prefix, gs://…, az://…, file:///…, memory:///.
+
+        Raises StoreError where a file stands in the folder's place."""
         text = str(where)
-        if text.startswith("file://"):
-            return cls(text, Path(text.removeprefix("file://")))
-        if "://" in text:
+        if "://" in text and not text.startswith("file://"):
             return cls(text.rstrip("/"), None)
-        root = Path(where).absolute()
-        return cls(str(root), root)
+        root = Path(text.removeprefix("file://")).absolute()
+        if root.exists() and not root.is_dir():
+            raise StoreError(
+                f"state at {root}: this folder cannot be made: a file stands there", "name a folder, or a new one"
+            )
+        return cls(text if text.startswith("file://") else str(root), root)
 
     # ---- objects
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ftspec import api, history, models, planning, registry, reopen, runner, validate, watching
+from ftspec.cli import guard
 from ftspec.errors import DataError, FtspecError, JobFailed, PluginError, Problem, SpecError, StillRunning, StoreError
 from ftspec.progress import Quiet
 from ftspec.records import Event, Plan, RunInfo
@@ -360,3 +361,12 @@ def test_what_stands_in_the_place_of_the_state_folder_is_said(tmp_path: Path, wh
         pass
     with pytest.raises(StoreError, match="cannot be made"), Workspace(state).scratch():
         pass
+
+
+def test_a_plan_says_so_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert guard.run(["init", "s.yaml"]) == 0
+    assert guard.run(["plan", "s.yaml", "--store", "s.yaml"]) == 1
+    assert f"state at {tmp_path}/s.yaml: this folder cannot be made: a file stands there" in capsys.readouterr().err
