@@ -10,7 +10,7 @@ import msgspec
 
 from ftspec.candidate import Candidate
 from ftspec.components import TITLES, Component
-from ftspec.errors import Problem, SpecPath
+from ftspec.errors import Problem, Severity, SpecPath
 from ftspec.fetching import is_url, public
 from ftspec.options import MARK, names_provider
 from ftspec.places import place_of
@@ -40,7 +40,10 @@ def secrets(candidate: Candidate) -> Iterator[Problem]:
 
 
 def in_plain(candidate: Candidate) -> Iterator[Problem]:
-    """A warning where a text looks like a secret itself. A long one is masked from here on, like the others."""
+    """Texts that look like a secret themselves: an error where a reference can stand in their place, else a warning.
+
+    A long one is masked from here on, like the others; a short one, such as a database's on this machine, is warned of.
+    """
     for path, text, is_key in _texts(candidate.document.data, ()):
         text = REFERENCE.sub("${}", text)
         if is_key or not _may_be_secret(text):
@@ -50,10 +53,13 @@ def in_plain(candidate: Candidate) -> Iterator[Problem]:
         name = next((part for part in reversed(path) if isinstance(part, str)), "")
         found = credentials.in_option(name, text)
         if found:
-            mask.literals.update(secret for secret in found if len(secret) >= FRAGMENT)
-            hint = "take it out" if any(_misplaced(path, candidate.registry)) else "write ${secret:NAME} in its place"
+            long = [secret for secret in found if len(secret) >= FRAGMENT]
+            mask.literals.update(long)
+            movable = not any(_misplaced(path, candidate.registry))
+            hint = "write ${secret:NAME} in its place" if movable else "take it out"
             hint += "; what a spec says is committed and kept in records of its runs"
-            yield Problem(message="this looks like a secret", hint=hint, path=path, severity="warning")
+            severity: Severity = "error" if long and movable else "warning"
+            yield Problem(message="this looks like a secret", hint=hint, path=path, severity=severity)
 
 
 RANDOM = re.compile(r"(?=[a-z_-]*[0-9A-Z])[\w-]{16,}", re.ASCII)

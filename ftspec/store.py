@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from ftspec import ondisk, usercache
 from ftspec.causes import known
 from ftspec.errors import StoreError
+from ftspec.fetching import public
 
 STAGING = "tmp"
 STALE = 24 * 3600.0
@@ -52,9 +53,12 @@ class Store:
     def open(cls, where: str | Path) -> Store:
         """A folder's path, or a URL that obstore knows: s3://bucket/prefix, gs://…, az://…, file:///…, memory:///.
 
-        Raises StoreError where a file stands in the folder's place."""
+        Raises StoreError where a file stands in the folder's place, and for an address that holds credentials."""
         text = str(where)
         if "://" in text and not text.startswith("file://"):
+            if (shown := public(text)) != text:
+                hint = "write it without user, password and query: credentials are those of the environment"
+                raise StoreError(f"state at {shown}: an address of a store holds no credentials", hint)
             return cls(text.rstrip("/"), None)
         root = Path(text.removeprefix("file://")).absolute()
         if root.exists() and not root.is_dir():

@@ -240,7 +240,7 @@ def validated(
 
 
 @pytest.mark.parametrize(("place", "secret", "hint"), PLAIN.values(), ids=list(PLAIN))
-def test_a_secret_in_plain_is_warned_of_and_not_shown(
+def test_a_secret_in_plain_is_told_and_not_shown(
     validated: Callable[..., str], place: str, secret: str, hint: str
 ) -> None:
     path, _, before = place.partition("=")
@@ -250,9 +250,41 @@ def test_a_secret_in_plain_is_warned_of_and_not_shown(
         assert "this looks like a secret" in said
         assert hint in said
         assert secret not in said
+        assert ("warning" in said) == (hint == "take it out")
     twice = validated("--set", override, more=f"name: {secret}\n")  # an error shows the line
     assert "'name' is given twice" in twice
     assert secret not in twice
+
+
+def test_a_secret_typed_with_set_reaches_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mask, "literals", set())
+    secret = key("sk-", "proj-", "Zq81LmPv0aTq93kX7dWm2Rt5")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(MISSING.replace("simulated: {seconds_per_step: 0.0, idle: 5}", "openai: {}"))
+    override = ("--set", f"provider.openai.api_key={secret}")
+    assert guard.run(["run", str(spec), "--until", "data", *override]) == 1
+    said = "".join(capsys.readouterr())
+    assert "write ${secret:NAME} in its place" in said
+    assert secret not in said
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and secret in file.read_text(errors="replace")]
+
+
+def test_a_store_with_credentials_in_its_address_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(MISSING)
+    for address in ("s3://me:hunter2@bucket/x", "gs://bucket/x?token=hunter2"):
+        for command in ("run", "plan", "status"):
+            assert guard.run([command, str(spec), "--store", address]) == 1
+            said = "".join(capsys.readouterr())
+            assert "an address of a store holds no credentials" in said
+            assert "hunter2" not in said
+
+
+def test_a_short_password_in_an_address_is_only_warned_of(validated: Callable[..., str]) -> None:
+    said = validated("--set", "provider.openai.base_url=http://me:pa55word@127.0.0.1:8080/v1")
+    assert ": warning: this looks like a secret" in said
 
 
 NO_SECRETS = [
