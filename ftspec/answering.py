@@ -150,7 +150,7 @@ def _ask(
     with (
         deployer.up(subject.model) as standing,
         subject.provider.serve(standing) as up,
-        remote.asking(up, meter) as answers,
+        remote.asking(up, meter, tell=lambda said: site.progress.note(f"the {subject.label} model: {said}")) as answers,
         spill.writer() as writer,
     ):
         again = not isinstance(up, RemoteModel)
@@ -172,7 +172,9 @@ def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None,
 
 
 def court(site: Site, purse: Purse | None = None) -> judging.Court:
-    return judging.Court(site.registry, site.spec.folder, site.workspace, site.progress, site.tables, purse)
+    return judging.Court(
+        site.registry, site.spec.folder, site.workspace, site.progress, site.tables, purse, site.hearings
+    )
 
 
 def checkpoints_of(site: Site, plan: Plan) -> list[Checkpoint]:

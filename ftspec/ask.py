@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SHOW = 0.1
 """Seconds between two words about the progress."""
 
+SILENT = "the model gave no answer"
+
 UNKNOWN, FAILED, KNOWN = 0, 1, 2
 
 Keep = Callable[[Answer], None]
@@ -40,6 +42,8 @@ class Round:
         self.repeats = generation.repeats(repeat)
         self.numbers = {prompt.id: number for number, prompt in enumerate(prompts)}
         self.state = bytearray(len(prompts) * self.repeats)
+        self.first: dict[str, int] = {}
+        """The number of a prompt's first repeat, by its id, where those before it are not wanted; 0 of all others."""
 
     def __len__(self) -> int:
         return len(self.state)
@@ -49,14 +53,30 @@ class Round:
         """How many questions have an answer."""
         return self.state.count(KNOWN)
 
+    def given(self) -> Iterator[str]:
+        """The ids of prompts whose every repeat has an answer."""
+        whole = bytes([KNOWN]) * self.repeats
+        for identity, number in self.numbers.items():
+            if self.state[number * self.repeats : (number + 1) * self.repeats] == whole:
+                yield identity
+
     def place(self, answer: Answer) -> int | None:
         """The number of the answer's question, None where it is not one of these."""
-        known = answer.prompt in self.numbers and 0 <= answer.repeat < self.repeats
+        known = answer.prompt in self.numbers and 0 <= answer.repeat - self._first(answer.prompt) < self.repeats
         return self.order(answer) if known else None
 
     def order(self, answer: Answer) -> int:
         """Where the answer stands among all: in prompt order and then by repeat."""
-        return self.numbers[answer.prompt] * self.repeats + answer.repeat
+        return self.numbers[answer.prompt] * self.repeats + answer.repeat - self._first(answer.prompt)
+
+    def _first(self, prompt: str) -> int:
+        return self.first.get(prompt, 0) if self.first else 0
+
+    def ask_anew(self, prompt: str) -> None:
+        """Want the repeats after the known ones of a prompt, in their place."""
+        self.first[prompt] = self._first(prompt) + self.repeats
+        number = self.numbers[prompt] * self.repeats
+        self.state[number : number + self.repeats] = bytes(self.repeats)
 
     def note(self, answer: Answer) -> None:
         """Mark an answer's question; one of another evaluation is passed over."""
@@ -67,12 +87,14 @@ class Round:
     def missing(self) -> Iterator[Question]:
         """The questions that had no answer when each was looked at."""
         for number, prompt in enumerate(self.prompts):
-            for repeat in range(self.repeats):
-                if self.state[number * self.repeats + repeat] != KNOWN:
+            first = self._first(prompt.id)
+            for repeat in range(first, first + self.repeats):
+                if self.state[number * self.repeats + repeat - first] != KNOWN:
                     yield Question(prompt=prompt, repeat=repeat, seed=question_seed(self.seed, prompt.id, repeat))
 
-    def answers(self, kept: Iterable[Answer]) -> Iterator[Answer]:
-        """One answer to every question, in no particular order: what was kept, and an error where there is nothing."""
+    def answers(self, kept: Iterable[Answer], silent: str = SILENT) -> Iterator[Answer]:
+        """One answer to every question, in no particular order: what was kept, and an error where there is nothing:
+        its own, or `silent`."""
         given = bytearray(len(self))
         errors: dict[int, Answer] = {}
         for answer in kept:
@@ -85,11 +107,11 @@ class Round:
                 given[place] = 1
                 yield answer
         for identity, number in self.numbers.items():
-            for repeat in range(self.repeats):
-                place = number * self.repeats + repeat
+            first = self._first(identity)
+            for repeat in range(first, first + self.repeats):
+                place = number * self.repeats + repeat - first
                 if not given[place]:
-                    silent = Answer(prompt=identity, repeat=repeat, error="the model gave no answer")
-                    yield errors.get(place, silent)
+                    yield errors.get(place) or Answer(prompt=identity, repeat=repeat, error=silent)
 
 
 def question_seed(seed: int, prompt: str, repeat: int) -> int:
@@ -107,6 +129,7 @@ def ask(
     progress: Progress,
     about: str = "",
     again: bool = True,
+    tell: Callable[[str], None] | None = None,
 ) -> None:
     """Have every question answered that has no answer yet.
 
@@ -118,6 +141,7 @@ def ask(
             the spec's own evaluation, e.g. "general questions".
         again: ask a question without an answer, or with an error, once more at the end. Not needed where that has
             happened on the way (a remote model).
+        tell: hears what failed; the progress where None.
 
     An error is kept only when the last try failed too. Raises what the model raises, and PluginError when it answers
     what it was not asked.
@@ -132,7 +156,7 @@ def ask(
         if failed := len(wanted) - wanted.known:
             said = f"{failed} of {asked} questions to the {label} model failed, the first with: {first}"
             more = "; they count neither as passed nor as failed" if last else "; asking them once more"
-            progress.note(said + more)
+            (tell or progress.note)(said + more)
 
 
 def _ask_once(answers: Answers, wanted: Round, keep: Keep, progress: Progress) -> str:
@@ -152,7 +176,7 @@ def _ask_once(answers: Answers, wanted: Round, keep: Keep, progress: Progress) -
             progress.advance(done, total=len(wanted))
             shown = time.monotonic()
     progress.advance(done, total=len(wanted))
-    return first or "the model gave no answer"
+    return first or SILENT
 
 
 def _unasked(answer: Answer) -> PluginError:

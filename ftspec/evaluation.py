@@ -59,8 +59,8 @@ class JudgeUse(Record):
     no verdict. A judge that compares let the model win, tie and lose so often: `won`, `tied`, `lost`. Tokens are those
     of all its replies, also of those that an earlier run asked for. `agreement` is the share of `labelled` answers
     where judge and person say the same, `kappa` is Cohen's, which takes off what chance would give; None where there
-    are no labels, or chance explains all. `cost` is what all those replies cost in `currency`, None where no price is
-    known or nobody counts tokens.
+    are no labels, or chance explains all; on `unlabelled` more that people have judged it gave no verdict. `cost` is
+    what all those replies cost in `currency`, None where no price is known or nobody counts tokens.
     """
 
     grader: str
@@ -79,6 +79,7 @@ class JudgeUse(Record):
     won: int = 0
     tied: int = 0
     lost: int = 0
+    unlabelled: int = 0
 
 
 class Interval(Record):

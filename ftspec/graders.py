@@ -37,7 +37,16 @@ class Asks(NamedTuple):
 
 
 class Unjudged(Exception):
-    """A judge has no verdict on an answer, which then counts neither as passed nor as failed; from `Judge.grade`."""
+    """A judge has no verdict on an answer, which then counts neither as passed nor as failed; from `Judge.grade`.
+
+    Args:
+        replies: places of those replies that are none, so that the next run asks these questions anew and no others;
+            all of the answer's where it is empty.
+    """
+
+    def __init__(self, message: str, replies: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.replies = tuple(replies)
 
 
 class Judge(NamedTuple):

@@ -3,7 +3,8 @@
     judges ─ questions ─► one bench per (provider, model, generation) ─ ask what the store lacks ─► replies ─ grade
 
 Replies lie in the store under the digest of their bench, each under its question's content: whoever asks the same thing
-of the same model, in whatever run, reads the answer.
+of the same model, in whatever run, reads the answer. A reply that is no verdict is kept too, and asked anew by the next
+run, once: as the question's next repeat, so that the last one counts.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ftspec import ask, items
+from ftspec.breaker import Breaker
 from ftspec.costs import judge_name, of_answer, rate_of
+from ftspec.errors import ProviderError
 from ftspec.evaluation import Grade, JudgeUse
 from ftspec.grade import names
 from ftspec.graders import Grader, Judge, Labelled, Unjudged
@@ -35,10 +37,20 @@ from ftspec.spill import Spill
 from ftspec.tables import Rate, Tables
 from ftspec.workspace import Workspace
 
+AGAIN = "run again, which asks only those"
+
 Built = Grader | Judge
 Key = tuple[str, int]
 Replies = Mapping[str, Answer]
 """By a question's id."""
+
+
+class Hearing:
+    """What one run knows of a bench: whether it answers, and which questions the run has asked it."""
+
+    def __init__(self) -> None:
+        self.breaker = Breaker()
+        self.asked: set[str] = set()
 
 
 class Court(NamedTuple):
@@ -51,6 +63,8 @@ class Court(NamedTuple):
     tables: Tables = Tables()
     purse: Purse | None = None
     """What judging may cost, together with all else; None: nobody counts."""
+    hearings: dict[str, Hearing] | None = None
+    """By a bench's digest, what the run has heard so far; None: it begins here."""
 
 
 class Bench(NamedTuple):
@@ -109,7 +123,10 @@ def settle(
     made = {key: bench(judge, court) for key, judge in {id(case.judge): case.judge for case in cases}.items()}
     at = {key: one.digest for key, one in made.items()}
     benches = {one.digest: one for one in made.values()}
-    replies = {digest: _replies(one, cases.asked(digest, at), court) for digest, one in benches.items()}
+    heard = {} if court.hearings is None else court.hearings
+    replies = {
+        digest: _replies(one, cases, at, court, heard.setdefault(digest, Hearing())) for digest, one in benches.items()
+    }
 
     def plain(item: Item, grader: Built) -> tuple[Item, Grader]:
         if not isinstance(grader, Judge):
@@ -177,43 +194,112 @@ class _Cases:
     def questions(self, case: _Case) -> list[Prompt]:
         return questions(case.judge, case.prompt, case.answer, self.others)
 
-    def asked(self, digest: str, at: Mapping[int, str]) -> Iterator[Prompt]:
-        """What a bench is asked, each question once: about labelled answers first, then about the cases."""
+    def heard(self, digest: str, at: Mapping[int, str]) -> Iterator[tuple[_Case, list[Prompt]]]:
+        """What a bench is to judge, and by which questions: labelled answers first, then the cases."""
         here = [case for case in {id(case.judge): case for case in self}.values() if at[id(case.judge)] == digest]
-        labelled = (
-            one
-            for case in here
-            for known in case.judge.labelled
-            for one in questions(case.judge, known.prompt, known.answer)
-        )
-        own = (one for case in self if at[id(case.judge)] == digest for one in self.questions(case))
+        for case in here:
+            for known in case.judge.labelled:
+                yield (
+                    _Case(case.name, case.judge, known.prompt, known.answer),
+                    questions(case.judge, known.prompt, known.answer),
+                )
+        for case in self:
+            if at[id(case.judge)] == digest:
+                yield case, self.questions(case)
+
+    def asked(self, digest: str, at: Mapping[int, str]) -> Iterator[Prompt]:
+        """What a bench is asked, each question once."""
         seen: set[str] = set()
-        for one in chain(labelled, own):
-            if one.id not in seen:
-                seen.add(one.id)
-                yield one
+        for _, asked in self.heard(digest, at):
+            for one in asked:
+                if one.id not in seen:
+                    seen.add(one.id)
+                    yield one
 
 
-def _replies(bench: Bench, asked: Iterable[Prompt], court: Court) -> Replies:
-    """Replies to all questions; the model is only put up where the store lacks one."""
-    from ftspec import remote
-
+def _replies(bench: Bench, cases: _Cases, at: Mapping[int, str], court: Court, hearing: Hearing) -> Replies:
+    """Replies to all questions; the model is only put up where the store lacks one, or has one that is no verdict."""
     spill = Spill(court.workspace.store, f"judgements/{bench.digest}")
-    wanted = keep(Prompt, asked, court.workspace.local)
+    wanted = keep(Prompt, cases.asked(bench.digest, at), court.workspace.local)
     round_ = ask.Round(wanted, bench.generation, repeat=1, seed=0)
+    _note(round_, spill)
+
+    def kept() -> Replies:
+        silent = hearing.breaker.reason or ask.SILENT
+        given = round_.answers(spill.read(Answer), silent)
+        return Keyed(keep(Answer, given, court.workspace.local), lambda reply: reply.prompt)
+
+    if any(one not in hearing.asked for one in round_.given()):
+        earlier = kept()
+        for one in dict.fromkeys(_unclear(cases.heard(bench.digest, at), earlier)):
+            if one not in hearing.asked:
+                round_.ask_anew(one)
+    if round_.known < len(round_):
+        _ask(bench, round_, spill, court, hearing)
+    return kept()
+
+
+def _note(round_: ask.Round, spill: Spill) -> None:
+    """Mark what is known. Of a question that was asked anew the last reply counts: those before were no verdicts."""
+    for reply in spill.read(Answer):
+        if reply.repeat and not reply.error:
+            round_.first[reply.prompt] = max(reply.repeat, round_.first.get(reply.prompt, 0))
     for reply in spill.read(Answer):
         round_.note(reply)
-    if round_.known < len(round_):
+
+
+def _unclear(heard: Iterable[tuple[_Case, list[Prompt]]], replies: Replies) -> Iterator[str]:
+    """Ids of questions whose replies are no verdict."""
+    for case, asked in heard:
+        got = [replies[one.id] for one in asked]
+        if asked and not any(reply.error for reply in got):
+            try:
+                case.judge.grade(case.prompt, case.answer, got)
+            except Unjudged as why:
+                yield from (asked[place].id for place in why.replies or range(len(asked)))
+
+
+def _ask(bench: Bench, round_: ask.Round, spill: Spill, court: Court, hearing: Hearing) -> None:
+    """Have the model asked what is missing. Raises its error where it answers nobody for too long."""
+    from ftspec import remote
+
+    model, breaker = bench.model.id, hearing.breaker
+    hearing.asked.update(question.prompt.id for question in round_.missing())
+
+    def tell(said: str) -> None:
+        if not breaker.reason:
+            court.progress.note(said)
+        elif not breaker.told:
+            breaker.told = True
+            court.progress.note(f"{said}; in this run it is not waited for again: {AGAIN}")
+
+    def waiting(said: str) -> None:
+        court.progress.note(f"the judge {model}: {said}")
+
+    try:
         with (
             _metered(bench, court) as meter,
             bench.provider.serve(bench.model) as up,
-            remote.asking(up, meter) as answers,
+            remote.asking(up, meter, breaker=breaker, tell=waiting) as answers,
             spill.writer() as writer,
         ):
             again = not isinstance(up, RemoteModel)
-            model, write = bench.model.id, writer.add
-            ask.ask(answers, round_, label="judge", about=model, keep=write, progress=court.progress, again=again)
-    return Keyed(keep(Answer, round_.answers(spill.read(Answer)), court.workspace.local), lambda reply: reply.prompt)
+            ask.ask(
+                answers,
+                round_,
+                label="judge",
+                about=model,
+                keep=writer.add,
+                progress=court.progress,
+                again=again,
+                tell=tell,
+            )
+    except ProviderError as error:
+        error.message = f"the judge {model} gave no answer: {error.message}"
+        error.hint = "; ".join(
+            filter(None, [error.hint, "what was answered and judged is kept: run again, which asks only the rest"])
+        )
+        raise
 
 
 def _metered(bench: Bench, court: Court) -> AbstractContextManager[Meter]:
@@ -312,6 +398,7 @@ def _uses(
             prompt_tokens=use.prompt_tokens,
             completion_tokens=use.completion_tokens,
             labelled=len(pairs),
+            unlabelled=sum(len(judge.labelled) for judge in labelled.values()) - len(pairs),
             agreement=share,
             kappa=kappa,
             cost=use.cost,

@@ -8,7 +8,9 @@ may be asked again is asked again here, and nowhere else:
 - Rejected: an answer with an error. Where the first REFUSALS are all rejected, something is wrong with all of them.
 - anything else: the plugin's fault; it ends the asking.
 
-A model that answers nobody for PATIENCE seconds ends the asking with its error: a later run goes on from there.
+A model that answers nobody for PATIENCE seconds ends the asking with its error: a later run goes on from there. Who
+waits for it is told after WORD seconds. One whose breaker is open is asked PROBES questions, once each, and the others
+only where one of these is answered.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from functools import partial
 from itertools import islice, takewhile
 from typing import Any
 
+from ftspec.breaker import Breaker
 from ftspec.errors import Ambiguous, FtspecError, PluginError, ProviderError, Transient
+from ftspec.figures import duration
 from ftspec.messages import Answer, Generation, Model, Question, RemoteModel
 from ftspec.pacing import Pace
 from ftspec.references import mask
@@ -34,6 +38,11 @@ from ftspec.spending import Meter, Unlimited
 PATIENCE = 600.0
 TRIES = 4
 REFUSALS = 20
+GIVEN_UP = 8
+"""So many questions are tried to the end; where nobody in the run has been answered, a breaker opens then."""
+PROBES = 3
+WORD = 10.0
+"""Seconds without an answer after which somebody is told."""
 FIRST, LONGEST = 0.5, 30.0
 """Seconds before the second try; each next wait is twice as long (less a random part), up to the longest."""
 CHUNK = 4096
@@ -42,14 +51,25 @@ BEHIND = 4
 """So many answers per call in flight may wait to be taken; then no more calls are made."""
 
 Answers = Callable[[Iterable[Question], Generation], Iterator[Answer]]
+Tell = Callable[[str], None]
+
+
+def _nobody(message: str) -> None:
+    pass
 
 
 @contextmanager
-def asking(model: Model | RemoteModel, meter: Meter | None = None) -> Iterator[Answers]:
+def asking(
+    model: Model | RemoteModel, meter: Meter | None = None, *, breaker: Breaker | None = None, tell: Tell = _nobody
+) -> Iterator[Answers]:
     """A function that has questions answered, in any order, each answer as soon as it is known.
 
     Questions are taken one by one, when there is room for another call. When the meter allows no more of them, the
     calls in flight come to their end, their answers come out, and then BudgetReached is raised.
+
+    Args:
+        breaker: of a model behind a network: where it is open, or opens, questions remain without an answer.
+        tell: hears once a round, in the caller's thread, that nobody is being answered, and why.
     """
     meter = meter or Unlimited()
     if not isinstance(model, RemoteModel):
@@ -57,7 +77,7 @@ def asking(model: Model | RemoteModel, meter: Meter | None = None) -> Iterator[A
         return
     with _loop() as loop:
         try:
-            yield partial(_answers, loop, model, meter)
+            yield partial(_answers, loop, model, meter, breaker, tell)
         finally:
             with suppress(Exception):  # the answers are there: a connection that will not close changes nothing
                 _run(loop, model.close()).result(timeout=10)
@@ -113,20 +133,29 @@ class _End:
     """What comes out after the last answer, or after the error that ended the asking."""
 
 
+Arrived = queue.SimpleQueue[Answer | str | _End]
+"""Answers, and what is to be told."""
+
+
 def _answers(
     loop: asyncio.AbstractEventLoop,
     model: RemoteModel,
     meter: Meter,
+    breaker: Breaker | None,
+    tell: Tell,
     questions: Iterable[Question],
     generation: Generation,
 ) -> Iterator[Answer]:
-    arrived: queue.SimpleQueue[Answer | _End] = queue.SimpleQueue()
-    asking = _Asking(model, meter, generation, questions, arrived)
+    arrived: Arrived = queue.SimpleQueue()
+    asking = _Asking(model, meter, breaker, generation, questions, arrived)
     asked = _run(loop, asking.all())
     asked.add_done_callback(lambda _: arrived.put(_End()))
     try:
         while not isinstance(answer := arrived.get(), _End):
-            yield answer
+            if isinstance(answer, str):
+                tell(answer)
+            else:
+                yield answer
         asked.result()
     finally:
         loop.call_soon_threadsafe(asking.cancel)
@@ -140,16 +169,21 @@ class _Asking:
         self,
         model: RemoteModel,
         meter: Meter,
+        breaker: Breaker | None,
         generation: Generation,
         questions: Iterable[Question],
-        arrived: queue.SimpleQueue[Answer | _End],
+        arrived: Arrived,
     ) -> None:
         self.model, self.meter, self.generation, self.arrived = model, meter, generation, arrived
+        self.breaker = breaker
         self.waiting = iter(questions)
         self.returned: list[Question] = []
         self.pace = Pace(model.limits)
         self.worked = time.monotonic()
-        self.answered = self.refused = 0
+        self.answered = self.refused = self.given_up = 0
+        self.told = False
+        self.last = ""
+        """What became of the last question that was given up."""
         self.task: asyncio.Task[Any] | None = None
 
     def cancel(self) -> None:
@@ -160,18 +194,47 @@ class _Asking:
     async def all(self) -> None:
         """Ask every question. Raises the first error that is no answer."""
         self.task = asyncio.current_task()
-        workers = [asyncio.ensure_future(self._work()) for _ in range(max(1, self.model.limits.concurrency))]
+        if self._open:
+            await self._together(self._probe(question) for question in list(islice(self.waiting, PROBES)))
+        await self._together(self._work() for _ in range(max(1, self.model.limits.concurrency)))
+        if self.breaker and self.given_up and self._silent:
+            self.breaker.open(self.last)
+        if not self._open:
+            _stop(self.meter, len(self.returned) + sum(1 for _ in self.waiting))
+
+    async def _together(self, coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Have all of them done; the first error ends them all."""
+        tasks = [asyncio.ensure_future(one) for one in coroutines]
         try:
-            await asyncio.gather(*workers)
+            await asyncio.gather(*tasks)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        _stop(self.meter, len(self.returned) + sum(1 for _ in self.waiting))
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def _open(self) -> bool:
+        return bool(self.breaker and self.breaker.reason)
+
+    @property
+    def _silent(self) -> bool:
+        """Whether nobody has been answered, be it with a no."""
+        return not self.answered and not self.refused
+
+    async def _probe(self, question: Question) -> None:
+        """Ask once, and wait for nothing. A question in vain is asked with the others, if there is somebody."""
+        answer = await self._answered(question, patient=False)
+        if answer is None:
+            self.returned.append(question)
+        else:
+            self.arrived.put(answer)
 
     async def _work(self) -> None:
-        """Ask one question after the other, until there is none or the meter says no."""
-        while (question := self.returned.pop() if self.returned else next(self.waiting, None)) is not None:
+        """Ask one question after the other, until there is none, the meter says no or the breaker is open."""
+        while (
+            not self._open
+            and (question := self.returned.pop() if self.returned else next(self.waiting, None)) is not None
+        ):
             answer = await self._answered(question)
             if answer is None:
                 self.returned.append(question)
@@ -180,8 +243,9 @@ class _Asking:
             while self.arrived.qsize() > BEHIND * self.model.limits.concurrency:
                 await asyncio.sleep(0.01)
 
-    async def _answered(self, question: Question) -> Answer | None:
-        """The answer, or what became of the last try; None where the meter does not allow it."""
+    async def _answered(self, question: Question, *, patient: bool = True) -> Answer | None:
+        """The answer, or what became of the last try; None where the meter does not allow it, or who is not patient
+        gets none at once."""
         since, tries, delay = time.monotonic(), 0, FIRST
         while self.meter.may(question):
             tries += 1
@@ -189,14 +253,16 @@ class _Asking:
                 return await self._call(question)
             except Ambiguous as error:
                 self.meter.lost(question)
-                self._out_of_patience(error)
-                if tries >= TRIES:
-                    return _failed(question, error)
+                if patient:
+                    self._out_of_patience(error)
+                if tries >= TRIES or not patient:
+                    return self._give_up(question, error, patient)
             except Transient as error:
                 self.meter.record(_failed(question, error))
-                self._out_of_patience(error)
-                if time.monotonic() - since > PATIENCE:
-                    return _failed(question, error)
+                if patient:
+                    self._out_of_patience(error)
+                if not patient or time.monotonic() - since > PATIENCE:
+                    return self._give_up(question, error, patient)
                 self.pace.pause(error.retry_after or 0.0)
             except ProviderError as error:
                 return self._refusal(question, error)
@@ -218,6 +284,8 @@ class _Asking:
             raise _fault(self.model, error) from error
         self.answered += 1
         self.worked = time.monotonic()
+        if self.breaker:
+            self.breaker.close()
         self.pace.settle(expected, answer)
         self.meter.record(answer)
         return answer
@@ -225,13 +293,28 @@ class _Asking:
     def _out_of_patience(self, error: ProviderError) -> None:
         """Raise the error where nobody has been answered for too long, or would be."""
         asked_to_wait = (error.retry_after or 0.0) if isinstance(error, Transient) else 0.0
-        if time.monotonic() - self.worked + asked_to_wait > PATIENCE:
+        waited = time.monotonic() - self.worked
+        if waited + asked_to_wait > PATIENCE:
             raise error
+        if waited + asked_to_wait > WORD and not self.told:
+            self.told = True
+            self.arrived.put(f"no answer yet: {mask(error.message)}; it is asked for up to {duration(PATIENCE)}")
+
+    def _give_up(self, question: Question, error: ProviderError, patient: bool) -> Answer | None:
+        """The question remains without an answer. After some, where nobody in the run has one, the breaker opens."""
+        answer = _failed(question, error)
+        self.given_up += 1
+        self.last = answer.error
+        if self.breaker and not self.breaker.reached and self.given_up >= GIVEN_UP:
+            self.breaker.open(self.last)
+        return answer if patient else None
 
     def _refusal(self, question: Question, error: ProviderError) -> Answer:
         answer = _failed(question, error)
         self.meter.record(answer)
         self.refused += 1
+        if self.breaker:
+            self.breaker.close()
         if self.refused >= REFUSALS and not self.answered:
             raise error
         return answer

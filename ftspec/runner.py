@@ -103,8 +103,10 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
 
 def _unanswered(found: Evaluation) -> bool:
     """Whether a question could not be asked, or its answer not be judged: running again asks those, and only those."""
-    asked = (score for label, score in found.scores.items() if label != answering.ACCEPTED)
-    return any(score.errors for score in asked) or any(map(_unanswered, found.suites.values()))
+    asked = [score for label, score in found.scores.items() if label != answering.ACCEPTED]
+    judged = (use for score in asked for use in score.judges)  # also by those that do not decide
+    silent = any(use.failed or use.unclear or use.unlabelled for use in judged)
+    return silent or any(score.errors for score in asked) or any(map(_unanswered, found.suites.values()))
 
 
 def _judgement(events: list[Event]) -> tuple[Evaluation | None, tuple[Verdict, ...]]:

@@ -13,6 +13,7 @@ from ftspec.errors import Problem, SpecError
 from ftspec.following import Follow, chosen, ended
 from ftspec.inventory import Inventory
 from ftspec.jobs import TunedModel
+from ftspec.judging import Hearing
 from ftspec.plan import TUNING
 from ftspec.progress import Progress
 from ftspec.provider import Provider
@@ -73,6 +74,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     inventory: Inventory
     tables: Tables
     further: tuple[Subject, ...] = ()
+    hearings: dict[str, Hearing] = msgspec.field(default_factory=dict)
+    """What this run has heard of its judges so far, by the digest of each one's bench."""
 
     @property
     def store(self) -> Store:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ from ftspec import (
 )
 from ftspec.cli import guard, runviews
 from ftspec.errors import FtspecError, SpecError
+from ftspec.evaluation import Evaluation, Interval, JudgeUse, Score
 from ftspec.jobs import Checkpoint
 from ftspec.messages import Answer, Generation, Model, Question, RemoteModel
 from ftspec.plan import TUNING, step_of
@@ -184,8 +186,8 @@ def test_running_again_asks_only_what_could_not_be_asked(installed: Registry, mo
     busy: set[str] = set()
 
     @contextmanager
-    def sometimes(model: Model | RemoteModel, meter: Meter | None = None) -> Iterator[remote.Answers]:
-        with asking(model, meter) as answers:
+    def sometimes(model: Model | RemoteModel, meter: Meter | None = None, **how: Any) -> Iterator[remote.Answers]:
+        with asking(model, meter, **how) as answers:
 
             def some(questions: Iterable[Question], generation: Generation) -> Iterator[Answer]:
                 for answer in answers(questions, generation):
@@ -206,6 +208,16 @@ def test_running_again_asks_only_what_could_not_be_asked(installed: Registry, mo
     assert asked[1:] == [(failed, 0), (failed, 1)]
     assert again.passed
     assert evaluated(write(gates="{accuracy: {max: 0.5, model: base}}"), installed).already_done
+
+
+@pytest.mark.parametrize("silent", ["failed", "unclear", "unlabelled"])
+def test_a_run_is_not_done_while_a_judge_that_decides_nothing_owes_a_verdict(silent: str) -> None:
+    interval = Interval(low=0.5, high=1.0)
+    use = JudgeUse(grader="shown", provider="p", model="j", questions=3)
+    base = Score(model="base", prompts=3, repeats=1, accuracy=1.0, interval=interval, judges=(use,))
+    assert not runner._unanswered(Evaluation(base=base))
+    owing = replace(base, judges=(replace(use, **{silent: 1}),))
+    assert runner._unanswered(Evaluation(base=owing))
 
 
 def test_eval_asks_a_tuned_model_that_is_there_already(installed: Registry) -> None:

@@ -105,7 +105,8 @@ def test_a_judge_without_verdicts_measures_nothing() -> None:
     found = judged("accuracy", evaluation(tuned=silent), min=0.5)
     assert found.message == (
         "not measured: 9 of 300 questions to the tuned model failed, the first with: the judge did not say a score; "
-        "a judge whose replies are no verdict needs another rubric, `max_tokens` or model"
+        "run again, which asks only those; "
+        "a judge whose replies stay no verdict needs another rubric, `max_tokens` or model"
     )
     aside = evaluation(tuned=score(0.93, judges=(use,)))
     assert judged("accuracy", aside, min=0.5).measured == 0.93

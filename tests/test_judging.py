@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,15 @@ import pytest
 from msgspec.structs import replace
 from sklearn.metrics import cohen_kappa_score
 
-from ftspec import api, judging, registry, scoring, validate
+from ftspec import api, judging, registry, remote, scoring, validate
 from ftspec.builtin.judges import COMPONENTS
 from ftspec.builtin.templates import Template
-from ftspec.errors import DataError, SpecError
+from ftspec.errors import Ambiguous, DataError, SpecError, Transient
 from ftspec.evaluation import Evaluation, Grade, Interval, JudgeUse, Score
 from ftspec.grade import Answered, Graded, grade
 from ftspec.graders import Judge, Unjudged
-from ftspec.messages import Answer, Message, Prompt
+from ftspec.jobs import ModelRef
+from ftspec.messages import Answer, Generation, Message, Prompt, Question, RateLimits
 from ftspec.progress import Quiet
 from ftspec.prompts import PromptsFile
 from ftspec.report import words
@@ -150,7 +153,7 @@ def test_rubbish_is_counted_and_what_does_not_decide_voids_no_answer(
     settled, (graded,) = settle(court, judge(labels=str(file)), [answer("red")])
     assert graded.error == "the judge did not say a score from 1 to 5: 'it depends'"
     (use,) = settled.uses
-    assert (use.failed, use.unclear, use.labelled, use.agreement) == (0, 1, 0, None)
+    assert (use.failed, use.unclear, use.labelled, use.unlabelled, use.agreement) == (0, 1, 0, 1, None)
     ((item, grader),) = settled.graders
     aside = [(replace(item, weight=0.0), grader), (Item(kind="grader", name="always"), lambda *_: Grade(passed=True))]
     (shown,) = grade([prompt()], [answer("red")], aside)
@@ -174,6 +177,119 @@ def test_a_judge_that_decides_by_the_order_shows_as_ties(court: judging.Court, m
     assert (use.won, use.tied, use.lost) == (0, 1, 0), "equal answers are not asked about"
     assert all(one.passed for one in graded)
     assert dict(words.judges(Evaluation(base=score(use)))) == {"llm_judge": "base won 0, tied 1, lost 0"}
+
+
+class Bench:
+    """A provider whose model is behind a network: `says` decides what a question is answered by."""
+
+    endpoint = "somewhere"
+
+    def __init__(self) -> None:
+        self.limits = RateLimits(concurrency=2)
+        self.says: Callable[[Question], str | Exception] = lambda question: GOOD
+        self.calls: list[Question] = []
+
+    @contextmanager
+    def serve(self, model: ModelRef) -> Iterator[Bench]:
+        yield self
+
+    async def ask(self, question: Question, generation: Generation) -> Answer:
+        self.calls.append(question)
+        said = self.says(question)
+        if isinstance(said, Exception):
+            raise said
+        return Answer(prompt=question.prompt.id, repeat=question.repeat, text=said)
+
+    async def close(self) -> None: ...
+
+
+GOOD, RUBBISH = '{"score": 5}', "it depends"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench()
+    real = judging.bench
+    monkeypatch.setattr(judging, "bench", lambda judge, court: real(judge, court)._replace(provider=made))
+    monkeypatch.setattr(remote, "FIRST", 0.001)
+    return made
+
+
+class Notes(Quiet):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def run_of(court: judging.Court) -> judging.Court:
+    """The next run's."""
+    return court._replace(hearings={}, progress=Notes())
+
+
+def test_a_judge_that_is_down_is_waited_for_once_a_run(court: judging.Court, bench: Bench) -> None:
+    court = run_of(court)
+    bench.says = lambda question: Ambiguous("no answer: ConnectError")
+    _, graded = settle(court, judge(), [answer("red"), answer("blue", "q")])
+    assert len(bench.calls) == 2 * remote.TRIES
+    _, more = settle(court, judge(), [answer(str(number), f"q{number}") for number in range(50)])
+    assert len(bench.calls) == 2 * remote.TRIES + remote.PROBES
+    assert {one.error for one in (*graded, *more)} == {"the judge judge gave no answer: no answer: ConnectError"}
+    assert court.progress.notes == [  # type: ignore[attr-defined]
+        "2 of 2 questions to the judge model failed, the first with: no answer: ConnectError; they count neither as "
+        "passed nor as failed; in this run it is not waited for again: run again, which asks only those"
+    ]
+    bench.says, bench.calls = lambda question: GOOD, []
+    _, graded = settle(run_of(court), judge(), [answer("red"), answer("blue", "q")])
+    assert (len(bench.calls), [one.passed for one in graded]) == (2, [True, True])
+
+
+def test_a_judge_that_ends_the_run_is_named(
+    court: judging.Court, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "PATIENCE", 0.0)
+    bench.says = lambda question: Transient("refused", "check the network")
+    with pytest.raises(Transient) as raised:
+        settle(court, judge(), [answer("red")])
+    assert raised.value.message == "the judge judge gave no answer: refused"
+    assert raised.value.hint == (
+        "check the network; what was answered and judged is kept: run again, which asks only the rest"
+    )
+
+
+def test_a_reply_that_is_no_verdict_is_asked_anew_by_the_next_run_alone(court: judging.Court, bench: Bench) -> None:
+    answers = [answer("red"), answer("blue", "q"), answer("green", "r")]
+    first = run_of(court)
+    bench.says = lambda question: RUBBISH if "blue" in question.prompt.messages[1].content else GOOD
+    for _ in range(2):  # of two models that say the same
+        settled, graded = settle(first, judge(), answers)
+        assert [bool(one.error) for one in graded] == [False, True, False]
+        assert (settled.uses[0].unclear, len(bench.calls)) == (1, 3)
+    bench.calls = []
+    settle(run_of(court), judge(), answers)
+    assert [question.repeat for question in bench.calls] == [1], "rubbish again"
+    bench.says, bench.calls = lambda question: Ambiguous("reset"), []
+    _, graded = settle(run_of(court), judge(), answers)
+    assert [one.error for one in graded] == ["", "the judge judge gave no answer: reset", ""]
+    bench.says, bench.calls = lambda question: GOOD, []
+    settled, graded = settle(run_of(court), judge(), answers)
+    assert [question.repeat for question in bench.calls] == [2]
+    assert bench.calls[0].seed != 0
+    assert [one.passed for one in graded] == [True] * 3
+    assert (settled.uses[0].unclear, settled.uses[0].failed) == (0, 0)
+    settle(run_of(court), judge(), answers)
+    assert len(bench.calls) == 1, "what is a verdict is not asked again"
+
+
+def test_of_two_replies_the_one_that_is_no_verdict_is_asked_anew(court: judging.Court, bench: Bench) -> None:
+    bench.says = lambda question: '{"winner": "A"}' if len(bench.calls) == 1 else RUBBISH
+    _, (graded,) = settle(run_of(court), judge(against="expected"), [answer("blue")])
+    assert graded.error
+    bench.says, bench.calls = lambda question: '{"winner": "B"}', []
+    _, (graded,) = settle(run_of(court), judge(against="expected"), [answer("blue")])
+    assert (len(bench.calls), graded.error) == (1, "")
+    assert graded.grades["llm_judge"].score in (0, 0.5, 1)
 
 
 def score(*uses: JudgeUse) -> Score:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ftspec import remote
+from ftspec.breaker import Breaker
 from ftspec.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient
 from ftspec.messages import Answer, Generation, Message, Prompt, Question, RateLimits
 from ftspec.pacing import BURST, Pace
@@ -117,6 +118,50 @@ def test_a_model_that_answers_nobody_ends_the_asking(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(remote, "PATIENCE", 0.0)
     with pytest.raises(type(error)):
         ask(Server(lambda question, call: error), 100)
+
+
+def breaking(model: Server, count: int, breaker: Breaker) -> list[Answer]:
+    with remote.asking(model, breaker=breaker) as answers:
+        return list(answers(questions(count), HOW))
+
+
+def test_a_model_that_answered_nobody_is_asked_little_the_next_time_and_without_waiting() -> None:
+    model, breaker = Server(lambda question, call: Ambiguous("reset")), Breaker()
+    assert len(breaking(model, 3, breaker)) == 3
+    assert (model.calls.total(), breaker.reason) == (3 * remote.TRIES, "reset")
+    model.calls.clear()
+    assert breaking(model, 100, breaker) == []
+    assert model.calls.total() == remote.PROBES
+    model.says = lambda question, call: Transient("refused")
+    assert breaking(model, 100, breaker) == []
+    assert (model.calls.total(), breaker.reason) == (2 * remote.PROBES, "refused")
+    model.says = lambda question, call: Ambiguous("reset") if question.prompt.id == "0" and call < 9 else "yes"
+    model.calls.clear()
+    assert sorted(answer.text for answer in breaking(model, 20, breaker)) == ["", *["yes"] * 19]
+    assert breaker.reason == "", "who answers again is asked everything, and is patient"
+
+
+def test_nobody_waits_for_a_thousand_questions_to_a_model_that_answers_none() -> None:
+    model, breaker = Server(lambda question, call: Ambiguous("reset"), concurrency=4), Breaker()
+    breaking(model, 1000, breaker)
+    assert model.calls.total() <= (remote.GIVEN_UP + 4) * remote.TRIES
+    model, breaker = Server(lambda question, call: Ambiguous("no") if int(question.prompt.id) > 1 else "yes"), Breaker()
+    assert len(breaking(model, 50, breaker)) == 50
+    assert breaker.reason == "", "it has answered, so that the fault may be the questions'"
+
+
+def test_refusals_open_no_breaker() -> None:
+    breaker = Breaker()
+    breaking(Server(lambda question, call: Rejected("no")), 3, breaker)
+    assert breaker.reason == ""
+
+
+def test_who_waits_is_told_why_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "WORD", 0.0)
+    told: list[str] = []
+    with remote.asking(Server(lambda q, call: Transient("full") if call < 3 else "yes"), tell=told.append) as answers:
+        assert len(list(answers(questions(5), HOW))) == 5
+    assert told == ["no answer yet: full; it is asked for up to 10 min 00 s"]
 
 
 def test_a_wait_that_is_too_long_is_not_begun() -> None:

@@ -80,7 +80,7 @@ def llm_judge(
     `labels` names a file of JSON lines with answers that people have judged, each `{"prompt", "answer", "passed"}` (and
     `expected` and `row`, where the rubric needs them): the report says how far the judge agrees with them, as a share
     and as Cohen's kappa. Replies are kept: the same question is never paid for twice. An answer on which they are no
-    verdict counts neither as passed nor as failed.
+    verdict counts neither as passed nor as failed; the same command again asks those questions anew, and no others.
     """
     template = templates.Template(rubric)
     generation = api.Generation(temperature=temperature, max_tokens=max_tokens)
@@ -162,8 +162,8 @@ def _compared(criteria: Callable[[api.Prompt], str], against: Against, tie_passe
                 return api.Grade(passed=False, score=0.0, reason="the prompt has no expected answer to compare with")
             return api.Grade(passed=tie_passes, score=0.5, reason="the same answer, or none to compare with: a tie")
         winners = [_object(reply.text).get("winner") for reply in replies]
-        if unclear := [r for r, winner in zip(replies, winners, strict=True) if winner not in ("A", "B", "tie")]:
-            raise _unclear(unclear[0].text, 'a winner "A", "B" or "tie"')
+        if unclear := [place for place, winner in enumerate(winners) if winner not in ("A", "B", "tie")]:
+            raise _unclear(replies[unclear[0]].text, 'a winner "A", "B" or "tie"', unclear)
         why = [str(_object(reply.text).get("reason", "")) for reply in replies]
         reasons = "; ".join(f"as {place}: {reason}" for place, reason in zip("AB", why, strict=True) if reason)
         score = {("A", "B"): 1.0, ("B", "A"): 0.0}.get((str(winners[0]), str(winners[1])), 0.5)
@@ -208,8 +208,8 @@ def _object(text: str) -> dict[str, Any]:
     return {}
 
 
-def _unclear(reply: str, wanted: str) -> api.Unjudged:
-    return api.Unjudged(f"the judge did not say {wanted}: {short(reply)}")
+def _unclear(reply: str, wanted: str, replies: Sequence[int] = ()) -> api.Unjudged:
+    return api.Unjudged(f"the judge did not say {wanted}: {short(reply)}", replies)
 
 
 def _labelled(path: str) -> Iterator[api.Labelled]:

@@ -18,6 +18,8 @@ Metric = Literal["accuracy", "consistency"]
 TOLERATED_ERRORS = 0.02
 """Questions that could not be asked count neither way; above this share of them there is too little to judge by."""
 
+AGAIN = "run again, which asks only those"
+UNCLEAR = "a judge whose replies stay no verdict needs another rubric, `max_tokens` or model"
 
 PASS_K = re.compile(r"pass([@^])(\d+)")
 
@@ -68,10 +70,8 @@ def score_of(evaluation: api.Evaluation, model: str, slice: str = "") -> api.Sco
 def _lost(score: api.Score, model: str, asked: int) -> str:
     """How many questions have no answer or no verdict, and what to do."""
     why = f", the first with: {score.lost}" if score.lost else ""
-    failed = f"{score.errors} of {asked} questions to the {model} model failed{why}"
-    if any(use.unclear for use in score.judges):
-        return f"{failed}; a judge whose replies are no verdict needs another rubric, `max_tokens` or model"
-    return f"{failed}; run again, which asks only those"
+    failed = f"{score.errors} of {asked} questions to the {model} model failed{why}; {AGAIN}"
+    return f"{failed}; {UNCLEAR}" if any(use.unclear for use in score.judges) else failed
 
 
 def need_verdicts(evaluation: api.Evaluation, model: str, grader: str) -> None:
@@ -81,7 +81,8 @@ def need_verdicts(evaluation: api.Evaluation, model: str, grader: str) -> None:
         silent = use.failed + use.unclear
         if use.grader == grader and silent > TOLERATED_ERRORS * score.prompts * score.repeats:
             raise UnmeasuredError(
-                f"the judge of '{grader}' had {silent} times no verdict on the {model} model's answers"
+                f"the judge of '{grader}' had {silent} times no verdict on the {model} model's answers; {AGAIN}"
+                f"{f'; {UNCLEAR}' if use.unclear else ''}"
             )
 
 
