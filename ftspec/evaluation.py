@@ -134,7 +134,8 @@ class Score(Record):
         errors: questions without an answer, or without a judge's verdict on it; they count neither as passed nor as
             failed. `lost` says what was wrong with one of them.
         seconds: wall time of asking them all; `latency_p50` and `latency_p95` are seconds of one answer.
-        cost: of all answers, in USD; None where it is not known.
+        cost: of all answers, in USD; None where it is not known of any. It is that of `priced` answers; what `unpriced`
+            others cost is not known (nobody counted their tokens, say), so that with these it is too little.
         slices: the same of the prompts that bear a tag, by the tag.
         classes: confusion matrix, precision, recall and F1 of each grader that says labels, by the grader's id.
         judges: what graders that ask a model were told, and how far those agree with people.
@@ -169,6 +170,8 @@ class Score(Record):
     judges: tuple[JudgeUse, ...] = ()
     bootstrap_interval: Interval | None = None
     lost: str = ""
+    priced: int = 0
+    unpriced: int = 0
 
     @property
     def known(self) -> float | None:

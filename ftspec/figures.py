@@ -84,6 +84,11 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f} pp"
 
 
+def partly(known: int, unknown: int) -> str:
+    """What follows a sum that lacks something: " (of 8 of 10 answers)"; "" where nothing lacks."""
+    return f" (of {known:,} of {plural(known + unknown, 'answer')})" if unknown else ""
+
+
 def money(amount: float, currency: str) -> str:
     """An amount: 12.34 USD; a small one with the digits that tell it from nothing: 0.0042 USD."""
     small = 0 < abs(amount) < 0.01

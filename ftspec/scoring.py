@@ -41,6 +41,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     said: str
     reason: str
     lost: str = ""
+    priced: int = 0
+    unpriced: int = 0
     silent: dict[str, int] = {}
 
 
@@ -80,6 +82,8 @@ def tally(prompt: Prompt, given: Sequence[tuple[Answer, Graded]]) -> Tally:
         said=_excerpt(wrong.text or wrong.tool_calls or "") if wrong else "",
         reason=_excerpt(_against(why)) if why else "",
         lost=next((_excerpt(graded.error) for _, graded in given if graded.error), ""),
+        priced=len(costs),
+        unpriced=sum(answer.cost is None and not answer.error for answer, _ in given),
         silent=_silent([graded for _, graded in heard]),
     )
 
@@ -134,6 +138,8 @@ def score(label: str, found: Sequence[Tally], seconds: float = 0.0, *, slices: b
         latency_p50=_latency(found, 0.5),
         latency_p95=_latency(found, 0.95),
         cost=sum(costs) if costs else None,
+        priced=sum(one.priced for one in found),
+        unpriced=sum(one.unpriced for one in found),
         slices=_slices(label, found) if slices else {},
         worst=_worst(found, lambda one: one.share.rate, lambda one: one.share.passed < one.share.total),
         slowest=_because("took {:.3f} s", _worst(found, lambda one: -max(one.seconds), lambda one: bool(one.seconds))),

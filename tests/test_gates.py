@@ -283,6 +283,17 @@ def test_latency_and_cost() -> None:
     assert "not known" in judged("cost", max=1).message
 
 
+def test_a_cost_that_is_not_known_of_some_answers_passes_no_gate() -> None:
+    found = evaluation(tuned=score(0.9, cost=3.0, priced=200, unpriced=100))
+    for options in ({"max": 0.02}, {"max": 5, "per": "evaluation"}):
+        verdict = judged("cost", found, **options)
+        assert (verdict.outcome, verdict.passed) == ("INSUFFICIENT_EVIDENCE", False)
+        assert "what 100 of 300 answers of the tuned model cost is not known" in verdict.message
+    over = judged("cost", found, max=0.009)
+    assert (over.outcome, "is at least 0.010000 USD per answer" in over.message) == ("FAIL", True)
+    assert judged("cost", evaluation(tuned=score(0.9, cost=3.0, priced=300)), max=0.01).passed
+
+
 def dropped(low: float, change: float, high: float, against: str) -> Evaluation:
     compared = Comparison(
         label="tuned", against=against, difference=change, interval=Interval(low=low, high=high), prompts=200,

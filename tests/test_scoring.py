@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from ftspec import grade, prompts, scoring
+from ftspec.cli.scores import table_of
 from ftspec.evaluation import Evaluation, Grade, Interval, Score, Verdict
 from ftspec.messages import Answer, Message, Prompt
 from ftspec.spec import Item
@@ -65,6 +66,15 @@ def test_nothing_answered_says_nothing() -> None:
     found = score([prompt("p")], scored({"p": ["!"]}))
     assert (found.accuracy, found.interval, found.errors) == (0, Interval(low=0, high=1), 1)
     assert found.graders == {}
+
+
+def test_a_cost_says_of_how_many_answers_it_is() -> None:
+    answered = scored({"p": ["a", "x"], "q": ["a", "!"]})
+    some = [msgspec.structs.replace(one, cost=0.5 if one.prompt == "p" else None) for one in answered.answers]
+    found = score([prompt("p", tags=("t",)), prompt("q")], msgspec.structs.replace(answered, answers=some))
+    assert (found.cost, found.priced, found.unpriced) == (1.0, 2, 1), "what was not answered costs nothing"
+    assert (found.slices["t"].priced, found.slices["t"].unpriced) == (2, 0)
+    assert "1.00 USD (of 2 of 3 answers)" in table_of(Evaluation(base=found))
 
 
 def test_evaluate_pairs_the_models_over_prompts() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftspec.figures import moment, money, percent, points
+from ftspec.figures import moment, money, partly, percent, points
 from ftspec.terminal import safe, table
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def _row(label: str, score: Score) -> tuple[str, ...]:
         f"{percent(score.interval.low)} to {percent(score.interval.high)}",
         percent(score.consistency),
         "–" if score.latency_p50 is None else moment(score.latency_p50.value),
-        "–" if score.cost is None else money(score.cost, "USD"),
+        "–" if score.cost is None else money(score.cost, "USD") + partly(score.priced, score.unpriced),
         str(score.errors or "–"),
     )
 

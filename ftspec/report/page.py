@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec.evaluation import Score
-from ftspec.figures import duration, moment, money, percent, plural, points, size
+from ftspec.figures import duration, moment, money, partly, percent, plural, points, size
 from ftspec.report import charts, curves, drawings, text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.differences import differences
@@ -96,6 +96,7 @@ def _environment(colours: dict[str, str]) -> Environment:
         "colour": lambda label: colours.get(label, "var(--ink)"),
     }
     environment.filters["money"] = money
+    environment.filters["partly"] = partly
     return environment
 
 

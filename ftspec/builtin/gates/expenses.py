@@ -55,17 +55,24 @@ def cost(
     slice: str = "",
 ) -> api.Gate:
     """What answers cost is at most `max`, in USD: of one answer on average, or of the evaluation. It is counted, not
-    estimated."""
+    estimated: where it is not known of some answers, only too much can be told."""
 
     @judging("cost")
     def judge(evaluation: api.Evaluation) -> api.Verdict:
         score = score_of(evaluation, model, slice)
-        answers = score.prompts * score.repeats - score.errors
+        answers = score.priced + score.unpriced or score.prompts * score.repeats - score.errors
         if score.cost is None or not answers:
             raise UnmeasuredError(f"what answers of the {model} model cost is not known")
         value = score.cost / answers if per == "answer" else score.cost
-        what = f"cost{of_slice(slice)} of the {model} model is {value:.6f} USD per {per}"
-        return api.decide("cost", what, api.Measured(value=value), high=max, worst=score.dearest)
+        least = "at least " if score.unpriced else ""
+        what = f"cost{of_slice(slice)} of the {model} model is {least}{value:.6f} USD per {per}"
+        verdict = api.decide("cost", what, api.Measured(value=value), high=max, worst=score.dearest)
+        if score.unpriced and verdict.passed:
+            raise UnmeasuredError(
+                f"what {score.unpriced:,} of {answers:,} answers of the {model} model cost is not known (their tokens "
+                f"were not counted); the others cost {score.cost:.6f} USD"
+            )
+        return verdict
 
     return judge
 
