@@ -44,7 +44,8 @@ def make(
     tuning = _step(TUNING, keys.tuning(made), known=made is not None)
     asked = _asked(keys, made, tuning.digest, tuned=tuned) if spec.eval else ()
     steps = [data, *([tuning] if tuned else []), *asked]
-    report = keys.report() | {step.name: step.digest for step in steps[1:]}
+    # A price makes no other run: what a run has spent, and may, stays its own.
+    report = keys.report() | target.costs | {step.name: step.digest for step in steps[1:]}
     steps.append(_step(REPORT, report, known=made is not None))
     identity = digest(
         data.keys | keys.tuning(None) | keys.answers(None, "") | keys.report() | keys.checkpoint() | keys.named()

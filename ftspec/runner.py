@@ -23,7 +23,7 @@ from ftspec.evaluation import Evaluation, Verdict
 from ftspec.figures import plural
 from ftspec.jobs import TunedModel
 from ftspec.journal import Journal
-from ftspec.plan import DATA, TUNING, explain, step_of
+from ftspec.plan import DATA, REPORT, TUNING, explain, step_of
 from ftspec.planning import brought, is_cached, objections
 from ftspec.progress import Progress
 from ftspec.records import Event, Plan, Record, RunInfo
@@ -93,8 +93,12 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
     path = Path(run.report) if run.report else None
     if run.state not in {"done", "gate_failed"} or path is None or not path.exists():
         return None
-    if [step.name for step in history.plan_of(events).steps] != [step.name for step in planned.steps]:
+    before = history.plan_of(events)
+    if [step.name for step in before.steps] != [step.name for step in planned.steps]:
         return None  # an evaluation alone, and by now there is a tuned model
+    told, wanted = step_of(before, REPORT).digest, step_of(planned, REPORT).digest
+    if told and wanted and told != wanted:
+        return None  # other prices
     evaluation, verdicts = _judgement(events)
     if evaluation and _unanswered(evaluation):
         return None

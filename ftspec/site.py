@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -100,6 +101,7 @@ def survey(loaded: Loaded, registry: Registry, options: Options, progress: Progr
     request = msgspec.structs.replace(items.request_of(spec, registry), model_fingerprint=found.model)
     keys = {subject.label: subject.keys for subject in further}
     target = Target(endpoint=provider.endpoint, request=request, further=keys, evaluation=options.evaluation)
+    prices = tables.read([spec.folder / name for name in spec.costs.prices])
     attempts = _attempts(workspace.store, plans.attempts_keys(spec, registry, found, target))
     return Site(
         spec=spec,
@@ -110,10 +112,20 @@ def survey(loaded: Loaded, registry: Registry, options: Options, progress: Progr
         workspace=workspace,
         provider=provider,
         inventory=found,
-        tables=tables.read([spec.folder / name for name in spec.costs.prices]),
+        tables=prices,
         further=further,
-        target=msgspec.structs.replace(target, attempt=attempts + 1 + ("tuning" in options.again)),
+        target=msgspec.structs.replace(
+            target, attempt=attempts + 1 + ("tuning" in options.again), costs=_costs(spec, prices)
+        ),
     )
+
+
+def _costs(spec: Spec, prices: Tables) -> dict[str, str]:
+    """Keys of the report. The prices that ship with ftspec are none: its version counts in no digest."""
+    found = {"costs.larger": spec.costs.larger, "costs.larger_at": spec.costs.larger_at}
+    if own := prices.prices[: prices.own]:
+        found["costs.prices"] = hashlib.sha256(msgspec.json.encode(own)).hexdigest()
+    return {name: value for name, value in found.items() if value}
 
 
 def attached(spec: Spec, registry: Registry, workspace: Workspace) -> Provider:

@@ -42,6 +42,8 @@ class Target(Record):
     """What tells each further model's answers from the base model's, by its label: keys that differ."""
     evaluation: bool = False
     """Only to evaluate: a run of its own, which trains nothing."""
+    costs: dict[str, str] = {}
+    """What the report says of money follows from these too: the user's prices, and the larger model."""
 
 
 class Made(Record):

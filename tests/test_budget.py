@@ -174,6 +174,25 @@ def test_the_budget_is_in_no_digest(spec: Path) -> None:
     assert plan(spec).plan.digest == with_budget.digest
 
 
+def test_another_price_makes_the_report_anew_and_no_other_run(spec: Path) -> None:
+    first = run(spec)
+    assert run(spec).already_done
+    prices = spec.with_name("house.yaml")
+    prices.write_text(f"# a note\n{prices.read_text()}")
+    assert run(spec).already_done, "what it says is the same"
+    prices.write_text(TABLE.replace("completion: 400", "completion: 4000"))
+    steps = {step.name: step for step in plan(spec).plan.steps}
+    assert [name for name, step in steps.items() if not step.cached] == ["report"]
+    assert steps["report"].why == ("costs.prices changed",)
+    again = run(spec)
+    assert (again.already_done, again.run.id) == (False, first.run.id)
+    assert again.evaluation
+    assert first.evaluation
+    assert again.evaluation.tuned.cost == pytest.approx(first.evaluation.tuned.cost + 2 * 3600 / 1e6)
+    assert run(spec).already_done
+    assert not run(spec, "costs.larger=gpt-4.1").already_done
+
+
 def test_asking_stops_before_the_cap_keeps_what_it_has_and_goes_on(spec: Path) -> None:
     """400 answers cost 0.0003 (base) and 0.0006 (tuned) each; 0.06 are left after the job."""
     rows = ", ".join(f'{{prompt: "{number}", completion: "{number}"}}' for number in range(1000, 1400))
