@@ -20,10 +20,10 @@ from test_cleaners import batch_of, chat
 from test_pipeline import prepare, spec_of, write
 
 from ftspec import rows
-from ftspec.builtin import dedupe
 from ftspec.builtin.compiled import characters
 from ftspec.builtin.dedupe import near_dedupe
 from ftspec.builtin.near import crowds, groups, join, minhash, sets, words
+from ftspec.builtin.near.duplicates import Near
 from ftspec.builtin.recurring import recurring
 
 WORDS = [f"word{number}" for number in range(20_000)]
@@ -319,12 +319,12 @@ def test_swapped_answers_are_no_duplicates() -> None:
     for name in ("chosen", "rejected"):
         column = rows.from_dicts([{"messages": value[name]} for value in values]).column(0)
         batch = batch.set_column(batch.schema.get_field_index(name), name, column)
-    near = dedupe.Near(0.7, 5)
+    near = Near(0.7, 5)
     keys, details = near.keys(batch), near.details(batch)
     assert near.reduce(keys, batch.column(rows.ROW), *_looked(near, batch, keys, details)).rows.to_pylist() == [3]
 
 
-def _looked(near: dedupe.Near, batch: pa.RecordBatch, keys: pa.Array, details: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _looked(near: Near, batch: pa.RecordBatch, keys: pa.Array, details: pa.Array) -> tuple[pa.Array, pa.Array]:
     wanted = near.wanted(keys, batch.column(rows.ROW))
     return wanted, details.take(pc.index_in(wanted, value_set=batch.column(rows.ROW)))
 

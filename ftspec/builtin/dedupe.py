@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin import near
 from ftspec.builtin.columns import Columns
-from ftspec.builtin.near import join, minhash, spread
-from ftspec.builtin.near.groups import Groups
-from ftspec.builtin.near.keys import Keys, keys_of, lists_of, shingles_of
-from ftspec.builtin.near.sets import read_sets
+from ftspec.builtin.near import spread
+from ftspec.builtin.near.duplicates import Near
 from ftspec.builtin.recurring import recurring
 
 if TYPE_CHECKING:
@@ -74,61 +73,10 @@ def near_dedupe(*, threshold: Threshold = 0.7, shingle: Shingle = 5, columns: Co
     rejected answers apart), or every text column of rows without messages. Rows without a word are kept.
     """
     step = Near(threshold, shingle, tuple(columns))
-    closer = api.Closer(wanted=step.wanted, details=step.details, reduce=step.reduce, spread=step.spread)
+    closer = api.Closer(
+        wanted=step.wanted, details=step.details, reduce=step.reduce, spread=partial(spread.dropped, step)
+    )
     return api.GlobalStep(keys=step.keys, closer=closer, scope="all", reason="near-duplicate")
-
-
-class Near(NamedTuple):
-    """The parts of near-duplicate detection: a key per row, rows worth a closer look, their sets, what is dropped."""
-
-    threshold: float
-    shingle: int
-    columns: tuple[str, ...] = ()
-
-    @property
-    def bands(self) -> minhash.Bands:
-        return minhash.bands(self.threshold)
-
-    def keys(self, batch: pa.RecordBatch) -> pa.Array:
-        return keys_of(shingles_of(batch, self.columns, size=self.shingle), batch.num_rows, self.bands)
-
-    def wanted(self, keys: pa.Array, numbers: pa.Array) -> pa.Array:
-        """Of rows that share a band, the first one of each set."""
-        found = Keys.read(keys)
-        return numbers.take(rows.from_numpy(found.candidates()))
-
-    def details(self, batch: pa.RecordBatch) -> pa.Array:
-        return lists_of(shingles_of(batch, self.columns, size=self.shingle), batch.num_rows)
-
-    def reduce(self, keys: pa.Array, numbers: pa.Array, looked: pa.Array, details: pa.Array) -> api.Dropped:
-        """All but the first of each group."""
-        import numpy as np
-
-        found = Keys.read(keys)
-        firsts = found.firsts()
-        places = _places(numbers, looked)
-        groups = Groups(len(places))
-        join.join(read_sets(details), found.bands[places], self.threshold, groups)
-        keeper = np.arange(len(keys))
-        keeper[places] = places[groups.of]
-        because = keeper[firsts]
-        dropped = np.flatnonzero(because != np.arange(len(keys)))
-        return api.Dropped(numbers.take(rows.from_numpy(dropped)), numbers.take(rows.from_numpy(because[dropped])))
-
-    def spread(self, engine: api.SupportsShuffle, keys: pa.Array, numbers: pa.Array, again: api.Again) -> api.Dropped:
-        """The same on an engine that shuffles."""
-        return spread.dropped(self, engine, keys, numbers, again)
-
-
-def _places(numbers: pa.Array, looked: pa.Array) -> NDArray[np.int64]:
-    """Where in `numbers`, which most likely rise, those that were looked at stand in the same order."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    places = np.asarray(np.searchsorted(rows.as_numpy(numbers), rows.as_numpy(looked)))
-    if places.max(initial=-1) < len(numbers) and numbers.take(rows.from_numpy(places)).equals(looked):
-        return places
-    return rows.as_numpy(pc.index_in(looked, value_set=numbers)).astype(np.int64)
 
 
 COMPONENTS: dict[str, api.Component] = {each.name: each for each in (dedupe, near_dedupe)}

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from datasketch import MinHash, MinHashLSH
 
 from ftspec import rows
-from ftspec.builtin.dedupe import Near
+from ftspec.builtin.near.duplicates import Near
 
 THRESHOLD, SIZE, BATCH = 0.7, 5, 8192
 

@@ -2,8 +2,8 @@
 
 from ftspec.builtin import compiled
 
-CODE = [
-    f"ftspec.builtin.near.{name}"
-    for name in ("crowds", "groups", "join", "keys", "minhash", "sets", "spread", "spreadwork", "texts", "words")
-] + compiled.CODE
+ROOMS = (
+    "crowds", "duplicates", "groups", "join", "keys", "minhash", "sets", "spread", "spreadwork", "texts", "words",
+)  # fmt: skip
+CODE = [f"ftspec.builtin.near.{name}" for name in ROOMS] + compiled.CODE
 """What a component is made of that compares texts."""

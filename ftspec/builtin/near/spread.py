@@ -21,6 +21,7 @@ from ftspec import api, rows
 from ftspec.builtin.compiled.hashes import distinct
 from ftspec.builtin.near import crowds
 from ftspec.builtin.near import spreadwork as work
+from ftspec.builtin.near.duplicates import Near
 from ftspec.builtin.near.groups import Groups
 from ftspec.builtin.near.sets import read_sets
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
-
-    from ftspec.builtin.dedupe import Near
 
 PIECE = 1 << 16
 """Rows whose keys are sent out together."""

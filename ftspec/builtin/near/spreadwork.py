@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ftspec import rows
 from ftspec.builtin.compiled.hashes import distinct
 from ftspec.builtin.near import crowds, join
+from ftspec.builtin.near.duplicates import Near
 from ftspec.builtin.near.groups import Groups, sizes_allow
 from ftspec.builtin.near.keys import Keys
 from ftspec.builtin.near.sets import read_sets
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
-
-    from ftspec.builtin.dedupe import Near
 
 CROWDED = "_crowded"
 
