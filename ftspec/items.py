@@ -33,7 +33,7 @@ def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = No
     options = absolute(item.options, component, folder)
     if secrets and item.kind != "provider":  # which calls `api.resolve` itself when it needs one
         as_written = {path[-1] for path, _ in references(item, component)}
-        filled = resolve({name: value for name, value in options.items() if name not in as_written})
+        filled = resolve({name: value for name, value in options.items() if name not in as_written}, sent=False)
         options = {name: filled.get(name, value) for name, value in options.items()}
     with guarded(item, registry):
         return component.build(options, tuner)

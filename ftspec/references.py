@@ -11,20 +11,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ftspec import masking
 from ftspec.errors import FtspecError, SpecPath
+from ftspec.masking import FRAGMENT, credentials
 
 ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
 REFERENCE = re.compile(r"\$\{(?:env|secret)s?:[^}]*\}?", re.IGNORECASE)
 """What looks like a reference; one that ENV and SECRET do not match is misspelt."""
-MASK = "***"
-MASKED_LINE = 8
-FRAGMENT = 12
-"""Characters in a row of a secret that are masked too: services put parts of keys into their messages."""
-LONGEST = 512
-"""Characters of a secret above which it is no key, and its parts are not looked for."""
-ABBREVIATED = re.compile(r"([\w+/-]{2,11})?(?:\*{3,}|\.{3}|…)([\w+/-]{2,11})?")
-"""A key as services show it: its beginning and its end, both shorter than a FRAGMENT."""
 
 
 class Filled(NamedTuple):
@@ -64,13 +58,16 @@ def secret_names(value: Any) -> set[str]:
     return set()
 
 
-def resolve(value: Any, environment: Mapping[str, str] | None = None) -> Any:
+def resolve(value: Any, environment: Mapping[str, str] | None = None, *, sent: bool = True) -> Any:
     """The value with its secrets filled in, which are masked from now on: keep what this returns nowhere.
 
+    `sent`: they go to a server, and are masked in what comes back from it too.
     Raises FtspecError naming every secret that is not set."""
     environment = os.environ if environment is None else environment
     names = secret_names(value)
     mask.names.update(names)
+    if sent:
+        mask.servers.update(names)
     missing = sorted(name for name in names if not environment.get(name))
     if missing:
         raise FtspecError(
@@ -110,55 +107,32 @@ def _replace(value: Any, environment: Mapping[str, str]) -> Any:
 
 
 class Mask:
-    """Replaces the values of secrets in text. Values come from the environment each time, so none is kept here.
+    """Replaces the values of secrets in text, also as other formats write them. Values come from the environment each
+    time: what a variable holds now is what is masked.
 
-    `literals` are those that stand in the spec itself.
+    `names` are secrets that a spec refers to, `literals` those that stand in the spec itself, `servers` the names of
+    those that are sent to a server. Variables that libraries read by themselves (HF_TOKEN, AWS_SECRET_ACCESS_KEY, the
+    password of HTTPS_PROXY) are masked by what they are called.
     """
 
     def __init__(self, names: Iterable[str] = (), literals: Iterable[str] = ()) -> None:
         self.names = set(names)
         self.literals = set(literals)
+        self.servers: set[str] = set()
 
     def __call__(self, text: str) -> str:
         return self.now()(text) if text else text
 
     def now(self) -> Callable[[str], str]:
         """The mask with the values as they are at this moment: for many texts, held no longer than these take."""
-        secrets = {os.environ.get(name, "") for name in self.names} | self.literals
-        secrets |= {value.strip() for value in secrets}  # as a header carries it, and an answer may give it back
-        # A key of several lines is also masked line by line, since output shows lines.
-        secrets |= {line for value in secrets for line in value.splitlines() if len(line) >= MASKED_LINE}
-        values = sorted(filter(None, secrets), key=len, reverse=True)
-        keys = [value for value in values if FRAGMENT < len(value) <= LONGEST]
+        secrets = {os.environ.get(name, "") for name in self.names} | self.literals | set(credentials(os.environ))
+        return masking.of(frozenset(filter(None, secrets)))
 
-        def masked(text: str) -> str:
-            for value in values:
-                text = text.replace(value, MASK)
-            for key in keys:
-                text = _without_parts(text, key)
-            return ABBREVIATED.sub(lambda match: MASK if _ends(match, keys) else match[0], text) if keys else text
-
-        return masked
-
-
-def _without_parts(text: str, key: str) -> str:
-    """The text with every part of the key masked that is at least FRAGMENT long."""
-    at = 0
-    while at <= len(key) - FRAGMENT:
-        part = key[at : at + FRAGMENT]
-        if part in text:
-            while at + len(part) < len(key) and key[at : at + len(part) + 1] in text:
-                part = key[at : at + len(part) + 1]
-            text = text.replace(part, MASK)
-        else:
-            at += 1
-    return text
-
-
-def _ends(match: re.Match[str], keys: Iterable[str]) -> bool:
-    """Whether the beginning or the end that was matched is that of a key."""
-    begin, end = match[1] or "", match[2] or ""
-    return any((begin and key.startswith(begin)) or (end and key.endswith(end)) for key in keys)
+    def answers(self) -> Callable[[str], str]:
+        """The mask for what a model answers: the keys of servers alone, which a broken one may give back, and nothing
+        that a word could be. What graders look for must stay."""
+        found = {os.environ.get(name, "").strip() for name in self.servers}
+        return masking.of(frozenset(value for value in found if len(value) >= FRAGMENT), shortened=False)
 
 
 mask = Mask()

@@ -27,6 +27,8 @@ from functools import partial
 from itertools import islice, takewhile
 from typing import Any
 
+import msgspec
+
 from ftspec.breaker import Breaker
 from ftspec.errors import Ambiguous, FtspecError, PluginError, ProviderError, Transient
 from ftspec.figures import duration
@@ -97,7 +99,7 @@ def _metered(model: Model, meter: Meter, questions: Sequence[Question], generati
     """One batch; a question without an answer may have been answered all the same."""
     open_ = {(question.prompt.id, question.repeat): question for question in questions}
     try:
-        for answer in model.answer(questions, generation):
+        for answer in map(_without_keys, model.answer(questions, generation)):
             if open_.pop((answer.prompt, answer.repeat), None):
                 meter.record(answer)
             yield answer
@@ -277,7 +279,7 @@ class _Asking:
         """One call, when it is its turn."""
         expected = await self.pace.admit(question, self.generation)
         try:
-            answer = await self.model.ask(question, self.generation)
+            answer = _without_keys(await self.model.ask(question, self.generation))
         except FtspecError:
             raise
         except Exception as error:
@@ -318,6 +320,24 @@ class _Asking:
         if self.refused >= REFUSALS and not self.answered:
             raise error
         return answer
+
+
+def _without_keys(answer: Answer) -> Answer:
+    """The answer as it may be kept: a server that gives back what it was sent gives back its key as well."""
+    masked = mask.answers()
+    said = {"text": masked(answer.text), "finish_reason": masked(answer.finish_reason), "error": masked(answer.error)}
+    calls = answer.tool_calls and [_mapped(call, masked) for call in answer.tool_calls]
+    if calls == answer.tool_calls and all(getattr(answer, name) == text for name, text in said.items()):
+        return answer
+    return msgspec.structs.replace(answer, tool_calls=calls, **said)
+
+
+def _mapped(value: Any, masked: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, dict):
+        return {masked(key): _mapped(entry, masked) for key, entry in value.items()}
+    return [_mapped(entry, masked) for entry in value] if isinstance(value, list) else value
 
 
 def _failed(question: Question, error: ProviderError) -> Answer:

@@ -12,9 +12,10 @@ from ftspec.candidate import Candidate
 from ftspec.components import TITLES, Component
 from ftspec.errors import Problem, Severity, SpecPath
 from ftspec.fetching import is_url, public
+from ftspec.masking import FRAGMENT
 from ftspec.options import MARK, names_provider
 from ftspec.places import place_of
-from ftspec.references import ENV, FRAGMENT, REFERENCE, SECRET, mask
+from ftspec.references import ENV, REFERENCE, SECRET, mask
 from ftspec.registry import Registry
 from ftspec.wording import with_article
 

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 
 from ftspec import remote
@@ -14,6 +15,7 @@ from ftspec.breaker import Breaker
 from ftspec.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient
 from ftspec.messages import Answer, Generation, Message, Prompt, Question, RateLimits
 from ftspec.pacing import BURST, Pace
+from ftspec.references import mask, resolve
 
 HOW = Generation(max_tokens=8)
 
@@ -66,6 +68,26 @@ def test_everything_is_asked_once_and_no_more_at_a_time_than_allowed() -> None:
     assert {answer.prompt for answer in ask(model, 40)} == {str(n) for n in range(40)}
     assert set(model.calls.values()) == {1}
     assert model.most == 5
+
+
+def test_a_key_that_a_server_gives_back_is_no_part_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in words nor in a tool's arguments; what graders look for stays, and so does what could be a word."""
+    monkeypatch.setattr(mask, "servers", set())
+    values = {"SENT": "live-Zq81LmPv0aTqWx93", "SHORT": "no-key", "LOOKED_FOR": "canary-7hTbQe0xWm"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    resolve("${secret:SENT} ${secret:SHORT}")
+    resolve("${secret:LOOKED_FOR}", sent=False)
+
+    class Echo(Server):
+        async def ask(self, question: Question, generation: Generation) -> Answer:
+            call = {"function": {"name": "f", "arguments": {"given": [f"Bearer {values['SENT']}", 1]}}}
+            answer = await super().ask(question, generation)
+            return msgspec.structs.replace(answer, text=" ".join(values.values()), tool_calls=[call])
+
+    (answer,) = ask(Echo(), 1)
+    assert answer.text == f"*** no-key {values['LOOKED_FOR']}"
+    assert answer.tool_calls == [{"function": {"name": "f", "arguments": {"given": ["Bearer ***", 1]}}}]
 
 
 def test_nothing_to_ask_is_no_call() -> None:

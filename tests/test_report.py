@@ -26,9 +26,10 @@ from ftspec.costs import Serving
 from ftspec.errors import Finding, FtspecError
 from ftspec.evaluation import Evaluation, Grade, Verdict, Worst
 from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
+from ftspec.masking import MASK
 from ftspec.messages import Answer, Generation, Message, Prompt
 from ftspec.records import Input, Plan, RunInfo, Step, StepCount
-from ftspec.references import MASK, mask
+from ftspec.references import mask
 from ftspec.report import ReportData, charts, curves, drawings, page, summary, text
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS
 from ftspec.report.differences import differences

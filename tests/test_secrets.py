@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -123,6 +126,53 @@ def test_parts_of_a_key_are_masked_as_well(monkeypatch: pytest.MonkeyPatch, said
 def test_a_key_is_masked_as_a_header_carries_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("PARTS", value)
     assert Mask(["PARTS"])(f'{{"key": "{hosted.key("${secret:PARTS}")}"}}') == '{"key": "***"}'
+
+
+ODD = 'live/Zq81+Lm"Pv0\\aTqWx93Rb'
+"""A key with what other formats escape."""
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps({"authorization": f"Bearer {ODD}"}),
+        json.dumps(["é", ODD], ensure_ascii=False),
+        repr({"key": ODD}),
+        f"/v1?key={quote(ODD, safe='')}",
+        f"/v1?key={quote(ODD)}",
+        *(f"Basic {base64.b64encode(f'{user}:{ODD}'.encode()).decode()}" for user in ("me", "you", "them")),
+        base64.urlsafe_b64encode(ODD.encode()).decode()[:-6],
+    ],
+)
+def test_a_key_is_masked_as_other_formats_write_it(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("PARTS", ODD)
+    shown = Mask(["PARTS"])(written)
+    assert "***" in shown
+    for form in (ODD, "Zq81", "aTqWx93Rb", *(base64.b64encode(ODD[at:].encode()).decode()[4:12] for at in range(3))):
+        assert form not in shown
+
+
+def test_of_an_address_that_is_a_secret_its_password_is_masked_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "PARTS", "postgresql://reader:s3cr%40t-one@db/shop?sslmode=verify-full&sslpassword=another-s3cret"
+    )
+    masked = Mask(["PARTS"])
+    assert masked("no reader s3cr@t-one, s3cr%40t-one at db") == "no reader ***, *** at db"
+    assert masked("verify-full another-s3cret") == "verify-full ***"
+
+
+def test_what_libraries_read_of_the_environment_is_masked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("")
+    told = {"HF_TOKEN": "hf-Zq81LmPv0aTq", "AWS_SECRET_ACCESS_KEY": "/Zq81LmPv0aTq93kX", "PROXIED_TOKEN": str(file)}
+    for name, value in {
+        **told,
+        "HTTPS_PROXY": "http://me:pr0xy-pass@proxy:3128",
+        "MY_KEYBOARD": "qwertzuiopasdf",
+    }.items():
+        monkeypatch.setenv(name, value)
+    said = Mask()(f"{' '.join(told.values())} http://me:pr0xy-pass@proxy:3128 qwertzuiopasdf")
+    assert said == f"*** *** {file} http://me:***@proxy:3128 qwertzuiopasdf"
 
 
 def test_masking_a_long_text_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:

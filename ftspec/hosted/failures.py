@@ -79,7 +79,7 @@ def unanswered(error: BaseException) -> api.ProviderError:
 
 def unreadable(said: Any) -> api.Ambiguous:
     """An answer that is not what was asked for: something may have been done all the same."""
-    return api.Ambiguous(f"an answer that cannot be read: {str(said)[:200]!r}")
+    return api.Ambiguous(f"an answer that cannot be read: {' '.join(str(said).split())[:200]}")
 
 
 @contextmanager

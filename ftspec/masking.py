@@ -1,0 +1,133 @@
+"""What replaces secrets in text: their values, parts of them, and both as JSON, URLs and base64 write them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+MASK = "***"
+MASKED_LINE = 8
+FRAGMENT = 12
+"""Characters in a row of a secret that are masked too: services put parts of keys into their messages."""
+PROBE = 6
+"""Any FRAGMENT of a text holds one of the pieces of this length that begin at every (FRAGMENT - PROBE + 1)th place."""
+LONGEST = 512
+"""Characters of a secret above which it is no key, and its parts are not looked for."""
+ABBREVIATED = re.compile(r"([\w+/-]{2,11})?(?:\*{3,}|\.{3}|…)([\w+/-]{2,11})?")
+"""A key as services show it: its beginning and its end, both shorter than a FRAGMENT."""
+
+CREDENTIALS = tuple(
+    f"_{name}"
+    for name in (
+        *("API_KEY", "APIKEY", "ACCESS_KEY", "ACCOUNT_KEY", "AUTH_KEY", "PRIVATE_KEY", "SAS_KEY", "SECRET_KEY"),
+        *("STORAGE_KEY", "SECRET", "TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "CONNECTION_STRING"),
+        "BEARER_TOKEN_BEDROCK",
+    )
+)
+"""How variables of the environment end that hold a secret."""
+WORD = re.compile(rf"[!-~]{{{FRAGMENT},}}")
+"""Where a FRAGMENT of a key without blanks can be: most texts have few such words, or none."""
+IN_QUERY = re.compile(r"sig|token|key|secret|passw|credential", re.IGNORECASE)
+"""The same of a parameter in an address."""
+
+Masking = Callable[[str], str]
+
+
+def holds_credential(name: str) -> bool:
+    """Whether a variable of this name holds a secret."""
+    return f"_{name}".upper().endswith(CREDENTIALS)
+
+
+def credentials(environment: Mapping[str, str]) -> Iterator[str]:
+    """Secrets of the environment that nobody has referred to: libraries read them by themselves, and so may tell them.
+
+    Short ones could be a word, and one that is a path says where the secret is."""
+    for name in environment:
+        if holds_credential(name):
+            value = environment[name]
+            if len(value) >= FRAGMENT and not (value.startswith("/") and Path(value).exists()):
+                yield value
+        elif name[-6:].lower() == "_proxy" and "@" in environment[name]:
+            yield from _of_address(environment[name])
+
+
+@lru_cache(16)
+def of(secrets: frozenset[str], *, shortened: bool = True) -> Masking:
+    """A function that masks the secrets in a text; `shortened`: also where no more than their ends are told."""
+    whole = {value.strip() for value in secrets} | secrets  # as a header carries it, and an answer may give it back
+    # A key of several lines is also masked line by line, since output shows lines.
+    whole |= {line for value in whole for line in value.splitlines() if len(line) >= MASKED_LINE}
+    whole |= {part for value in whole for part in _of_address(value)}
+    written = {form for value in whole if len(value) >= MASKED_LINE for form in _forms(value)}
+    values = sorted(filter(None, whole | written), key=len, reverse=True)
+    keys = [(value, _probes(value)) for value in values if FRAGMENT < len(value) <= LONGEST]
+    in_words = all(WORD.fullmatch(value) for value, _ in keys)
+    ends = [value for value in whole if FRAGMENT < len(value) <= LONGEST]
+
+    def masked(text: str) -> str:
+        for value in values:
+            text = text.replace(value, MASK)
+        words = "\n".join(WORD.findall(text)) if keys and in_words else text
+        for key, probes in keys if words else ():
+            if any(probe in words for probe in probes):
+                text = _without_parts(text, key)
+        if shortened and ends and ("***" in text or "..." in text or "…" in text):
+            text = ABBREVIATED.sub(lambda match: MASK if _ends(match, ends) else match[0], text)
+        return text
+
+    return masked
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The value as it is written elsewhere, where that differs: in JSON, by Python, in an address, in base64."""
+    data = value.encode("utf-8", "surrogateescape")
+    yield from (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1])
+    yield from (quote(data, safe=""), quote(data), quote_plus(data))
+    for before in range(3):  # base64 writes three bytes as four characters: it matters what stands in front
+        text = base64.b64encode(bytes(before) + data).decode()
+        core = text[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
+        yield from (core, core.replace("+", "-").replace("/", "_"))
+
+
+def _of_address(value: str) -> Iterator[str]:
+    """What is secret in a secret that is a URL: a driver that is given all of it may tell the password alone."""
+    if "://" not in value:
+        return
+    try:
+        parts = urlsplit(value)
+        user, password = parts.username or "", parts.password or ""
+    except ValueError:  # no address after all
+        return
+    if len(password) >= MASKED_LINE and password != user:
+        yield from (password, unquote(password))
+    yield from (said for name, said in parse_qsl(parts.query) if len(said) >= FRAGMENT and IN_QUERY.search(name))
+
+
+def _probes(key: str) -> tuple[str, ...]:
+    """Pieces of the key of which one stands in whatever holds a FRAGMENT of it: few, to look for quickly."""
+    return tuple(key[at : at + PROBE] for at in range(0, len(key) - PROBE + 1, FRAGMENT - PROBE + 1))
+
+
+def _without_parts(text: str, key: str) -> str:
+    """The text with every part of the key masked that is at least FRAGMENT long."""
+    at = 0
+    while at <= len(key) - FRAGMENT:
+        part = key[at : at + FRAGMENT]
+        if part in text:
+            while at + len(part) < len(key) and key[at : at + len(part) + 1] in text:
+                part = key[at : at + len(part) + 1]
+            text = text.replace(part, MASK)
+        else:
+            at += 1
+    return text
+
+
+def _ends(match: re.Match[str], keys: Iterable[str]) -> bool:
+    """Whether the beginning or the end that was matched is that of a key."""
+    begin, end = match[1] or "", match[2] or ""
+    return any((begin and key.startswith(begin)) or (end and key.endswith(end)) for key in keys)
