@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ftspec.cleaning import DROPPED, Done
+from ftspec.cleaning import Done
 from ftspec.columns import Memory
 from ftspec.errors import Finding
 from ftspec.findings import Findings
@@ -14,6 +14,7 @@ from ftspec.origins import Origins
 from ftspec.records import StepCount
 from ftspec.rejected import Rejected
 from ftspec.segments import Outcome
+from ftspec.stepping import DROPPED
 
 
 class Books:

@@ -198,7 +198,7 @@ class Component:
             return found
 
     def build(self, options: Mapping[str, Any], tuner: Tuner | None = None) -> Any:
-        """Call the factory. Text steps lose `columns`, which core applies (see ftspec.cleaning)."""
+        """Call the factory. Text steps lose `columns`, which core applies (see ftspec.stepping)."""
         arguments = self.convert(options)
         if self.asks_tuner:
             arguments[self.asks_tuner] = tuner or Tuner()

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec import origins, rows
-from ftspec.cleaning import SAMPLES, Done, Stage, samples
+from ftspec.cleaning import Done, Stage
 from ftspec.columns import Column, Memory
 from ftspec.origins import Origins
 from ftspec.records import Record, StepCount
+from ftspec.samples import SAMPLES, of_rows
 from ftspec.spool import read_rows
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Ledger:
 
     def sample(self, stage: Stage, dropped: pa.RecordBatch, reason: str) -> None:
         """Rows that a global step dropped, for people to see."""
-        for each in samples(stage, dropped, reason):
+        for each in of_rows(stage.shown, dropped, reason):
             self.tallies[stage.index].keep_sample(each)
 
     def drop(self, index: int, dropped: pa.RecordBatch, reason: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec import ledger, rows
-from ftspec.cleaning import Done, Stage, run_format, run_step, runner
+from ftspec.cleaning import Done, Stage, run_format, run_step
 from ftspec.errors import DataError, Finding, FtspecError
 from ftspec.findings import Findings
 from ftspec.intake import Intake
@@ -23,6 +23,7 @@ from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
 from ftspec.split import assign
 from ftspec.staging import open_stages
+from ftspec.stepping import runner
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
 from ftspec.arrays import as_numpy, from_numpy
-from ftspec.cleaning import SAMPLES, Stage
+from ftspec.cleaning import Stage
 from ftspec.columns import Column, Memory
 from ftspec.engine import Engine, SupportsShuffle
 from ftspec.errors import PluginError
@@ -25,6 +25,7 @@ from ftspec.memory import give_back
 from ftspec.ordering import Sorter, inverse
 from ftspec.reducing import Named, reduced
 from ftspec.rowcolumns import filled
+from ftspec.samples import SAMPLES
 from ftspec.segments import Details, Outcome, Segment
 from ftspec.spool import Spool
 from ftspec.steps import Dropped, GlobalStep

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ftspec import rows
-from ftspec.cleaning import Stage, keep
+from ftspec.cleaning import Stage
 from ftspec.errors import FtspecError
 from ftspec.figures import plural
 from ftspec.findings import Findings
@@ -17,6 +17,7 @@ from ftspec.messages import Example
 from ftspec.origins import Origins
 from ftspec.records import Record
 from ftspec.registry import Registry
+from ftspec.rowcolumns import having
 from ftspec.segments import Segment
 from ftspec.spec import Item, Spec
 
@@ -68,7 +69,7 @@ def _segment(spec: Spec, registry: Registry, ledger: Ledger) -> Segment:
 def _matching(batch: pa.RecordBatch, origins: Origins, row: int | str | None) -> Iterator[pa.RecordBatch]:
     for number in batch.column(rows.ROW).to_pylist():
         if row is None or row == number or row == origins.where(number):
-            yield keep(batch, rows.integers([number]))
+            yield having(batch, rows.integers([number]))
 
 
 def _run(

@@ -68,6 +68,14 @@ def to_dicts(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     return rows
 
 
+def having(batch: pa.RecordBatch, numbers: pa.Array, *, invert: bool = False) -> pa.RecordBatch:
+    """The rows of the batch that have (or with `invert`: do not have) these numbers."""
+    import pyarrow.compute as pc
+
+    mask = pc.is_in(batch.column(ROW), value_set=numbers)
+    return batch.filter(pc.invert(mask) if invert else mask)
+
+
 def drop(batch: pa.RecordBatch, mask: pa.Array, reason: str) -> pa.RecordBatch:
     """Mark the rows where `mask` is true to be dropped for `reason` (a few words), unless an earlier call did.
 

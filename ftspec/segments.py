@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import formatted, prompts, rows, split
-from ftspec.cleaning import Done, Runner, Stage, run_format, run_step, runner
+from ftspec.cleaning import Done, Stage, run_format, run_step
 from ftspec.errors import Finding, PluginError
 from ftspec.items import Tuned, build, culprit, guarded
 from ftspec.messages import Prompt
@@ -21,6 +21,7 @@ from ftspec.registry import Registry, load
 from ftspec.shapes import Shape
 from ftspec.spec import Item, Split
 from ftspec.spool import Held
+from ftspec.stepping import Runner, runner
 from ftspec.steps import Check, GlobalStep
 from ftspec.tuner import Tuner
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from ftspec import api, pipeline, preview, registry, rows
 from ftspec.builtin import files
-from ftspec.cleaning import Stage, runner
+from ftspec.cleaning import Stage
 from ftspec.dataresult import DataResult
 from ftspec.errors import DataError, Finding, FtspecError, PluginError
 from ftspec.findings import Findings, waived
@@ -39,6 +39,7 @@ from ftspec.registry import Found, Registry
 from ftspec.segments import Segment
 from ftspec.spec import Eval, Item, Spec, Split, Waiver
 from ftspec.spool import BLOCK_ROWS, RowsFile, read_rows
+from ftspec.stepping import runner
 
 REQUEST = Request(model=ModelRef(id="base"))
 LOADED = registry.load()
