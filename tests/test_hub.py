@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from servers import hub
 from servers.hub import Dataset
+from servers.proxy import Fault, Operation, Proxy, wait_until
 
 SPEC = """\
 version: 1
@@ -54,16 +56,26 @@ class Said(NamedTuple):
     err: str
 
 
-def ftspec(folder: Path, url: str, *arguments: str, more: str = "", dataset: str = "acme/tickets") -> Said:
-    """In a process of its own: the libraries read the environment when they are imported."""
+def write(folder: Path, more: str, dataset: str = "acme/tickets") -> None:
+    folder.mkdir(exist_ok=True)
     (folder / "spec.yaml").write_text(SPEC.replace("MORE", more).replace("acme/tickets", dataset))
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "ftspec", *arguments, "spec.yaml", "-q"]
+
+
+def environment(folder: Path, url: str) -> dict[str, str]:
     told = {"HF_ENDPOINT": url, "HF_HOME": f"{folder}/home", "XDG_CACHE_HOME": f"{folder}/cache", "HUB": TOKEN}
     told |= {"HF_HUB_ETAG_TIMEOUT": "120", "HF_HUB_DOWNLOAD_TIMEOUT": "120"}
     told |= {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
-    ran = subprocess.run(
-        [sys.executable, "-m", "ftspec", *arguments, "spec.yaml", "-q"],
-        cwd=folder, env={**os.environ, **told}, capture_output=True, text=True,
-    )  # fmt: skip
+    return {**os.environ, **told}
+
+
+def ftspec(folder: Path, url: str, *arguments: str, more: str = "", dataset: str = "acme/tickets") -> Said:
+    """In a process of its own: the libraries read the environment when they are imported."""
+    write(folder, more, dataset)
+    ran = subprocess.run(command(*arguments), cwd=folder, env=environment(folder, url), capture_output=True, text=True)
     assert TOKEN not in ran.stdout + ran.stderr and "Traceback" not in ran.stderr
     return Said(ran.returncode, ran.stdout, ran.stderr)
 
@@ -95,7 +107,7 @@ def test_a_new_commit_on_the_branch_makes_the_data_step_run_again(there: Hub, tm
 @pytest.mark.parametrize(
     ("more", "part"),
     [
-        (", revision: no-such-branch", "no dataset 'acme/tickets' of revision 'no-such-branch'"),
+        (", revision: no-such-branch", "revision 'no-such-branch': the hub has no dataset 'acme/tickets'"),
         (", split: nothing", "cannot be read"),
     ],
 )
@@ -121,3 +133,92 @@ def test_a_hub_that_is_away_is_told_and_the_next_run_goes_on(there: Hub, tmp_pat
     said = ftspec(tmp_path, nowhere, "run", more=pinned)
     assert said.code == 1 and "hf://acme/tickets" in said.err and "check" in said.err, said.err
     assert ftspec(tmp_path, there.url, "run", more=pinned).code == 0
+
+
+REQUESTS = (
+    Operation("info", "GET", "/api/datasets/[^/]+/[^/]+/revision/[^/]+"),
+    Operation("file", "GET", ".*/resolve/.*/train.jsonl"),
+)
+GATED = {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to dataset acme/tickets is restricted {key}"}
+WRONG = "Invalid credentials in Authorization header"
+REFUSALS = {
+    "gated": Fault("answer", status=403, body="{}", headers=GATED),
+    "gated to nobody": Fault("answer", status=401, body="{}", headers=GATED),
+    "wrong token": Fault("answer", status=401, body="{}", headers={"X-Error-Message": f"{WRONG} {{key}}"}),
+    "no revision": Fault("answer", status=404, body="{}", headers={"X-Error-Code": "RevisionNotFound"}),
+    "no right": Fault("answer", status=403, body='{"error": "your token {key} has not the permission"}'),
+}
+"""What the hub itself answers by its library's documentation; olah knows none of them."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "says", "do"),
+    [
+        ("gated", "'acme/tickets' is gated", "accept its terms"),
+        ("gated to nobody", "'acme/tickets' is gated", "accept its terms"),
+        ("wrong token", "does not know the token (401)", "make a new one"),
+        ("no right", "the hub refuses (403)", "a token that may read it: `token: ${secret:HF_TOKEN}`"),
+    ],
+)
+def test_what_the_hub_refuses_is_told_with_what_to_do(
+    there: Hub, tmp_path: Path, fault: str, says: str, do: str
+) -> None:
+    """When the revision is looked up, and, where a commit is pinned, when the dataset is opened or its file is read."""
+    there.dataset.commit(lines("one", fault))
+    for operation, more, place in (
+        ("info", "", "spec.yaml:4:"),
+        ("info", f", revision: {there.first}", "hf://acme/tickets[train]:1:"),
+        ("file", "", "hf://acme/tickets[train]:1:"),
+    ):
+        with Proxy(there.url, REQUESTS, REFUSALS) as proxy:
+            proxy.fault(operation, fault, once=False)
+            said = ftspec(tmp_path / f"{operation}{len(more)}", proxy.url, "plan", more=more)
+            assert proxy.count(operation)
+        assert said.code == 1 and place in said.err and says in said.err and do in said.err, (operation, said.err)
+
+
+def test_a_revision_that_is_not_there_is_told_from_a_dataset_that_is_not(there: Hub, tmp_path: Path) -> None:
+    with Proxy(there.url, REQUESTS, REFUSALS) as proxy:
+        proxy.fault("info", "no revision", once=False)
+        said = ftspec(tmp_path, proxy.url, "plan", more=", revision: v9")
+    assert said.code == 1 and "spec.yaml:4:" in said.err, said.err
+    assert "revision 'v9': 'acme/tickets' has none of that name" in said.err and "a branch, a tag" in said.err, said.err
+
+
+@pytest.mark.parametrize("more", [", streaming: false", pytest.param("", marks=pytest.mark.slow)])
+def test_killed_while_it_fetches_and_gone_on(there: Hub, tmp_path: Path, more: str) -> None:
+    """Killed when it has asked for the file, before it is there and after, and once before: what is there then is
+    whole, or is fetched anew."""
+    there.dataset.commit(lines(*(f"{more}{n}" for n in range(2000))))
+    with Proxy(there.url, REQUESTS, REFUSALS) as proxy:
+        whole = ftspec(tmp_path / "whole", proxy.url, "run", more=more)
+        assert whole.code == 0, whole
+        (*_, fetched) = [exchange.number for exchange in proxy.exchanges if exchange.operation == "file"]
+    for number, when in ((fetched // 2, "after"), (fetched, "before"), (fetched, "after")):
+        write(folder := tmp_path / f"{number}{when}", more)
+        with Proxy(there.url, REQUESTS, REFUSALS) as proxy:
+            hold = proxy.hold(number, when)
+            with subprocess.Popen(command("run"), cwd=folder, env=environment(folder, proxy.url)) as victim:
+                assert hold.reached.wait(120)
+                victim.kill()
+            hold.drop()
+        again = ftspec(folder, there.url, "run", more=more)
+        assert again.code == 0 and made(folder) == made(tmp_path / "whole"), again
+
+
+def made(folder: Path) -> Any:
+    """The data step's files by name, by the sha256 of their content."""
+    steps = [json.loads(step.read_bytes()) for step in (folder / ".ftspec/steps").iterdir()]
+    (files,) = [step["files"] for step in steps if "files" in step]
+    return files
+
+
+def test_a_hub_that_is_slow_is_waited_for(there: Hub, tmp_path: Path) -> None:
+    there.dataset.commit(lines("one", "slow"))
+    with Proxy(there.url, REQUESTS, REFUSALS) as proxy, ThreadPoolExecutor() as pool:
+        holds = [proxy.hold(number, "before") for number in (1, 2)]  # the library may ask for something else first
+        said = pool.submit(ftspec, tmp_path, proxy.url, "plan")
+        assert wait_until(lambda: proxy.count("info") == 1, 120) and not wait_until(said.done, 12)
+        for hold in holds:
+            hold.go.set()
+        assert said.result().code == 0, said.result()

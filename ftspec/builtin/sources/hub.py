@@ -9,6 +9,7 @@ from typing import Any
 
 from ftspec import api
 from ftspec.builtin.files import BATCH_ROWS, Read
+from ftspec.builtin.sources import hubcauses
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -53,20 +54,18 @@ def huggingface(
     def from_hub() -> Any:
         return _from_hub(dataset, pinned(), subset, split, streaming, token)
 
-    return api.Source(lambda: _chunks(from_hub, f"hf://{dataset}", split), lambda: f"{dataset} {pinned()}")
+    return api.Source(lambda: _chunks(from_hub, f"hf://{dataset}", split, dataset), lambda: f"{dataset} {pinned()}")
 
 
 def _commit(dataset: str, revision: str, token: str) -> str:
     """The commit that a branch or a tag of the hub stands for now."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         return str(HfApi().dataset_info(dataset, revision=revision, token=token or None).sha)
-    except (RepositoryNotFoundError, RevisionNotFoundError):
-        message = f"the hub has no dataset '{dataset}' of revision '{revision}', or it is not yours to see"
-        raise api.FtspecError(message, "check the id; a private one needs a `token: ${secret:HF_TOKEN}`") from None
     except Exception as error:  # the library and what it stands on raise many kinds: httpx's are no OSError
+        if known := hubcauses.cause(error, dataset):
+            raise api.FtspecError(f"revision '{revision}': {known.reason}", known.hint) from None
         message = f"the hub does not say what revision '{revision}' of '{dataset}' is: {type(error).__name__}"
         raise api.FtspecError(
             message, "check the network, or do without: pin a commit as `revision`, or read a copy by `folder`"
@@ -96,8 +95,8 @@ def _on_disk(folder: str, subset: str, split: str, streaming: bool) -> Any:
     return datasets.load_dataset(folder, subset or None, split=split, streaming=streaming)
 
 
-def _chunks(open_it: Callable[[], Any], name: str, split: str) -> Read:
-    """The dataset as record batches; a row's line is its place in the split."""
+def _chunks(open_it: Callable[[], Any], name: str, split: str, dataset: str = "") -> Read:
+    """The dataset as record batches; a row's line is its place in the split. `dataset` is its id on the hub."""
     number = 1
     origin = f"{name}[{split}]"
     try:
@@ -108,5 +107,7 @@ def _chunks(open_it: Callable[[], Any], name: str, split: str) -> Read:
     except (api.FtspecError, ImportError):
         raise
     except Exception as error:  # the library and what it stands on raise many kinds, and quote values of rows
-        message = f"cannot be read after row {number - 1}: {type(error).__name__}"
-        yield api.Finding(message=message, hint="check id, subset, split and network", file=origin, line=number)
+        known = hubcauses.cause(error, dataset) if dataset else None
+        reason, hint = known or (type(error).__name__, "check id, subset, split and network")
+        message = f"cannot be read after row {number - 1}: {reason}"
+        yield api.Finding(message=message, hint=hint, file=origin, line=number)
