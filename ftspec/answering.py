@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ftspec import ask, cases, grade, history, items, judging, kept, suites
+from ftspec import ask, benches, cases, grade, history, items, judgecases, judging, kept, suites
 from ftspec import plan as plans
 from ftspec.costs import of_answer, rate_of
 from ftspec.deploying import Deployer
@@ -46,7 +46,7 @@ class Asking(NamedTuple):
     generation: Generation
     repeat: int
     seed: int
-    graders: list[tuple[Item, judging.Built]]
+    graders: list[tuple[Item, judgecases.Built]]
     suite: str = ""
 
 
@@ -77,7 +77,7 @@ def suite(name: str) -> Asking:
     return Asking(found.prompts, found.generation, 1, 0, [(Item(kind="grader", name=name), found.grade)], name)
 
 
-def _graders(site: Site) -> list[tuple[Item, judging.Built]]:
+def _graders(site: Site) -> list[tuple[Item, judgecases.Built]]:
     graders = site.spec.eval.graders if site.spec.eval else ()
     return [(item, items.build(item, site.registry, site.spec.folder)) for item in graders]
 
@@ -171,8 +171,8 @@ def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None,
     return msgspec.structs.replace(answered, graded=kept.keep(grade.Graded, graded, at), judges=settled.uses)
 
 
-def court(site: Site, purse: Purse | None = None) -> judging.Court:
-    return judging.Court(
+def court(site: Site, purse: Purse | None = None) -> benches.Court:
+    return benches.Court(
         site.registry, site.spec.folder, site.workspace, site.progress, site.tables, purse, site.hearings
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from ftspec import cases, items, judging
+from ftspec import benches, cases, items
 from ftspec.answering import court
 from ftspec.errors import FtspecError, Problem, SpecError, SpecPath
 from ftspec.graders import Judge
@@ -29,7 +29,7 @@ def rehearse(site: Site, *, from_data: bool = False) -> None:
         if item.kind in {"grader", "gate"}:
             built = items.build(item, site.registry, site.spec.folder)
             if isinstance(built, Judge):
-                judging.bench(built, court(site))
+                benches.bench(built, court(site))
 
 
 def rehearse_prompts(site: Site, prompts: Sequence[Prompt]) -> None:
@@ -44,7 +44,7 @@ def rehearse_prompts(site: Site, prompts: Sequence[Prompt]) -> None:
             asked = f"a judge that prompts bring along in '{column}' needs {', '.join(missing)}"
             raise FtspecError(f"secret not set: {asked}", hint_for(missing))
         for judge in judges:
-            judging.bench(judge, court(site))
+            benches.bench(judge, court(site))
 
 
 def _missing_secrets(site: Site, from_data: bool) -> Iterator[Problem]:

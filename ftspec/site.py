@@ -9,12 +9,12 @@ import msgspec
 
 from ftspec import inventory, items, subjects, tables
 from ftspec import plan as plans
+from ftspec.benches import Hearing
 from ftspec.document import Document
 from ftspec.errors import Problem, SpecError
 from ftspec.following import Follow, chosen, ended
 from ftspec.inventory import Inventory
 from ftspec.jobs import TunedModel
-from ftspec.judging import Hearing
 from ftspec.plan import TUNING
 from ftspec.progress import Progress
 from ftspec.provider import Provider

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from sklearn.metrics import cohen_kappa_score
 
-from ftspec import api, judging, registry, remote, scoring, validate
+from ftspec import api, benches, judgeuse, judging, registry, remote, scoring, validate
 from ftspec.builtin.judges import COMPONENTS
 from ftspec.builtin.templates import Template
 from ftspec.errors import Ambiguous, DataError, SpecError, Transient
@@ -50,11 +50,11 @@ def says(*texts: str) -> list[Answer]:
 
 
 @pytest.fixture
-def court(tmp_path: Path) -> judging.Court:
-    return judging.Court(registry.load(), tmp_path, Workspace(tmp_path / "state"), Quiet())
+def court(tmp_path: Path) -> benches.Court:
+    return benches.Court(registry.load(), tmp_path, Workspace(tmp_path / "state"), Quiet())
 
 
-def settle(court: judging.Court, made: Judge, answers: list[Answer], base: list[Answer] | None = None) -> Any:
+def settle(court: benches.Court, made: Judge, answers: list[Answer], base: list[Answer] | None = None) -> Any:
     item = Item(kind="grader", name="llm_judge")
     prompts = [prompt(one.prompt) for one in answers]
     settled = judging.settle([(item, made)], {}, prompts, answers, base or answers, court)
@@ -86,7 +86,7 @@ def test_a_row_counts_at_least_as_many_bytes_as_a_template_makes_of_it(tmp_path:
     assert file.row_tokens >= len(shown.encode())
 
 
-def test_a_simulated_judge_lets_pass_what_is_expected(court: judging.Court) -> None:
+def test_a_simulated_judge_lets_pass_what_is_expected(court: benches.Court) -> None:
     settled, graded = settle(court, judge(), [answer("red"), answer("blue", "q")])
     assert [one.passed for one in graded] == [True, False]
     assert [one.grades["llm_judge"].score for one in graded] == [1, 0]
@@ -95,16 +95,16 @@ def test_a_simulated_judge_lets_pass_what_is_expected(court: judging.Court) -> N
     assert use.completion_tokens > 0
 
 
-def test_no_question_is_asked_twice(court: judging.Court, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_question_is_asked_twice(court: benches.Court, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = settle(court, judge(), [answer("red"), answer("blue", "q")])
     asked: list[str] = []
-    real = judging.ask.ask
+    real = benches.ask.ask
 
     def counted(answers: Any, wanted: Any, **how: Any) -> None:
         asked.extend(question.prompt.id for question in wanted.missing())
         real(answers, wanted, **how)
 
-    monkeypatch.setattr(judging.ask, "ask", counted)
+    monkeypatch.setattr(benches.ask, "ask", counted)
     again, graded = settle(court, judge(), [answer("red"), answer("blue", "q")])
     assert asked == []
     assert again.uses == first.uses
@@ -115,12 +115,12 @@ def test_no_question_is_asked_twice(court: judging.Court, monkeypatch: pytest.Mo
     assert len(asked) == 2, "another way of asking is another question"
 
 
-def test_a_judge_that_gives_no_answer_decides_nothing(court: judging.Court, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_that_gives_no_answer_decides_nothing(court: benches.Court, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(answers: Any, wanted: Any, *, keep: Any, **how: Any) -> None:
         for question in wanted.missing():
             keep(Answer(prompt=question.prompt.id, repeat=0, error="overloaded"))
 
-    monkeypatch.setattr(judging.ask, "ask", failing)
+    monkeypatch.setattr(benches.ask, "ask", failing)
     settled, (graded,) = settle(court, judge(), [answer("red")])
     assert graded.error == "the judge judge gave no answer: overloaded"
     assert settled.uses[0].failed == 1
@@ -141,11 +141,11 @@ def replying(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for question in wanted.missing():
             keep(Answer(prompt=question.prompt.id, repeat=0, text=text))
 
-    monkeypatch.setattr(judging.ask, "ask", said)
+    monkeypatch.setattr(benches.ask, "ask", said)
 
 
 def test_rubbish_is_counted_and_what_does_not_decide_voids_no_answer(
-    court: judging.Court, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    court: benches.Court, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     replying("it depends", monkeypatch)
     file = tmp_path / "labels.jsonl"
@@ -170,7 +170,7 @@ def test_a_grader_that_is_silent_on_some_answers_is_measured_on_the_others() -> 
     assert scoring.evaluate([prompt()], {"m": answered}).further["m"].graders == {"a": 0.5, "b": 1}
 
 
-def test_a_judge_that_decides_by_the_order_shows_as_ties(court: judging.Court, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_that_decides_by_the_order_shows_as_ties(court: benches.Court, monkeypatch: pytest.MonkeyPatch) -> None:
     replying('{"winner": "A"}', monkeypatch)
     settled, graded = settle(court, judge(against="expected"), [answer("blue"), answer("red", "q")])
     (use,) = settled.uses
@@ -209,7 +209,7 @@ GOOD, RUBBISH = '{"score": 5}', "it depends"
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
-    real = judging.bench
+    real = benches.bench
     monkeypatch.setattr(judging, "bench", lambda judge, court: real(judge, court)._replace(provider=made))
     monkeypatch.setattr(remote, "FIRST", 0.001)
     return made
@@ -223,12 +223,12 @@ class Notes(Quiet):
         self.notes.append(message)
 
 
-def run_of(court: judging.Court) -> judging.Court:
+def run_of(court: benches.Court) -> benches.Court:
     """The next run's."""
     return court._replace(hearings={}, progress=Notes())
 
 
-def test_a_judge_that_is_down_is_waited_for_once_a_run(court: judging.Court, bench: Bench) -> None:
+def test_a_judge_that_is_down_is_waited_for_once_a_run(court: benches.Court, bench: Bench) -> None:
     court = run_of(court)
     bench.says = lambda question: Ambiguous("no answer: ConnectError")
     _, graded = settle(court, judge(), [answer("red"), answer("blue", "q")])
@@ -246,7 +246,7 @@ def test_a_judge_that_is_down_is_waited_for_once_a_run(court: judging.Court, ben
 
 
 def test_a_judge_that_ends_the_run_is_named(
-    court: judging.Court, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    court: benches.Court, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote, "PATIENCE", 0.0)
     bench.says = lambda question: Transient("refused", "check the network")
@@ -258,7 +258,7 @@ def test_a_judge_that_ends_the_run_is_named(
     )
 
 
-def test_a_reply_that_is_no_verdict_is_asked_anew_by_the_next_run_alone(court: judging.Court, bench: Bench) -> None:
+def test_a_reply_that_is_no_verdict_is_asked_anew_by_the_next_run_alone(court: benches.Court, bench: Bench) -> None:
     answers = [answer("red"), answer("blue", "q"), answer("green", "r")]
     first = run_of(court)
     bench.says = lambda question: RUBBISH if "blue" in question.prompt.messages[1].content else GOOD
@@ -282,7 +282,7 @@ def test_a_reply_that_is_no_verdict_is_asked_anew_by_the_next_run_alone(court: j
     assert len(bench.calls) == 1, "what is a verdict is not asked again"
 
 
-def test_of_two_replies_the_one_that_is_no_verdict_is_asked_anew(court: judging.Court, bench: Bench) -> None:
+def test_of_two_replies_the_one_that_is_no_verdict_is_asked_anew(court: benches.Court, bench: Bench) -> None:
     bench.says = lambda question: '{"winner": "A"}' if len(bench.calls) == 1 else RUBBISH
     _, (graded,) = settle(run_of(court), judge(against="expected"), [answer("blue")])
     assert graded.error
@@ -354,7 +354,7 @@ def test_places_are_swapped_and_equal_answers_cost_nothing() -> None:
     assert judge(against="base").questions(prompt(), answer("x"), answer("x")) == []
 
 
-def test_against_the_base_model(court: judging.Court) -> None:
+def test_against_the_base_model(court: benches.Court) -> None:
     settled, (graded,) = settle(court, judge(against="base"), [answer("red")], base=[answer("blue")])
     assert graded.grades["llm_judge"].score == 1
     assert settled.uses[0].questions == 2
@@ -362,7 +362,7 @@ def test_against_the_base_model(court: judging.Court) -> None:
     assert same.grades["llm_judge"].score == 0.5
 
 
-def test_agreement_with_people_is_reported(court: judging.Court, tmp_path: Path) -> None:
+def test_agreement_with_people_is_reported(court: benches.Court, tmp_path: Path) -> None:
     people = [("red", True), ("red", False), ("blue", False), ("green", True), ("red", True), ("white", False)]
     lines = [
         {"prompt": f"{i}?", "answer": text, "passed": passed, "expected": "red", "row": {"thing": str(i)}}
@@ -379,12 +379,12 @@ def test_agreement_with_people_is_reported(court: judging.Court, tmp_path: Path)
 @pytest.mark.parametrize("table", [[[20, 5], [10, 15]], [[45, 15], [25, 15]], [[1, 0], [0, 1]]])
 def test_kappa_is_scikit_learns(table: list[list[int]]) -> None:
     pairs = [(bool(i), bool(j)) for i in (0, 1) for j in (0, 1) for _ in range(table[i][j])]
-    assert judging.agreement(pairs)[1] == pytest.approx(cohen_kappa_score(*zip(*pairs, strict=True)))
+    assert judgeuse.agreement(pairs)[1] == pytest.approx(cohen_kappa_score(*zip(*pairs, strict=True)))
 
 
 def test_no_kappa_where_chance_explains_all() -> None:
-    assert judging.agreement([(True, True)] * 3) == (1, None)
-    assert judging.agreement([]) == (None, None)
+    assert judgeuse.agreement([(True, True)] * 3) == (1, None)
+    assert judgeuse.agreement([]) == (None, None)
 
 
 def test_a_line_that_is_no_label_is_named(tmp_path: Path) -> None:
