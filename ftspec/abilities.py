@@ -74,7 +74,11 @@ class SupportsStop(Protocol):
 
 @runtime_checkable
 class SupportsCheckpoints(Protocol):
-    """A provider whose jobs keep models on their way, told in `JobUpdate.checkpoints`."""
+    """A provider whose jobs keep models on their way, told in `JobUpdate.checkpoints`.
+
+    Where some of its jobs keep none, it has a method `keeps_no_checkpoints(request: Request) -> Problem | None` too:
+    what is wrong (and its hint) where a spec wants checkpoints of such a job.
+    """
 
     checkpoints: ClassVar[str]
     """When one is kept, for people: "after each epoch"."""

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from ftspec import items, retirement, schema, tables
 from ftspec.candidate import Candidate
 from ftspec.errors import Problem, SpecError, SpecPath
@@ -74,9 +76,8 @@ def following(candidate: Candidate) -> Iterator[Problem]:
         return
     factory = candidate.registry.get("provider", item.name).factory
     for index, named in enumerate(_entries(candidate.document.data.get("eval"), "models")):
-        if isinstance(named, dict) and "checkpoints" in named and not hasattr(factory, "checkpoints"):
-            message = f"jobs of provider '{item.name}' keep no checkpoints"
-            yield Problem(message=message, hint="remove this entry", path=("eval", "models", index, "checkpoints"))
+        if isinstance(named, dict) and "checkpoints" in named:
+            yield from _kept(candidate, item, "remove this entry", ("eval", "models", index, "checkpoints"))
     wanted = candidate.document.data.get("follow")
     if not isinstance(wanted, dict):
         return
@@ -84,9 +85,20 @@ def following(candidate: Candidate) -> Iterator[Problem]:
         message = f"provider '{item.name}' cannot end a job early and keep its model"
         path: SpecPath = ("follow", "early_stopping")
         yield Problem(message=message, hint="remove `early_stopping`, or lower `epochs`", path=path, on="key")
-    if wanted.get("checkpoint") == "best" and not hasattr(factory, "checkpoints"):
-        message = f"jobs of provider '{item.name}' keep no checkpoints"
-        yield Problem(message=message, hint="write `checkpoint: last`", path=("follow", "checkpoint"))
+    if wanted.get("checkpoint") == "best":
+        yield from _kept(candidate, item, "write `checkpoint: last`", ("follow", "checkpoint"))
+
+
+def _kept(candidate: Candidate, item: Item, instead: str, path: SpecPath) -> Iterator[Problem]:
+    """Whether the provider's jobs, and then this one, keep the checkpoints that are wanted at the path."""
+    factory = candidate.registry.get("provider", item.name).factory
+    if not hasattr(factory, "checkpoints"):
+        yield Problem(message=f"jobs of provider '{item.name}' keep no checkpoints", hint=instead, path=path)
+    elif hasattr(factory, "keeps_no_checkpoints"):
+        with contextlib.suppress(Exception):  # `tuner` says what is wrong with it
+            built: Any = _built(candidate, item)
+            if found := built.keeps_no_checkpoints(_request(candidate, item)):
+                yield msgspec.structs.replace(found, hint=f"{found.hint}, or {instead}", path=path)
 
 
 def _entries(value: Any, name: str) -> list[Any]:

@@ -5,7 +5,7 @@
     cancel         exists once somebody asked for the job to be cancelled
     events.jsonl   what happened, one JSON object a line, `number` increasing; appended by the worker
     checkpoints/   see ftspec_local.checkpoints
-    kept-STEP/     the adapter as it was after that step; `best-STEP` the one of the lowest validation loss
+    kept-STEP/     the model (or its adapter) as it was after that step; `best-STEP` that of the lowest validation loss
     model/         the adapter, or the whole model
     result.json    how it ended; written once, atomically, last
     worker.log     what the worker printed
@@ -152,7 +152,7 @@ class JobFolder:
         return min(kept, key=lambda one: one.validation_loss, default=None)
 
     def kept(self) -> dict[int, Path]:
-        """The adapters that were kept on the way, by their step."""
+        """The models that were kept on the way, by their step."""
         folders = [*self.path.glob("best-*"), *self.path.glob("kept-*")]
         return {int(folder.name.rpartition("-")[2]): folder for folder in folders}
 

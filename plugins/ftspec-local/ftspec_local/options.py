@@ -59,6 +59,15 @@ class Hyperparameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="Optimizer steps between checkpoints; about ten per run when not given."),
     ] = None
+    full_checkpoints: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="Of a full fine-tuning: models kept on the way, evenly over the job, and the one of the lowest "
+            "validation loss beside them. Each takes 4 bytes a weight on disk. An adapter is kept anyway.",
+        ),
+    ] = 0
     evaluation_steps: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="Optimizer steps between validation losses; once per epoch when not given."),
@@ -70,6 +79,11 @@ class Hyperparameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if isinstance(self.lora, bool):
             return Lora() if self.lora else None
         return self.lora
+
+    @property
+    def keeps(self) -> bool:
+        """Whether models are kept on the way."""
+        return self.adapters is not None or self.full_checkpoints > 0
 
     def total_steps(self, rows: int) -> int:
         """Optimizer steps for this many rows."""

@@ -41,6 +41,18 @@ def _layer_problems(request: api.Request, config: Mapping[str, Any]) -> Iterator
         yield api.Problem(message=message, hint=f"at most {length}", path=("hyperparameters", "max_length"))
 
 
+def keeps_no_checkpoints(request: api.Request) -> api.Problem | None:
+    """Of a full fine-tuning that does not say how many: what one of them takes on disk."""
+    if hyperparameters_of(request).keeps:
+        return None
+    count = _parameter_count(request.model)
+    each = f"{4 * count / 1e9:.1f} GB" if count else "as large as the model in fp32"
+    return api.Problem(
+        message="a full fine-tuning (`lora: false`) keeps no checkpoints by itself",
+        hint=f"say how many in `hyperparameters.full_checkpoints` (each takes disk space: {each}), or train an adapter",
+    )
+
+
 def estimate(request: api.Request, size: api.Size, settings: Settings) -> api.Estimate:
     """Steps, exactly; seconds, roughly, from the model's size and this machine's cores."""
     hyperparameters = hyperparameters_of(request)

@@ -44,7 +44,8 @@ class LocalProvider:
     }
     exports: ClassVar[tuple[str, ...]] = ("adapter", "merged")
     checkpoints: ClassVar[str] = (
-        "of an adapter, every `checkpoint_steps` and whenever the validation loss is the lowest"
+        "of an adapter, every `checkpoint_steps` and whenever the validation loss is the lowest; of a full "
+        "fine-tuning as many as `full_checkpoints` says"
     )
     endpoint = "local"
 
@@ -71,6 +72,10 @@ class LocalProvider:
     def problems(self, request: api.Request) -> Iterator[api.Problem]:
         """Packages that are missing, a model that cannot be had, hyperparameters that do not go together."""
         return planning.problems(request)
+
+    def keeps_no_checkpoints(self, request: api.Request) -> api.Problem | None:
+        """A full fine-tuning keeps none unless it is told how many: each is as large as the model."""
+        return planning.keeps_no_checkpoints(request)
 
     def fingerprint(self, model: api.ModelRef) -> str:
         """The base model's content hash or commit."""

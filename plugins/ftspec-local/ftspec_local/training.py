@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Training:
             eval_dataset=validation,
             processing_class=AutoTokenizer.from_pretrained(self.base),
             peft_config=lora_config(self.hyperparameters.adapters, model),
-            callbacks=[_Reporter(self.folder, self.log, steps)],
+            callbacks=[_Reporter(self.folder, self.log, steps, self.hyperparameters)],
         )
 
     def _made(self, arguments: dict[str, Any], **parts: Any) -> Trainer:
@@ -194,8 +195,8 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
 class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
     """Turns what the trainer says into the job's events, marks checkpoints, and looks whether to stop."""
 
-    def __init__(self, folder: JobFolder, log: EventLog, total: int) -> None:
-        self.folder, self.log, self.total = folder, log, total
+    def __init__(self, folder: JobFolder, log: EventLog, total: int, hyperparameters: Hyperparameters) -> None:
+        self.folder, self.log, self.total, self.hyperparameters = folder, log, total, hyperparameters
         self.reported = (time.monotonic(), 0.0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -225,14 +226,20 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
         }
         self._add("validation", state.global_step, found)
         best = self.folder.best()
-        if best is None or metrics["eval_loss"] < best.validation_loss:
-            keep_best(self.folder, kwargs["model"], state.global_step, metrics["eval_loss"])
+        if self.hyperparameters.keeps and (best is None or metrics["eval_loss"] < best.validation_loss):
+            keep_best(self.folder, _parts(kwargs), state.global_step, metrics["eval_loss"])
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         checkpoints.mark_complete(self.folder.checkpoints / f"{checkpoints.PREFIX}{state.global_step}")
-        if state.global_step < self.total:  # the last state is the job's model itself
-            _keep(self.folder, "kept", kwargs["model"], state.global_step)
+        if state.global_step in self._kept(args.save_steps):
+            _keep(self.folder, "kept", _parts(kwargs), state.global_step)
         self._add("checkpoint", state.global_step, {}, f"checkpoint at step {state.global_step}")
+
+    def _kept(self, every: int) -> Sequence[int]:
+        """The steps after which the model is kept: every adapter, and as many full models as are wanted. The last state
+        is the job's model itself."""
+        steps = range(every, self.total, every)
+        return steps if self.hyperparameters.adapters else spread(steps, self.hyperparameters.full_checkpoints)
 
     def _add(self, kind: str, step: int, metrics: dict[str, float | None], message: str = "") -> None:
         known = {name: value for name, value in metrics.items() if value is not None}
@@ -245,25 +252,34 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not t
         return round((tokens - before) / (now - then), 1) if tokens > before else None
 
 
-def keep_best(folder: JobFolder, model: Any, step: int, validation_loss: float) -> None:
+def spread(steps: Sequence[int], count: int) -> Sequence[int]:
+    """So many of the steps, evenly."""
+    if count >= len(steps):
+        return steps
+    return [steps[round((place + 1) * (len(steps) + 1) / (count + 1)) - 1] for place in range(count)]
+
+
+def _parts(given: dict[str, Any]) -> list[Any]:
+    """What makes a model's folder, of what a callback is given: an adapter, or a whole model and its tokenizer."""
+    model = given["model"]
+    return [model] if isinstance(model, PeftModel) else [model, given["processing_class"]]
+
+
+def keep_best(folder: JobFolder, parts: Sequence[Any], step: int, validation_loss: float) -> None:
     """Keep the model as the best one so far, in the place of the one before."""
-    place = _keep(folder, "best", model, step, **{"best.json": {"step": step, "validation_loss": validation_loss}})
-    for other in folder.path.glob("best-*") if place else ():
+    place = _keep(folder, "best", parts, step, **{"best.json": {"step": step, "validation_loss": validation_loss}})
+    for other in folder.path.glob("best-*"):
         if other != place:
             shutil.rmtree(other)
 
 
-def _keep(folder: JobFolder, name: str, model: Any, step: int, **beside: dict[str, Any]) -> Path | None:
-    """Keep the adapter as it is after this step, and files beside it: whole or not at all. Gives its place.
-
-    Of a full fine-tuning nothing is kept: its weights are as large as the base model's.
-    """
-    if not isinstance(model, PeftModel):
-        return None
+def _keep(folder: JobFolder, name: str, parts: Sequence[Any], step: int, **beside: dict[str, Any]) -> Path:
+    """Keep the model as it is after this step, and files beside it: whole or not at all. Gives its place."""
     staging, place = folder.path / f".{name}-{step}", folder.path / f"{name}-{step}"
     shutil.rmtree(staging, ignore_errors=True)
     if not place.exists():
-        model.save_pretrained(staging)
+        for part in parts:
+            part.save_pretrained(staging)
         for file, content in beside.items():
             write_atomically(staging / file, content)
         staging.replace(place)

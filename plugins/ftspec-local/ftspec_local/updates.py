@@ -39,7 +39,7 @@ def update(
 
 
 def _checkpoints(key: str, folder: JobFolder, result: dict[str, Any] | None = None) -> tuple[api.Checkpoint, ...]:
-    """Every adapter that was kept, by step. The last one is the job's model itself, once there is one."""
+    """Every model that was kept, by step. The last one is the job's model itself, once there is one."""
     models = {step: _kept(key, folder, step, place) for step, place in sorted(folder.kept().items())}
     if models and result and result["state"] == api.JobState.SUCCEEDED:
         models[result["steps"]] = _model(key, folder, result)
@@ -56,7 +56,8 @@ def _checkpoints(key: str, folder: JobFolder, result: dict[str, Any] | None = No
 
 
 def _kept(key: str, folder: JobFolder, step: int, place: Path) -> api.TunedModel:
-    model = _model(key, folder, {"form": "adapter"})
+    form = "adapter" if (place / "adapter_config.json").exists() else "full"
+    model = _model(key, folder, {"form": form})
     return msgspec.structs.replace(model, id=f"{model.id}:step-{step}", details=model.details | {"folder": str(place)})
 
 

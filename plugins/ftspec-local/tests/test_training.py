@@ -60,13 +60,28 @@ def weights(folder: JobFolder) -> dict[str, bytes]:
 
 
 def kept(folder: JobFolder) -> dict[int, bytes]:
-    return {step: (place / "adapter_model.safetensors").read_bytes() for step, place in folder.kept().items()}
+    return {step: next(place.glob("*.safetensors")).read_bytes() for step, place in folder.kept().items()}
 
 
 SETTINGS = {"epochs": 3, "checkpoint_steps": 2, "evaluation_steps": 4, "lora": {"dropout": 0.1, "layers": 2}}
+SPEC = """\
+version: 1
+name: full
+sources: [{examples: {rows: [{prompt: a, completion: b}]}}]
+format: {prompt_completion: {}}
+provider: local
+model: smollm2-135m-instruct
+hyperparameters: {lora: false}
+follow: {checkpoint: best}
+eval:
+  prompts: [{examples: {rows: [{prompt: c, completion: d}]}}]
+  graders: [exact]
+  models: [{checkpoints: best}]
+"""
+FULL = {"lora": False, "gradient_accumulation": 2, "full_checkpoints": 1}
 
 
-@pytest.mark.parametrize("hyperparameters", [SETTINGS, {**SETTINGS, "lora": False, "gradient_accumulation": 2}])
+@pytest.mark.parametrize("hyperparameters", [SETTINGS, {**SETTINGS, **FULL}])
 def test_a_killed_job_goes_on_to_the_same_loss_and_weights(make_job, hyperparameters):
     whole = make_job("whole", validation=True, **hyperparameters)
     assert finish(whole)["state"] == "succeeded"
@@ -86,7 +101,52 @@ def test_a_killed_job_goes_on_to_the_same_loss_and_weights(make_job, hyperparame
     numbers = [event["number"] for event in killed.events()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert kept(killed) == kept(whole)
-    assert bool(kept(whole)) == bool(hyperparameters["lora"])  # of a full fine-tuning nothing is kept on the way
+    assert kept(whole)
+    if not hyperparameters["lora"]:
+        assert [len(list(whole.path.glob(name))) for name in ("kept-*", "best-*")] == [1, 1]
+        for place in whole.kept().values():
+            assert {"model.safetensors", "tokenizer.json", "config.json"} <= {file.name for file in place.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("count", "found"), [(0, []), (1, [10]), (2, [6, 14]), (3, [4, 10, 16]), (9, [2, 4, 6, 8, 10, 12, 14, 16, 18])]
+)
+def test_full_models_are_kept_evenly(count, found):
+    from ftspec_local.training import spread
+
+    assert list(spread(range(2, 20, 2), count)) == found
+
+
+def test_a_kept_model_says_whether_it_is_an_adapter(tmp_path):
+    from ftspec_local.updates import update
+
+    from ftspec import api
+
+    folder = JobFolder(tmp_path / "job")
+    folder.create({"request": {"model": {"id": "m"}}})
+    for name, file in (("kept-4", "config.json"), ("kept-8", "adapter_config.json")):
+        (folder.path / name).mkdir()
+        (folder.path / name / file).touch()
+    found = update(api.Job(id="job", created_at=0.0), folder, None, [], None).checkpoints
+    assert [(one.step, one.model.details["form"]) for one in found] == [(4, "full"), (8, "adapter")]
+
+
+def test_a_full_fine_tuning_is_asked_for_checkpoints_only_where_it_keeps_some(tmp_path):
+    from ftspec import registry, validate
+    from ftspec.errors import SpecError
+
+    written = tmp_path / "spec.yaml"
+    written.write_text(SPEC)
+    with pytest.raises(SpecError) as raised:
+        validate.load_spec(written, registry.load())
+    assert [problem.path for problem in raised.value.problems] == [
+        ("follow", "checkpoint"),
+        ("eval", "models", 0, "checkpoints"),
+    ]
+    assert "full_checkpoints" in raised.value.problems[0].hint
+    for enough in ("lora: true", "lora: false, full_checkpoints: 2"):
+        written.write_text(SPEC.replace("lora: false", enough))
+        validate.load_spec(written, registry.load())
 
 
 def test_a_half_written_checkpoint_is_not_used(make_job):
