@@ -67,7 +67,8 @@ SETTINGS = {"epochs": 3, "checkpoint_steps": 2, "evaluation_steps": 4, "lora": {
 SPEC = """\
 version: 1
 name: full
-sources: [{examples: {rows: [{prompt: a, completion: b}]}}]
+sources: [{examples: {rows: [{prompt: a, completion: b}, {prompt: e, completion: f}]}}]
+split: {validation: 0.5}
 format: {prompt_completion: {}}
 provider: local
 model: smollm2-135m-instruct
