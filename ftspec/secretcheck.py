@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from ftspec.candidate import Candidate
 from ftspec.components import TITLES, Component
 from ftspec.errors import Problem, Severity, SpecPath
 from ftspec.fetching import is_url, public
-from ftspec.masking import FRAGMENT
+from ftspec.masking import FRAGMENT, holds_credential
 from ftspec.options import MARK, names_provider
 from ftspec.places import place_of
 from ftspec.references import ENV, REFERENCE, SECRET, mask
@@ -46,21 +47,45 @@ def in_plain(candidate: Candidate) -> Iterator[Problem]:
     A long one is masked from here on, like the others; a short one, such as a database's on this machine, is warned of.
     """
     for path, text, is_key in _texts(candidate.document.data, ()):
-        text = REFERENCE.sub("${}", text)
-        if is_key or not _may_be_secret(text):
+        if is_key:
             continue
-        from ftspec.builtin.redaction import credentials  # its patterns take a while to compile
-
         name = next((part for part in reversed(path) if isinstance(part, str)), "")
-        found = credentials.in_option(name, text)
+        found = _of_environment(candidate.document.written.get(path, "")) or _found(name, REFERENCE.sub("${}", text))
         if found:
             long = [secret for secret in found if len(secret) >= FRAGMENT]
             mask.literals.update(long)
             movable = not any(_misplaced(path, candidate.registry))
             hint = "write ${secret:NAME} in its place" if movable else "take it out"
             hint += "; what a spec says is committed and kept in records of its runs"
-            severity: Severity = "error" if long and movable else "warning"
+            severity: Severity = "error" if long and movable and not _compared(path, name) else "warning"
             yield Problem(message="this looks like a secret", hint=hint, path=path, severity=severity)
+
+
+NO_VALUE = ("_column", "_columns", "_field", "_fields", "_name", "_version")
+"""How options end that name something, whatever stands before it: a `token_column` holds no token."""
+
+
+def _found(name: str, text: str) -> list[str]:
+    """What looks like a secret in an option's text."""
+    if not _may_be_secret(text):
+        return []
+    from ftspec.builtin.redaction import credentials  # its patterns take a while to compile
+
+    return credentials.in_option("" if name.endswith(NO_VALUE) else name, text)
+
+
+def _of_environment(written: str) -> list[str]:
+    """What variables of the environment hold that are called like a secret, whatever it looks like."""
+    values = [os.environ.get(name, "") for name in ENV.findall(written) if holds_credential(name)]
+    return [value for value in values if len(value) >= FRAGMENT]
+
+
+def _compared(path: SpecPath, name: str) -> bool:
+    """Whether it is a text that a grader compares answers with: it may be one made up, to see that no model says it."""
+    place = place_of(path)
+    if place is None or place[0] != "grader" or holds_credential(name):
+        return False
+    return not any(isinstance(part, str) for part in path[place[1] + 2 :])
 
 
 RANDOM = re.compile(r"(?=[a-z_-]*[0-9A-Z])[\w-]{16,}", re.ASCII)

@@ -337,7 +337,35 @@ def test_a_short_password_in_an_address_is_only_warned_of(validated: Callable[..
     assert ": warning: this looks like a secret" in said
 
 
+def test_a_secret_by_an_environment_reference_is_refused_by_the_variables_name(
+    validated: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would enter digests and records, whatever it looks like."""
+    monkeypatch.setenv("GATEWAY_PASSWORD", "correct-horse-battery")
+    monkeypatch.setenv("GATEWAY_USER", "correct-horse-reader")
+    for override in (
+        "provider.openai.api_key=${env:GATEWAY_PASSWORD}",
+        "provider.openai.api_key=x${env:GATEWAY_PASSWORD}",
+    ):
+        said = validated("--set", override)
+        assert "write ${secret:NAME} in its place" in said
+        assert "warning" not in said
+        assert "correct-horse" not in said
+    assert "looks like" not in validated("--set", "provider.openai.organization=${env:GATEWAY_USER}")
+
+
+def test_a_made_up_key_that_no_model_should_say_is_only_warned_of(validated: Callable[..., str]) -> None:
+    made_up = key("AK", "IA", "QYLPMN5HHHFPZAM2")
+    said = validated("--set", f"eval.graders[0].contains.any=[{made_up}]")
+    assert ": warning: this looks like a secret" in said
+    judged = f"eval.graders[0]={{llm_judge: {{provider: {{openai: {{api_key: {made_up}}}}}, model: m, rubric: good}}}}"
+    said = validated("--set", judged)
+    assert "this looks like a secret" in said
+    assert "warning: this looks" not in said
+
+
 NO_SECRETS = [
+    "provider.openai.token_column=message_2026_tokens_AB12",
     "provider.openai.api_key=none",
     "provider.openai.api_key=${secret:OPENAI_API_KEY_2026}",
     "model=meta-llama/Meta-Llama-3.1-8B-Instruct-Reference",
