@@ -70,7 +70,7 @@ from ftspec.jobs import (
     Written,
 )
 from ftspec.messages import Answer, Example, Generation, Message, Model, Prompt, Question, RateLimits, RemoteModel
-from ftspec.options import Column, Path, ProviderRef, Secret
+from ftspec.options import Column, Path, Plain, ProviderRef, Secret
 from ftspec.provider import Method, Provider
 from ftspec.records import Event, Plan, RunInfo, Step
 from ftspec.references import resolve
@@ -141,6 +141,7 @@ __all__ = [
     "Needs",
     "NotFound",
     "Path",
+    "Plain",
     "Plan",
     "Problem",
     "Prompt",

@@ -7,6 +7,7 @@ are in ftspec.decorators, what factories return in ftspec.steps, ftspec.graders 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import inspect
@@ -72,7 +73,8 @@ class Component:
         kind: where in the spec it may stand.
         factory: a function, or for a provider a class, whose keyword-only parameters are the options.
         level: of a cleaner: batch, text, row, global or screen.
-        name: what a spec calls it; the factory's own name, without a trailing underscore, when not given.
+        name: what a spec calls it; the factory's own name, without a trailing underscore, when not given. A plugin's
+            hook has the last word: the name that it offers the component under.
         rules: cross-field rules over the options.
         revision: raised by the author when results change though the code of this module does not.
         dependencies: distributions whose version changes results, or that must be installed (`name` or `name>=1`).
@@ -115,6 +117,16 @@ class Component:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
+
+    def called(self, name: str) -> Component:
+        """The same component under this name."""
+        if name == self.name:
+            return self
+        other = copy.copy(self)
+        other.__dict__.pop("options", None)  # what was made of the name it had
+        other.__dict__.pop("schema", None)
+        other.name = name
+        return other
 
     @property
     def description(self) -> str:

@@ -20,6 +20,9 @@ Secret = Annotated[str, Meta(extra_json_schema={MARK: "secret"})]
 """A text that may be `${secret:NAME}` in a step or check too, whose other options may not. What the component makes of
 it must not tell the secret."""
 
+Plain = Annotated[str, Meta(extra_json_schema={MARK: "plain"})]
+"""A text that is used as it stands: `${secret:NAME}`, which options of a provider or source may else be, is refused."""
+
 ProviderRef = Annotated[str | dict[str, Any], Meta(extra_json_schema={MARK: "provider"})]
 """A provider as a spec writes it, bare or with options: `{openai: {base_url: ...}}`. Core checks it, and builds it."""
 

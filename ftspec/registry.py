@@ -161,6 +161,7 @@ def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str
                 raise PluginError(
                     f"{HOOK_OF[kind]}() offers '{name}', which is not {with_article(kind)}: {component!r}"
                 )
+            component = component.called(name)
             if not tried:
                 component.options  # noqa: B018
             offered[name] = component

@@ -80,6 +80,7 @@ API = {
     "ModelRef",
     "Needs",
     "Path",
+    "Plain",
     "Plan",
     "Problem",
     "Prompt",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import registry
-from ftspec.errors import PluginError
+from ftspec import registry, validate
+from ftspec.errors import PluginError, SpecError
 from ftspec.unknowns import FIRST_PARTY
 
 GOOD = """
@@ -53,6 +53,33 @@ def test_a_component_is_attributed_to_its_distribution(site: Path) -> None:
     install(site, "loud", GOOD)
     loaded = registry.load().components["cleaner"]["shout"]
     assert (loaded.distribution, loaded.version, loaded.origin) == ("loud", "1.2", "loud[loud]")
+
+
+CALLED = """
+from ftspec import api
+
+@api.batch_step
+def shout(*, least: int = 1) -> api.BatchStep:
+    '''Say it louder.'''
+    return lambda batch: batch
+
+@api.hookimpl
+def ftspec_cleaners():
+    return {"louder": shout, "loudest": shout}
+"""
+
+
+def test_a_component_is_called_what_its_hook_calls_it(site: Path) -> None:
+    """Its options are then checked by the schema too, whatever its factory is called."""
+    install(site, "loud", CALLED)
+    loaded = registry.load()
+    cleaners = loaded.components["cleaner"]
+    assert [cleaners[name].component.name for name in ("louder", "loudest")] == ["louder", "loudest"]
+    spec = "version: 1\nname: a\nsources: [{examples: {rows: [{a: b}]}}]\ncleaning: [{louder: {leest: 2}}]\n"
+    with pytest.raises(SpecError) as raised:
+        validate.load_text(spec, site / "spec.yaml", loaded)
+    found = next(problem for problem in raised.value.problems if problem.line == 4)
+    assert (found.column, "least" in f"{found.message} {found.hint}") == (22, True)
 
 
 def test_loading_is_deterministic_and_builtin_comes_first(site: Path) -> None:

@@ -364,6 +364,12 @@ def test_a_made_up_key_that_no_model_should_say_is_only_warned_of(validated: Cal
     assert "warning: this looks" not in said
 
 
+def test_headers_that_are_sent_as_they_stand_take_no_reference(validated: Callable[..., str]) -> None:
+    override = "provider={openai-compatible: {base_url: https://h/v1, headers: {X-Key: '${secret:SOME_KEY}'}}}"
+    said = validated("--set", override)
+    assert "option 'headers' of provider 'openai-compatible' cannot hold a secret" in said
+
+
 NO_SECRETS = [
     "provider.openai.token_column=message_2026_tokens_AB12",
     "provider.openai.api_key=none",

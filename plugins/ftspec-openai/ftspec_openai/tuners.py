@@ -233,7 +233,8 @@ class Compatible(Tuner):
         ] = "metadata",
         suffix: Suffix = "",
         headers: Annotated[
-            dict[str, str] | None, Meta(description="Headers for each request, such as a gateway wants; no secrets.")
+            dict[str, api.Plain] | None,
+            Meta(description="Headers for each request, such as a gateway wants; no secrets."),
         ] = None,
         extra: Annotated[dict[str, Any] | None, Meta(description="Fields of the server's own for a new job.")] = None,
         concurrency: Concurrency = 16,
