@@ -14,5 +14,5 @@ def notify(registry: Registry, progress: Progress, hook: str, **facts: Any) -> N
         arguments = {name: facts[name] for name in implementation.argnames}
         try:
             implementation.function(**arguments)
-        except Exception as error:  # a watcher must never stop the watched
+        except (Exception, SystemExit) as error:  # a watcher must never stop the watched
             progress.note(f"plugin {implementation.plugin_name}: {hook} failed: {type(error).__name__}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import re
 import shutil
@@ -69,6 +70,32 @@ def test_the_log_goes_to_the_state_folder_where_there_is_one(broken: Path) -> No
     (broken / ".ftspec").mkdir()
     guard.run(["plugins"])
     assert len(list((broken / ".ftspec").glob("ftspec-bug-*.md"))) == 1
+
+
+FAULTY = """
+from ftspec import api
+
+def estimate():
+    return len(1)
+"""
+
+
+def test_a_bug_in_a_plugin_is_told_as_its(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "acme_tuner.py").write_text(FAULTY)
+    info = tmp_path / "acme-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ftspec]\nfast = acme_tuner\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "load", lambda: importlib.import_module("acme_tuner").estimate())
+    assert guard.run(["plugins"]) == 3
+    said = capsys.readouterr().err
+    assert "This is a fault in the plugin acme[fast], at acme_tuner.py:5, not in your spec" in said
+    assert "to the plugin's authors" in said
 
 
 def test_an_interrupt_is_130_and_one_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

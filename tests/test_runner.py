@@ -137,14 +137,17 @@ def test_observers_see_every_decision_in_order(spec: Path, installed: Registry) 
     ]
 
 
-def test_an_observer_that_raises_is_reported_and_the_run_goes_on(spec: Path, installed: Registry) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_an_observer_that_raises_is_reported_and_the_run_goes_on(
+    spec: Path, installed: Registry, error: type[BaseException]
+) -> None:
     def ftspec_event(event: Event) -> None:
-        raise RuntimeError(f"no {event.kind} for me")
+        raise error(f"no {event.kind} for me")
 
     plug(installed, ftspec_event=ftspec_event)
     notes = Notes()
     assert run(spec, installed, progress=notes).passed
-    assert "plugin ftspec-test[test]: ftspec_event failed: RuntimeError: no tuning for me" in notes.notes
+    assert f"plugin ftspec-test[test]: ftspec_event failed: {error.__name__}: no tuning for me" in notes.notes
 
 
 def test_a_plugin_can_veto_a_plan_before_any_side_effect(spec: Path, installed: Registry) -> None:

@@ -22,6 +22,20 @@ def headline(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
+def plugin_of(error: BaseException) -> str:
+    """The plugin in whose code the error was raised, and where: "acme[acme], at provider.py:42". Empty for our own."""
+    owners = {entry.module.partition(".")[0]: entry for entry in importlib.metadata.entry_points(group="ftspec")}
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if package == "ftspec":
+            return ""
+        if package in owners:
+            entry = owners[package]
+            owner = f"{entry.dist.name}[{entry.name}]" if entry.dist else entry.name
+            return f"{owner}, at {Path(frame.f_code.co_filename).name}:{line}"
+    return ""
+
+
 def write_log(error: BaseException, arguments: Sequence[str]) -> Path:
     """Write the log, masked, into the state folder here or else the temporary folder; return its path."""
     folder = Path(STATE) if Path(STATE).is_dir() and os.access(STATE, os.W_OK) else None

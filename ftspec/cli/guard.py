@@ -156,8 +156,11 @@ def _bug(error: BaseException, arguments: Sequence[str]) -> int:
 
     path = crash.write_log(error, arguments)
     terminal.say(f"{_label('bug')} {terminal.one_line(crash.headline(error))}", err=True)
-    terminal.say("  This is a fault in ftspec or in a plugin, not in your spec; what was done is kept.", err=True)
-    terminal.say(f"  Please report it: open an issue in the project's tracker and paste {path}", err=True)
+    plugin = crash.plugin_of(error)
+    whose = f"the plugin {terminal.one_line(plugin)}" if plugin else "ftspec or in a plugin"
+    terminal.say(f"  This is a fault in {whose}, not in your spec; what was done is kept.", err=True)
+    where = "to the plugin's authors" if plugin else "in the project's tracker"
+    terminal.say(f"  Please report it {where}, and paste {path}", err=True)
     return BUG
 
 
