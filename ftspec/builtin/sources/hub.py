@@ -26,7 +26,7 @@ def _one_place(options: Mapping[str, Any]) -> Iterable[api.Clash]:
     rules=[_one_place],
     dependencies=["datasets>=3"],
     install="pip install 'ftspec[huggingface]'",
-    code=["ftspec.builtin.files"],
+    code=["ftspec.builtin.files", "ftspec.builtin.sources.hubcauses"],
 )
 def huggingface(
     *,
