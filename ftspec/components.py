@@ -7,7 +7,6 @@ are in ftspec.decorators, what factories return in ftspec.steps, ftspec.graders 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import importlib.util
 import inspect
@@ -102,6 +101,7 @@ class Component:
         self.kind: Kind = kind
         self.factory = factory
         self.level: Level = level
+        self._settings = settings
         self.name = settings.get("name") or factory.__name__.rstrip("_")
         self.rules = tuple(settings.get("rules", ()))
         self.revision = settings.get("revision", 1)
@@ -122,11 +122,8 @@ class Component:
         """The same component under this name."""
         if name == self.name:
             return self
-        other = copy.copy(self)
-        other.__dict__.pop("options", None)  # what was made of the name it had
-        other.__dict__.pop("schema", None)
-        other.name = name
-        return other
+        settings: Settings = {**self._settings, "name": name}
+        return Component(self.kind, self.factory, level=self.level, **settings)
 
     @property
     def description(self) -> str:

@@ -50,10 +50,17 @@ def credentials(environment: Mapping[str, str]) -> Iterator[str]:
     for name in environment:
         if holds_credential(name):
             value = environment[name]
-            if len(value) >= FRAGMENT and not (value.startswith("/") and Path(value).exists()):
+            if len(value) >= FRAGMENT and not _is_path(value):
                 yield value
         elif name[-6:].lower() == "_proxy" and "@" in environment[name]:
             yield from _of_address(environment[name])
+
+
+def _is_path(value: str) -> bool:
+    try:
+        return value.startswith("/") and Path(value).exists()
+    except OSError:  # longer than a name may be: base64 may begin with a slash too
+        return False
 
 
 @lru_cache(16)

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from sklearn.metrics import cohen_kappa_score
 
-from ftspec import api, benches, judgeuse, judging, registry, remote, scoring, validate
+from ftspec import api, benches, inflight, judgeuse, judging, registry, scoring, validate
 from ftspec.builtin.judges import COMPONENTS
 from ftspec.builtin.templates import Template
 from ftspec.errors import Ambiguous, DataError, SpecError, Transient
@@ -211,7 +211,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
     real = benches.bench
     monkeypatch.setattr(judging, "bench", lambda judge, court: real(judge, court)._replace(provider=made))
-    monkeypatch.setattr(remote, "FIRST", 0.001)
+    monkeypatch.setattr(inflight, "FIRST", 0.001)
     return made
 
 
@@ -232,9 +232,9 @@ def test_a_judge_that_is_down_is_waited_for_once_a_run(court: benches.Court, ben
     court = run_of(court)
     bench.says = lambda question: Ambiguous("no answer: ConnectError")
     _, graded = settle(court, judge(), [answer("red"), answer("blue", "q")])
-    assert len(bench.calls) == 2 * remote.TRIES
+    assert len(bench.calls) == 2 * inflight.TRIES
     _, more = settle(court, judge(), [answer(str(number), f"q{number}") for number in range(50)])
-    assert len(bench.calls) == 2 * remote.TRIES + remote.PROBES
+    assert len(bench.calls) == 2 * inflight.TRIES + inflight.PROBES
     assert {one.error for one in (*graded, *more)} == {"the judge judge gave no answer: no answer: ConnectError"}
     assert court.progress.notes == [  # type: ignore[attr-defined]
         "2 of 2 questions to the judge model failed, the first with: no answer: ConnectError; they count neither as "
@@ -248,7 +248,7 @@ def test_a_judge_that_is_down_is_waited_for_once_a_run(court: benches.Court, ben
 def test_a_judge_that_ends_the_run_is_named(
     court: benches.Court, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "PATIENCE", 0.0)
+    monkeypatch.setattr(inflight, "PATIENCE", 0.0)
     bench.says = lambda question: Transient("refused", "check the network")
     with pytest.raises(Transient) as raised:
         settle(court, judge(), [answer("red")])

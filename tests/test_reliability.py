@@ -12,7 +12,7 @@ from servers.fixtures import KEY
 from servers.matrix import CASES, Case, Subject, Trial, expected, healthy, traces
 from servers.proxy import Proxy
 
-from ftspec import remote
+from ftspec import inflight
 
 Proxied = Callable[..., Proxy]
 
@@ -21,7 +21,7 @@ Proxied = Callable[..., Proxy]
 def openai(aimock: Aimock, monkeypatch: pytest.MonkeyPatch) -> Subject:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     for name, value in {"FIRST": 0.01, "LONGEST": 0.05}.items():
-        monkeypatch.setattr(remote, name, value)
+        monkeypatch.setattr(inflight, name, value)
     return subjects.openai(aimock, monkeypatch)
 
 
@@ -48,7 +48,7 @@ def test_a_fault_costs_nothing_that_was_done(
     case: Case,
     record_property: Callable[[str, object], None],
 ) -> None:
-    monkeypatch.setattr(remote, "PATIENCE", 2.0 if expected(case) == "again" else 30.0)
+    monkeypatch.setattr(inflight, "PATIENCE", 2.0 if expected(case) == "again" else 30.0)
     proxy = proxied(openai.url, openai.operations)
     trial = Trial(openai, tmp_path / "trial", case, first)
     outcome = trial.run(proxy)

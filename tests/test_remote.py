@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from ftspec import remote
+from ftspec import inflight, remote
 from ftspec.breaker import Breaker
 from ftspec.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient
 from ftspec.messages import Answer, Generation, Message, Prompt, Question, RateLimits
@@ -60,7 +60,7 @@ def ask(model: Server, count: int, meter: object = None) -> list[Answer]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST", 0.001)
+    monkeypatch.setattr(inflight, "FIRST", 0.001)
 
 
 def test_everything_is_asked_once_and_no_more_at_a_time_than_allowed() -> None:
@@ -119,7 +119,7 @@ def test_what_may_be_asked_again_is(error: ProviderError) -> None:
 def test_who_cannot_know_asks_only_so_often() -> None:
     model = Server(lambda question, call: Ambiguous("reset") if question.prompt.id == "1" else "yes")
     assert sorted(answer.error for answer in ask(model, 3)) == ["", "", "reset"]
-    assert model.calls["1"] == remote.TRIES
+    assert model.calls["1"] == inflight.TRIES
 
 
 def test_a_refusal_is_an_answer_and_is_not_repeated() -> None:
@@ -132,12 +132,12 @@ def test_when_all_are_refused_nobody_asks_ten_thousand_times() -> None:
     model = Server(lambda question, call: Rejected("bad key"))
     with pytest.raises(Rejected, match="bad key"):
         ask(model, 10_000)
-    assert model.calls.total() <= remote.REFUSALS + model.limits.concurrency
+    assert model.calls.total() <= inflight.REFUSALS + model.limits.concurrency
 
 
 @pytest.mark.parametrize("error", [Transient("busy"), Ambiguous("reset")])
 def test_a_model_that_answers_nobody_ends_the_asking(monkeypatch: pytest.MonkeyPatch, error: ProviderError) -> None:
-    monkeypatch.setattr(remote, "PATIENCE", 0.0)
+    monkeypatch.setattr(inflight, "PATIENCE", 0.0)
     with pytest.raises(type(error)):
         ask(Server(lambda question, call: error), 100)
 
@@ -150,13 +150,13 @@ def breaking(model: Server, count: int, breaker: Breaker) -> list[Answer]:
 def test_a_model_that_answered_nobody_is_asked_little_the_next_time_and_without_waiting() -> None:
     model, breaker = Server(lambda question, call: Ambiguous("reset")), Breaker()
     assert len(breaking(model, 3, breaker)) == 3
-    assert (model.calls.total(), breaker.reason) == (3 * remote.TRIES, "reset")
+    assert (model.calls.total(), breaker.reason) == (3 * inflight.TRIES, "reset")
     model.calls.clear()
     assert breaking(model, 100, breaker) == []
-    assert model.calls.total() == remote.PROBES
+    assert model.calls.total() == inflight.PROBES
     model.says = lambda question, call: Transient("refused")
     assert breaking(model, 100, breaker) == []
-    assert (model.calls.total(), breaker.reason) == (2 * remote.PROBES, "refused")
+    assert (model.calls.total(), breaker.reason) == (2 * inflight.PROBES, "refused")
     model.says = lambda question, call: Ambiguous("reset") if question.prompt.id == "0" and call < 9 else "yes"
     model.calls.clear()
     assert sorted(answer.text for answer in breaking(model, 20, breaker)) == ["", *["yes"] * 19]
@@ -166,7 +166,7 @@ def test_a_model_that_answered_nobody_is_asked_little_the_next_time_and_without_
 def test_nobody_waits_for_a_thousand_questions_to_a_model_that_answers_none() -> None:
     model, breaker = Server(lambda question, call: Ambiguous("reset"), concurrency=4), Breaker()
     breaking(model, 1000, breaker)
-    assert model.calls.total() <= (remote.GIVEN_UP + 4) * remote.TRIES
+    assert model.calls.total() <= (inflight.GIVEN_UP + 4) * inflight.TRIES
     model, breaker = Server(lambda question, call: Ambiguous("no") if int(question.prompt.id) > 1 else "yes"), Breaker()
     assert len(breaking(model, 50, breaker)) == 50
     assert breaker.reason == "", "it has answered, so that the fault may be the questions'"
@@ -179,7 +179,7 @@ def test_refusals_open_no_breaker() -> None:
 
 
 def test_who_waits_is_told_why_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "WORD", 0.0)
+    monkeypatch.setattr(inflight, "WORD", 0.0)
     told: list[str] = []
     with remote.asking(Server(lambda q, call: Transient("full") if call < 3 else "yes"), tell=told.append) as answers:
         assert len(list(answers(questions(5), HOW))) == 5

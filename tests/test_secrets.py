@@ -364,6 +364,13 @@ def test_a_made_up_key_that_no_model_should_say_is_only_warned_of(validated: Cal
     assert "warning: this looks" not in said
 
 
+def test_a_long_secret_of_the_environment_that_begins_as_a_path_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS's session tokens are base64, and longer than a file's name may be."""
+    token = "/" + "Zq81LmPv0aTq93kX" * 40
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    assert mask(f"sent {token}") == "sent ***"
+
+
 def test_headers_that_are_sent_as_they_stand_take_no_reference(validated: Callable[..., str]) -> None:
     override = "provider={openai-compatible: {base_url: https://h/v1, headers: {X-Key: '${secret:SOME_KEY}'}}}"
     said = validated("--set", override)
