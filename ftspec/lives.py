@@ -137,7 +137,7 @@ def _steps(spec: Spec, registry: Registry, batch: pa.RecordBatch, life: Life, as
             if prompt:  # which no such step sees
                 continue
             if name == life.step:
-                yield Seen(step=name, what="dropped", reason=life.reason, because=life.because)
+                yield _gone(name, batch, life, stage)
                 return
             yield Seen(step=name, what="same")
             continue
@@ -158,6 +158,20 @@ def _accounts(spec: Spec) -> Ledger:
     for item in spec.sources:
         accounts.step(item.id or item.name)
     return accounts
+
+
+def _gone(name: str, batch: pa.RecordBatch, life: Life, stage: Stage) -> Seen:
+    """That a step which sees all rows dropped the row, as it was then."""
+    open_to_all = stage.shown == "both"
+    (row,) = rows.to_dicts(batch)
+    return Seen(
+        step=name,
+        what="dropped",
+        reason=life.reason,
+        because=life.because,
+        before=row if open_to_all else None,
+        withheld=not open_to_all,
+    )
 
 
 def _seen(name: str, done: Done, stage: Stage) -> Seen:

@@ -109,6 +109,15 @@ def test_why_of_a_duplicate(spec: Path, capsys: pytest.CaptureFixture[str]) -> N
     ]  # fmt: skip
     _, out, _ = run(capsys, "data", "why", spec, "data/rows.jsonl:4", "-q")
     assert "data/rows.jsonl:4 (row 4): dropped by dedupe: duplicate because of data/rows.jsonl:1" in out
+    assert "- text: one" in out
+    assert "not shown" not in out
+
+
+def test_why_of_a_duplicate_shows_nothing_that_is_removed_later(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec.write_text(SPEC.replace("  - dedupe\n", "").replace("  - redact", "  - dedupe\n  - redact"))
+    _, out, _ = run(capsys, "data", "why", spec, "data/rows.jsonl:4", "-q")
+    assert "not shown: a step removes what may stand in it" in out
+    assert "text: one" not in out
 
 
 def test_why_of_a_kept_row_shows_nothing_from_before_redaction(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

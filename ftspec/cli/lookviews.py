@@ -116,7 +116,7 @@ def _life(found: RowLife) -> Iterator[str]:
     yield f"{style(safe(life.origin), 'bold')} (row {life.row}): {one_line(end, 300)}"
     for seen in found.steps:
         yield f"  {one_line(seen.step, 40):<16} {_what(seen)}"
-        if seen.what != "same":
+        if seen.withheld or seen.before is not None or seen.after is not None:
             yield from _change(seen.before, seen.after)
     for finding in found.findings:
         hint = f"; {finding.hint}" if finding.hint else ""
