@@ -9,6 +9,7 @@ from ftspec.hosted.clients import Clients
 from ftspec.hosted.failures import GONE, Hints, calling, error, key, retry_after, unanswered, unreadable
 from ftspec.hosted.lines import DROP, Unfit, chat_message, only_answer, pair, text_of, write_lines
 from ftspec.hosted.names import PREFIX, name_of, timestamp
+from ftspec.hosted.redirects import asynchronous_hooks, hooks, origin, sent_on
 
 __all__ = [
     "DROP",
@@ -18,16 +19,20 @@ __all__ = [
     "Clients",
     "Hints",
     "Unfit",
+    "asynchronous_hooks",
     "calling",
     "chat_answer",
     "chat_body",
     "chat_message",
     "error",
+    "hooks",
     "key",
     "name_of",
     "only_answer",
+    "origin",
     "pair",
     "retry_after",
+    "sent_on",
     "text_of",
     "timestamp",
     "unanswered",

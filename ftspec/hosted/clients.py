@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from ftspec.hosted import redirects
 from ftspec.hosted.failures import key
 
 
@@ -23,13 +25,22 @@ class Clients:
     def sync(self) -> Any:
         """The blocking client, the same each time."""
         if self._sync is None:
-            self._sync = self._made(self.classes()[0])
+            client = self.classes()[0]
+            http = _sdk(client).DefaultHttpxClient(event_hooks=redirects.hooks())
+            self._sync = self._made(client, http)
         return self._sync
 
     def asynchronous(self) -> Any:
         """A client for the running loop."""
-        return self._made(self.classes()[1])
+        client = self.classes()[1]
+        http = _sdk(client).DefaultAsyncHttpxClient(event_hooks=redirects.asynchronous_hooks())
+        return self._made(client, http)
 
-    def _made(self, client: Any) -> Any:
+    def _made(self, client: Any, http: Any) -> Any:
         # Without retries: an SDK repeats even a call whose outcome nobody knows, and ftspec what may be repeated.
-        return client(api_key=key(self.api_key), timeout=self.timeout, max_retries=0, **self.more)
+        return client(api_key=key(self.api_key), timeout=self.timeout, max_retries=0, http_client=http, **self.more)
+
+
+def _sdk(client: Any) -> Any:
+    """The package of the SDK, which has the HTTP clients that its own are made with by default."""
+    return sys.modules[client.__module__.partition(".")[0]]

@@ -15,6 +15,7 @@ EXHAUSTED = ("daily", "per day", "insufficient_quota", "current quota", "credit"
 """Words of a refusal that waiting does not mend."""
 GONE = {404, 410}
 """Statuses for what is not there."""
+ELSEWHERE = "the server sends the call on to somewhere else: look at its address in the spec"
 UNSENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "UnsupportedProtocol", "gaierror"}
 """Exceptions with which a call ends before a byte of it was sent,"""
 CONNECTED = {"ConnectionResetError", "BrokenPipeError", "ClientOSError", "ServerDisconnectedError"}
@@ -62,14 +63,18 @@ def error(
         return api.Transient(text, retry_after=retry_after)
     if status in {408, 409} or status >= 500:
         return api.Ambiguous(text)
+    if 300 <= status < 400:
+        return api.Rejected(text, ELSEWHERE)
     return (api.NotFound if status in GONE else api.Rejected)(text, hints.request)
 
 
 def unanswered(error: BaseException) -> api.ProviderError:
-    """The error of a call without an answer: Transient where it was never sent."""
+    """The error of a call without an answer: Transient where it was never sent; our own where one is behind it."""
     seen: BaseException | None = error
     names: list[str] = []
     while seen is not None and len(names) < 10:
+        if isinstance(seen, api.ProviderError):
+            return seen
         names.append(type(seen).__name__)
         seen = seen.__cause__ or seen.__context__
     message = f"no answer: {names[-1]}: {error}"

@@ -57,7 +57,8 @@ class Address(Struct, frozen=True, kw_only=True):
         """The SDK's client, for whoever calls and waits."""
         import openai
 
-        client = openai.OpenAI(**self.arguments())
+        http = openai.DefaultHttpxClient(event_hooks=hosted.hooks())
+        client = openai.OpenAI(**self.arguments(), http_client=http)
         return self._settled(client)
 
     def asking(self, concurrency: int) -> openai.AsyncOpenAI:
@@ -84,7 +85,8 @@ class Address(Struct, frozen=True, kw_only=True):
 
         if getproxies().keys() - {"no"}:
             limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-            return openai.DefaultAioHttpClient(limits=limits, timeout=self._timeout())
+            hooks = hosted.asynchronous_hooks()
+            return openai.DefaultAioHttpClient(limits=limits, timeout=self._timeout(), event_hooks=hooks)
         connect = min(CONNECT, self.timeout)
         return Sender(Wire(concurrency, self.timeout, connect), self._timeout())
 
@@ -177,10 +179,12 @@ def pages(page: Any, what: str) -> Iterator[list[Any]]:
 
 def _lost(what: str, error: Exception) -> api.ProviderError:
     """The error of a call without an answer."""
-    kind = type(hosted.unanswered(error))
+    meant = hosted.unanswered(error)
+    if isinstance(meant, api.Rejected):
+        return meant
     reasons: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
         reasons.append(str(cause).strip() or type(cause).__name__)
         cause = cause.__cause__ or cause.__context__
-    return kind(f"could not {what}: {reasons[-1]}", "check the network and the provider's `base_url`")
+    return type(meant)(f"could not {what}: {reasons[-1]}", "check the network and the provider's `base_url`")

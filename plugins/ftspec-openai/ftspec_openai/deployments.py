@@ -135,7 +135,13 @@ class AzureHost:
             for entry in said.get("value") or ():
                 if str(entry.get("name", "")).startswith(hosted.PREFIX):
                     yield self._deployment(entry, what)
-            where, options = said.get("nextLink") or "", {}
+            where, options = self._next(said.get("nextLink") or ""), {}
+
+    def _next(self, link: str) -> str:
+        """The next page's address, on the server that we asked: the token goes to no other."""
+        if link:
+            hosted.sent_on("GET", self.settings.management_url, link)
+        return link
 
     def _deployment(self, said: Any, what: str) -> api.Deployment:
         try:

@@ -50,6 +50,7 @@ class LeanChatModel(ChatModel):
             connector=aiohttp.TCPConnector(limit=self.limits.concurrency),
             timeout=timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_guarded()],
             headers={
                 "Content-Type": "application/json",
                 **{name: value for name, value in account.items() if value},
@@ -73,6 +74,19 @@ class LeanChatModel(ChatModel):
         if status >= 400:
             raise faults.of_status(WHAT, status, _refusal(data), wait=hosted.retry_after(response))
         return decoded(data, WHAT)
+
+
+def _guarded() -> aiohttp.TraceConfig:
+    """What keeps a question, and the headers that say who asks, on the server that was named."""
+    import aiohttp
+
+    async def seen(_session: Any, _context: Any, redirected: aiohttp.TraceRequestRedirectParams) -> None:
+        location = redirected.response.headers.get("location", "")
+        hosted.sent_on(redirected.method, str(redirected.url), location)
+
+    guard = aiohttp.TraceConfig()
+    guard.on_request_redirect.append(seen)
+    return guard
 
 
 def _refusal(data: bytes) -> Any:

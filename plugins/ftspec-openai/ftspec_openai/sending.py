@@ -15,6 +15,8 @@ import httpx2
 from multidict import CIMultiDict
 from yarl import URL
 
+from ftspec import hosted
+
 LOST: tuple[tuple[type[Exception], type[httpx2.TransportError]], ...] = (
     (aiohttp.ConnectionTimeoutError, httpx2.ConnectTimeout),
     (aiohttp.ClientConnectorError, httpx2.ConnectError),
@@ -107,7 +109,9 @@ class Sender(httpx2.AsyncClient):
     """The `http_client` that the SDK is given."""
 
     def __init__(self, wire: Wire, timeout: httpx2.Timeout) -> None:
-        super().__init__(transport=wire, timeout=timeout, follow_redirects=True)
+        super().__init__(
+            transport=wire, timeout=timeout, follow_redirects=True, event_hooks=hosted.asynchronous_hooks()
+        )
         self._wire = wire
 
     def build_request(self, method: str, url: httpx2.URL | str, **others: Any) -> httpx2.Request:

@@ -45,7 +45,14 @@ class Google:
             from google import genai
             from google.genai import types
 
-            http: dict[str, Any] = {"timeout": int(self.options["timeout"] * 1000), "retry_options": {"attempts": 1}}
+            # Google sends no call on, so that none is followed: neither by httpx nor, in a loop, by aiohttp.
+            stays = {"follow_redirects": False, "allow_redirects": False}
+            http: dict[str, Any] = {
+                "timeout": int(self.options["timeout"] * 1000),
+                "retry_options": {"attempts": 1},
+                "client_args": stays,
+                "async_client_args": stays,
+            }
             if self.options["base_url"]:
                 http |= {"base_url": self.options["base_url"], "api_version": "v1beta1"}
             with calling():
@@ -67,10 +74,12 @@ class Google:
             self._session = session(self.credentials(), max_refresh_attempts=0)
         with calling():
             address = f"{self.options['storage_url']}{path}"
-            answer = self._session.request(method, address, timeout=self.options["timeout"], **more)
+            answer = self._session.request(
+                method, address, timeout=self.options["timeout"], allow_redirects=False, **more
+            )
             if answer.status_code == 404:
                 return None
-            if answer.status_code >= 400:
+            if answer.status_code >= 300:
                 raise hosted.error(answer.status_code, answer.text, HINTS, retry_after=hosted.retry_after(answer))
             return answer.json() if answer.content else {}
 
