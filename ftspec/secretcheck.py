@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -54,10 +54,12 @@ def in_plain(candidate: Candidate) -> Iterator[Problem]:
         if found:
             long = [secret for secret in found if len(secret) >= FRAGMENT]
             mask.literals.update(long)
-            movable = not any(_misplaced(path, candidate.registry))
+            place = place_of(path)
+            movable = _hidden(path, text, found) or not any(_misplaced(path, candidate.registry))
             hint = "write ${secret:NAME} in its place" if movable else "take it out"
             hint += "; what a spec says is committed and kept in records of its runs"
-            severity: Severity = "error" if long and movable and not _compared(path, name) else "warning"
+            needless = movable or (place is not None and place[0] in SECRET_KINDS)
+            severity: Severity = "error" if long and needless and not _compared(path, name) else "warning"
             yield Problem(message="this looks like a secret", hint=hint, path=path, severity=severity)
 
 
@@ -134,8 +136,14 @@ def _misplaced(path: SpecPath, registry: Registry) -> Iterator[Problem]:
 
 def _in_address(path: SpecPath, text: str) -> bool:
     """Whether all secrets stand where an address of a source is shown to nobody: as its password, or in its query."""
+    return _hidden(path, text, SECRET.findall(public(text)))
+
+
+def _hidden(path: SpecPath, text: str, secrets: Iterable[str]) -> bool:
+    """Whether none of these stands in what is shown of a source's address."""
     place = place_of(path)
-    return place is not None and place[0] == "source" and is_url(text) and not SECRET.search(public(text))
+    shown = public(text)
+    return place is not None and place[0] == "source" and is_url(text) and not any(one in shown for one in secrets)
 
 
 def _is_secret(component: Component, option: str) -> bool:

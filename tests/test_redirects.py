@@ -86,7 +86,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
 
 def openai(url: str, **options: Any) -> Any:
     tuners = pytest.importorskip("ftspec_openai.tuners")
-    more = {"api_key": "${secret:OPENAI_API_KEY}", "headers": {"X-Gateway-Key": KEY}} | options
+    more = {"api_key": "${secret:OPENAI_API_KEY}", "headers": {"X-Gateway-Key": "${secret:OPENAI_API_KEY}"}} | options
     return tuners.Compatible(base_url=f"{url}/v1", **more)
 
 

@@ -67,7 +67,9 @@ class BedrockProvider(Serving, Cleanup):
         concurrency: Annotated[int, Meta(ge=1, le=32, description="Calls in flight while asking.")] = 8,
         requests_per_minute: Annotated[int | None, Meta(description="Most calls a minute while asking.")] = None,
         timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds to wait for an answer.")] = 30.0,
-        base_url: Annotated[str, Meta(description="Another address for all of AWS's services, e.g. a proxy.")] = "",
+        base_url: Annotated[
+            api.Plain, Meta(description="Another address for all of AWS's services, e.g. a proxy.")
+        ] = "",
     ) -> None:
         self.role, self.region, self.base_inference = role, region, base_inference
         self.bucket, _, prefix = s3.removeprefix("s3://").partition("/")

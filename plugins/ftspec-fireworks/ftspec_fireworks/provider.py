@@ -62,7 +62,7 @@ class FireworksProvider(Serving, Cleanup):
         concurrency: Annotated[int, Meta(ge=1, le=256, description="Calls in flight while asking.")] = 16,
         requests_per_minute: Annotated[int | None, Meta(description="Most calls a minute while asking.")] = None,
         timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds to wait for an answer.")] = 30.0,
-        base_url: Annotated[str, Meta(description="Another address of the service.")] = "",
+        base_url: Annotated[api.Plain, Meta(description="Another address of the service.")] = "",
     ) -> None:
         self.endpoint = f"{(base_url or URL).rstrip('/')}/accounts/{account}"
         self.deployment_shape = deployment_shape

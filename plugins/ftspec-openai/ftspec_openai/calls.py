@@ -27,10 +27,12 @@ TIMEOUT = 60.0
 SUBMIT = 30.0
 UPLOAD = 600.0
 CONNECT = 10.0
+REFERENCE = "${secret:"
 
 
 class Address(Struct, frozen=True, kw_only=True):
-    """Where a server is and who we are there. `api_key` is a reference to a secret, resolved for each request."""
+    """Where a server is and who we are there. `api_key` and `headers` may refer to secrets, which are resolved for each
+    request; by the SDK's blocking client, those of `headers` once."""
 
     base_url: str
     api_key: str
@@ -58,7 +60,8 @@ class Address(Struct, frozen=True, kw_only=True):
         import openai
 
         http = openai.DefaultHttpxClient(event_hooks=hosted.hooks())
-        client = openai.OpenAI(**self.arguments(), http_client=http)
+        headers = self.public | self.secret()
+        client = openai.OpenAI(**self.arguments() | {"default_headers": headers}, http_client=http)
         return self._settled(client)
 
     def asking(self, concurrency: int) -> openai.AsyncOpenAI:
@@ -70,9 +73,18 @@ class Address(Struct, frozen=True, kw_only=True):
         return self._settled(client)
 
     def signed(self) -> dict[str, str]:
-        """The header that says who asks, unless `headers` do: the key, looked up for each request."""
+        """The headers that say who asks, looked up for each request: the key, unless `headers` do by themselves."""
         said = any(name.lower() == "authorization" for name in self.headers)
-        return {} if said else {"Authorization": f"Bearer {hosted.key(self.api_key)}"}
+        return self.secret() | ({} if said else {"Authorization": f"Bearer {hosted.key(self.api_key)}"})
+
+    def secret(self) -> dict[str, str]:
+        """Those of `headers` that hold a secret, looked up: keep them nowhere."""
+        return {name: hosted.key(value) for name, value in self.headers.items() if REFERENCE in value}
+
+    @property
+    def public(self) -> dict[str, str]:
+        """Those of `headers` that hold none."""
+        return {name: value for name, value in self.headers.items() if REFERENCE not in value}
 
     def _sender(self, concurrency: int) -> httpx2.AsyncClient:
         """What many calls are sent through. Where the environment names a proxy that is the SDK's own client."""
@@ -97,7 +109,7 @@ class Address(Struct, frozen=True, kw_only=True):
             "base_url": self.base_url,
             "organization": self.organization or None,
             "project": self.project or None,
-            "default_headers": self.headers,
+            "default_headers": self.public,
             "timeout": self._timeout(),
             "max_retries": 0,
         }

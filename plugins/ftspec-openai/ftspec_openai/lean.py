@@ -54,7 +54,7 @@ class LeanChatModel(ChatModel):
             headers={
                 "Content-Type": "application/json",
                 **{name: value for name, value in account.items() if value},
-                **self.address.headers,
+                **self.address.public,
             },
         )
         return self._session

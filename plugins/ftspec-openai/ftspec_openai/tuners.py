@@ -17,7 +17,7 @@ from ftspec_openai.tuner import Pausing, Tuner
 
 Key = Annotated[str, Meta(description="The API key, as a reference to a secret.")]
 BaseURL = Annotated[
-    str,
+    api.Plain,
     Meta(
         description="Address of the API, up to and with its version.",
         pattern="^https?://",
@@ -57,8 +57,10 @@ class OpenAI(Pausing):
         *,
         api_key: Key = "${secret:OPENAI_API_KEY}",
         base_url: BaseURL = "https://api.openai.com/v1",
-        organization: Annotated[str, Meta(description="The organization that pays, where the key has several.")] = "",
-        project: Annotated[str, Meta(description="The project in which jobs live.")] = "",
+        organization: Annotated[
+            api.Plain, Meta(description="The organization that pays, where the key has several.")
+        ] = "",
+        project: Annotated[api.Plain, Meta(description="The project in which jobs live.")] = "",
         suffix: Suffix = "",
         concurrency: Concurrency = 16,
         requests_per_minute: PerMinute = None,
@@ -233,8 +235,8 @@ class Compatible(Tuner):
         ] = "metadata",
         suffix: Suffix = "",
         headers: Annotated[
-            dict[str, api.Plain] | None,
-            Meta(description="Headers for each request, such as a gateway wants; no secrets."),
+            dict[str, str] | None,
+            Meta(description="Headers for each request, such as a gateway wants; a key as a reference to a secret."),
         ] = None,
         extra: Annotated[dict[str, Any] | None, Meta(description="Fields of the server's own for a new job.")] = None,
         concurrency: Concurrency = 16,

@@ -20,6 +20,7 @@ from ftspec_openai.sending import Sender, Wire
 from ftspec_openai.tuners import Compatible, OpenAI
 
 from ftspec import api
+from ftspec.references import mask
 
 KEY = "sk-not-a-real-key"
 NEVER = -1
@@ -231,6 +232,30 @@ def test_a_server_that_has_moved_is_asked_once_at_each_address(server: type[Hand
     assert [path for path, _, _ in server.asked] == [f"/v{n}/chat/completions" for n in (1, 2, 3)]
     assert [headers["authorization"] for _, headers, _ in server.asked] == [f"Bearer {KEY}"] * 3
     assert server.asked[0][2] == server.asked[1][2] == server.asked[2][2]
+
+
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+def test_a_gateways_key_is_looked_up_for_each_question(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    """Its other headers are sent as they stand, and one that says who asks stands in the key's place."""
+    monkeypatch.setenv("GATEWAY_KEY", "gateway-0123456789\n")
+    url = told(server, 200, SAID, content_type="application/json")
+    headers = {"X-Gateway": "ftspec", "X-Gateway-Key": "${secret:GATEWAY_KEY}"}
+    for more in ({}, {"authorization": "Basic ${secret:GATEWAY_KEY}"}):
+        provider = Compatible(
+            base_url=url, api_key="${secret:OPENAI_API_KEY}", headers=headers | more, client=named(client)
+        )
+        ask(url, client, provider)
+        said = server.asked[-1][1]
+        assert (said["x-gateway"], said["x-gateway-key"]) == ("ftspec", "gateway-0123456789")
+        assert said["authorization"] == ("Basic gateway-0123456789" if more else f"Bearer {KEY}")
+    assert provider.address.client().default_headers["X-Gateway-Key"] == "gateway-0123456789"
+    assert "gateway-0123456789" not in repr(provider.address)
+    assert "gateway-0123456789" not in mask("sent gateway-0123456789")
+    monkeypatch.delenv("GATEWAY_KEY")
+    with pytest.raises(api.FtspecError, match="GATEWAY_KEY"):
+        ask(url, client, provider)
 
 
 def test_a_question_does_not_follow_to_another_origin(server: type[Handler]) -> None:

@@ -60,7 +60,7 @@ class TogetherProvider(Serving, Cleanup):
         concurrency: Annotated[int, Meta(ge=1, le=256, description="Calls in flight while asking.")] = 16,
         requests_per_minute: Annotated[int | None, Meta(description="Most calls a minute while asking.")] = None,
         timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds to wait for an answer.")] = 30.0,
-        base_url: Annotated[str, Meta(description="Where the service is.")] = "https://api.together.ai",
+        base_url: Annotated[api.Plain, Meta(description="Where the service is.")] = "https://api.together.ai",
     ) -> None:
         self.endpoint = base_url.rstrip("/")
         self.deployment_config = deployment_config

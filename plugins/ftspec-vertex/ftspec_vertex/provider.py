@@ -59,8 +59,10 @@ class VertexProvider:
         concurrency: Annotated[int, Meta(ge=1, le=256, description="Calls in flight while asking.")] = 8,
         requests_per_minute: Annotated[int | None, Meta(description="Most calls a minute while asking.")] = None,
         timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds to wait for an answer.")] = 30.0,
-        base_url: Annotated[str, Meta(description="Another address of Vertex AI.")] = "",
-        storage_url: Annotated[str, Meta(description="Where Cloud Storage is.")] = "https://storage.googleapis.com",
+        base_url: Annotated[api.Plain, Meta(description="Another address of Vertex AI.")] = "",
+        storage_url: Annotated[
+            api.Plain, Meta(description="Where Cloud Storage is.")
+        ] = "https://storage.googleapis.com",
     ) -> None:
         self.bucket, _, prefix = gcs.removeprefix("gs://").partition("/")
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
