@@ -222,3 +222,52 @@ def test_a_hub_that_is_slow_is_waited_for(there: Hub, tmp_path: Path) -> None:
         for hold in holds:
             hold.go.set()
         assert said.result().code == 0, said.result()
+
+
+# ---- models of the local tuner
+
+
+LOCAL = """\
+version: 1
+name: near
+sources:
+  - examples: {rows: [{q: one, a: two}, {q: two, a: one}]}
+format: {chat: {user: "{{ q }}", assistant: "{{ a }}"}}
+provider: local
+model: acme/tiny
+"""
+TEMPLATE = "{% for message in messages %}{{ message.role }} {{ message.content }}\n{% endfor %}"
+
+
+def tokenizer() -> str:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({"one": 0, "two": 1, "user": 2, "assistant": 3, "?": 4}, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return str(made.to_str())
+
+
+def test_a_plan_fetches_no_weights_and_is_the_same_when_they_are_here(there: Hub, tmp_path: Path) -> None:
+    """Before, the model was another one as soon as it was on this machine, so the second run trained it again."""
+    pytest.importorskip("ftspec_local")
+    files = {"config.json": "{}", "tokenizer.json": tokenizer(), "chat_template.jinja": TEMPLATE}
+    more = {"model.safetensors": "weights", "onnx/config.json": "{}", "consolidated.safetensors": "them again"}
+    commit = hub.Repository(there.log.parent, "models", "acme/tiny").commit_files(files | more)
+    write(tmp_path, "")
+    (tmp_path / "spec.yaml").write_text(LOCAL)
+    own = environment(tmp_path, there.url)
+    here = tmp_path / f"home/hub/models--acme--tiny/snapshots/{commit}"
+
+    def plan() -> Any:
+        done = subprocess.run([*command("plan"), "--format", "json"], cwd=tmp_path, env=own, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b""), done
+        return json.loads(done.stdout)["plan"]["steps"]
+
+    first = plan()
+    assert {path.name for path in here.iterdir()} == set(files)
+    fetch = "from ftspec_local import models; models.ensure('acme/tiny')"
+    subprocess.run([sys.executable, "-c", fetch], cwd=tmp_path, env=own, check=True, capture_output=True)
+    assert {path.name for path in here.iterdir()} == {*files, "model.safetensors"}
+    again = plan()
+    assert [(step["name"], step["digest"]) for step in again] == [(step["name"], step["digest"]) for step in first]
+    assert again[1]["keys"]["model content"] == f"commit:{commit}"

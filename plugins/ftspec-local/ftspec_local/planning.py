@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ftspec import api
-from ftspec_local import device, models
+from ftspec_local import device, hub, models
 from ftspec_local.options import Settings, hyperparameters_of
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "safetensors", "tokenizers")
@@ -29,16 +29,17 @@ def problems(request: api.Request) -> Iterator[api.Problem]:
 
 
 def _layer_problems(request: api.Request, config: Mapping[str, Any]) -> Iterator[api.Problem]:
-    """LoRA on more layers than the model has; rows longer than the model can see."""
+    """LoRA on more layers than the model has; rows that are cut where the model cannot see any more."""
     hyperparameters = hyperparameters_of(request)
     layers, length = config.get("num_hidden_layers"), config.get("max_position_embeddings")
     wanted = hyperparameters.adapters.layers if hyperparameters.adapters else None
     if wanted and layers and wanted > layers:
         message = f"the model has {layers} layers, not {wanted}"
         yield api.Problem(message=message, hint=f"at most {layers}", path=("hyperparameters", "lora", "layers"))
-    if length and hyperparameters.max_length > length:
-        message = f"the model sees at most {length} tokens"
-        yield api.Problem(message=message, hint=f"at most {length}", path=("hyperparameters", "max_length"))
+    if length and hyperparameters.truncate and hyperparameters.max_length > length:
+        message = f"rows are cut at {hyperparameters.max_length} tokens, and the model sees at most {length}"
+        hint = f"write `max_length: {length}`, or less"
+        yield api.Problem(message=message, hint=hint, path=("hyperparameters", "max_length"))
 
 
 def keeps_no_checkpoints(request: api.Request) -> api.Problem | None:
@@ -69,10 +70,9 @@ def estimate(request: api.Request, size: api.Size, settings: Settings) -> api.Es
 
 
 def _parameter_count(model: api.ModelRef) -> int | None:
-    """From the weights' size on disk: two bytes each is the rule."""
-    folder = models.on_disk(model.id, model.revision)
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0
-    return size // 2 or None
+    """From the size of the weights: two bytes each is the rule."""
+    folder = models.described(model.id, model.revision)
+    return (hub.weights_bytes(folder) // 2 if folder else 0) or None
 
 
 def _passes(request: api.Request) -> float:
@@ -99,5 +99,5 @@ def data_limits(request: api.Request) -> api.Limits:
 
 def _config(model: api.ModelRef) -> dict[str, Any]:
     """What the model's folder says of its shape; nothing where the model is not on this machine."""
-    folder = models.on_disk(model.id, model.revision)
+    folder = models.described(model.id, model.revision)
     return dict(json.loads((folder / "config.json").read_text(encoding="utf-8"))) if folder else {}

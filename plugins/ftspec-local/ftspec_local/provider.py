@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec import api
-from ftspec_local import children, device, models, planning, updates, writing
+from ftspec_local import children, device, hub, models, planning, updates, writing
 from ftspec_local.jobs import JobFolder
 from ftspec_local.options import Device, Dpo, DpoHyperparameters, Hyperparameters, Precision, Settings, Sft
 
@@ -78,8 +78,11 @@ class LocalProvider:
         return planning.keeps_no_checkpoints(request)
 
     def fingerprint(self, model: api.ModelRef) -> str:
-        """The base model's content hash or commit."""
-        return models.fingerprint(model.id, model.revision)
+        """The base model's content hash or commit. Raises FtspecError for a model that the hub does not give."""
+        try:
+            return models.fingerprint(model.id, model.revision)
+        except hub.ModelError as fault:
+            raise api.FtspecError(str(fault), fault.hint) from fault
 
     def estimate(self, request: api.Request, size: api.Size) -> api.Estimate:
         """Steps, exactly; seconds, roughly, from the model's size and this machine's cores."""
@@ -109,7 +112,7 @@ class LocalProvider:
         """The model's own tokenizer and chat template, where the model lies on this machine."""
         from ftspec_local.tokens import Tokenizer
 
-        if models.on_disk(request.model.id, request.model.revision) is None:
+        if models.described(request.model.id, request.model.revision) is None:
             return None
         return Tokenizer(self._renderer(request.model), request)
 
@@ -208,7 +211,7 @@ class LocalProvider:
     def _renderer(self, model: api.ModelRef) -> Renderer:
         from ftspec_local.render import Renderer, RenderError
 
-        folder = _base_folder(model)
+        folder = _base_folder(model, weights=False)
         if folder not in self._renderers:
             try:
                 self._renderers[folder] = Renderer.from_folder(folder)
@@ -255,10 +258,11 @@ class LocalProvider:
         return {"folder": str(_base_folder(model.base)), "adapter": folder}
 
 
-def _base_folder(model: api.ModelRef) -> Path:
+def _base_folder(model: api.ModelRef, *, weights: bool = True) -> Path:
+    """The base model's folder, fetched where it is not here. Raises ProviderError."""
     try:
-        return models.ensure(model.id, model.revision)
-    except models.ModelError as fault:
+        return (models.ensure if weights else models.ensure_described)(model.id, model.revision)
+    except hub.ModelError as fault:
         raise api.ProviderError(str(fault), fault.hint) from fault
 
 

@@ -1,10 +1,11 @@
 """Base models by name: what is found offline, and what is said when a model cannot be had."""
 
+import fnmatch
 import json
 from pathlib import Path
 
 import pytest
-from ftspec_local import models
+from ftspec_local import hub, models, planning
 
 ALIAS = "smollm2-135m-instruct"
 DATA = Path(__file__).parents[3] / "specs" / "data"
@@ -51,6 +52,112 @@ def test_the_hubs_cache_is_used_and_pins_the_commit(bare, tmp_path):
     assert models.ensure("org/name") == snapshot
     assert models.fingerprint("org/name") == "commit:" + "a" * 40
     assert models.fingerprint("org/other", "b" * 40) == "commit:" + "b" * 40
+
+
+COMMIT = "a" * 40
+SMALL = ["chat_template.jinja", "config.json", "tokenizer.json"]
+INDEX = {"metadata": {"total_size": 4000}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+
+
+class Hub:
+    """In the place of the hub's client: fills its cache as it does, as far as it comes."""
+
+    def __init__(self, home, files):
+        self.root, self.files, self.asked = home / "hub" / "models--org--name", dict.fromkeys(files, "{}"), []
+
+    def snapshot_download(self, hub_id, revision, allow_patterns, ignore_patterns):
+        self.asked.append(revision)
+        snapshot = self.root / "snapshots" / COMMIT
+        snapshot.mkdir(parents=True, exist_ok=True)
+        for name, text in self.files.items():
+            wanted, left_out = (
+                any(fnmatch.fnmatch(name, one) for one in patterns) for patterns in (allow_patterns, ignore_patterns)
+            )
+            if wanted and not left_out:
+                (snapshot / name).write_text(text)
+        if revision != COMMIT:
+            (self.root / "refs").mkdir(exist_ok=True)
+            (self.root / "refs" / (revision or "main")).write_text(COMMIT)
+        return str(snapshot)
+
+    def has(self):
+        return sorted(path.name for path in (self.root / "snapshots" / COMMIT).iterdir())
+
+
+@pytest.fixture
+def client(bare, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    made = Hub(tmp_path / "hub", [*SMALL, "model.safetensors", "consolidated.safetensors", "original/params.json"])
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", made.snapshot_download)
+    return made
+
+
+def test_a_model_of_the_hub_is_what_it_is_before_its_weights_are_here(client):
+    assert models.fingerprint("org/name") == f"commit:{COMMIT}"
+    assert client.has() == SMALL
+    assert models.described("org/name") and models.on_disk("org/name") is None
+    folder = models.ensure("org/name")
+    assert client.has() == sorted([*SMALL, "model.safetensors"])
+    assert models.on_disk("org/name") == folder
+    assert models.fingerprint("org/name") == f"commit:{COMMIT}"
+    assert client.asked == [None, COMMIT]  # what was fetched first says which commit
+
+
+def test_weights_of_which_some_are_missing_are_fetched_anew(client):
+    del client.files["model.safetensors"]
+    client.files |= {hub.INDEX: json.dumps(INDEX), "model-1.safetensors": "x" * 10}
+    with pytest.raises(models.ModelError, match="not all here"):
+        models.ensure("org/name")
+    assert models.on_disk("org/name") is None
+    assert hub.weights_bytes(models.described("org/name")) == 4000
+    client.files["model-2.safetensors"] = "x"
+    assert models.on_disk("org/name") is None
+    assert models.ensure("org/name") == models.on_disk("org/name")
+    assert hub.weights_bytes(models.described("org/name")) == 11
+
+
+def test_what_the_hub_refuses_is_told_with_what_to_do(bare, monkeypatch):
+    import huggingface_hub
+    import httpx
+    from huggingface_hub import errors
+
+    answer = httpx.Response(403, request=httpx.Request("GET", "https://hub.example/api"))
+    said = {
+        errors.GatedRepoError: "accept its terms on its page of the hub",
+        errors.RepositoryNotFoundError: "check the name",
+        errors.RevisionNotFoundError: "name a branch",
+    }
+    for kind, hint in said.items():
+
+        def refuse(*arguments, kind=kind, **options):
+            raise kind("403 Client Error.\n\nCannot access https://hub.example", response=answer)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+        with pytest.raises(models.ModelError) as error:
+            models.fingerprint("org/name", "v2")
+        assert error.value.hint.startswith(hint) and "\n" not in str(error.value)
+
+    def unreachable(*arguments, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    assert models.fingerprint("org/name") == ""
+    assert models.fingerprint("org/name", COMMIT) == f"commit:{COMMIT}"
+
+
+def test_only_rows_that_are_cut_need_a_max_length_that_the_model_sees(client):
+    """Others are held to what it sees, row by row; and a model that is fetched later must not be refused then."""
+    client.files["config.json"] = json.dumps({"max_position_embeddings": 512})
+    models.fingerprint("org/name")
+
+    def told(**hyperparameters):
+        request = planning.api.Request(model=planning.api.ModelRef("org/name"), hyperparameters=hyperparameters)
+        return [problem.hint for problem in planning.problems(request)]
+
+    assert told() == []
+    assert told(truncate=True) == ["write `max_length: 512`, or less"]
+    assert told(truncate=True, max_length=512) == []
 
 
 def test_a_damaged_wheel_is_not_converted(bare, monkeypatch, tmp_path):

@@ -153,7 +153,8 @@ def test_problems_name_a_model_that_cannot_be_had(provider, model, message):
 
 
 def test_problems_of_hyperparameters_that_the_model_cannot_take(provider, request_):
-    request = msgspec.structs.replace(request_, hyperparameters={"lora": {"layers": 9}, "max_length": 4096})
+    given = {"lora": {"layers": 9}, "max_length": 4096, "truncate": True}
+    request = msgspec.structs.replace(request_, hyperparameters=given)
     assert [problem.path[-1] for problem in provider.problems(request)] == ["layers", "max_length"]
 
 
