@@ -118,8 +118,8 @@ def test_weights_of_which_some_are_missing_are_fetched_anew(client):
 
 
 def test_what_the_hub_refuses_is_told_with_what_to_do(bare, monkeypatch):
-    import huggingface_hub
     import httpx
+    import huggingface_hub
     from huggingface_hub import errors
 
     answer = httpx.Response(403, request=httpx.Request("GET", "https://hub.example/api"))
