@@ -8,16 +8,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from ftspec import ask, benches, cases, grade, history, items, judgecases, judging, kept, suites
+from ftspec import ask, benches, cases, datastep, grade, history, items, judgecases, judging, kept, suites
 from ftspec import plan as plans
 from ftspec.costs import of_answer, rate_of
+from ftspec.counterparts import counterparts
 from ftspec.deploying import Deployer
+from ftspec.figures import plural
 from ftspec.following import ended
 from ftspec.grade import Answered
 from ftspec.jobs import Checkpoint, TunedModel
 from ftspec.journal import Journal, decode
 from ftspec.messages import Answer, Generation, Prompt, RemoteModel
 from ftspec.plan import TUNING, step_of
+from ftspec.prompts import load_prompts
 from ftspec.records import Plan, Record, Step
 from ftspec.site import Site, step_key
 from ftspec.spec import Eval, Item
@@ -118,20 +121,47 @@ def answers(
 def earlier(site: Site, run: str, what: Asking, base: Answered | None, purse: Purse) -> Answered | None:
     """What the tuned model of an earlier run said to those of the prompts that it was asked, graded as this run's.
 
-    None where the run is gone, or none of the prompts is among its own.
+    A prompt that was asked in other words counts too. None where none of the prompts is among its own.
     """
-    events = Journal(site.store, run).events()
-    step = next((step for step in history.plan_of(events).steps if step.name == plans.TUNED), None) if events else None
-    if step is None or not step.digest:
+    plan = history.plan_of(Journal(site.store, run).events())
+    step = step_of(plan, plans.TUNED)
+    if not step.digest:
         return None
-    known = {prompt.id for prompt in what.prompts}
-    asked = (one for one in _spill(site, step).read(Answer) if one.prompt in known)
+    asked = _as_asked_now(site, plan, _spill(site, step), what)
     endpoint, model = step.keys.get("endpoint", ""), step.keys.get("model", "")
     priced = _costing(asked, *rate_of(site.tables, endpoint, model, tuned=True))
     said = kept.keep(Answer, priced, site.workspace.local)
     places = {(one.prompt, one.repeat): place for place, one in enumerate(said)}
     answered = Answered(model=ACCEPTED, answers=said.chosen(places.values()), graded=())
     return _graded(site, answered, what, base, purse) if places else None
+
+
+def _as_asked_now(site: Site, plan: Plan, spill: Spill, what: Asking) -> Iterator[Answer]:
+    """The answers of an earlier run that are to prompts of now, named as these are."""
+    known = {prompt.id for prompt in what.prompts}
+    asked = {one.prompt for one in spill.read(Answer)}
+    renamed = {}
+    if not known <= asked:
+        renamed = {
+            old: new for old, new in counterparts(_asked_by(site, plan), what.prompts).items() if new not in asked
+        }
+    if count := len(renamed.keys() & asked):
+        words = f"the accepted run has answered {plural(count, 'prompt')} in other words, as its spec asked then"
+        site.progress.note(f"{words}: its answers are compared all the same")
+    for one in spill.read(Answer):
+        if (now := renamed.get(one.prompt, one.prompt)) in known:
+            yield one if now == one.prompt else msgspec.structs.replace(one, prompt=now)
+
+
+def _asked_by(site: Site, plan: Plan) -> Sequence[Prompt]:
+    """The prompts of another run of this store; none where they are not kept."""
+    key = step_key(step_of(plan, plans.DATA))
+    if site.store.head(key) is None:
+        return ()
+    sha256 = decode(site.store, key, datastep.Dataset).files.get(datastep.PROMPTS)
+    if not sha256 or site.store.head(f"blobs/{sha256}") is None:
+        return ()
+    return load_prompts(site.store.local(sha256, datastep.PROMPTS).parent)
 
 
 def _ask(

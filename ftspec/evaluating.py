@@ -53,23 +53,28 @@ class Evaluator:
         answered = self._ask(asking, model)
         needs = list(gates_need(self.site.spec, self.site.registry))
         of_tuned = needs if model else []
-        run = self._earlier(asking, answered) if any(need.accepted for need in of_tuned) else ""
+        stands = accepted.Standing()
+        if any(need.accepted for need in of_tuned):
+            stands = accepted.standing(self.site.store, self.site.spec.name, self.plan.run)
+        if stands.run:
+            self._earlier(stands.run, asking, answered)
         suites = {}
         for name in dict.fromkeys(need.suite for need in of_tuned if need.suite):
             suite = answering.suite(name)
             suites[name] = evaluate(suite.prompts, self._suite(suite, model))
         pairs = usual_pairs(list(answered), [need.compared for need in needs if need.compared])
         evaluation = evaluate(asking.prompts, answered, pairs)
-        return msgspec.structs.replace(evaluation, suites=suites, accepted=run), answered
+        by_hand = bool(stands.by_hand)
+        return (
+            msgspec.structs.replace(evaluation, suites=suites, accepted=stands.run, accepted_by_hand=by_hand),
+            answered,
+        )
 
-    def _earlier(self, asking: Asking, answered: dict[str, Answered]) -> str:
-        """Add the last accepted run's answers, and say which run it is; "" where there is none."""
-        run = accepted.latest(self.site.store, self.site.spec.name, besides=self.plan.run)
-        found = answering.earlier(self.site, run, asking, answered["base"], self.purse) if run else None
-        if found is None:
-            return ""
-        answered[answering.ACCEPTED] = found
-        return run
+    def _earlier(self, run: str, asking: Asking, answered: dict[str, Answered]) -> None:
+        """Add the last accepted run's answers, where it was asked any of the prompts."""
+        found = answering.earlier(self.site, run, asking, answered["base"], self.purse)
+        if found is not None:
+            answered[answering.ACCEPTED] = found
 
     def _suite(self, asking: Asking, model: TunedModel | None) -> dict[str, Answered]:
         answered: dict[str, Answered] = {}

@@ -217,8 +217,9 @@ class Evaluation(Record):
 
     `base` and `tuned` are NOT_ASKED where there is no such model. `further` holds other models, earlier runs and
     checkpoints by label; `scores` has every model that was asked. `suites` holds the evaluations on sets of items that
-    ship with ftspec, by name ("general"): they count in nothing else. `accepted` is the run whose model is
-    `further["accepted"]`, "" where there is none yet.
+    ship with ftspec, by name ("general"): they count in nothing else. `accepted` is the run that was accepted last, ""
+    where there is none yet; its model is `further["accepted"]`, unless it was asked none of these prompts.
+    `accepted_by_hand` says that a person has accepted this very run (`ftspec accept`).
     """
 
     base: Score = NOT_ASKED
@@ -229,6 +230,7 @@ class Evaluation(Record):
     comparisons: tuple[Comparison, ...] = ()
     suites: dict[str, Evaluation] = {}
     accepted: str = ""
+    accepted_by_hand: bool = False
 
     @property
     def scores(self) -> dict[str, Score]:

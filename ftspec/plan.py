@@ -19,6 +19,9 @@ from ftspec.stepkeys import CHECKPOINTS, Made, StepKeys, Target, digest
 
 DATA, TUNING, BASE, TUNED, REPORT = "data", "tuning", "base answers", "tuned answers", "report"
 
+UNFINISHED = "not finished"
+"""Why a step is to do that nothing has changed of."""
+
 UNTRAINED = ("eval.", "checks[")
 """What the names of keys of the data step begin with that say nothing about what a model is trained on."""
 
@@ -144,7 +147,7 @@ def _why(step: Step, before: Step | None) -> Iterable[str]:
         elif step.digest or step.keys[name]:
             yield f"{name} changed{_transition(before.keys[name], step.keys[name])}"
     if step.digest and not changed:
-        yield "not finished"
+        yield UNFINISHED
 
 
 def _transition(old: str, new: str) -> str:

@@ -6,22 +6,26 @@ from typing import Any
 
 import msgspec
 
-from ftspec import answering, budgeting, datastep, following, history
+from ftspec import accepted, answering, budgeting, datastep, following, history
 from ftspec.costs import Costs
 from ftspec.dataresult import DataResult
 from ftspec.datastep import Dataset
 from ftspec.errors import FtspecError, PluginError, Problem
 from ftspec.forecast import Judging
 from ftspec.jobs import Estimate
-from ftspec.plan import DATA, REPORT, TUNING, explain, run_name, step_of
+from ftspec.journal import Journal
+from ftspec.plan import DATA, REPORT, TUNING, UNFINISHED, explain, run_name, step_of
 from ftspec.progress import Progress
 from ftspec.prompts import load_prompts
 from ftspec.records import Plan, Record, Step
 from ftspec.registry import Registry
 from ftspec.site import Options, Site, plan_of, survey
 from ftspec.spending import Spent
+from ftspec.stepkeys import gates_need
 from ftspec.validate import Loaded
 from ftspec.weighing import weighed
+
+ACCEPTED_SINCE = "a person has accepted this run: its gates are asked again"
 
 
 class Planned(Record):
@@ -44,7 +48,10 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
     dataset, judges = _known_or_measured(site)
     made = dataset.made if dataset else None
     previous = history.previous_plan(site.store, run_name(site.spec, site.target))
-    found = explain(plan_of(site, made), lambda step: is_cached(site, step), previous)
+    found = plan_of(site, made)
+    anew = judged_anew(site, found)
+    found = explain(found, lambda step: is_cached(site, step) and not (anew and step.name == REPORT), previous)
+    found = _accepted_since(found) if anew else found
     estimate = site.provider.estimate(site.target.request, dataset.result.size) if dataset else None
     found = msgspec.structs.replace(found, watermark=estimate.watermark if estimate else "")
     costs = budgeting.costs_of(site, found, dataset.result, estimate, judges) if dataset and estimate else None
@@ -73,6 +80,24 @@ def _known_or_measured(site: Site) -> tuple[Dataset | None, tuple[Judging, ...]]
 def brought(site: Site, dataset: Dataset) -> tuple[Judging, ...]:
     """The judges that the evaluation's prompts bring along."""
     return budgeting.brought(site, lambda: datastep.prompts_of(site, dataset))
+
+
+def judged_anew(site: Site, plan: Plan) -> bool:
+    """Whether gates are asked again though nothing has changed: a person has accepted the run since they spoke."""
+    if not any(need.accepted for need in gates_need(site.spec, site.registry)):
+        return False
+    return accepted.since(site.store, site.spec.name, plan.run, Journal(site.store, plan.run).events())
+
+
+def _accepted_since(plan: Plan) -> Plan:
+    """The plan with the reason for a report that has to be written again for nothing else."""
+    steps = (
+        msgspec.structs.replace(step, why=(ACCEPTED_SINCE,))
+        if step.name == REPORT and step.why == (UNFINISHED,)
+        else step
+        for step in plan.steps
+    )
+    return msgspec.structs.replace(plan, steps=tuple(steps))
 
 
 def is_cached(site: Site, step: Step) -> bool:

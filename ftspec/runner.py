@@ -24,7 +24,7 @@ from ftspec.figures import plural
 from ftspec.jobs import TunedModel
 from ftspec.journal import Journal
 from ftspec.plan import DATA, REPORT, TUNING, explain, step_of
-from ftspec.planning import brought, is_cached, objections
+from ftspec.planning import brought, is_cached, judged_anew, objections
 from ftspec.progress import Progress
 from ftspec.records import Event, Plan, Record, RunInfo
 from ftspec.registry import Registry
@@ -102,6 +102,8 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
     evaluation, verdicts = _judgement(events)
     if evaluation and _unanswered(evaluation):
         return None
+    if judged_anew(site, planned):
+        return None
     return Outcome(run=run, evaluation=evaluation, verdicts=verdicts, report=path, already_done=True)
 
 
@@ -156,7 +158,7 @@ class _Walk:
         memory.give_back()
         path = self._report(dataset, model, judged)
         state = "done" if gates.passed(judged.verdicts) else "gate_failed"
-        if state == "done" and judged.verdicts:
+        if state == "done" and judged.verdicts and model:
             accepted.accept(self.site.store, self.site.spec.name, self.plan.run)
         self.diary.decide("finished", state=state, report=str(path))
         return Outcome(run=self.diary.info(), evaluation=judged.evaluation, verdicts=judged.verdicts, report=path)

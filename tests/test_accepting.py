@@ -64,12 +64,16 @@ def test_the_first_run_has_nothing_to_fall_behind_and_the_next_is_compared_with_
 
     write(REGRESSION, epochs=2)
     code, said = ftspec("run", "spec.yaml", "-q")
-    assert code == 0 and "accuracy changed by +0.000" in said and "from the accepted model's 1.000 to 1.000" in said
+    assert code == 0 and "accuracy changed by +0.000" in said
+    first = Path(".ftspec/runs").iterdir()
+    assert any(
+        f"since the accepted run {run.name}, from 1.000 to 1.000, wanted at least -0.1; the sm" in said for run in first
+    )
 
     write(REGRESSION, epochs=3, tuned=0.0)
     code, said = ftspec("run", "spec.yaml", "-q")
-    assert code == 4 and "accuracy changed by -1.000" in said
-    assert said.count("wanted") and sum(f"p{number} " in said or f"p{number}\n" in said for number in range(60)) >= 3
+    assert code == 4 and "accuracy changed by -1.000" in said and ": 0.900 more than the allowed drop of 0.1\n" in said
+    assert sum(f"p{number} " in said or f"p{number}\n" in said for number in range(60)) >= 3
 
 
 def test_a_run_that_a_gate_refused_counts_once_a_person_accepts_it(ftspec: Cli) -> None:
@@ -99,4 +103,72 @@ def test_a_model_that_has_forgotten_fails_and_one_like_the_base_passes(
     code, said = ftspec("run", "spec.yaml", "-q")
     assert code == expected
     assert f"general accuracy changed by {tuned - 1:+.3f}" in said
-    assert "the smallest change that 308 prompts show is" in said
+    assert ("the smallest change that 308 prompts show is" in said) == (expected == 0)
+
+
+CHAT = "format: {chat: {system: WORDS, user: '{{ prompt }}', assistant: '{{ completion }}'}}"
+
+
+def rewrite(old: str, new: str) -> None:
+    text = Path("spec.yaml").read_text()
+    assert old in text
+    Path("spec.yaml").write_text(text.replace(old, new))
+
+
+def test_prompts_in_other_words_are_still_compared(ftspec: Cli) -> None:
+    """One word of the system message makes other prompts of all rows: the gate must not take that for a first run."""
+    write(REGRESSION)
+    rewrite("format: {prompt_completion: {}}", CHAT)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+
+    write(REGRESSION, tuned=0.0)
+    rewrite("format: {prompt_completion: {}}", CHAT.replace("WORDS", "Other words."))
+    code, said = ftspec("run", "spec.yaml")
+    assert code == 4 and "accuracy changed by -1.000" in said
+    assert "the accepted run has answered 60 prompts in other words, as its spec asked then" in said
+
+
+def test_other_prompts_are_no_first_run_and_a_person_lets_them_pass(ftspec: Cli) -> None:
+    write(REGRESSION)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    write(REGRESSION, epochs=2)
+    rewrite("prompt: p", "prompt: q")
+    code, said = ftspec("run", "spec.yaml", "-q")
+    assert code == 4 and "INSUFFICIENT EVIDENCE: not measured: the accepted run kept-" in said
+    assert "has answered none of these prompts; if this run is to be what later ones are compared with" in said
+    assert ftspec("run", "spec.yaml", "-q")[0] == 4
+
+    code, said = ftspec("accept", "spec.yaml")
+    assert code == 0 and "its own gate `regression` passes when it is run again" in said
+    assert "report         to do   a person has accepted this run" in ftspec("plan", "spec.yaml", "-q")[1]
+    code, said = ftspec("run", "spec.yaml", "-q")
+    assert code == 0 and "a person has accepted this run" in said
+    assert "everything is done" in ftspec("plan", "spec.yaml", "-q")[1]
+    assert "nothing had to be done again" in ftspec("run", "spec.yaml", "-q")[1]
+    assert ftspec("run", "spec.yaml", "-q", "--again", "report")[0] == 0
+
+
+def test_what_a_person_accepts_fails_by_its_other_gates(ftspec: Cli) -> None:
+    write(f"{REGRESSION}\n  - accuracy: {{min: 0.9}}", tuned=0.0)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 4
+    assert ftspec("accept", "spec.yaml")[0] == 0
+    code, said = ftspec("run", "spec.yaml", "-q")
+    assert code == 4 and "accuracy said no" in said
+
+
+def test_neither_a_removed_run_nor_one_without_a_tuned_model_is_anything_to_fall_behind(ftspec: Cli) -> None:
+    write(REGRESSION)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    [first] = [run.name for run in Path(".ftspec/runs").iterdir()]
+    write(REGRESSION, epochs=2)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    [second] = [run.name for run in Path(".ftspec/runs").iterdir() if run.name != first]
+    assert ftspec("runs", "--remove", second)[0] == 0
+
+    write(f"{REGRESSION}\n  - accuracy: {{min: 0, model: base, evidence: estimate}}", epochs=5)
+    assert ftspec("eval", "spec.yaml", "-q")[0] == 0
+    assert "has asked no tuned model" in ftspec("accept")[1]
+
+    write(REGRESSION, epochs=3, tuned=0.0)
+    code, said = ftspec("run", "spec.yaml", "-q")
+    assert code == 4 and f"since the accepted run {first}, from 1.000 to 0.000" in said

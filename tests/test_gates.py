@@ -312,7 +312,8 @@ def test_regression_and_forgetting_allow_a_drop(low: float, change: float, high:
     general = msgspec.structs.replace(evaluation(), suites={"general": dropped(low, change, high, "base")})
     forgot = judged("forgetting", general, max_drop=0.1)
     assert (regressed.outcome, forgot.outcome) == (outcome, outcome)
-    assert "the smallest change that 200 prompts show is 0.080" in forgot.message
+    assert ("the smallest change that 200 prompts show is 0.080" in forgot.message) == (outcome != "FAIL")
+    assert ("0.200 more than the allowed drop of 0.1" in regressed.message) == (outcome == "FAIL")
     assert [one.prompt for one in forgot.worst] == ([] if outcome == "PASS" else ["lost"])
 
 
@@ -320,7 +321,7 @@ def test_levels_on_other_prompts_are_not_put_beside_a_change() -> None:
     found = dropped(-0.04, 0.0, 0.04, "accepted")
     fewer = msgspec.structs.replace(found, further={"accepted": score(0.9, prompts=60)})
     said = judged("regression", fewer, max_drop=0.1).message
-    assert "from the accepted model, over the 200 prompts that both answered; the smallest" in said
+    assert "since the accepted run run-1, over the 200 prompts that both answered, wanted at least -0.1; the" in said
     pair = msgspec.structs.replace(found.comparisons[0], label="tuned", against="base")
     best = msgspec.structs.replace(found, base=score(0.25, prompts=60), comparisons=(pair,))
     assert ", over the 200 prompts that both answered, wanted" in judged("gain", best, min=0).message

@@ -143,15 +143,21 @@ def accept_command(target: str | None, store: str | None) -> None:
     """Accept a run: later runs of its spec with the gate `regression` are compared with it.
 
     A run whose gates pass is accepted by itself; this accepts one whose gates did not, or goes back to an earlier one.
+    Run again, the same spec then passes its own gate `regression`, and only that one.
     """
     from ftspec import accepted, history
     from ftspec.errors import FtspecError
     from ftspec.journal import Journal
+    from ftspec.plan import TUNED
 
     space, run = history.locate(target, store)
     events = Journal(space.store, run).events()
     found = history.info(run, events)
     if history.last(events, "judged") is None:
         raise FtspecError(f"run {run} has no evaluation yet", "accept it when it has one; see `ftspec status`")
-    accepted.accept(space.store, found.name, run, by="hand")
+    if not any(step.name == TUNED for step in history.plan_of(events).steps):
+        raise FtspecError(f"run {run} has asked no tuned model", "accept one that has: `ftspec runs` lists them")
+    accepted.accept(space.store, found.name, run, by=accepted.HAND)
     terminal.say(f"{found.name}: later runs must not fall behind {run}")
+    if found.state == "gate_failed":
+        terminal.say("its own gate `regression` passes when it is run again; what else said no stays", err=True)

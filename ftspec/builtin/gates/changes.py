@@ -96,7 +96,8 @@ def regression(
     """The tuned model's metric is at most `max_drop` below that of the last accepted run of this spec.
 
     Accepted is the last run whose gates passed, or that `ftspec accept` names. Its answers are graded as this run's, on
-    the prompts that both were asked. The first run passes: there is nothing to lose yet.
+    the prompts that both were asked, in whatever words the spec's `format` puts them. The first run passes: there is
+    nothing to lose yet; one that a person has accepted does, too.
 
     Args:
         max_drop: how much less is still accepted, e.g. 0.05 for 5 points. The less, the more prompts it takes.
@@ -105,9 +106,18 @@ def regression(
 
     @judging("regression")
     def judge(evaluation: api.Evaluation) -> api.Verdict:
-        if not evaluation.accepted:
+        run = evaluation.accepted
+        if evaluation.accepted_by_hand:
+            message = "a person has accepted this run (`ftspec accept`), whatever it falls behind"
+            return api.Verdict(gate="regression", passed=True, measured=None, message=message)
+        if not run:
             message = "no run of this spec was accepted yet: there is nothing to fall behind"
             return api.Verdict(gate="regression", passed=True, measured=None, message=message)
+        if "accepted" not in evaluation.scores:
+            raise UnmeasuredError(
+                f"the accepted run {run} has answered none of these prompts; if this run is to be what later ones are "
+                "compared with, say so: `ftspec accept`, and run again"
+            )
         return _dropped("regression", evaluation, ("tuned", "accepted"), metric, slice, max_drop, evidence)
 
     return judge
@@ -152,10 +162,17 @@ def _dropped(
     old, new = getattr(before, metric), getattr(after, metric)
     measured = api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
     name = "general accuracy" if gate == "forgetting" else f"{metric}{of_slice(slice)}"
-    seen = f"; the smallest change that {compared.prompts:,} prompts show is {compared.detectable or 0.0:.3f}"
-    levels = f"'s {old:.3f} to {new:.3f}" if before.prompts == after.prompts else f", {_over(measured)}"
-    what = f"{name} changed by {measured.value:+.3f}{shown(measured.interval)} from the {against} model{levels}{seen}"
-    return api.decide(gate, what, measured, low=-max_drop, rule=evidence, worst=compared.worst)
+    since = f"since the accepted run {evaluation.accepted}" if against == "accepted" else f"from the {against} model"
+    levels = f"from {old:.3f} to {new:.3f}" if before.prompts == after.prompts else _over(measured)
+    what = f"{name} changed by {measured.value:+.3f}{shown(measured.interval)} {since}, {levels}"
+    verdict = api.decide(gate, what, measured, low=-max_drop, rule=evidence, worst=compared.worst)
+    if verdict.outcome == "FAIL":
+        more = -max_drop - measured.value
+        return msgspec.structs.replace(
+            verdict, message=f"{what}: {more:.3f} more than the allowed drop of {max_drop:g}"
+        )
+    seen = f"the smallest change that {compared.prompts:,} prompts show is {compared.detectable or 0.0:.3f}"
+    return msgspec.structs.replace(verdict, message=f"{verdict.message}; {seen}")
 
 
 def _over(measured: api.Measured) -> str:
