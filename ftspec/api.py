@@ -73,7 +73,7 @@ from ftspec.messages import Answer, Example, Generation, Message, Model, Prompt,
 from ftspec.options import Column, Path, Plain, ProviderRef, Secret
 from ftspec.provider import Method, Provider
 from ftspec.records import Event, Plan, RunInfo, Step
-from ftspec.references import resolve
+from ftspec.references import resolve, without_secrets
 from ftspec.steps import (
     Again,
     BatchStep,
@@ -208,4 +208,5 @@ __all__ = [
     "source",
     "text_step",
     "usercache",
+    "without_secrets",
 ]

@@ -35,6 +35,8 @@ WORD = re.compile(rf"[!-~]{{{FRAGMENT},}}")
 IN_QUERY = re.compile(r"sig|token|key|secret|passw|credential", re.IGNORECASE)
 """The same of a parameter in an address."""
 
+PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#\s@]*:[^/?#\s]+@")
+
 Masking = Callable[[str], str]
 
 

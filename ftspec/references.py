@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ftspec import masking
 from ftspec.errors import FtspecError, SpecPath
-from ftspec.masking import FRAGMENT, credentials
+from ftspec.masking import FRAGMENT, PASSWORD_IN_ADDRESS, credentials, holds_credential
 
 ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -74,6 +74,17 @@ def resolve(value: Any, environment: Mapping[str, str] | None = None, *, sent: b
             f"secret{'s'[: len(missing) != 1]} not set: {', '.join(missing)}", hint_for(missing, environment)
         )
     return _replace(value, environment)
+
+
+def without_secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a process that has no use for secrets: without those that a spec refers to, what is called
+    like one (`HF_TOKEN`, `..._API_KEY`), and addresses that hold a password."""
+    environment = os.environ if environment is None else environment
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in mask.names and not holds_credential(name) and not PASSWORD_IN_ADDRESS.search(value)
+    }
 
 
 def hint_for(missing: Iterable[str], environment: Mapping[str, str] | None = None) -> str:

@@ -148,6 +148,7 @@ API = {
     "source",
     "text_step",
     "usercache",
+    "without_secrets",
 }
 """Names may be added here, with a line in the changelog. One is never taken away while the major version stays."""
 

@@ -240,6 +240,27 @@ def test_a_bug_report_hides_the_secret(folder: Path) -> None:
     assert found_in(folder) == []
 
 
+def test_what_outlives_a_run_was_given_no_secret(folder: Path) -> None:
+    """The simulated tuner's process goes on for a while; its environment can be read as long."""
+    if not Path("/proc/self/environ").exists():
+        pytest.skip("reads the environment of processes under /proc")
+    said = ftspec(folder, "run", "spec.yaml", HTTPS_PROXY="http://me:pr0xy-pass@127.0.0.1:9", PLAIN_NAME="kept")
+    assert "accuracy" in said, said
+    [process] = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if str(folder).encode() in unread(path)]
+    given = unread(process / "environ")
+    assert b"PLAIN_NAME=kept" in given
+    assert VALUE.encode() not in given
+    assert b"pr0xy-pass" not in given
+
+
+def unread(path: Path) -> bytes:
+    """What is in it; nothing where it has gone, or is somebody else's."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def test_a_provider_gets_the_reference_and_resolves_it_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Written or by default: a plan needs no secret, and a resolved one is masked from then on."""
 

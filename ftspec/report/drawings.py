@@ -19,6 +19,7 @@ import msgspec
 
 from ftspec import memory
 from ftspec.errors import FtspecError
+from ftspec.references import without_secrets
 from ftspec.report.text import visible
 
 ENGINE = "vl_convert"
@@ -81,7 +82,7 @@ def _elsewhere(asked: Sequence[Json]) -> list[str]:
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("drawer.py"))]
     given = json.dumps({"path": [each for each in sys.path if isinstance(each, str)], "charts": asked}).encode()
     try:
-        done = subprocess.run(command, input=given, capture_output=True, start_new_session=True)
+        done = subprocess.run(command, input=given, capture_output=True, env=without_secrets(), start_new_session=True)
     except (OSError, TypeError) as error:  # no interpreter, no memory for another process
         raise _undrawn(str(error)) from error
     if done.returncode:

@@ -131,7 +131,14 @@ class Client:
             str(self.idle),
         ]
         with (self.home / "server.log").open("ab") as log:
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=api.without_secrets(),
+                start_new_session=True,
+            )
 
 
 def _exchange(

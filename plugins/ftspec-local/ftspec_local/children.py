@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 ALLOCATOR = {
@@ -18,14 +17,17 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment: ours, with defaults that a user's own settings override.
+    """The environment: ours without secrets, with defaults that a user's own settings override.
 
     OpenMP's threads spin while they wait for each other. On a machine that does anything else at the same time this
     takes twice the CPU seconds and three times as long; letting them sleep costs next to nothing on an idle one.
     glibc gives every large tensor back to the system when it is freed, and gets it anew, page by page, for the next
     one: kept and in huge pages, a third less time in training on a virtual machine. Other systems ignore the settings.
     """
-    # Models are folders by the time a child is started, so nothing may be looked up on a hub.
+    from ftspec import api  # not at the top: a worker, which needs this module too, begins with the standard library
+
+    # Models are folders by the time a child is started, so nothing may be looked up on a hub, and no key is of use.
+    # Code of many authors runs there, and its log is written as it comes.
     # One GPU, since the trainer would otherwise spread over all it sees, in a way that TRL refuses.
     defaults = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": "0"}
-    return {**defaults, **ALLOCATOR, **os.environ, "HF_HUB_OFFLINE": "1"}
+    return {**defaults, **ALLOCATOR, **api.without_secrets(), "HF_HUB_OFFLINE": "1"}

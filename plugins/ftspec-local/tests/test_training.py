@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -184,8 +186,6 @@ def test_a_second_start_of_the_same_job_does_nothing(make_job):
 
 
 def test_two_workers_on_one_folder_are_one(make_job):
-    import subprocess
-
     from ftspec_local import children
 
     folder = make_job(epochs=1)
@@ -193,6 +193,21 @@ def test_two_workers_on_one_folder_are_one(make_job):
     workers = [subprocess.Popen(command, env=children.environment()) for _ in range(2)]
     assert [worker.wait(120) for worker in workers] == [0, 0]
     assert [event["id"] for event in folder.events()].count("starting") == 1
+
+
+def test_a_worker_gets_no_secret(monkeypatch):
+    from ftspec_local import children
+
+    from ftspec import api
+
+    for name in ("HF_TOKEN", "SOME_API_KEY", "REFERRED"):
+        monkeypatch.setenv(name, "canary-0123456789")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:canary-0123456789@index/simple")
+    monkeypatch.setenv("HF_HOME", "/models")
+    api.resolve("${secret:REFERRED}")
+    code = "import os; print([name for name in os.environ if 'canary' in os.environ[name]], os.environ['HF_HOME'])"
+    done = subprocess.run([sys.executable, "-c", code], env=children.environment(), capture_output=True, text=True)
+    assert done.stdout == "[] /models\n"
 
 
 def test_cancel_stops_the_worker_and_a_job_that_never_started(make_job):

@@ -98,7 +98,12 @@ class Totals:
 def _start() -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("counter.py"))]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=api.without_secrets(),
+        start_new_session=True,
     )
     _send(process, [each for each in sys.path if isinstance(each, str)])
     return process
