@@ -132,9 +132,9 @@ def locate(target: str | None, where: str | None) -> tuple[Workspace, str]:
     found = [(space, run) for _, run, space in touched if run.startswith(target or "")]
     exact = [(space, run) for space, run in found if run == target]
     if not found:
-        removed = target and any(space.store.head(f"removed/{target}") for space in spaces(where))
+        if target and any(space.store.head(f"removed/{target}") for space in spaces(where)):
+            raise FtspecError(f"run {target} was removed", "see `ftspec runs` for those that are kept")
         known = f"no run starts with '{target}'" if target else "there is no run yet"
-        known = f"run {target} was removed" if removed else known
         raise FtspecError(known, "name the store with --store, or run in the folder of the spec; see `ftspec runs`")
     if target and not exact and len(found) > 1:
         raise FtspecError(f"'{target}' could be any of {', '.join(run for _, run in found)}", "write more of it")

@@ -6,7 +6,7 @@ run again: "hyperparameters.epochs changed".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -139,7 +139,7 @@ def _why(step: Step, before: Step | None) -> Iterable[str]:
     changed = [name for name in names if before.keys.get(name) != step.keys.get(name)]
     if not step.digest:
         yield "follows from the data"
-    for name in changed:
+    for name in _outermost(changed):
         if name not in step.keys:
             yield f"{name} removed"
         elif name not in before.keys:
@@ -148,6 +148,15 @@ def _why(step: Step, before: Step | None) -> Iterable[str]:
             yield f"{name} changed{_transition(before.keys[name], step.keys[name])}"
     if step.digest and not changed:
         yield UNFINISHED
+
+
+def _outermost(names: Sequence[str]) -> Iterator[str]:
+    """The names without those of the parts of one of them: an item that was added says so once, not for each option."""
+    known = set(names)
+    for name in names:
+        ends = (place for place, character in enumerate(name) if character in ". ")
+        if not any(name[:place] in known for place in ends):
+            yield name
 
 
 def _transition(old: str, new: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -49,9 +50,12 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
     made = dataset.made if dataset else None
     previous = history.previous_plan(site.store, run_name(site.spec, site.target))
     found = plan_of(site, made)
-    anew = judged_anew(site, found)
-    found = explain(found, lambda step: is_cached(site, step) and not (anew and step.name == REPORT), previous)
-    found = _accepted_since(found) if anew else found
+    reasons = {REPORT: ACCEPTED_SINCE} if judged_anew(site, found) else {}
+    dead = _dead(site, step_of(found, TUNING))
+    if dead:
+        reasons[TUNING] = dead.message
+    found = explain(found, lambda step: is_cached(site, step) and step.name not in reasons, previous)
+    found = _because(found, reasons)
     estimate = site.provider.estimate(site.target.request, dataset.result.size) if dataset else None
     found = msgspec.structs.replace(found, watermark=estimate.watermark if estimate else "")
     costs = budgeting.costs_of(site, found, dataset.result, estimate, judges) if dataset and estimate else None
@@ -62,7 +66,7 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
         estimate=estimate,
         costs=costs,
         spent=budgeting.purse_of(site, found.run).spent(),
-        problems=(*loaded.warnings, *refused, *objections(registry, found)),
+        problems=(*loaded.warnings, *refused, *((dead,) if dead else ()), *objections(registry, found)),
     )
 
 
@@ -89,11 +93,22 @@ def judged_anew(site: Site, plan: Plan) -> bool:
     return accepted.since(site.store, site.spec.name, plan.run, Journal(site.store, plan.run).events())
 
 
-def _accepted_since(plan: Plan) -> Plan:
-    """The plan with the reason for a report that has to be written again for nothing else."""
+def _dead(site: Site, step: Step) -> Problem | None:
+    """What a run would say of a job that has ended without a model: it makes no other one by itself."""
+    result = following.ended(site.store, step.digest) if step.digest else None
+    if result is None or following.chosen(result, site.spec.follow.checkpoint) is not None:
+        return None
+    from ftspec import tuning
+
+    said = tuning.failure(result)
+    return Problem(message=said.message, hint=said.hint, path=("provider",))
+
+
+def _because(plan: Plan, reasons: Mapping[str, str]) -> Plan:
+    """The plan with reasons of steps that are to do though nothing has changed."""
     steps = (
-        msgspec.structs.replace(step, why=(ACCEPTED_SINCE,))
-        if step.name == REPORT and step.why == (UNFINISHED,)
+        msgspec.structs.replace(step, why=(reasons[step.name],))
+        if step.name in reasons and step.why == (UNFINISHED,)
         else step
         for step in plan.steps
     )

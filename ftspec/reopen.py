@@ -42,6 +42,11 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
         return str((history.last(self.events, "tuning") or {}).get("key", ""))
 
     @property
+    def overrides(self) -> tuple[str, ...]:
+        """What `--set` gave the run."""
+        return tuple((history.last(self.events, "started") or {}).get("sets", ()))
+
+    @property
     def alive(self) -> bool:
         """Whether a process on this machine is working on it."""
         return self.workspace.is_alive(self.run.id)

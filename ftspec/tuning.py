@@ -102,9 +102,15 @@ def tune(
             raise
     model = chosen(result, follow.checkpoint)
     if model is None:
-        reason = result.error or "no reason given"
-        raise JobFailed(f"job {result.job.id} {result.raw or result.state}: {reason}", result.hint or AGAIN)
+        raise failure(result)
     return model
+
+
+def failure(result: Result) -> JobFailed:
+    """Why a job that has ended has no model, and what to do. Who cancels one knows why."""
+    reason = result.error or ("" if result.state is JobState.CANCELLED else "no reason given")
+    said = f"job {result.job.id} {result.raw or result.state}"
+    return JobFailed(f"{said}: {reason}" if reason else said, result.hint or AGAIN)
 
 
 def status(provider: Provider, store: Store, key: str, hyperparameters: Mapping[str, Any] | None = None) -> Status:

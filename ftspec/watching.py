@@ -23,20 +23,22 @@ POLL = 1.0
 class Status(Record):
     """How far a run is. `alive`: a process on this machine works on it. `job` is None before one was submitted.
 
-    `error` and `hint` say why a run has failed."""
+    `error` and `hint` say why a run has failed, `overrides` what `--set` gave it."""
 
     run: RunInfo
     alive: bool
     job: tuning.Status | None = None
     error: str = ""
     hint: str = ""
+    overrides: tuple[str, ...] = ()
 
 
 def status(opened: Opened) -> Status:
     """How far the run is; asks the provider once when its job has not ended."""
     job = _job(opened) if opened.key else None
     why = _failed(opened) if opened.run.state == "failed" else {}
-    return Status(run=opened.run, alive=opened.alive, job=job, error=why.get("error", ""), hint=why.get("hint", ""))
+    told = {"error": why.get("error", ""), "hint": why.get("hint", "")}
+    return Status(run=opened.run, alive=opened.alive, job=job, overrides=opened.overrides, **told)
 
 
 def _failed(opened: Opened) -> Mapping[str, Any]:

@@ -124,7 +124,7 @@ def _expected(error: BaseException, given: hints.Typed) -> int | None:
     if not isinstance(error, FtspecError):
         return None
     if isinstance(error, SpecError):
-        _tell_problems(error)
+        _tell_problems(error, given)
     else:
         _tell(error, given)
     if isinstance(error, DataError):
@@ -145,10 +145,11 @@ def _tell(error: FtspecError, given: hints.Typed) -> None:
         terminal.say(f"  {hints.completed(error.hint, given)}", err=True)
 
 
-def _tell_problems(error: SpecError) -> None:
+def _tell_problems(error: SpecError, given: hints.Typed) -> None:
     from ftspec.problems import render
 
-    terminal.say(render(error.problems, error.document, color=terminal.colourful(sys.stderr)), err=True)
+    problems = hints.of_problems(error.problems, given)
+    terminal.say(render(problems, error.document, color=terminal.colourful(sys.stderr)), err=True)
 
 
 def _bug(error: BaseException, arguments: Sequence[str]) -> int:

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from ftspec.cli.root import cli
+
+if TYPE_CHECKING:
+    from ftspec.errors import Problem
 
 PROPOSED = re.compile(r"(?<=`)ftspec [^`\n]+(?=`)|(?<=: )ftspec [^`\n]+$", re.MULTILINE)
 SPEC = {"SPEC", "..."}
@@ -44,6 +47,23 @@ def here(text: str) -> str:
     context = click.get_current_context(silent=True)
     given = context.find_root().obj if context else None
     return completed(text, given) if isinstance(given, Typed) else text
+
+
+def of_run(text: str, spec: str, overrides: tuple[str, ...] = ()) -> str:
+    """As `here`, about a run: with the spec that it was made from, if that is still there, and what `--set` gave it."""
+    context = click.get_current_context(silent=True)
+    given = context.find_root().obj if context else None
+    given = given if isinstance(given, Typed) else Typed()
+    if not given.spec and Path(spec).is_file():
+        given = given._replace(spec=spec, run="")
+    return completed(text, given._replace(overrides=overrides))
+
+
+def of_problems(problems: Iterable[Problem], given: Typed) -> list[Problem]:
+    """The problems, with their proposals completed."""
+    import msgspec
+
+    return [msgspec.structs.replace(problem, hint=completed(problem.hint, given)) for problem in problems]
 
 
 def completed(text: str, given: Typed) -> str:

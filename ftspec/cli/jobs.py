@@ -40,6 +40,9 @@ def follow_command(targets: tuple[str, ...], store: str | None, format_: str, wa
         left -= 1
         failed = failed or ended.result is None or ended.result.state != "succeeded"
         terminal.say(msgspec.json.encode(ended).decode() if format_ == "json" else _line(ended))
+        if format_ != "json" and ended.result and ended.result.model:
+            of = next(one for one in runs if one.run.id == ended.run)
+            terminal.say(hints.of_run("next: ftspec run", of.run.spec, of.overrides), err=True)
     if not runs:
         terminal.say(hints.here("no job goes on without a process; see `ftspec runs`"), err=True)
     if failed:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ftspec.records import Event, RunInfo
     from ftspec.runner import Outcome
     from ftspec.spec import Spec
-    from ftspec.tuning import Status as JobStatus
     from ftspec.watching import Status
 
 STATES = {
@@ -144,25 +143,37 @@ def status(found: Status) -> str:
     state = style(run.state.replace("_", " "), STATES[run.state])
     if run.state == "running" and not found.alive:
         command = "eval" if run.id.startswith(f"{run.name}-eval-") else "run"
-        goes_on = hints.here(f" (no process of this machine works on it: `ftspec {command}` continues it)")
+        goes_on = hints.of_run(
+            f" (no process of this machine works on it: `ftspec {command}` continues it)", run.spec, found.overrides
+        )
         state += style(goes_on, "yellow")
     facts = [("phase", run.phase), ("started", _ago(run.started)), ("took", _took(run)), ("spec", run.spec)]
-    facts += [*_job(found.job), *_why(found), ("report", run.report)]
+    facts += [*_job(found), *_why(found), *_goes_on(found), ("report", run.report)]
     return "\n".join([f"{style(run.id, 'bold')}: {state}", *(fact(name, safe(text)) for name, text in facts if text)])
 
 
 def _why(found: Status) -> Iterator[tuple[str, str]]:
-    """Why the run has failed, where the job has not said that already."""
+    """Why the run has failed and what to do, as far as the job has not said that already."""
     if found.error and not (found.job and found.job.error):
-        yield from (("error", found.error), ("hint", found.hint))
+        yield "error", found.error
+    if found.hint and not (found.job and found.job.hint):
+        yield "hint", hints.of_run(found.hint, found.run.spec, found.overrides)
 
 
-def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
+def _goes_on(found: Status) -> Iterator[tuple[str, str]]:
+    """What goes on with a run that nobody works on, once its job has ended well."""
+    ended = found.job is not None and found.job.model is not None
+    if found.run.state == "detached" and not found.alive and ended:
+        yield "next", hints.of_run("`ftspec run` goes on with what the job made", found.run.spec, found.overrides)
+
+
+def _job(found: Status) -> Iterator[tuple[str, str]]:
+    job = found.job
     if job is None:
         return
     raw = f" ({job.raw})" if job.raw and job.raw != job.state else ""
     if job.claimed:
-        looks = hints.here("`ftspec run` looks for it")
+        looks = hints.of_run("`ftspec run` looks for it", found.run.spec, found.overrides)
         yield "job", f"claimed by {job.claimed}, who left no word of what came of it: {looks}"
     elif job.job:
         yield "job", f"{job.job.id}: {job.state or f'the provider cannot tell: {job.unknown}'}{raw}"
@@ -172,7 +183,7 @@ def _job(job: JobStatus | None) -> Iterator[tuple[str, str]]:
         yield job.diagnosis.kind, job.diagnosis.message
         yield "next time", job.diagnosis.advice
     yield "error", job.error
-    yield "hint", hints.here(job.hint)
+    yield "hint", hints.of_run(job.hint, found.run.spec, found.overrides)
     yield "orphans", ", ".join(orphan.id for orphan in job.orphans)
 
 

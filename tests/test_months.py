@@ -1,0 +1,79 @@
+"""What a team meets over the months: a job that died, a run that somebody else goes on with, changes that are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ftspec.cli import guard
+
+Cli = Callable[..., tuple[int, str]]
+
+SPEC = """\
+version: 1
+name: months
+sources:
+  - examples: {rows: [{prompt: one, completion: "1"}, {prompt: two, completion: "2"}]}
+format: {prompt_completion: {}}
+provider:
+  simulated: {seconds_per_step: 0.0, idle: 5}
+model: some-model
+eval:
+  prompts:
+    - examples: {rows: [{prompt: three, completion: "3"}]}
+  graders: [exact]
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("spec.yaml").write_text(SPEC)
+
+
+@pytest.fixture
+def ftspec(capsys: pytest.CaptureFixture[str]) -> Cli:
+    def run(*arguments: str) -> tuple[int, str]:
+        code = guard.run(list(arguments))
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+@pytest.mark.parametrize(("outcome", "said"), [("cancelled", "cancelled"), ("failed", "failed: ")])
+def test_the_plan_says_of_a_dead_job_what_the_run_will(ftspec: Cli, outcome: str, said: str) -> None:
+    changed = ("spec.yaml", "-q", "--set", f"provider.simulated.outcome={outcome}")
+    code, ran = ftspec("run", *changed)
+    assert code == 1 and f" {said}" in ran and "no reason" not in ran
+    code, planned = ftspec("plan", *changed)
+    again = f"`ftspec run spec.yaml --again tuning --set provider.simulated.outcome={outcome}` makes a new job"
+    assert code == 1 and again in ran and again in planned
+    assert "tuning         to do   job job-" in planned and f" {said}" in planned
+    assert again in ftspec("status")[1]
+
+
+def test_who_finds_a_job_that_has_ended_is_told_how_to_go_on(ftspec: Cli) -> None:
+    Path("spec.yaml").write_text(SPEC.replace("idle: 5", "idle: 5, queue_seconds: 1"))
+    assert ftspec("run", "spec.yaml", "-q", "--detach", "--set", "hyperparameters.epochs=2")[0] == 5
+    code, said = ftspec("follow")
+    assert code == 0 and "next: ftspec run spec.yaml --set hyperparameters.epochs=2" in said
+    assert "next           `ftspec run spec.yaml --set hyperparameters.epochs=2` goes on with" in ftspec("status")[1]
+    assert ftspec("run", "spec.yaml", "-q", "--set", "hyperparameters.epochs=2")[0] == 0
+
+
+def test_what_is_removed_is_not_looked_for_elsewhere(ftspec: Cli) -> None:
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    [run] = Path(".ftspec/runs").iterdir()
+    ftspec("runs", "--remove", run.name)
+    code, said = ftspec("status", run.name)
+    assert code == 1 and "was removed" in said and "for those that are kept" in said and "--store" not in said
+
+
+def test_an_item_that_is_added_is_told_once(ftspec: Cli) -> None:
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    Path("spec.yaml").write_text(SPEC.replace("[exact]", "[exact, {contains: {any: [a]}}]"))
+    reasons = ftspec("plan", "spec.yaml", "-q")[1]
+    assert "report         to do   eval.graders[1] added\n\n" in reasons
