@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +37,14 @@ IN_QUERY = re.compile(r"sig|token|key|secret|passw|credential", re.IGNORECASE)
 """The same of a parameter in an address."""
 
 PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#\s@]*:[^/?#\s]+@")
+
+ESCAPE = re.compile("%[0-9A-F]{2}")
+SIGNED = re.compile(
+    r"([?&;](?:X-(?:Amz|Goog)-(?:Signature|Security-Token)|Signature|sig)=)[^&\s\"'<>\\]{6,}", re.IGNORECASE
+)
+"""What lets whoever has the address in: of S3, Google's and Azure's storage, as services put it into what they say."""
+SIGNS = ("ignature=", "sig=", "ecurity-")
+"""One of these stands where there is such a thing: quick to look for."""
 
 Masking = Callable[[str], str]
 
@@ -92,11 +101,21 @@ def of(secrets: frozenset[str], *, shortened: bool = True) -> Masking:
     return masked
 
 
+def unsigned(text: str) -> str:
+    """The text, where it holds an address that is signed, without the signature."""
+    return SIGNED.sub(rf"\1{MASK}", text) if any(one in text for one in SIGNS) else text
+
+
 def _forms(value: str) -> Iterator[str]:
-    """The value as it is written elsewhere, where that differs: in JSON, by Python, in an address, in base64."""
+    """The value as it is written elsewhere, where that differs: in JSON, in HTML, by Python, in an address (JSON and
+    addresses also within another of their kind), as hexadecimal digits, in base64."""
     data = value.encode("utf-8", "surrogateescape")
-    yield from (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1])
-    yield from (quote(data, safe=""), quote(data), quote_plus(data))
+    spelt, plain = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
+    yield from (spelt, plain, repr(value)[1:-1])
+    yield from (plain.replace("/", r"\/"), json.dumps(spelt)[1:-1], html.escape(value), html.escape(value, quote=False))
+    for text in (quote(data, safe=""), quote(data), quote_plus(data)):
+        yield from (text, ESCAPE.sub(lambda match: match[0].lower(), text), quote(text))
+    yield from (data.hex(), data.hex().upper())
     for before in range(3):  # base64 writes three bytes as four characters: it matters what stands in front
         text = base64.b64encode(bytes(before) + data).decode()
         core = text[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]

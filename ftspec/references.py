@@ -118,8 +118,8 @@ def _replace(value: Any, environment: Mapping[str, str]) -> Any:
 
 
 class Mask:
-    """Replaces the values of secrets in text, also as other formats write them. Values come from the environment each
-    time: what a variable holds now is what is masked.
+    """Replaces the values of secrets in text, also as other formats write them, and the signatures of addresses. Values
+    come from the environment each time: what a variable holds now is what is masked.
 
     `names` are secrets that a spec refers to, `literals` those that stand in the spec itself, `servers` the names of
     those that are sent to a server. Variables that libraries read by themselves (HF_TOKEN, AWS_SECRET_ACCESS_KEY, the
@@ -132,7 +132,7 @@ class Mask:
         self.servers: set[str] = set()
 
     def __call__(self, text: str) -> str:
-        return self.now()(text) if text else text
+        return masking.unsigned(self.now()(text)) if text else text
 
     def now(self) -> Callable[[str], str]:
         """The mask with the values as they are at this moment: for many texts, held no longer than these take."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import re
@@ -139,6 +140,13 @@ ODD = 'live/Zq81+Lm"Pv0\\aTqWx93Rb'
         json.dumps({"authorization": f"Bearer {ODD}"}),
         json.dumps(["é", ODD], ensure_ascii=False),
         repr({"key": ODD}),
+        json.dumps({"body": json.dumps({"key": ODD})}),
+        json.dumps(ODD).replace("/", r"\/"),
+        f"<p>{html.escape(ODD)}</p>",
+        f"<p>{html.escape(ODD, quote=False)}</p>",
+        re.sub("%..", lambda match: match[0].lower(), f"/v1?key={quote(ODD, safe='')}"),
+        f"/v1?next={quote('/v1?key=' + quote(ODD, safe=''), safe='')}",
+        ODD.encode().hex(),
         f"/v1?key={quote(ODD, safe='')}",
         f"/v1?key={quote(ODD)}",
         *(f"Basic {base64.b64encode(f'{user}:{ODD}'.encode()).decode()}" for user in ("me", "you", "them")),
@@ -160,6 +168,23 @@ def test_of_an_address_that_is_a_secret_its_password_is_masked_alone(monkeypatch
     masked = Mask(["PARTS"])
     assert masked("no reader s3cr@t-one, s3cr%40t-one at db") == "no reader ***, *** at db"
     assert masked("verify-full another-s3cret") == "verify-full ***"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "X-Amz-Expires=300&X-Amz-Security-Token={}&X-Amz-Signature={}",
+        "GoogleAccessId=me&Expires=1&Signature={}",
+        "X-Goog-Signature={}",
+        "sv=2024-11-04&sp=r&sig={}",
+    ],
+)
+def test_a_signed_address_is_shown_without_its_signature(query: str) -> None:
+    signature = "3f9c0a1b7d5e%2Bq8"
+    shown = mask(f'cannot PUT <a href="https://bucket/a.jsonl?{query.format(*[signature] * 2)}">: 403')
+    assert signature not in shown
+    assert shown.startswith('cannot PUT <a href="https://bucket/a.jsonl?')
+    assert shown.endswith('=***">: 403')
 
 
 def test_what_libraries_read_of_the_environment_is_masked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
