@@ -10,6 +10,7 @@ import msgspec
 
 from ftspec.errors import FtspecError, StoreError
 from ftspec.journal import Journal
+from ftspec.plan import only_evaluates
 from ftspec.records import Event, Plan, RunInfo
 from ftspec.store import Store
 from ftspec.workspace import FOLDER, Workspace
@@ -113,12 +114,13 @@ def previous_plan(store: Store, name: str) -> Plan | None:
     return None
 
 
-def locate(target: str | None, where: str | None) -> tuple[Workspace, str]:
+def locate(target: str | None, where: str | None, *, trains: bool = False) -> tuple[Workspace, str]:
     """The workspace and run that a user means.
 
     Args:
         target: a spec file (its last run), a run's id or the beginning of one, or None for the last run of all.
         where: the store, or None for `.ftspec` beside the spec or below this folder.
+        trains: of the last runs only those count that train, if there are any: `ftspec eval` makes no model.
 
     Raises FtspecError when there is no such run, or more than one.
     """
@@ -126,7 +128,7 @@ def locate(target: str | None, where: str | None) -> tuple[Workspace, str]:
         file = Path(target)
         if not file.exists():
             raise FtspecError(f"there is no file {target}", "name a spec file or a run; `ftspec runs` lists runs")
-        return _of_spec(file, where)
+        return _of_spec(file, where, trains)
     touched = [(at, run, space) for space in spaces(where) for run, at in _touched(space.store).items()]
     touched.sort(key=lambda entry: entry[:2])
     found = [(space, run) for _, run, space in touched if run.startswith(target or "")]
@@ -138,16 +140,31 @@ def locate(target: str | None, where: str | None) -> tuple[Workspace, str]:
         raise FtspecError(known, "name the store with --store, or run in the folder of the spec; see `ftspec runs`")
     if target and not exact and len(found) > 1:
         raise FtspecError(f"'{target}' could be any of {', '.join(run for _, run in found)}", "write more of it")
+    if trains and not target:
+        found = [one for one in found if not _only_evaluates(_plan(*one))] or found
     return (exact or found)[-1]
 
 
-def _of_spec(file: Path, where: str | None) -> tuple[Workspace, str]:
+def _of_spec(file: Path, where: str | None, trains: bool) -> tuple[Workspace, str]:
     """The run that was last worked on of those that were started from this file."""
-    space = Workspace.beside(file, where)
+    space, other = Workspace.beside(file, where), ""
     for run in reversed(run_ids(space.store)):
-        if Path(plan_of(Journal(space.store, run).events()).spec).name == file.name:
-            return space, run
+        plan = _plan(space, run)
+        if Path(plan.spec).name == file.name:
+            if not (trains and _only_evaluates(plan)):
+                return space, run
+            other = other or run
+    if other:
+        return space, other
     raise FtspecError(f"{file} has not been run yet", f"run it: ftspec run {file}")
+
+
+def _plan(space: Workspace, run: str) -> Plan:
+    return plan_of(Journal(space.store, run).events())
+
+
+def _only_evaluates(plan: Plan) -> bool:
+    return only_evaluates(plan.run, plan.name)
 
 
 def spaces(where: str | None) -> list[Workspace]:

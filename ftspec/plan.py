@@ -87,6 +87,11 @@ def run_name(spec: Spec, target: Target) -> str:
     return f"{spec.name}-eval" if target.evaluation else spec.name
 
 
+def only_evaluates(run: str, name: str) -> bool:
+    """Whether a run of the spec of this name trains nothing: its id begins as `run_name` has it."""
+    return run.startswith(f"{name}-eval-")
+
+
 def answers_step(label: str) -> str:
     """The name of the step in which a model answers."""
     return f"{label}{ANSWERS}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -37,11 +39,27 @@ class Row(NamedTuple):
 
 def markdown(registry: Registry) -> str:
     """The whole reference page: the keys in the order of a spec, then every component by kind."""
-    parts = [INTRODUCTION, "## Keys\n", _table(_key_rows())]
+    parts = ["## Keys\n", _table(_key_rows())]
     for kind in KINDS:
         parts += [f"\n## {TITLES[kind].capitalize()}s\n", _places(kind)]
         parts += [_component(loaded) for loaded in registry.all() if loaded.component.kind == kind]
-    return "\n".join(parts).rstrip() + "\n"
+    body = "\n".join(parts).rstrip() + "\n"
+    return f"{INTRODUCTION}\n{_contents(body)}\n{body}"
+
+
+def _contents(body: str) -> str:
+    """A line per kind, with links to its components. GitHub numbers the anchors of names that occur again: `-1`, ..."""
+    lines: list[list[str]] = []
+    seen: Counter[str] = Counter()
+    for marks, title in re.findall(r"^(##+) (.+)$", body, re.MULTILINE):
+        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        link = f"[{title}](#{anchor}{f'-{seen[anchor]}' if seen[anchor] else ''})"
+        seen[anchor] += 1
+        if marks == "##":
+            lines.append([link])
+        elif marks == "###":
+            lines[-1].append(link)
+    return "".join(f"- {kind}{': ' if names else ''}{', '.join(names)}\n" for kind, *names in lines)
 
 
 def options_table(loaded: Loaded) -> list[Row]:

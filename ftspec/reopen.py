@@ -75,9 +75,9 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(tuned["model"], TunedModel)
 
 
-def open_run(target: str | None, where: str | None, registry: Registry) -> Opened:
+def open_run(target: str | None, where: str | None, registry: Registry, *, trains: bool = False) -> Opened:
     """The run that a user means: a spec's last one, one by id, or the last of all. See history.locate."""
-    space, run = history.locate(target, where)
+    space, run = history.locate(target, where, trains=trains)
     events = Journal(space.store, run).events()
     found = history.info(run, events)
     source = history.last(events, "started") or {}

@@ -202,6 +202,15 @@ def test_run_then_everything_is_known(spec: Path, capsys: pytest.CaptureFixture[
     assert run(capsys, "model", "show", spec.name)[0] == 0
 
 
+def test_the_model_of_a_spec_that_was_evaluated_since(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "run", "-q", spec.name)[0] == 0
+    _, made, _ = run(capsys, "model", "show", spec.name)
+    assert run(capsys, "eval", "-q", spec.name)[0] == 0
+    assert "-eval-" in run(capsys, "status")[1]
+    for target in ([spec.name], []):
+        assert run(capsys, "model", "show", *target) == (0, made, "")
+
+
 def test_run_as_json(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "run", spec.name, "--format", "json")
     outcome = json.loads(out)

@@ -119,8 +119,8 @@ def say_json(value: Any) -> None:
     terminal.say(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
 
 
-def open_run(target: str | None, store: str | None) -> Opened:
-    """The run that the user means."""
+def open_run(target: str | None, store: str | None, *, trains: bool = False) -> Opened:
+    """The run that the user means; with `trains` one that makes a model, where there is one."""
     from ftspec import registry, reopen
 
-    return reopen.open_run(target, store, registry.load())
+    return reopen.open_run(target, store, registry.load(), trains=trains)

@@ -30,7 +30,7 @@ def show_command(target: str | None, store: str | None, format_: str) -> None:
     from ftspec import models
     from ftspec.cli import runviews
 
-    shown = models.show(open_run(target, store))
+    shown = models.show(open_run(target, store, trains=True))
     show(shown, format_, runviews.model)
 
 
@@ -59,7 +59,7 @@ def chat_command(
 
     with progress(quiet) as drawing:
         drawing.phase("starting the model")
-        opened = open_run(target, store)
+        opened = open_run(target, store, trains=True)
         how = models.generation(opened.spec, temperature=temperature, max_tokens=max_tokens)
         with models.chat(opened, how, base=base, progress=drawing) as answer:
             drawing.close()
@@ -101,5 +101,5 @@ def export_command(target: str | None, store: str | None, quiet: bool, form: str
 
     with progress(quiet) as drawing:
         drawing.phase(f"exporting ({form})")
-        path = models.export(open_run(target, store), form, out)
+        path = models.export(open_run(target, store, trains=True), form, out)
     terminal.say(str(path))

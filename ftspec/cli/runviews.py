@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ftspec.cli import hints, scores
 from ftspec.cli.facts import fact
 from ftspec.figures import duration, percent, plural, size
+from ftspec.plan import only_evaluates
 from ftspec.terminal import one_line, safe, style, table
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def status(found: Status) -> str:
     run = found.run
     state = style(run.state.replace("_", " "), STATES[run.state])
     if run.state == "running" and not found.alive:
-        command = "eval" if run.id.startswith(f"{run.name}-eval-") else "run"
+        command = "eval" if only_evaluates(run.id, run.name) else "run"
         goes_on = hints.of_run(
             f" (no process of this machine works on it: `ftspec {command}` continues it)", run.spec, found.overrides
         )
