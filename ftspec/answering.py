@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -116,6 +116,20 @@ def answers(
     found = kept.keep(Answer, given, site.workspace.local, wanted.order)
     answered = Answered(model=subject.label, answers=found, graded=(), seconds=seconds)
     return _graded(site, answered, what, base, purse)
+
+
+def begun(site: Site, step: Step, load: Callable[[], Sequence[Prompt]]) -> ask.Round | None:
+    """The questions of a step, where some of them have their answers already and others have none; else None."""
+    if cached(site, step) or "answers" in site.options.again:
+        return None
+    spill = _spill(site, step)
+    if next(spill.read(Answer), None) is None:
+        return None
+    own = site.spec.eval or Eval(prompts=(), graders=())
+    wanted = ask.Round(load(), own.generation, repeat=own.repeat, seed=own.seed)
+    for answer in spill.read(Answer):
+        wanted.note(answer)
+    return wanted
 
 
 def earlier(site: Site, run: str, what: Asking, base: Answered | None, purse: Purse) -> Answered | None:

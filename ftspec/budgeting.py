@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import msgspec
 
-from ftspec import cases, costs, following, items
+from ftspec import answering, cases, costs, following, items
 from ftspec.abilities import SupportsDeployment
 from ftspec.claims import Register
 from ftspec.costs import Costs, Serving, rate_of
 from ftspec.dataresult import DataResult
 from ftspec.deploying import Register as Deployments
 from ftspec.errors import FtspecError, Problem
-from ftspec.forecast import Judging, Known, judging, objections
+from ftspec.forecast import Judging, Known, Open, judging, objections
 from ftspec.forecast import forecast as forecast_of
 from ftspec.grade import Answered
 from ftspec.graders import Judge
 from ftspec.jobs import Estimate, TunedModel
 from ftspec.messages import Prompt
-from ftspec.plan import TUNING, answers_step, step_of
+from ftspec.plan import DATA, REPORT, SUITES, TUNING, answers_step, step_of
 from ftspec.provider import Provider
 from ftspec.records import Plan
 from ftspec.site import Site
 from ftspec.spending import Purse
+from ftspec.stepkeys import CHECKPOINTS
 from ftspec.subjects import Subject
 
 
@@ -34,9 +36,34 @@ def purse_of(site: Site, run: str) -> Purse:
     return Purse(site.store, run, budget.max if budget else None, budget.currency if budget else "USD")
 
 
-def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate, judges: tuple[Judging, ...] = ()) -> Costs:
-    """What is still to be paid for, part by part; `plan` says what is cached, `judges` those that prompts bring along
-    (see `brought`)."""
+class Prompted(NamedTuple):
+    """What the evaluation's prompts themselves say of its costs: the judges that they bring along, and what is still to
+    be asked of a step."""
+
+    judges: tuple[Judging, ...] = ()
+    open: Mapping[str, Open] = {}
+
+
+NOTHING = Prompted()
+
+
+def prompted(site: Site, plan: Plan, data: DataResult, load: Callable[[], Sequence[Prompt]]) -> Prompted:
+    """What prompts say of the costs of a plan; `load` reads them, where they are needed."""
+    return Prompted(brought(site, load), dict(_open(site, plan, data, load)))
+
+
+def _open(site: Site, plan: Plan, data: DataResult, load: Callable[[], Sequence[Prompt]]) -> Iterator[tuple[str, Open]]:
+    """The steps of the plan some answers of which are kept, with the rest. Checkpoints answer in steps of their own."""
+    steps = (step for step in plan.steps if step.name not in {DATA, TUNING, REPORT, *SUITES.values()})
+    for step in steps:
+        if step.digest and CHECKPOINTS not in step.keys and (wanted := answering.begun(site, step, load)):
+            uncounted = data.size.prompt_tokens is None
+            tokens = None if uncounted else sum(costs.most_tokens(one.prompt) for one in wanted.missing())
+            yield step.name, Open(questions=len(wanted) - wanted.known, tokens=tokens, kept=wanted.known)
+
+
+def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate, of: Prompted = NOTHING) -> Costs:
+    """What is still to be paid for, part by part: `plan` says what is cached, `of` what prompts say, see `prompted`."""
     request = site.target.request
     known = Known(
         endpoint=site.target.endpoint,
@@ -46,7 +73,8 @@ def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate, judge
         deploys=_deploys(site),
         stands=_stood(site),
         further={answers_step(one.label): _asked(site, one) for one in site.further},
-        judges=(*_judges(site, data), *judges),
+        judges=(*_judges(site, data), *of.judges),
+        open=dict(of.open),
         checkpoints=_checkpoints(site, plan),
         prompts=data.sides.get("prompt", 0),
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from ftspec.figures import plural
 from ftspec.jobs import Estimate, Request, Size
 from ftspec.messages import Answer, Message, Prompt
 from ftspec.records import Record
@@ -180,13 +181,14 @@ def tuning_part(tables: Tables, endpoint: str, request: Request, size: Size, est
 
 
 def answers_part(
-    name: str, price: Price | None, rate: Rate | None, prompts: int, prompt_tokens: int | None, most: int
+    name: str, price: Price | None, rate: Rate | None, prompts: int, prompt_tokens: int | None, most: int, kept: int = 0
 ) -> Part:
     """What asking costs at the most.
 
     Args:
         prompts: questions, repeats included; `prompt_tokens` is the bound of all their tokens together.
         most: tokens of one answer at the most.
+        kept: so many more questions have their answers already.
     """
     if price is None or rate is None:
         return Part(name=name, basis="no price is known of its answers")
@@ -195,7 +197,8 @@ def answers_part(
     if prompt_tokens is None:
         return _priced(Part(name=name, basis="the prompts have not been counted"), price)
     amount = answering(rate, prompt_tokens, prompts * most)
-    basis = f"{prompts:,} answers of {most} tokens, {rate.prompt:g} and {rate.completion:g} a million"
+    besides = f" ({kept:,} more are kept)" if kept else ""
+    basis = f"{plural(prompts, 'answer')}{besides} of {most} tokens, {rate.prompt:g} and {rate.completion:g} a million"
     return _priced(Part(name=name, amount=amount, bound=True, basis=basis), price)
 
 

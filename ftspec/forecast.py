@@ -77,13 +77,22 @@ def judging(
     return msgspec.structs.replace(blank, questions=questions, answers=questions * asks.answers, tokens=tokens)
 
 
+class Open(Record):
+    """What is still to be asked in a step, some answers of which are kept: questions, repeats included, the bound of
+    all their tokens together (None where nobody has counted them), and how many have their answers."""
+
+    questions: int
+    tokens: int | None
+    kept: int
+
+
 class Known(Record):
     """What a forecast rests on beside the plan.
 
     `estimate` is the provider's; `deploys`: whether its tuned models have to be deployed; `stands`: seconds that an
     earlier deployment of this run stood, None where there was none. `further` maps the step of a further model to its
     endpoint, its base model, and whether it is a tuned one. `checkpoints` is how many the job has kept, None before it
-    has ended. `prompts` are those of the evaluation.
+    has ended. `prompts` are those of the evaluation; `open` says of a step, by its name, that not all are asked.
     """
 
     endpoint: str
@@ -96,6 +105,7 @@ class Known(Record):
     judges: tuple[Judging, ...] = ()
     checkpoints: int | None = None
     prompts: int = 0
+    open: dict[str, Open] = {}
 
 
 def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
@@ -166,7 +176,9 @@ def _answers(spec: Spec, step: Step, known: Known, tables: Tables) -> Iterator[P
         return
     repeats = evaluation.generation.repeats(evaluation.repeat) * (models or 0)
     tokens = None if known.size.prompt_tokens is None else known.size.prompt_tokens * repeats
-    yield answers_part(step.name, price, rate, repeats * known.prompts, tokens, evaluation.generation.max_tokens)
+    asked = known.open.get(step.name) or Open(questions=repeats * known.prompts, tokens=tokens, kept=0)
+    longest = evaluation.generation.max_tokens
+    yield answers_part(step.name, price, rate, asked.questions, asked.tokens, longest, asked.kept)
     if known.deploys and step.name == TUNED:
         hosted = tables.price("hosting_hour", known.endpoint, known.request.model.id)
         expected = known.stands or STANDS

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from ftspec import accepted, answering, budgeting, datastep, following, history
+from ftspec.budgeting import Prompted
 from ftspec.costs import Costs
 from ftspec.dataresult import DataResult
 from ftspec.datastep import Dataset
 from ftspec.errors import FtspecError, PluginError, Problem
-from ftspec.forecast import Judging
 from ftspec.jobs import Estimate
 from ftspec.journal import Journal
 from ftspec.plan import DATA, REPORT, TUNING, UNFINISHED, explain, run_name, step_of
@@ -46,7 +46,7 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
     Raises DataError when the data (measured in a scratch folder of the system's) cannot be used.
     """
     site = survey(loaded, registry, options, progress)
-    dataset, judges = _known_or_measured(site)
+    dataset, of_prompts = _known_or_measured(site)
     made = dataset.made if dataset else None
     previous = history.previous_plan(site.store, run_name(site.spec, site.target))
     found = plan_of(site, made)
@@ -58,7 +58,7 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
     found = _because(found, reasons)
     estimate = site.provider.estimate(site.target.request, dataset.result.size) if dataset else None
     found = msgspec.structs.replace(found, watermark=estimate.watermark if estimate else "")
-    costs = budgeting.costs_of(site, found, dataset.result, estimate, judges) if dataset and estimate else None
+    costs = budgeting.costs_of(site, found, dataset.result, estimate, of_prompts) if dataset and estimate else None
     refused = budgeting.refusals(site, found, costs) if costs else []
     return Planned(
         plan=found,
@@ -70,20 +70,22 @@ def plan(loaded: Loaded, registry: Registry, options: Options, progress: Progres
     )
 
 
-def _known_or_measured(site: Site) -> tuple[Dataset | None, tuple[Judging, ...]]:
-    """What the data step has made, or would make, and the judges that its prompts bring along."""
+def _known_or_measured(site: Site) -> tuple[Dataset | None, Prompted]:
+    """What the data step has made, or would make, and what its prompts say of the costs."""
     dataset = datastep.cached(site, step_of(plan_of(site), DATA))
     if dataset is not None:
-        return weighed(site, dataset), brought(site, dataset)
+        return weighed(site, dataset), prompted(site, dataset)
     if not site.options.measure:
-        return None, ()
+        return None, Prompted()
     with datastep.measured(site) as (measured, folder):
-        return weighed(site, measured), budgeting.brought(site, lambda: load_prompts(folder))
+        plan = plan_of(site, measured.made)
+        return weighed(site, measured), budgeting.prompted(site, plan, measured.result, lambda: load_prompts(folder))
 
 
-def brought(site: Site, dataset: Dataset) -> tuple[Judging, ...]:
-    """The judges that the evaluation's prompts bring along."""
-    return budgeting.brought(site, lambda: datastep.prompts_of(site, dataset))
+def prompted(site: Site, dataset: Dataset) -> Prompted:
+    """What the evaluation's prompts say of the costs: judges that they bring along, and which of them are answered."""
+    plan = plan_of(site, dataset.made)
+    return budgeting.prompted(site, plan, dataset.result, lambda: datastep.prompts_of(site, dataset))
 
 
 def judged_anew(site: Site, plan: Plan) -> bool:

@@ -24,7 +24,7 @@ from ftspec.figures import plural
 from ftspec.jobs import TunedModel
 from ftspec.journal import Journal
 from ftspec.plan import DATA, REPORT, TUNING, explain, step_of
-from ftspec.planning import brought, is_cached, judged_anew, objections
+from ftspec.planning import is_cached, judged_anew, objections, prompted
 from ftspec.progress import Progress
 from ftspec.records import Event, Plan, Record, RunInfo
 from ftspec.registry import Registry
@@ -207,7 +207,7 @@ class _Walk:
         site = self.site
         found = explain(self.plan, lambda step: is_cached(site, step), None)
         estimate = site.provider.estimate(site.target.request, dataset.result.size)
-        costs = budgeting.costs_of(site, found, dataset.result, estimate, brought(site, dataset))
+        costs = budgeting.costs_of(site, found, dataset.result, estimate, prompted(site, dataset))
         if refused := budgeting.refusals(site, found, costs):
             raise SpecError(refused, self.loaded.document)
         if site.spec.budget and costs.unverified:

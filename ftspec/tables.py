@@ -141,6 +141,16 @@ def configured() -> list[Path]:
     return sorted((folder / "ftspec" / "prices").glob("*.yaml"))
 
 
+def is_table(data: Any) -> bool:
+    """Whether what a YAML file holds is meant as a table, and not as a spec: such a file may lie among specs."""
+    return isinstance(data, dict) and bool({"prices", "retirements"} & data.keys()) and "sources" not in data
+
+
+def check(file: Path) -> None:
+    """Raise SpecError with everything that is wrong with a table."""
+    _table(file)
+
+
 def _table(file: Path) -> Tables:
     document = yaml_document.load(file)
     reader = _Reader(document)

@@ -275,7 +275,7 @@ def test_a_run_that_spent_much_is_not_begun_again(spec: Path) -> None:
     """The job was paid for and lost (its register is gone): what it cost still counts."""
     run(spec)
     store = Workspace.beside(spec, None).store
-    for stored in [*store.list("jobs"), *store.list("runs"), *store.list("steps")]:
+    for stored in [*store.list("jobs"), *store.list("runs"), *store.list("steps"), *store.list("segments")]:
         store.delete(stored.key)
     with pytest.raises(SpecError) as caught:
         run(spec)
@@ -667,3 +667,21 @@ def test_repeats_that_are_raised_later_cost_more(spec: Path) -> None:
     run(spec)
     spec.write_text(sampled.replace("repeat: 1", "repeat: 3").replace("temperature: 0.5", "temperature: 0.6"))
     assert "6 answers of 256 tokens" in part_of(spec, "base answers").basis
+
+
+def test_answers_that_are_kept_are_not_counted_again(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(spec)
+    spec.write_text(
+        SPEC.replace(
+            '{prompt: five, completion: "5"}', '{prompt: five, completion: "5"}, {prompt: six, completion: "6"}'
+        )
+    )
+    costs = plan(spec).costs
+    assert costs
+    found = {part.name: part.amount for part in costs.parts}
+    one = ((len("six") + 2 * 16) * 100 + 256 * 200) / 1e6
+    assert found == {"tuning": 0.0, "base answers": pytest.approx(one), "tuned answers": pytest.approx(2 * one)}
+    assert guard.run(["plan", str(spec), "-q"]) == 0
+    assert (
+        "at most 0.05 USD (1 answer (2 more are kept) of 256 tokens, 100 and 200 a million)" in capsys.readouterr().out
+    )

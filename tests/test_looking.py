@@ -249,6 +249,12 @@ def test_diff_of_revisions(spec: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert (nothing["same"], nothing["added"], nothing["removed"], nothing["changed"]) == (7, 0, 0, 0)
 
 
+def test_diff_says_how_many_rows_it_does_not_show(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(spec.parent, "first")
+    write(spec.parent / "data/rows.jsonl", texts([*ROWS, *((f"new {number}", "a") for number in range(8))]))
+    assert "\nand 3 more" in run(capsys, "data", "diff", "HEAD", "--spec", spec, "-q")[1]
+
+
 def test_diff_of_runs_and_specs(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "run", spec, "-q")[0] == 0
     capsys.readouterr()

@@ -213,3 +213,14 @@ def test_serving_compares_by_what_was_counted() -> None:
     assert (served.prompt_tokens, served.thousand) == (101.0, pytest.approx(0.282))
     blind = costs.serving("tuned", "m", None, rate, [*answers, Answer(prompt="q", repeat=0)], None)
     assert (blind.thousand, blind.basis) == (None, "the provider does not count tokens")
+
+
+def test_a_table_among_specs_is_checked_as_one(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`ftspec validate specs/*.yaml`, where a table lies beside the specs that name it."""
+    table = spec.with_name("house.yaml")
+    assert guard.run(["validate", str(spec), str(table)]) == 0
+    assert capsys.readouterr().out.endswith(f"{table} is a valid table of prices\n")
+    table.write_text(TABLE.replace("tuning: 10", "tuning: ten"))
+    assert guard.run(["validate", "--format", "github", str(table)]) == 1
+    said = capsys.readouterr().out
+    assert f"::error file={table},line=7" in said and "'version' is missing" not in said

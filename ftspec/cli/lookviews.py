@@ -147,10 +147,18 @@ def difference(found: Difference) -> str:
         [
             *lines,
             *_rows("added", found.samples_added),
+            *_more(found.added, found.samples_added),
             *_rows("removed", found.samples_removed),
+            *_more(found.removed, found.samples_removed),
             *_changes(found.samples_changed),
+            *_more(found.changed, found.samples_changed),
         ]
     )
+
+
+def _more(count: int, shown: Sequence[Shown | Changed]) -> Iterator[str]:
+    if count > len(shown):
+        yield style(f"and {count - len(shown):,} more", "dim")
 
 
 def _rows(title: str, shown: Sequence[Shown]) -> Iterator[str]:

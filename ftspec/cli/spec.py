@@ -45,7 +45,10 @@ def init_command(file: str, force: bool) -> None:
 def validate_command(
     specs: tuple[str, ...], overrides: tuple[str, ...], retires_within: float | None, quiet: bool, format_: Format
 ) -> None:
-    """Say everything that is wrong with SPEC, at file, line and column. Reads no data, needs no secret."""
+    """Say everything that is wrong with SPEC, at file, line and column. Reads no data, needs no secret.
+
+    A table of prices (see `costs.prices`) among them is checked as one.
+    """
     from ftspec import registry
 
     installed = registry.load()
@@ -57,7 +60,7 @@ def validate_command(
             if problems:
                 _say_problems(problems, document, format_)
             elif format_ == "text" and not quiet:
-                terminal.say(f"{terminal.safe(spec)} is valid")
+                terminal.say(f"{terminal.safe(spec)} is {'valid' if document else 'a valid table of prices'}")
     if any(problem.severity == "error" for _, problems, _ in judged for problem in problems):
         sys.exit(FtspecError.exit_code)
 
@@ -65,13 +68,20 @@ def validate_command(
 def _judge(
     spec: Path, installed: Registry, overrides: tuple[str, ...], retires_within: float | None
 ) -> tuple[tuple[Problem, ...], Document | None]:
-    from ftspec import validate
+    """What is wrong with it, and the document; no document of a table of prices that is sound."""
+    from ftspec import tables, validate
 
     try:
         loaded = validate.load_spec(spec, installed, overrides, retires_within=retires_within)
         return loaded.warnings, loaded.document
     except SpecError as error:
+        if error.document is None or not tables.is_table(error.document.data):
+            return error.problems, error.document
+    try:
+        tables.check(spec)
+    except SpecError as error:
         return error.problems, error.document
+    return (), None
 
 
 def _say_problems(problems: Sequence[Problem], document: Document | None, format_: Format) -> None:
