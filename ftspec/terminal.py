@@ -40,7 +40,8 @@ def write(text: str, stream: TextIO) -> None:
     # Imported late: `ftspec --version` shows nothing that needs a mask, and msgspec takes half of its time.
     from ftspec.references import mask
 
-    stream.write(spell(mask(text), stream))
+    bare: TextIO = getattr(stream, "unmasked", stream)  # ours masks what others write (ftspec.cli.streams)
+    bare.write(spell(mask(text), stream))
     stream.flush()
 
 

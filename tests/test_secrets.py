@@ -231,15 +231,26 @@ def test_a_secret_in_a_wrong_place_of_the_file_is_shown_nowhere(folder: Path) ->
 
 
 def test_a_bug_report_hides_the_secret(folder: Path) -> None:
-    """A plugin that raises with the secret in its message: the crash log and the screen both hide it."""
+    """A plugin that raises with the secret in its message, and prints, warns of and logs it before: neither the log
+    nor the screen shows it."""
     plugin = folder / "site" / "leaky.py"
     plugin.parent.mkdir()
     plugin.write_text(
+        "import logging, sys, threading, warnings\n"
         "from ftspec import api\n"
         "def leaky(*, key: str = '') -> api.Source:\n"
         "    '''Fails with its key in the message.'''\n"
+        "    def fail(where):\n"
+        "        raise RuntimeError(f'{where} with {key}')\n"
         "    def read():\n"
-        "        raise RuntimeError('cannot log in with ' + key)\n"
+        "        print('printed', key)\n"
+        "        sys.stderr.writelines(['written ', key])\n"
+        "        warnings.warn('warned of ' + key)\n"
+        "        logging.getLogger('leaky').warning('logged %s', key)\n"
+        "        thread = threading.Thread(target=fail, args=['ended a thread'])\n"
+        "        thread.start()\n"
+        "        thread.join()\n"
+        "        fail('cannot log in')\n"
         "    return api.Source(read)\n"
         "@api.hookimpl\n"
         "def ftspec_sources():\n"
@@ -260,8 +271,9 @@ def test_a_bug_report_hides_the_secret(folder: Path) -> None:
         timeout=120,
     )
     said = done.stdout + done.stderr
-    assert "cannot log in with ***" in said, said
-    assert "Traceback" not in said
+    for how in ("printed", "written", "warned of", "logged", "ended a thread with", "cannot log in with"):
+        assert f"{how} ***" in said, said
+    assert VALUE not in said
     assert found_in(folder) == []
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from ftspec import terminal
-from ftspec.cli import hints
+from ftspec.cli import hints, streams
 from ftspec.cli.root import cli
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 def run(arguments: Sequence[str]) -> int:
     """Run `ftspec` with these arguments and return its exit code; raises nothing."""
-    _open_streams()
+    streams.open_all()
     try:
         code = cli.main(list(arguments), prog_name="ftspec", standalone_mode=False, obj=hints.typed(arguments))
         sys.stdout.flush()
@@ -167,17 +167,6 @@ def _bug(error: BaseException, arguments: Sequence[str]) -> int:
 
 def _label(word: str, colour: str = "red") -> str:
     return terminal.style(f"{word}:", "bold", colour, err=True)
-
-
-def _open_streams() -> None:
-    """A stream that was closed is an empty one; a character that its encoding lacks is spelled out."""
-    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
-    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
-    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
 
 
 def _silence(*streams: TextIO) -> None:

@@ -58,7 +58,8 @@ def port_command(
         say_json(_flat(shown))
     else:
         if not out:
-            sys.stdout.write(ported.text)
+            # To the letter: it may be on its way into a file.
+            getattr(sys.stdout, "unmasked", sys.stdout).write(ported.text)
             sys.stdout.flush()
         _tell(ported, problems, document, costs, why_not, out)
     if any(problem.severity == "error" for problem in problems):
