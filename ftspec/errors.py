@@ -4,6 +4,7 @@
     ├── SpecError               the spec cannot be used: carries every Problem
     ├── DataError               the data cannot be used: carries every Finding
     ├── PluginError             a plugin cannot be loaded or broke its contract
+    │   └── PluginFault         its code raised what is none of these: a log shows where
     ├── StoreError              the state folder or bucket cannot be trusted
     ├── BudgetReached           going on could cost more than the spec's budget allows
     ├── GateFailed              exit code 4: the run is complete, a gate said no
@@ -139,6 +140,10 @@ class DataError(FtspecError):
 
 class PluginError(FtspecError):
     """A plugin cannot be loaded, or broke its contract; the message names the culprit as `distribution[entry]`."""
+
+
+class PluginFault(PluginError):
+    """A plugin's code raised an error that is none of ftspec's: it is the cause, and a log shows its authors where."""
 
 
 class StoreError(FtspecError):

@@ -15,7 +15,7 @@ from ftspec import installed, items
 from ftspec.candidate import Candidate
 from ftspec.components import TITLES, Component
 from ftspec.document import Document
-from ftspec.errors import FtspecError, Problem, SpecPath
+from ftspec.errors import FtspecError, PluginError, Problem, SpecPath
 from ftspec.fetching import is_url
 from ftspec.registry import Registry
 from ftspec.spec import Item
@@ -101,6 +101,8 @@ def _not_convertible(item: Item, error: Exception) -> Problem:
 
 
 def broken(item: Item, registry: Registry, error: Exception) -> Problem:
+    if isinstance(error, PluginError):  # which says whose it is
+        return Problem(message=error.message, hint=error.hint, path=item.path)
     if isinstance(error, FtspecError):
         return Problem(message=f"{TITLES[item.kind]} '{item.name}': {error.message}", hint=error.hint, path=item.path)
     origin = registry.components[item.kind][item.name].origin

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ftspec import installed
+from ftspec import faults, installed, providercalls
 from ftspec.components import TITLES, Component
-from ftspec.errors import FtspecError, PluginError, Problem, SpecError, SpecPath
+from ftspec.errors import FtspecError, PluginFault, Problem, SpecError, SpecPath
 from ftspec.fetching import is_url
 from ftspec.jobs import Request
 from ftspec.options import MARK, names_provider
 from ftspec.provider import Provider
+from ftspec.providercalls import Culprit
 from ftspec.references import resolve
 from ftspec.registry import Registry
 from ftspec.shapes import Shape
@@ -36,26 +38,45 @@ def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = No
         filled = resolve({name: value for name, value in options.items() if name not in as_written}, sent=False)
         options = {name: filled.get(name, value) for name, value in options.items()}
     with guarded(item, registry):
-        return component.build(options, tuner)
+        made = component.build(options, tuner)
+    return _held(made, item, registry) if item.kind == "provider" else made
+
+
+def _held(provider: Provider, item: Item, registry: Registry) -> Provider:
+    """The provider, held to its contract at every call."""
+    who = Culprit(culprit(item, registry), reported(item, registry), partial(guarded, item, registry))
+    return providercalls.held(provider, who)
 
 
 @contextmanager
-def guarded(item: Item, registry: Registry) -> Iterator[None]:
-    """Turn an exception of a component's own into a PluginError that names it; ftspec's own pass.
+def guarded(item: Item, registry: Registry, doing: str = "") -> Iterator[None]:
+    """Turn an exception of a component's own into a PluginFault that names it, and where; ftspec's own pass.
 
     A module that is not there because a declared dependency is not installed is nobody's bug: it says what to install.
+    Nor is what the operating system refuses.
+
+    Args:
+        doing: the method that is called, where it is one of several.
     """
     try:
         yield
     except FtspecError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code that ends the process must not end ours
         _lacking(item, registry, error)
-        authors = registry.components[item.kind][item.name].distribution
-        raise PluginError(
-            f"{culprit(item, registry)} failed: {type(error).__name__}: {error}",
-            f"report it to the authors of {authors}",
+        if faults.is_machines(error):
+            raise
+        where = faults.raised(error, registry.get(item.kind, item.name).factory.__module__)
+        raise PluginFault(
+            f"{culprit(item, registry)} failed{f' in {doing}' if doing else ''}: "
+            f"{type(error).__name__}: {error}{where}",
+            reported(item, registry),
         ) from error
+
+
+def reported(item: Item, registry: Registry) -> str:
+    """What to do about a fault of a component."""
+    return f"report it to the authors of {registry.components[item.kind][item.name].distribution}"
 
 
 @contextmanager
@@ -79,7 +100,7 @@ def gathered(problems: list[Problem]) -> Iterator[None]:
         problems += error.problems
 
 
-def _lacking(item: Item, registry: Registry, error: Exception) -> None:
+def _lacking(item: Item, registry: Registry, error: BaseException) -> None:
     """Raises FtspecError where a module is missing and so is one of the component's declared dependencies."""
     component = registry.get(item.kind, item.name)
     missing = installed.lacking(component, item.options) if isinstance(error, ImportError) else {}

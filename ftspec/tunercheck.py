@@ -108,8 +108,7 @@ def _entries(value: Any, name: str) -> list[Any]:
 
 def _built(candidate: Candidate, item: Item) -> Provider:
     """The provider, with its secrets left as references."""
-    component = candidate.registry.get("provider", item.name)
-    provider: Provider = component.build(items.absolute(item.options, component, candidate.folder))
+    provider: Provider = items.build(item, candidate.registry, candidate.folder)
     return provider
 
 

@@ -30,7 +30,7 @@ def plain(value: Any) -> str:
 
 def with_article(noun: str) -> str:
     """`a source`, `an engine`."""
-    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
+    return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
 
 
 def either(words: Iterable[str]) -> str:

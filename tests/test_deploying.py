@@ -17,7 +17,7 @@ from ftspec import deploying, models, registry, reopen, runner, validate
 from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.cli import guard
 from ftspec.deploying import Deployer, Waits
-from ftspec.errors import FtspecError, ProviderError, Transient
+from ftspec.errors import FtspecError, PluginFault, ProviderError, Transient
 from ftspec.messages import Generation, Message
 from ftspec.progress import Quiet
 from ftspec.site import Options
@@ -147,7 +147,7 @@ def test_it_is_taken_down_when_asking_breaks(
 
     monkeypatch.setattr(Simulated, "serve", broken)
     monkeypatch.setattr("ftspec.answering.answers", only_tuned(monkeypatch))
-    with pytest.raises(error):
+    with pytest.raises((error, PluginFault)):
         run(spec)
     assert (standing(spec), states(spec)) == ([], ["down"])
 

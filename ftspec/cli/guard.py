@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ftspec import terminal
+from ftspec import faults, terminal
 from ftspec.cli import hints, streams
 from ftspec.cli.root import cli
 
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 USER, USAGE, BUG, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
 HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """A group without a command, which is no mistake; click raises this since 8.2, and shows help by itself before."""
-MACHINE = frozenset(
-    {
-        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
-        *(errno.EMFILE, errno.ENFILE, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
-    }
-)
-"""What the operating system refuses for reasons of its own: no bug, and to be seen to by whoever looks after it."""
-
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -64,9 +56,9 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     if isinstance(error, click.ClickException):
         return _usage(error)
-    if isinstance(error, OSError) and error.errno in MACHINE:
+    if isinstance(error, OSError) and faults.is_machines(error):
         return _refused(error, arguments)
-    return _expected(error, hints.typed(arguments)) or _bug(error, arguments)
+    return _expected(error, arguments) or _bug(error, arguments)
 
 
 def _refused(error: OSError, arguments: Sequence[str]) -> int:
@@ -117,16 +109,21 @@ def _usage(error: click.ClickException) -> int:
     return error.exit_code
 
 
-def _expected(error: BaseException, given: hints.Typed) -> int | None:
+def _expected(error: BaseException, arguments: Sequence[str]) -> int | None:
     """The exit code of an error that ftspec raises on purpose, after telling it; None for any other."""
-    from ftspec.errors import DataError, FtspecError, SpecError
+    from ftspec.errors import DataError, FtspecError, PluginFault, SpecError
 
     if not isinstance(error, FtspecError):
         return None
+    given = hints.typed(arguments)
     if isinstance(error, SpecError):
         _tell_problems(error, given)
     else:
         _tell(error, given)
+    if isinstance(error, PluginFault):
+        from ftspec.cli import crash
+
+        terminal.say(f"  every line that led there is in {crash.write_log(error, arguments)}", err=True)
     if isinstance(error, DataError):
         for finding in error.findings:
             place = f"{terminal.safe(finding.place)}: " if finding.file else ""

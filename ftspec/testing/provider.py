@@ -17,6 +17,7 @@ from ftspec.following import Follow, history
 from ftspec.jobs import JobState, ModelRef, Request, Size, TunedModel
 from ftspec.messages import Generation, Question
 from ftspec.provider import Provider
+from ftspec.providercalls import Culprit, held
 from ftspec.testing.component import ComponentSuite
 from ftspec.testing.samples import batch_of, example, prompt
 from ftspec.testing.world import Unreachable, World, after, deployed, served
@@ -51,7 +52,8 @@ class ProviderSuite(ComponentSuite):
     def world(self, tmp_path_factory: pytest.TempPathFactory) -> World:
         """The suite's one job: made by the first test that asks."""
         if type(self) not in self._worlds:
-            provider, home = self.component.build(self.options), tmp_path_factory.mktemp("provider")
+            culprit = Culprit(f"provider '{self.component.name}'", "see docs/hooks.md")
+            provider, home = held(self.component.build(self.options), culprit), tmp_path_factory.mktemp("provider")
             self._worlds[type(self)] = World(provider, self.request(), home, self.follow)
         return self._worlds[type(self)]
 
