@@ -210,9 +210,14 @@ def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None,
     compared = (base or answered).answers
     own = {} if what.suite else cases.graders(what.prompts, site.spec, site.registry)
     settled = judging.settle(what.graders, own, what.prompts, answered.answers, compared, court(site, purse))
-    graded = grade.grade(what.prompts, answered.answers, settled.graders, settled.own)
-    at = site.workspace.local
-    return msgspec.structs.replace(answered, graded=kept.keep(grade.Graded, graded, at), judges=settled.uses)
+    failures = grade.Failures()
+    graded = grade.grade(what.prompts, answered.answers, settled.graders, settled.own, failures)
+    found = kept.keep(grade.Graded, graded, site.workspace.local)
+    for name, (count, first) in failures.found.items():
+        about = f"{plural(count, 'answer')} of the {answered.model} model"
+        said = f"grader '{name}' gave no verdict on {about}, which count neither as passed nor as failed"
+        site.progress.note(f"{said}: {first}")
+    return msgspec.structs.replace(answered, graded=found, judges=settled.uses)
 
 
 def court(site: Site, purse: Purse | None = None) -> benches.Court:

@@ -18,7 +18,7 @@ import msgspec
 from ftspec import ask, items
 from ftspec.breaker import Breaker
 from ftspec.costs import judge_name, rate_of
-from ftspec.errors import ProviderError
+from ftspec.errors import PluginError, ProviderError
 from ftspec.graders import Judge, Unjudged
 from ftspec.jobs import ModelRef
 from ftspec.judgecases import Case, Cases, Replies
@@ -116,6 +116,8 @@ def _unclear(heard: Iterable[tuple[Case, list[Prompt]]], replies: Replies) -> It
         if asked and not any(reply.error for reply in got):
             try:
                 case.judge.grade(case.prompt, case.answer, got)
+            except PluginError:  # a fault of the judge's own, told when it grades: to ask again would only cost
+                continue
             except Unjudged as why:
                 yield from (asked[place].id for place in why.replies or range(len(asked)))
 

@@ -131,7 +131,7 @@ class Score(Record):
         pass_all: pass_all[k - 1] is pass^k, that all of k answers pass.
         measures: a grader's pass rate with its interval, by the grader's id.
         metrics: what graders say about all answers together (f1, BLEU, ...), by "grader.metric".
-        errors: questions without an answer, or without a judge's verdict on it; they count neither as passed nor as
+        errors: questions without an answer, or without a grader's verdict on it; they count neither as passed nor as
             failed. `lost` says what was wrong with one of them.
         seconds: wall time of asking them all; `latency_p50` and `latency_p95` are seconds of one answer.
         cost: of all answers, in USD; None where it is not known of any. It is that of `priced` answers; what `unpriced`

@@ -5,8 +5,18 @@ from __future__ import annotations
 import errno
 import inspect
 import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from ftspec.errors import PluginError
+from ftspec.wording import with_article
+
+T = TypeVar("T")
+Guard = Callable[[str], AbstractContextManager[Any]]
 
 MACHINE = frozenset(
     {
@@ -15,6 +25,49 @@ MACHINE = frozenset(
     }
 )
 """What the operating system refuses for reasons of its own: no bug, and to be seen to by whoever looks after it."""
+
+
+class Culprit(NamedTuple):
+    """Whose code it is: how a message names it, what to do about it, and what turns its errors into faults.
+
+    `guard` takes the name of the method that is called, "" where it is the only one.
+    """
+
+    who: str
+    hint: str = "report it to its authors"
+    guard: Guard = nullcontext
+
+    def fault(self, what: str, function: Any) -> PluginError:
+        """What it did, and where that function is."""
+        return PluginError(f"{self.who} {what}{defined(function)}", self.hint)
+
+    def verified(self, value: Any, type_: type[T], function: Any, name: str = "") -> T:
+        """The record that a function returned, read as from JSON, which is how it is kept. Raises PluginError.
+
+        Args:
+            name: the method that returned it, where it is one of several.
+        """
+        noun, of = with_article(type_.__name__), f" from {name}" if name else ""
+        if not isinstance(value, type_):
+            raise self.fault(f"returned {kind_of(value)}{of}; {noun} is wanted", function)
+        try:
+            made: T = self.read(value, type_)
+        except ValueError as error:
+            raise self.fault(f"returned {noun}{of} that is none: {error}", function) from error
+        return made
+
+    @staticmethod
+    def read(value: Any, type_: Any) -> Any:
+        """The value with all that is in it of the types that it should be. Raises ValueError."""
+        try:
+            return msgspec.convert(msgspec.to_builtins(value), type_)
+        except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(str(error).replace("`$.", "`").replace("`$[", "`[")) from error
+
+
+def kind_of(value: Any) -> str:
+    """What was returned in the place of something else: `a list`, `None`."""
+    return "None" if value is None else with_article(type(value).__name__)
 
 
 def is_machines(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ftspec import items
+from ftspec.errors import FtspecError
 from ftspec.evaluation import Evaluation, Verdict
 from ftspec.grade import names
 from ftspec.graders import Gate
@@ -16,22 +17,24 @@ from ftspec.spec import Item
 
 
 def judge(spec_items: Sequence[Item], registry: Registry, evaluation: Evaluation, folder: Path) -> list[Verdict]:
-    """What every gate says, in the spec's order. A gate that raises did not pass, and its message says why.
+    """What every gate says, in the spec's order. A gate that raises says nothing, which does not pass, and why.
 
     Verdicts carry the item's name and severity; `negate` turns a verdict around where something was measured.
     """
     named = zip(names(spec_items), spec_items, strict=True)
-    return [_judged(name, item, items.build(item, registry, folder), evaluation) for name, item in named]
+    return [_judged(name, item, registry, items.build(item, registry, folder), evaluation) for name, item in named]
 
 
-def _judged(name: str, item: Item, gate: Gate, evaluation: Evaluation) -> Verdict:
+def _judged(name: str, item: Item, registry: Registry, gate: Gate, evaluation: Evaluation) -> Verdict:
     try:
-        verdict = gate(evaluation)
-        if not isinstance(verdict, Verdict):
-            raise TypeError(f"it returned {type(verdict).__name__}, not a Verdict")
-    except Exception as error:  # a plugin's gate: a broken one must not hide what the others say
-        message = f"not measured: the gate failed: {type(error).__name__}: {error}"
-        verdict = Verdict(gate=name, passed=False, measured=None, message=message)
+        with items.guarded(item, registry):
+            verdict = gate(evaluation)
+        verdict = items.blame(item, registry).verified(verdict, Verdict, gate)
+    except FtspecError as error:  # a broken one must not hide what the others say
+        said = f"no verdict: {error.message}"
+        verdict = Verdict(
+            gate=name, passed=False, measured=None, message=f"{said}; {error.hint}" if error.hint else said
+        )
     if item.negate and verdict.outcome != "INSUFFICIENT_EVIDENCE":
         passed = not verdict.passed
         verdict = msgspec.structs.replace(verdict, passed=passed, outcome="", message=f"negated: {verdict.message}")

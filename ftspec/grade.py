@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from ftspec.errors import FtspecError
 from ftspec.evaluation import Grade, JudgeUse
 from ftspec.graders import Grader, Unjudged
 from ftspec.kept import Keyed, Picked
@@ -18,7 +19,7 @@ class Graded(Record):
     """The verdict on one answer. `grades` holds each grader's opinion by its id; `against` is the first that
     decides and said no.
 
-    `error` is the answer's own: such an answer was never given, and counts neither as passed nor as failed.
+    `error` is the answer's own, or says why there is no verdict on it: it counts neither as passed nor as failed.
     """
 
     prompt: str
@@ -60,23 +61,38 @@ class Answered(Record):
 Pair = tuple[Item, Grader]
 
 
+class Failures:
+    """Graders that raised, by name: (how often, what the first time)."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[int, str]] = {}
+
+    def add(self, name: str, said: str) -> None:
+        count, first = self.found.get(name, (0, said))
+        self.found[name] = (count + 1, first)
+
+
 def grade(
     prompts: Sequence[Prompt],
     answers: Iterable[Answer],
     graders: Sequence[Pair],
     own: Mapping[str, Sequence[Pair]] | None = None,
+    failures: Failures | None = None,
 ) -> Iterator[Graded]:
     """Grade every answer. It passes when all graders of weight above 0 pass; `negate` turns a grader around.
 
-    `own` holds further graders by prompt id. A grader that raises has not passed, negated or not, and its reason says
-    so. An answer that a judge has no verdict on has an error, but where that judge's weight is 0: then it has one
-    opinion less.
+    An answer that a grader has no verdict on (a judge's reply is none, or a grader raises: that says nothing about the
+    model) has an error, but where that grader's weight is 0: then it has one opinion less.
+
+    Args:
+        own: further graders by prompt id.
+        failures: is told of graders that raise.
     """
     by_id = Keyed(prompts, lambda prompt: prompt.id)
     everywhere = _named(graders)
     only = {prompt: _named([*graders, *pairs]) for prompt, pairs in (own or {}).items()}
     for answer in answers:
-        yield _graded(by_id[answer.prompt], answer, only.get(answer.prompt, everywhere))
+        yield _graded(by_id[answer.prompt], answer, only.get(answer.prompt, everywhere), failures)
 
 
 def _named(graders: Sequence[Pair]) -> list[tuple[str, Pair]]:
@@ -94,16 +110,22 @@ def names(items: Iterable[Item]) -> list[str]:
     return found
 
 
-def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, tuple[Item, Grader]]]) -> Graded:
+def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, Pair]], failures: Failures | None) -> Graded:
     if answer.error:
         return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=answer.error)
     grades: dict[str, Grade] = {}
+    errors: list[str] = []
     for name, (item, grader) in graders:
         try:
             grades[name] = _one(item, grader, prompt, answer)
-        except Unjudged as error:
+        except Exception as error:  # a plugin's grader meets whatever a model says: one answer must not end the run
+            said = str(error) if isinstance(error, Unjudged | FtspecError) else f"{type(error).__name__}: {error}"
+            if failures and not isinstance(error, Unjudged):
+                failures.add(name, said)
             if item.weight > 0:
-                return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=str(error))
+                errors.append(said)
+    if errors:
+        return Graded(prompt=answer.prompt, repeat=answer.repeat, passed=False, error=errors[0])
     deciding = [name for name, (item, _) in graders if item.weight > 0]
     against = next((name for name in deciding if not grades[name].passed), "")
     passed = bool(deciding) and not against
@@ -111,14 +133,7 @@ def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, tuple[I
 
 
 def _one(item: Item, grader: Grader, prompt: Prompt, answer: Answer) -> Grade:
-    try:
-        found = grader(prompt, answer)
-        if not isinstance(found, Grade):
-            raise TypeError(f"it returned {type(found).__name__}, not a Grade")
-    except Unjudged:
-        raise
-    except Exception as error:  # a plugin's grader meets whatever a model says: one answer must not end the run
-        return Grade(passed=False, score=0.0, reason=f"the grader failed: {type(error).__name__}: {error}")
+    found = grader(prompt, answer)
     if not item.negate:
         return found
     score = None if found.score is None else 1 - found.score

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ftspec import faults, installed, providercalls
+from ftspec import faults, installed, products
 from ftspec.components import TITLES, Component
 from ftspec.errors import FtspecError, PluginFault, Problem, SpecError, SpecPath
+from ftspec.faults import Culprit
 from ftspec.fetching import is_url
+from ftspec.graders import Unjudged
 from ftspec.jobs import Request
 from ftspec.options import MARK, names_provider
 from ftspec.provider import Provider
-from ftspec.providercalls import Culprit
 from ftspec.references import resolve
 from ftspec.registry import Registry
 from ftspec.shapes import Shape
@@ -39,13 +40,12 @@ def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = No
         options = {name: filled.get(name, value) for name, value in options.items()}
     with guarded(item, registry):
         made = component.build(options, tuner)
-    return _held(made, item, registry) if item.kind == "provider" else made
+    return products.held(made, component, blame(item, registry))
 
 
-def _held(provider: Provider, item: Item, registry: Registry) -> Provider:
-    """The provider, held to its contract at every call."""
-    who = Culprit(culprit(item, registry), reported(item, registry), partial(guarded, item, registry))
-    return providercalls.held(provider, who)
+def blame(item: Item, registry: Registry) -> Culprit:
+    """Whose fault it is where the component does not do what it should."""
+    return Culprit(culprit(item, registry), reported(item, registry), partial(guarded, item, registry))
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def guarded(item: Item, registry: Registry, doing: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except FtspecError:
+    except (FtspecError, Unjudged):
         raise
     except (Exception, SystemExit) as error:  # code that ends the process must not end ours
         _lacking(item, registry, error)

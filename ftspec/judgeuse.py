@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ftspec.benches import Bench
 from ftspec.costs import of_answer, rate_of
+from ftspec.errors import PluginError
 from ftspec.evaluation import JudgeUse
 from ftspec.graders import Judge, Labelled, Unjudged
 from ftspec.judgecases import Case, Cases, Replies, judged, questions
@@ -46,7 +47,7 @@ class Use:
             return
         try:
             found = judged(judge, replies, asked, case.prompt, case.answer)
-        except Unjudged:
+        except (Unjudged, PluginError):
             self.unclear += 1
         else:
             self.scores[found.score] += judge.compares
@@ -115,5 +116,5 @@ def _both(judge: Judge, replies: Replies, labelled: Sequence[Labelled]) -> Itera
     """(judge, person) of every labelled answer that the judge has a verdict on."""
     for known in labelled:
         asked = questions(judge, known.prompt, known.answer)
-        with suppress(Unjudged):
+        with suppress(Unjudged, PluginError):
             yield judged(judge, replies, asked, known.prompt, known.answer).passed, known.passed

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from ftspec import faults
 from ftspec.abilities import Deployment, RemoteObject, Token
-from ftspec.errors import PluginError, Problem
+from ftspec.errors import Problem
+from ftspec.faults import Culprit, kind_of
 from ftspec.jobs import Estimate, Job, JobUpdate, RemoteFile, Written
 from ftspec.messages import Answer, Generation, Question, RateLimits, RemoteModel
 from ftspec.provider import Provider
 from ftspec.tuner import Limits
-from ftspec.wording import every, with_article
+from ftspec.wording import every
 
 
 class One(NamedTuple):
@@ -86,44 +86,6 @@ FACTS: Mapping[str, Any] = {
 ABSENT = object()
 
 
-Guard = Callable[[str], AbstractContextManager[Any]]
-
-
-class Culprit(NamedTuple):
-    """Whose provider it is: how a message names it, what to do about it, and what turns its errors into faults.
-
-    `guard` takes the name of the method that is called.
-    """
-
-    who: str
-    hint: str = "report it to its authors"
-    guard: Guard = nullcontext
-
-    def fault(self, what: str, function: Any) -> PluginError:
-        """What it did, and where that method is."""
-        return PluginError(f"{self.who} {what}{faults.defined(function)}", self.hint)
-
-    def checked(self, value: Any, returns: Returns, name: str, function: Any) -> Any:
-        """The value as its type says: read as from JSON, which is how it is going to be kept. Raises PluginError."""
-        if returns is None or (value is None and isinstance(returns, One) and returns.or_none):
-            return value
-        if isinstance(returns, One):
-            noun, fits, type_ = with_article(returns.type.__name__), isinstance(value, returns.type), returns.type
-        else:
-            noun, type_ = f"a list of {returns.type.__name__}", list[returns.type]  # type: ignore[name-defined]
-            fits = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-        if not fits:
-            raise self.fault(f"returned {_kind(value)} from {name}; {noun} is wanted", function)
-        if isinstance(returns, Many):
-            with self.guard(name):
-                value = list(value)
-        try:
-            return msgspec.convert(msgspec.to_builtins(value), type_)
-        except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
-            said = str(error).replace("`$.", "`").replace("`$[", "`[")
-            raise self.fault(f"returned {noun} from {name} that is none: {said}", function) from error
-
-
 def held(provider: Any, culprit: Culprit) -> Provider:
     """The provider, held to its contract. It can do what the provider can, and no more: `isinstance` tells."""
     body: dict[str, Any] = {"serve": _serve} if _there(provider, "serve") else {}
@@ -131,6 +93,23 @@ def held(provider: Any, culprit: Culprit) -> Provider:
     body |= {name: _fact(name, type_) for name, type_ in FACTS.items() if _there(provider, name)}
     made: Provider = type(f"Held{type(provider).__name__}", (_Held,), body)(provider, culprit)
     return made
+
+
+def _checked(culprit: Culprit, value: Any, returns: Returns, name: str, function: Any) -> Any:
+    """The value as its type says. Raises PluginError."""
+    if returns is None or (value is None and isinstance(returns, One) and returns.or_none):
+        return value
+    if isinstance(returns, One):
+        return culprit.verified(value, returns.type, function, name)
+    noun = f"a list of {returns.type.__name__}"
+    if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
+        raise culprit.fault(f"returned {kind_of(value)} from {name}; {noun} is wanted", function)
+    with culprit.guard(name):
+        value = list(value)
+    try:
+        return culprit.read(value, list[returns.type])  # type: ignore[name-defined]
+    except ValueError as error:
+        raise culprit.fault(f"returned {noun} from {name} that is none: {error}", function) from error
 
 
 class _Held:
@@ -157,7 +136,7 @@ def _method(name: str, returns: Returns) -> Callable[..., Any]:
         function, culprit = getattr(self._provider, name), self._culprit
         with culprit.guard(name):
             made = function(*args, **options)
-        return culprit.checked(made, returns, name, function)
+        return _checked(culprit, made, returns, name, function)
 
     return call
 
@@ -179,7 +158,7 @@ def _serve(self: _Held, *args: Any, **options: Any) -> _Serving:
     with culprit.guard("serve"):
         made = function(*args, **options)
     if not isinstance(made, AbstractContextManager):
-        raise culprit.fault(f"returned {_kind(made)} from serve; a context manager is wanted", function)
+        raise culprit.fault(f"returned {kind_of(made)} from serve; a context manager is wanted", function)
     return _Serving(made, function, culprit)
 
 
@@ -197,7 +176,7 @@ class _Serving:
         if hasattr(model, "answer"):
             return _Model(model, self.culprit)
         lacks = every(name for name in ("limits", "ask", "close") if not hasattr(model, name))
-        what = f"serves {_kind(model)}: no Model, for it has no 'answer', and no RemoteModel, for it has no {lacks}"
+        what = f"serves {kind_of(model)}: no Model, for it has no 'answer', and no RemoteModel, for it has no {lacks}"
         raise self.culprit.fault(what, self.function)
 
     def __exit__(self, *raised: Any) -> bool | None:
@@ -216,7 +195,7 @@ class _Model:
         with guard("answer"):
             given = function(questions, generation)
         if not isinstance(given, Iterable):
-            raise self.culprit.fault(f"returned {_kind(given)} from answer; an iterator is wanted", function)
+            raise self.culprit.fault(f"returned {kind_of(given)} from answer; an iterator is wanted", function)
         answers = iter(given)
         try:
             while True:
@@ -224,7 +203,7 @@ class _Model:
                     answer = next(answers, ABSENT)
                 if answer is ABSENT:
                     return
-                yield self.culprit.checked(answer, One(Answer), "answer", function)
+                yield _checked(self.culprit, answer, One(Answer), "answer", function)
         finally:
             close = getattr(answers, "close", None)
             if close:
@@ -236,19 +215,14 @@ class _RemoteModel:
 
     def __init__(self, model: RemoteModel, culprit: Culprit) -> None:
         self.model, self.culprit = model, culprit
-        self.limits: RateLimits = culprit.checked(model.limits, One(RateLimits), "limits", model.ask)
+        self.limits: RateLimits = _checked(culprit, model.limits, One(RateLimits), "limits", model.ask)
 
     async def ask(self, question: Question, generation: Generation) -> Answer:
         with self.culprit.guard("ask"):
             given = await self.model.ask(question, generation)
-        answer: Answer = self.culprit.checked(given, One(Answer), "ask", self.model.ask)
+        answer: Answer = _checked(self.culprit, given, One(Answer), "ask", self.model.ask)
         return answer
 
     async def close(self) -> None:
         with self.culprit.guard("close"):
             await self.model.close()
-
-
-def _kind(value: Any) -> str:
-    """`a list`, `None`."""
-    return "None" if value is None else with_article(type(value).__name__)

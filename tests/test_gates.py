@@ -176,7 +176,8 @@ def test_one_gate_that_says_no_fails_the_run() -> None:
 def test_a_gate_that_raises_has_not_passed_and_hides_nothing() -> None:
     broken, fine = judge(item("broken"), item("accuracy", {"min": 0.1}))
     assert not broken.passed
-    assert broken.message == "not measured: the gate failed: ZeroDivisionError: no"
+    assert broken.message.startswith("no verdict: gate 'broken' of ")
+    assert "failed: ZeroDivisionError: no (tests/test_gates.py:" in broken.message
     assert fine.passed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
 
 import pytest
 
@@ -41,12 +40,6 @@ def test_without_a_deciding_grader_nothing_passes() -> None:
     assert not next(grade.grade([prompt()], [answer("a")], [(item(weight=0), says("a"))])).passed
 
 
-def test_a_grader_that_returns_something_else_failed() -> None:
-    (found,) = grade.grade([prompt()], [answer("a")], [(item(), cast(Any, lambda prompt, answer: True))])
-    assert not found.passed
-    assert found.grades["is"].reason == "the grader failed: TypeError: it returned bool, not a Grade"
-
-
 def test_negate_turns_a_grader_around() -> None:
     passes, fails = grade.grade([prompt()], [answer("x"), answer("a")], [(item(negate=True), says("a"))])
     assert passes.passed
@@ -55,13 +48,28 @@ def test_negate_turns_a_grader_around() -> None:
 
 
 @pytest.mark.parametrize("negate", [False, True])
-def test_a_grader_that_raises_has_not_passed(negate: bool) -> None:
+def test_a_grader_that_raises_has_no_verdict(negate: bool) -> None:
+    """Its mistake says nothing about the model: the answer counts neither as passed nor as failed."""
+
     def broken(prompt: Prompt, answer: Answer) -> Grade:
         raise RecursionError("too deep")
 
-    (found,) = grade.grade([prompt()], [answer("a")], [(item(negate=negate), broken)])
-    assert not found.passed
-    assert found.grades["is"].reason == "the grader failed: RecursionError: too deep"
+    failures = grade.Failures()
+    graders = [(item(negate=negate), broken), (item(id="other"), says("a"))]
+    found = list(grade.grade([prompt()], [answer("a"), answer("b")], graders, failures=failures))
+    assert [one.error for one in found] == ["RecursionError: too deep"] * 2
+    assert failures.found == {"is": (2, "RecursionError: too deep")}
+
+
+def test_a_grader_without_weight_that_raises_is_one_opinion_less() -> None:
+    def broken(prompt: Prompt, answer: Answer) -> Grade:
+        raise RecursionError("too deep")
+
+    failures = grade.Failures()
+    graders = [(item(weight=0), broken), (item(id="other"), says("a"))]
+    (found,) = grade.grade([prompt()], [answer("a")], graders, failures=failures)
+    assert (found.error, found.passed, list(found.grades)) == ("", True, ["other"])
+    assert list(failures.found) == ["is"]
 
 
 def test_graders_of_one_name_are_told_apart() -> None:

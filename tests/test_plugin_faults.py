@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy
 import pytest
 from plugged import SPEC, Acme, Says, installed, run
 
 from ftspec import abilities, api, providercalls, tuner
 from ftspec.cli import guard
 from ftspec.errors import PluginError, PluginFault, SpecError
+from ftspec.progress import Quiet
 from ftspec.provider import Provider
 
 HERE = f"{__name__.replace('.', '/')}.py"
@@ -216,6 +219,193 @@ def test_every_method_of_the_contract_is_held() -> None:
             assert getattr(held[name], "or_none", False) == ("None" in returns), name
     facts = {name for one in protocols for name in (*one.__annotations__, *vars(one)) if not name.startswith("_")}
     assert facts - methods.keys() - {"methods"} == set(providercalls.FACTS)
+
+
+# ---- graders and gates
+
+
+class Notes(Quiet):
+    """Remembers what the user would see."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def graded(folder: Path, grade: Any, progress: Quiet | None = None) -> Any:
+    @api.grader
+    def mine() -> api.Grader:
+        """Mine."""
+        return cast(api.Grader, grade)
+
+    plugin = installed(ftspec_graders=lambda: {"mine": mine})
+    return run(folder, plugin, SPEC.replace("[exact]", "[mine]"), progress)
+
+
+def raises(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
+    return api.Grade(passed={}["verdict"])
+
+
+def half(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
+    """Raises where the base model says hello."""
+    return raises(prompt, answer) if answer.text == "hello" else api.Grade(passed=True)
+
+
+@pytest.mark.parametrize(
+    ("grade", "said"),
+    [
+        (raises, f"failed: KeyError: 'verdict' ({HERE}:{raises.__code__.co_firstlineno + 1})"),
+        (lambda prompt, answer: None, "returned None; a Grade is wanted"),
+        (lambda prompt, answer: True, "returned a bool; a Grade is wanted"),
+        (lambda prompt, answer: api.Grade(passed=True, score=7.5), "the score 7.5; one from 0 to 1 is wanted"),
+        (lambda prompt, answer: api.Grade(passed=True, score=math.nan), "the score nan; one from 0 to 1 is wanted"),
+        (lambda prompt, answer: api.Grade(passed=1), "a Grade that is none: Expected `bool`, got `int` - at `passed`"),
+        (lambda prompt, answer: api.Grade(passed=numpy.bool_(True)), "a Grade that is none: "),
+    ],
+)
+def test_a_graders_mistake_is_no_verdict_on_the_model(tmp_path: Path, grade: Any, said: str) -> None:
+    notes = Notes()
+    outcome = graded(tmp_path, grade, notes)
+    tuned = outcome.evaluation.tuned
+    assert (tuned.errors, outcome.passed) == (2, False)
+    assert said in tuned.lost
+    (verdict,) = outcome.verdicts
+    assert verdict.outcome == "INSUFFICIENT_EVIDENCE"
+    assert said in verdict.message
+    about = "grader 'mine' gave no verdict on 2 answers of the tuned model, which count neither as passed nor as failed"
+    assert [note for note in notes.notes if note.startswith(f"{about}: grader 'mine' of acme[acme] ")]
+
+
+def test_what_the_grader_can_tell_counts(tmp_path: Path) -> None:
+    notes = Notes()
+    outcome = graded(tmp_path, half, notes)
+    assert outcome.passed
+    assert (outcome.evaluation.base.errors, outcome.evaluation.tuned.errors) == (2, 0)
+    assert len([note for note in notes.notes if "gave no verdict" in note]) == 1
+
+
+def test_a_function_of_the_users_own_that_raises_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTSPEC_ALLOW_PYTHON", "1")
+    (tmp_path / "grade.py").write_text("def grade(prompt, answer):\n    return prompt.row['grade'] == 1\n")
+    outcome = run(tmp_path, installed(), SPEC.replace("[exact]", "[{python: {file: grade.py}}]"))
+    assert outcome.evaluation.tuned.lost == "grader 'python': grade failed: KeyError: 'grade' (grade.py:2)"
+
+
+def judging(**functions: Any) -> Any:
+    @api.grader
+    def mine(*, provider: api.ProviderRef = "acme") -> Any:  # type: ignore[assignment]
+        """Mine."""
+
+        def questions(prompt: api.Prompt, answer: api.Answer, other: api.Answer | None) -> Any:
+            return [api.Prompt(id="", messages=[api.Message(role="user", content=answer.text)])]
+
+        def grade(prompt: api.Prompt, answer: api.Answer, replies: Any) -> api.Grade:
+            return api.Grade(passed=replies[0].text == "hello")
+
+        how = {"questions": questions, "grade": grade, **functions}
+        return api.Judge(provider=provider, model="parrot", generation=api.Generation(), **how)
+
+    return installed(ftspec_graders=lambda: {"mine": mine})
+
+
+def test_the_little_judge_works(tmp_path: Path) -> None:
+    assert run(tmp_path, judging(), SPEC.replace("[exact]", "[mine]")).passed
+
+
+def test_a_judge_that_cannot_read_replies_has_no_verdict(tmp_path: Path) -> None:
+    def grade(prompt: api.Prompt, answer: api.Answer, replies: Any) -> api.Grade:
+        return api.Grade(passed=replies[1].text == "hello")
+
+    outcome = run(tmp_path, judging(grade=grade), SPEC.replace("[exact]", "[mine]"))
+    said = f"grader 'mine' of acme[acme] failed in grade: IndexError: list index out of range ({HERE}:"
+    assert outcome.evaluation.tuned.lost.startswith(said)
+
+
+def test_a_judge_that_asks_no_prompts_is_told_before_anybody_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="has a str among its questions; a Prompt is wanted"):
+        run(tmp_path, judging(questions=lambda *_: ["is it right?"]), SPEC.replace("[exact]", "[mine]"))
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        (lambda evaluation: evaluation.tuned.acuracy, "failed: AttributeError: "),
+        (lambda evaluation: True, "returned a bool; a Verdict is wanted"),
+        (
+            lambda evaluation: api.Verdict(gate="mine", passed="yes", measured=None, message=""),  # type: ignore[arg-type]
+            "returned a Verdict that is none: Expected `bool`, got `str` - at `passed`",
+        ),
+    ],
+)
+def test_a_gates_mistake_is_told_as_its(tmp_path: Path, judge: Any, said: str) -> None:
+    @api.gate
+    def mine() -> api.Gate:
+        """Mine."""
+        return cast(api.Gate, judge)
+
+    plugin = installed(ftspec_gates=lambda: {"mine": mine})
+    outcome = run(tmp_path, plugin, SPEC.replace("gates:\n", "gates:\n  - mine\n"))
+    mine_, fine = outcome.verdicts
+    assert mine_.message.startswith("no verdict: gate 'mine' of acme[acme] ")
+    assert said in mine_.message
+    assert f"({HERE}:" in mine_.message
+    assert mine_.message.endswith("; report it to the authors of acme")
+    assert (mine_.passed, fine.passed) == (False, True)
+
+
+# ---- what factories return
+
+
+FACTORIES = {
+    "sources": (api.source, "Source"),
+    "cleaners": (api.batch_step, "BatchStep (a function)"),
+    "formats": (api.format, "Format (a function)"),
+    "checks": (api.check, "Check"),
+    "graders": (api.grader, "Grader (a function)"),
+    "gates": (api.gate, "Gate (a function)"),
+    "engines": (api.engine, "Engine (with a method 'map')"),
+}
+PLACES = {
+    "sources": ("sources:\n", "sources:\n  - mine\n"),
+    "cleaners": ("format:", "cleaning: [mine]\nformat:"),
+    "formats": ("{prompt_completion: {}}", "mine"),
+    "checks": ("provider:", "checks: [mine]\nprovider:"),
+    "graders": ("[exact]", "[mine]"),
+    "gates": ("gates:\n", "gates:\n  - mine\n"),
+    "engines": ("provider:", "engine: mine\nprovider:"),
+}
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_a_factory_that_returns_nothing_is_told(tmp_path: Path, kind: str) -> None:
+    decorator, wanted = FACTORIES[kind]
+
+    def mine() -> None:
+        """Nothing is returned."""
+
+    plugin = installed(**{f"ftspec_{kind}": lambda: {"mine": decorator(mine)}})
+    with pytest.raises(PluginError) as caught:
+        run(tmp_path, plugin, SPEC.replace(*PLACES[kind]))
+    assert " 'mine' of acme[acme] is made by a factory that returns None; a" in caught.value.message
+    assert caught.value.message.endswith(f" {wanted} is wanted {line_of(mine)}")
+
+
+@pytest.mark.parametrize(
+    ("decorator", "wanted"), [(api.text_step, "Text"), (api.global_step, "GlobalStep"), (api.screen_step, "Screen")]
+)
+def test_a_step_of_another_level_is_told(tmp_path: Path, decorator: Any, wanted: str) -> None:
+    @decorator
+    def mine() -> Any:
+        """A function where more is wanted."""
+        return lambda batch: batch
+
+    plugin = installed(ftspec_cleaners=lambda: {"mine": mine})
+    with pytest.raises(PluginError, match=f"a factory that returns a function; a {wanted} is wanted"):
+        run(tmp_path, plugin, SPEC.replace(*PLACES["cleaners"]))
 
 
 # ---- what is told

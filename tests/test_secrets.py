@@ -301,16 +301,18 @@ def unread(path: Path) -> bytes:
 def test_a_provider_gets_the_reference_and_resolves_it_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Written or by default: a plan needs no secret, and a resolved one is masked from then on."""
 
-    def hosted(*, key: str = "${secret:DEFAULT_KEY}", other: str = "") -> tuple[str, str]:
+    class Hosted:
         """A tuner far away."""
-        return key, other
+
+        def __init__(self, *, key: str = "${secret:DEFAULT_KEY}", other: str = "") -> None:
+            self.options = key, other
 
     registry = Registry()
-    registry.components["provider"]["hosted"] = Loaded(Component("provider", hosted), "suite", "0", "suite")
+    registry.components["provider"]["hosted"] = Loaded(Component("provider", Hosted), "suite", "0", "suite")
     item = Item(kind="provider", name="hosted", options={"other": "${secret:OTHER_KEY}"})
     monkeypatch.delenv("DEFAULT_KEY", raising=False)
     monkeypatch.delenv("OTHER_KEY", raising=False)
-    assert items.build(item, registry, tmp_path) == ("${secret:DEFAULT_KEY}", "${secret:OTHER_KEY}")
+    assert items.build(item, registry, tmp_path).options == ("${secret:DEFAULT_KEY}", "${secret:OTHER_KEY}")
     with pytest.raises(api.FtspecError, match="DEFAULT_KEY"):
         api.resolve("${secret:DEFAULT_KEY}")
     monkeypatch.setenv("DEFAULT_KEY", VALUE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import runpy
 from collections.abc import Callable
+from pathlib import Path
+from traceback import walk_tb
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -18,16 +20,27 @@ ALLOWED = "FTSPEC_ALLOW_PYTHON"
 def python(*, file: api.Path, function: Annotated[str, Meta(min_length=1)] = "grade") -> api.Grader:
     """A Python function grades: `function(prompt, answer)` in `file`, which is hashed as any input is.
 
-    It returns whether the answer passes, or a score from 0 to 1 (from 0.5 on it passes), or an `api.Grade`. A spec that
-    somebody sends you could so run their code: nothing runs unless FTSPEC_ALLOW_PYTHON=1 is set where ftspec runs. A
-    grader that others should use is better a plugin.
+    It returns whether the answer passes, or a score from 0 to 1 (from 0.5 on it passes), or an `api.Grade`. Where it
+    raises there is no verdict: the answer counts neither as passed nor as failed. A spec that somebody sends you could
+    so run their code: nothing runs unless FTSPEC_ALLOW_PYTHON=1 is set where ftspec runs. A grader that others should
+    use is better a plugin.
     """
     graded = _function("grader", file, function)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
-        return _grade(graded(prompt, answer))
+        try:
+            return _grade(graded(prompt, answer))
+        except Exception as error:  # the function meets whatever a model says
+            line = next((f":{line}" for name, line in _lines(error) if name == file), "")
+            said = f"{function} failed: {type(error).__name__}: {error} ({Path(file).name}{line})"
+            raise api.FtspecError(f"grader 'python': {said}") from error
 
     return grade
+
+
+def _lines(error: BaseException) -> list[tuple[str, int]]:
+    """(file, line) of the calls that led to an error, the last one first."""
+    return [(frame.f_code.co_filename, line) for frame, line in reversed(list(walk_tb(error.__traceback__)))]
 
 
 @api.row_step(name="python")

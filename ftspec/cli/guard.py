@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ftspec import faults, terminal
+from ftspec import terminal
 from ftspec.cli import hints, streams
 from ftspec.cli.root import cli
 
@@ -56,9 +56,15 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     if isinstance(error, click.ClickException):
         return _usage(error)
-    if isinstance(error, OSError) and faults.is_machines(error):
+    if isinstance(error, OSError) and _is_machines(error):
         return _refused(error, arguments)
     return _expected(error, arguments) or _bug(error, arguments)
+
+
+def _is_machines(error: OSError) -> bool:
+    from ftspec.faults import is_machines
+
+    return is_machines(error)
 
 
 def _refused(error: OSError, arguments: Sequence[str]) -> int:

@@ -13,11 +13,12 @@ import pytest
 from ftspec import remote
 from ftspec.abilities import SupportsAdoption, SupportsCleanup, SupportsDeployment, SupportsExport, SupportsRender
 from ftspec.errors import Rejected
+from ftspec.faults import Culprit
 from ftspec.following import Follow, history
 from ftspec.jobs import JobState, ModelRef, Request, Size, TunedModel
 from ftspec.messages import Generation, Question
 from ftspec.provider import Provider
-from ftspec.providercalls import Culprit, held
+from ftspec.providercalls import held
 from ftspec.testing.component import ComponentSuite
 from ftspec.testing.samples import batch_of, example, prompt
 from ftspec.testing.world import Unreachable, World, after, deployed, served
