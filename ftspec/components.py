@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -21,9 +22,10 @@ import msgspec
 from ftspec.errors import PluginError
 from ftspec.evaluation import Needs
 from ftspec.options import TextColumns
-from ftspec.provider import Method
+from ftspec.provider import Method, Provider
 from ftspec.shapes import Shape
 from ftspec.tuner import Tuner
+from ftspec.wording import every
 
 Kind = Literal["source", "cleaner", "format", "check", "provider", "grader", "gate", "engine"]
 Level = Literal["batch", "text", "row", "global", "screen", ""]
@@ -40,6 +42,9 @@ TITLES: dict[Kind, str] = {
     "engine": "engine",
 }
 """What the kinds are called where a user reads it."""
+
+MISTYPED = re.compile(r"Expected `[^`]*`, got |Invalid enum value ")
+"""How msgspec says that a value is of another type, and not that it is out of bounds."""
 
 Clash = tuple[tuple[str | int, ...], str]
 """(path within the options, message): what does not go together."""
@@ -149,6 +154,17 @@ class Component:
         """JSON Schema of the options, as msgspec makes it."""
         return msgspec.json.schema(self.options)
 
+    def verify(self) -> None:
+        """Build the options, and hold their defaults to their types. Raises PluginError.
+
+        Of a provider also that its class has what core asks of it. A default may be out of the bounds of its option,
+        which says that it stands for something else."""
+        for field in msgspec.structs.fields(self.options):
+            if field.default is not msgspec.NODEFAULT and (said := _mistyped(field.default, field.type)):
+                raise PluginError(f"{self.kind} '{self.name}': the default of option '{field.name}': {said}")
+        if self.kind == "provider":
+            _verify_provider(self.name, self.factory)
+
     @property
     def sees_all(self) -> bool:
         """Whether it looks at other rows than the one: rows of the evaluation do not go through such a step."""
@@ -245,6 +261,28 @@ def _field(parameter: inspect.Parameter, type_: Any) -> Any:
     if isinstance(default, list | dict | set):
         return (parameter.name, type_, msgspec.field(default_factory=lambda: type(default)(default)))
     return (parameter.name, type_, default)
+
+
+def _mistyped(default: Any, type_: Any) -> str:
+    """What is wrong with the type of a default, "" where nothing is."""
+    try:
+        msgspec.convert(msgspec.to_builtins(default), type_)
+    except msgspec.ValidationError as error:
+        return str(error) if MISTYPED.match(str(error)) else ""
+    except TypeError as error:
+        return str(error)
+    return ""
+
+
+def _verify_provider(name: str, factory: Any) -> None:
+    """Raise PluginError where a provider's class lacks what all have. Two facts may be each instance's own."""
+    needed = {*Provider.__annotations__, *vars(Provider)} - {"endpoint", "submission"}
+    lacking = sorted(one for one in needed if not one.startswith("_") and not hasattr(factory, one))
+    if lacking:
+        raise PluginError(f"provider '{name}' has no {every(lacking)}: it must follow the protocol api.Provider")
+    methods = factory.methods
+    if not isinstance(methods, Mapping) or not all(isinstance(one, Method) for one in methods.values()) or not methods:
+        raise PluginError(f"provider '{name}': its 'methods' must map names of training methods to api.Method")
 
 
 def _nothing(options: Mapping[str, Any]) -> Needs:

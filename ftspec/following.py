@@ -15,6 +15,7 @@ import msgspec
 from ftspec.abilities import SupportsStop
 from ftspec.diagnosis import curve, diagnose, futile
 from ftspec.errors import Ambiguous, StillRunning, Transient
+from ftspec.figures import duration
 from ftspec.jobs import Checkpoint, Job, JobState, JobUpdate, TrainingEvent, TunedModel
 from ftspec.journal import Segments, decode
 from ftspec.patience import Patience
@@ -173,7 +174,7 @@ class Following:
         try:
             update = self.provider.poll(self.job, cursor=self.cursor)
             if update.state is JobState.SUCCEEDED and update.model is None:
-                raise Transient(f"job {self.job.id} has succeeded, but the provider does not name its model yet")
+                raise self._nameless()
         except (Transient, Ambiguous) as error:
             self._leave_if_due(0.0, 0.0, mask(error.message))
             self.pause = self.patience.delay(error)
@@ -181,6 +182,13 @@ class Following:
         self.patience.reset()
         self.cursor = update.cursor or self.cursor
         return _masked(update)
+
+    def _nameless(self) -> Transient:
+        """A model that is made may get its name a little later; one that never does is waited for in vain."""
+        said = f"job {self.job.id} has succeeded, but the provider does not name its model yet"
+        if self.patience.fresh:
+            self.progress.note(f"{said}: asking again for up to {duration(self.patience.total)}")
+        return Transient(said, "where it never does, that is a fault of the provider: report it to its authors")
 
     def _keep(self, update: JobUpdate) -> bool:
         """Keep the events that are new and show the latest; True when there were any."""

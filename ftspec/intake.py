@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from ftspec import formatted, rows
 from ftspec.errors import Finding, PluginError
+from ftspec.faults import kind_of
 from ftspec.findings import Findings
-from ftspec.items import build, culprit, guarded, placed, shape_of
+from ftspec.items import blame, build, culprit, guarded, placed, shape_of
 from ftspec.ledger import Ledger
 from ftspec.mixing import Feed, Piece, mixed
 from ftspec.origins import Origins
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+END = object()
 LEAVE_OUT = "leave the column out: by `columns` of a parquet source, or in the query"
 
 
@@ -105,22 +107,27 @@ class Intake:
     def _pieces(self, item: Item, side: str | None, account: _Account | None) -> Iterator[Piece]:
         source: Source = build(item, self.registry, self.folder)
         place = (*item.path, item.name)
-        with placed(place), guarded(item, self.registry):
-            chunks = source.read()
+        with placed(place), guarded(item, self.registry, "read"):
+            read = source.read()
+        if not isinstance(read, Iterable):
+            said = f"returned {kind_of(read)} from read; an iterator of Chunk and Finding is wanted"
+            raise blame(item, self.registry).fault(said, source.read)
+        chunks = iter(read)
         while True:
             started = time.perf_counter()
-            with placed(place), guarded(item, self.registry):
-                got = next(chunks, None)
-            if got is None:
+            with placed(place), guarded(item, self.registry, "read"):
+                got: Any = next(chunks, END)
+            if got is END:
                 return
             if isinstance(got, Finding):
                 if account:
                     account.found(replace(got, file=self.shown(item, got.file)))
                 continue
             if not isinstance(got, Chunk):
-                raise PluginError(
-                    f"{culprit(item, self.registry)} must yield Chunk or Finding, not {type(got).__name__}"
-                )
+                said = f"yielded {kind_of(got)} from read; a Chunk or a Finding is wanted"
+                raise blame(item, self.registry).fault(said, source.read)
+            if said := _odd(got):
+                raise blame(item, self.registry).fault(f"yielded a Chunk from read {said}", source.read)
             piece = self._piece(item, got, side, account)
             if account:
                 account.seconds += time.perf_counter() - started
@@ -170,6 +177,19 @@ class Intake:
             return dotted(item.path or (item.name,))
         path = PurePath(origin)
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else origin
+
+
+def _odd(chunk: Chunk) -> str:
+    """What is wrong with a chunk, whatever its rows hold."""
+    import pyarrow as pa
+
+    if not isinstance(chunk.batch, pa.RecordBatch):
+        return f"whose batch is {kind_of(chunk.batch)}; a RecordBatch is wanted"
+    if not isinstance(chunk.origin, str):
+        return f"whose origin is {kind_of(chunk.origin)}; a file's name is wanted, or an empty text"
+    if not hasattr(chunk.lines, "__len__"):
+        return f"whose lines are {kind_of(chunk.lines)}; one number for each row is wanted"
+    return ""
 
 
 class _Account:

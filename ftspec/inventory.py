@@ -122,8 +122,11 @@ def _fingerprint(item: Item, registry: Registry, folder: Path) -> str:
     if item.kind != "source" or any(items.paths(item.options, component)):
         return ""
     source = items.build(item, registry, folder)
-    with items.placed((*item.path, item.name)), items.guarded(item, registry):
-        return source.fingerprint() if source.fingerprint else ""
+    if source.fingerprint is None:
+        return ""
+    with items.placed((*item.path, item.name)), items.guarded(item, registry, "fingerprint"):
+        found = source.fingerprint()
+    return items.blame(item, registry).verified(found, str, source.fingerprint, "fingerprint")
 
 
 def _digest(parts: list[str]) -> str:

@@ -93,6 +93,8 @@ class Pass:
         started = time.perf_counter()
         with self._keys_left(index) as keys, self._left(self.numbers) as numbers:
             dropped = self._dropped(stage, step, keys, numbers)
+            if dropped.num_rows:
+                self._verify(stage, dropped, numbers.whole())
             seconds = self.seconds[index] + time.perf_counter() - started
             self.ledger.saw(stage.index, len(numbers), seconds, self.columns)
             self.ledger.drop(stage.index, dropped, step.reason)
@@ -122,6 +124,7 @@ class Pass:
                 return _dropped(step.closer.spread(shuffles, keys.whole(), numbers.whole(), self._placed))
         with guarded(stage.item, self.segment.registry):
             wanted = step.closer.wanted(keys.whole(), numbers.whole())
+        self._known(stage, "wants to look at rows", wanted, numbers.whole())
         with ExitStack() as held:
             looked, details = (held.enter_context(closing(Column(self.folder, self.memory))) for _ in range(2))
             work = Details(self.segment.folder, self.segment.registry, stage)
@@ -137,6 +140,34 @@ class Pass:
             self._give_back()
             with guarded(stage.item, self.segment.registry):
                 return _dropped(step.closer.reduce(*arrays))
+
+    def _verify(self, stage: Stage, dropped: pa.RecordBatch, numbers: pa.Array) -> None:
+        """Raise PluginError where the step drops a row that it was not given, or one twice, or because of another."""
+        import pyarrow.compute as pc
+
+        gone = dropped.column("row")  # sorted
+        self._known(stage, "drops rows", gone, numbers)
+        self._known(stage, "drops rows because of rows", dropped.column("because"), numbers)
+        if pc.any(pc.equal(gone.slice(1), gone.slice(0, len(gone) - 1))).as_py():
+            raise self._fault(stage, "drops a row twice")
+
+    def _known(self, stage: Stage, what: str, some: pa.Array, numbers: pa.Array) -> None:
+        """Raise PluginError where some of the rows are none of those with these numbers."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not isinstance(some, pa.Array | pa.ChunkedArray) or not pa.types.is_integer(some.type):
+            raise self._fault(stage, f"{what}, but not by an array of their numbers")
+        if not len(some):
+            return
+        bounds, given = pc.min_max(some), pc.min_max(numbers)
+        inside = given["min"].as_py() <= bounds["min"].as_py() and bounds["max"].as_py() <= given["max"].as_py()
+        if some.null_count or not inside or not pc.all(among(some, numbers)).as_py():
+            raise self._fault(stage, f"{what} that it was not given")
+
+    def _fault(self, stage: Stage, what: str) -> PluginError:
+        hint = "a row is known by its number: those of the array of rows that the step was given"
+        return PluginError(f"{culprit(stage.item, self.segment.registry)} {what}", hint)
 
     def _append(self, stage: Stage, what: str, column: Column, values: pa.Array) -> None:
         """Raises PluginError for values of another type than those of batches before: they cannot be compared."""

@@ -1,7 +1,7 @@
 """What a component's factory returned: held to its kind before rows and answers go through it.
 
-So a `return` that was forgotten is told as the plugin's mistake, with its line. Providers and graders are held at every
-call too: a grader's mistake is no verdict on the model.
+So a `return` that was forgotten is told as the plugin's mistake, with its line. Providers, engines and graders are held
+at every call too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ftspec import providercalls
+from ftspec import enginecalls, providercalls
 from ftspec.components import Component, Kind, Level
 from ftspec.evaluation import Grade
 from ftspec.faults import Culprit, kind_of
@@ -49,6 +49,8 @@ def held(made: Any, component: Component, culprit: Culprit) -> Any:
         raise _not(f"{with_article(FUNCTIONS[place])} (a function)", made, component, culprit)
     if component.kind == "engine" and not callable(getattr(made, "map", None)):
         raise _not("an Engine (with a method 'map')", made, component, culprit)
+    if component.kind == "engine":
+        return enginecalls.held(made, culprit)
     return _grader(made, culprit) if component.kind == "grader" else made
 
 

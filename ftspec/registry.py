@@ -154,8 +154,14 @@ def _try_out(scratch: pluggy.PluginManager, found: Found, plugin: object) -> dic
 def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str, Component]:
     """The components of a kind. Their options are built now, so that a fault is found at load and names its plugin;
     not those of ftspec's own, which its tests have tried: all of them would be a fifth of what `validate` takes."""
-    offered: dict[str, Component] = {}
-    for components in getattr(manager.hook, HOOK_OF[kind])():
+    hook, offered = getattr(manager.hook, HOOK_OF[kind]), dict[str, Component]()
+    answers = hook()
+    if hook.get_hookimpls() and not answers:  # pluggy leaves None out
+        answers = [None]
+    for components in answers:
+        if not isinstance(components, Mapping):
+            given = "None" if components is None else with_article(type(components).__name__)
+            raise PluginError(f"{HOOK_OF[kind]}() returned {given}; a mapping of names to components is wanted")
         for name, component in components.items():
             if not isinstance(component, Component) or component.kind != kind:
                 raise PluginError(
@@ -163,6 +169,6 @@ def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str
                 )
             component = component.called(name)
             if not tried:
-                component.options  # noqa: B018
+                component.verify()
             offered[name] = component
     return offered

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ftspec import rows
 from ftspec.cleaning import Stage
+from ftspec.errors import PluginFault
 from ftspec.findings import Findings
 from ftspec.intake import Intake
 from ftspec.items import Tuned, build, guarded
@@ -38,8 +39,13 @@ def taught(stages: Sequence[Stage], spec: Spec, registry: Registry, tuned: Tuned
         if registry.get(stage.item.kind, stage.item.name).level == "screen":
             reader = Reader(spec, registry, tuned, tuple(made))
             screen: Screen = build(stage.item, registry, spec.folder, tuned.tuner(registry, spec.folder))
-            with guarded(stage.item, registry):
-                stage = replace(stage, learned=screen.learn(reader.references(screen)))
+            try:
+                with guarded(stage.item, registry):
+                    learned = screen.learn(reader.references(screen))
+            except PluginFault:  # perhaps because an earlier step failed, and left nothing of the prompts
+                reader.findings.raise_errors()
+                raise
+            stage = replace(stage, learned=learned)
         made.append(stage)
     return made
 
@@ -86,7 +92,10 @@ class Reader:
 
     def _cleaned(self, batch: pa.RecordBatch, stages: tuple[Stage, ...], split: Split | None = None) -> pa.RecordBatch:
         work = Segment(self.spec.folder, self.registry, stages, split=split, tuned=self.tuned)
-        return work(batch).batch
+        outcome = work(batch)
+        for finding in (*outcome.findings, *(found for done in outcome.done for found in done.findings)):
+            self.findings.add(finding)
+        return outcome.batch
 
     def _read(self, items: Sequence[Item], mix: Mix | None = None) -> Iterator[pa.RecordBatch]:
         return self.intake.batches(self.intake.open(items), self.spec.split, mix)

@@ -421,7 +421,7 @@ def test_python_runs_only_where_it_is_allowed(tmp_path: Path, monkeypatch: pytes
     assert not graded("python", "no", file=str(file)).passed
     assert graded("python", "123456", file=str(file), function="share").score == 0.6
     assert graded("python", "x", file=str(file), function="whole").reason == "because"
-    with pytest.raises(TypeError, match="returned 'yes'"):
+    with pytest.raises(FtspecError, match="returned 'yes'"):
         graded("python", "x", file=str(file), function="odd")
     with pytest.raises(FtspecError, match="no function 'number'"):
         graded("python", "x", file=str(file), function="number")

@@ -9,17 +9,20 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy
 import pytest
+from msgspec import Meta
 from plugged import SPEC, Acme, Says, installed, run
 
-from ftspec import abilities, api, providercalls, tuner
+from ftspec import abilities, api, providercalls, rows, tuner
 from ftspec.cli import guard
-from ftspec.errors import PluginError, PluginFault, SpecError
+from ftspec.errors import DataError, PluginError, PluginFault, SpecError
+from ftspec.intake import Intake
 from ftspec.progress import Quiet
 from ftspec.provider import Provider
+from ftspec.segments import Segment
 
 HERE = f"{__name__.replace('.', '/')}.py"
 
@@ -33,6 +36,16 @@ def broken(**methods: Any) -> Any:
     """The little provider, with other methods."""
     kind = type("Broken", (Acme,), {"__module__": __name__, **methods})
     return installed(ftspec_providers=lambda: {"acme": api.provider(kind)})
+
+
+class Notes(Quiet):
+    """Remembers what the user would see."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
 
 def test_the_little_plugin_works(tmp_path: Path) -> None:
@@ -185,6 +198,19 @@ def test_what_lasts_is_asked_again(tmp_path: Path) -> None:
     assert len(calls) == 2
 
 
+def test_a_model_that_gets_its_name_late_is_waited_for_and_that_is_said(tmp_path: Path) -> None:
+    calls = []
+
+    def poll(self: Any, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
+        calls.append(job)
+        return update() if len(calls) < 3 else Acme.poll(self, job, cursor=cursor)
+
+    notes = Notes()
+    assert run(tmp_path, broken(poll=poll), progress=notes).passed
+    said = "has succeeded, but the provider does not name its model yet: asking again for up to 15"
+    assert len([note for note in notes.notes if said in note]) == 1
+
+
 @pytest.mark.parametrize(("name", "value"), [("endpoint", 5), ("submission", "Idempotent")])
 def test_a_fact_about_a_provider_is_looked_into(tmp_path: Path, name: str, value: Any) -> None:
     with pytest.raises(PluginError, match=rf"provider 'acme' of acme\[acme\] has a faulty {name}: "):
@@ -222,16 +248,6 @@ def test_every_method_of_the_contract_is_held() -> None:
 
 
 # ---- graders and gates
-
-
-class Notes(Quiet):
-    """Remembers what the user would see."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def graded(folder: Path, grade: Any, progress: Quiet | None = None) -> Any:
@@ -406,6 +422,312 @@ def test_a_step_of_another_level_is_told(tmp_path: Path, decorator: Any, wanted:
     plugin = installed(ftspec_cleaners=lambda: {"mine": mine})
     with pytest.raises(PluginError, match=f"a factory that returns a function; a {wanted} is wanted"):
         run(tmp_path, plugin, SPEC.replace(*PLACES["cleaners"]))
+
+
+# ---- engines and reductions
+
+MANY = SPEC.replace("  - examples:", "  - many\n  - examples:", 1)
+
+
+@api.source
+def many() -> api.Source:
+    """Some batches of rows, no two of them alike."""
+
+    def read() -> Iterator[api.Chunk]:
+        for start in range(0, 50, 10):
+            numbers = range(start, start + 10)
+            said = [{"prompt": f"{number} and", "completion": f"{number} plus"} for number in numbers]
+            yield api.Chunk(rows.from_dicts(said), "", [number + 1 for number in numbers])
+
+    return api.Source(read, lambda: "1")
+
+
+class Faithful:
+    def map(self, work: api.Work, items: Any) -> Any:
+        return map(work, items)
+
+
+class Losing(Faithful):
+    def map(self, work: api.Work, items: Any) -> Any:
+        yield from list(map(work, items))[:-1]
+
+
+class Repeating(Faithful):
+    def map(self, work: api.Work, items: Any) -> Any:
+        for result in map(work, items):
+            yield result
+            yield result
+
+
+class Reordering(Faithful):
+    def map(self, work: api.Work, items: Any) -> Any:
+        yield from reversed(list(map(work, items)))
+
+
+class Empty(Faithful):
+    def map(self, work: api.Work, items: Any) -> Any:
+        for item in items:
+            work(item)
+            yield None
+
+
+class Lazy(Faithful):
+    def map(self, work: api.Work, items: Any) -> Any:
+        return None
+
+
+class Broken(Faithful):
+    def map(self, work: api.Work, items: Any) -> Any:
+        for item in items:
+            yield work(item).batch
+
+
+def engine_of(kind: Any, **hooks: Any) -> Any:
+    @api.engine
+    def mine() -> api.Engine:
+        """Mine."""
+        return cast(api.Engine, kind())
+
+    return installed(ftspec_engines=lambda: {"mine": mine}, ftspec_sources=lambda: {"many": many}, **hooks)
+
+
+WITH_ENGINE = MANY.replace("provider:", "engine: mine\nprovider:")
+
+
+def test_a_faithful_engine_works(tmp_path: Path) -> None:
+    assert run(tmp_path, engine_of(Faithful), WITH_ENGINE).evaluation
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Losing, "yielded 5 results from map of 6 items that it was given"),
+        (Repeating, "yielded more results from map than items that it was given"),
+        (Reordering, "lost, repeated or reordered items in map"),
+        (Empty, "yielded None from map, which its work did not return"),
+        (Lazy, "returned None from map; an iterator is wanted"),
+        (Broken, "failed in map: AttributeError: 'tuple' object has no attribute 'batch'"),
+    ],
+)
+def test_an_engine_that_is_not_faithful_is_told(tmp_path: Path, kind: Any, said: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        run(tmp_path, engine_of(kind), WITH_ENGINE)
+    assert caught.value.message.startswith(f"engine 'mine' of acme[acme] {said}")
+    assert f"({HERE}:" in caught.value.message
+
+
+def test_an_error_of_what_it_runs_is_not_the_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(Segment, "__call__", broken)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        run(tmp_path, engine_of(Faithful), WITH_ENGINE, cache=False)
+    monkeypatch.undo()
+    monkeypatch.setattr(Intake, "batches", broken)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        run(tmp_path, engine_of(Faithful), WITH_ENGINE)
+
+
+def dropping(gone: Any, because: Any = None) -> Any:
+    @api.global_step
+    def mine() -> api.GlobalStep:
+        """Mine."""
+
+        def reduce(keys: Any, numbers: Any) -> api.Dropped:
+            return api.Dropped(gone, gone if because is None else because)
+
+        return api.GlobalStep(keys=lambda batch: batch.column("prompt"), reduce=reduce)
+
+    return installed(ftspec_cleaners=lambda: {"mine": mine})
+
+
+def test_a_reduction_may_drop_what_it_was_given(tmp_path: Path) -> None:
+    text = SPEC.replace(*PLACES["cleaners"])
+    assert run(tmp_path, dropping(rows.integers([2]), rows.integers([1])), text).passed
+
+
+@pytest.mark.parametrize(
+    ("gone", "because", "said"),
+    [
+        (rows.integers([7]), None, "drops rows that it was not given"),
+        (rows.integers([-1]), None, "drops rows that it was not given"),
+        (rows.integers([1 << 60]), None, "drops rows that it was not given"),
+        (rows.integers([1, 1]), None, "drops a row twice"),
+        (rows.integers([1]), rows.integers([8]), "drops rows because of rows that it was not given"),
+        (rows.strings(["1"]), None, "drops rows, but not by an array of their numbers"),
+        (None, None, "failed: "),
+    ],
+)
+def test_a_reduction_that_names_unknown_rows_is_told(tmp_path: Path, gone: Any, because: Any, said: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        run(tmp_path, dropping(gone, because), SPEC.replace(*PLACES["cleaners"]))
+    assert caught.value.message.startswith(f"cleaning step 'mine' of acme[acme] {said}")
+
+
+def test_a_closer_look_at_unknown_rows_is_told(tmp_path: Path) -> None:
+    @api.global_step
+    def mine() -> api.GlobalStep:
+        """Mine."""
+        closer = api.Closer(
+            wanted=lambda keys, numbers: rows.integers([99]),
+            details=lambda batch: batch.column("prompt"),
+            reduce=lambda *_: api.Dropped(rows.integers([]), rows.integers([])),
+        )
+        return api.GlobalStep(keys=lambda batch: batch.column("prompt"), closer=closer)
+
+    with pytest.raises(PluginError, match=r"'mine' of .* wants to look at rows that it was not given"):
+        run(tmp_path, installed(ftspec_cleaners=lambda: {"mine": mine}), SPEC.replace(*PLACES["cleaners"]))
+
+
+# ---- sources and screens
+
+
+def sourced(read: Any, fingerprint: Any = None) -> Any:
+    @api.source
+    def mine() -> api.Source:
+        """Mine."""
+        return api.Source(read, fingerprint)
+
+    return installed(ftspec_sources=lambda: {"mine": mine})
+
+
+def chunk(**fields: Any) -> api.Chunk:
+    batch = rows.from_dicts([{"prompt": "six", "completion": "yes"}])
+    return api.Chunk(**{"batch": batch, "origin": "", "lines": [1], **fields})
+
+
+WITH_SOURCE = SPEC.replace(*PLACES["sources"])
+
+
+@pytest.mark.parametrize("read", [lambda: iter([chunk()]), lambda: [chunk()]])
+def test_a_source_may_return_a_list_of_chunks(tmp_path: Path, read: Any) -> None:
+    outcome = run(tmp_path, sourced(read), WITH_SOURCE)
+    assert outcome.passed
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda: None, "returned None from read; an iterator of Chunk and Finding is wanted"),
+        (lambda: [None], "yielded None from read; a Chunk or a Finding is wanted"),
+        (lambda: [{"prompt": "a"}], "yielded a dict from read; a Chunk or a Finding is wanted"),
+        (lambda: [chunk(batch=[{"a": 1}])], "yielded a Chunk from read whose batch is a list; a RecordBatch is wanted"),
+        (lambda: [chunk(lines=None)], "yielded a Chunk from read whose lines are None; one number for each row"),
+        (lambda: [chunk(origin=None)], "yielded a Chunk from read whose origin is None; a file's name is wanted"),
+        (lambda: [{}["row"]], "failed in read: KeyError: 'row'"),
+    ],
+)
+def test_a_sources_mistake_is_told_as_its(tmp_path: Path, read: Any, said: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        run(tmp_path, sourced(read), WITH_SOURCE)
+    assert caught.value.message.startswith(f"source 'mine' of acme[acme] {said}")
+    assert caught.value.message.endswith(line_of(read))
+
+
+def test_a_fingerprint_is_a_text(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="returned an int from fingerprint; a str is wanted"):
+        run(tmp_path, sourced(lambda: [chunk()], lambda: 5), WITH_SOURCE)
+
+
+@api.row_step
+def faulty() -> api.RowStep:
+    """Fails on the evaluation's prompts."""
+
+    def step(row: dict[str, Any]) -> dict[str, Any]:
+        if row["prompt"] in ("four", "five"):
+            raise ValueError("no")
+        return row
+
+    return step
+
+
+@api.screen_step
+def screen() -> api.Screen:
+    """Compares with the prompts."""
+
+    def learn(references: Any) -> set[str]:
+        return {text for one in references for text in one.batch.column("prompt").to_pylist()}
+
+    return api.Screen(learn, lambda learned, batch: batch)
+
+
+def test_a_step_that_fails_on_prompts_is_told_and_not_the_screen_after_it(tmp_path: Path) -> None:
+    plugin = installed(ftspec_cleaners=lambda: {"faulty": faulty, "screen": screen})
+    text = SPEC.replace("format:", "cleaning: [faulty, screen]\nformat:")
+    with pytest.raises(DataError) as caught:
+        run(tmp_path, plugin, text)
+    found = [finding for finding in caught.value.findings if finding.file == "eval.prompts[0]"]
+    assert [finding.message.partition(" at ")[0] for finding in found] == [
+        "step 'faulty': failed on this row: ValueError"
+    ] * 2
+
+
+def test_a_screen_that_fails_is_told(tmp_path: Path) -> None:
+    @api.screen_step
+    def mine() -> api.Screen:
+        """Mine."""
+        return api.Screen(lambda references: [one.rows for one in references], lambda learned, batch: batch)
+
+    with pytest.raises(PluginFault, match=r"cleaning step 'mine' of .* failed: AttributeError"):
+        run(tmp_path, installed(ftspec_cleaners=lambda: {"mine": mine}), SPEC.replace(*PLACES["cleaners"]))
+
+
+# ---- at load
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [([], "a list"), (None, "None"), ({"exact": 1}.items(), "a dict_items")],
+)
+def test_a_hook_returns_a_mapping(value: Any, said: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        installed(ftspec_graders=lambda: value)
+    message = f"ftspec_graders() returned {said}; a mapping of names to components is wanted"
+    assert caught.value.message == f"plugin acme[acme] breaks its contract: {message}"
+
+
+class Without(Acme):
+    poll = None
+    methods = {"sft": {"epochs": 1}}  # type: ignore[dict-item]
+
+
+class Bare:
+    """A tuner of which much is still to be written."""
+
+    def submit(self, request: api.Request, *, key: str) -> api.Job:
+        return api.Job(id=key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Bare, "provider 'acme' has no 'attach', 'cancel', 'estimate', 'find', 'fingerprint', 'methods', 'poll', "),
+        (Without, "provider 'acme': its 'methods' must map names of training methods to api.Method"),
+        (type("None_", (Acme,), {"methods": {}}), "provider 'acme': its 'methods' must map names of training methods"),
+    ],
+)
+def test_a_provider_without_what_all_have_is_told(kind: Any, said: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        installed(ftspec_providers=lambda: {"acme": api.provider(kind)})
+    assert caught.value.message.startswith(f"plugin acme[acme] breaks its contract: {said}")
+
+
+def test_a_default_of_another_type_is_told() -> None:
+    def mine(*, words: Annotated[int, Meta(ge=1)] = cast(int, "many")) -> Any:
+        """Mine."""
+
+    with pytest.raises(PluginError, match="grader 'mine': the default of option 'words': Expected `int`, got `str`"):
+        installed(ftspec_graders=lambda: {"mine": api.grader(mine)})
+
+
+def test_a_default_may_be_out_of_bounds() -> None:
+    """It stands for something else then: 0 for "as many as there are"."""
+
+    def mine(*, words: Annotated[int, Meta(ge=1)] = 0) -> Any:
+        """Mine."""
+
+    assert installed(ftspec_graders=lambda: {"mine": api.grader(mine)}).get("grader", "mine")
 
 
 # ---- what is told
