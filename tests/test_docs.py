@@ -7,6 +7,7 @@ import inspect
 import itertools
 import re
 import shutil
+import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ftspec import api, decorators, hookspecs, reference, registry, validate
+from ftspec import api, decorators, hookspecs, reference, registry, runner, validate
 from ftspec.cli.root import cli
+from ftspec.errors import DataError, SpecError
+from ftspec.progress import Quiet
+from ftspec.site import Options
+from ftspec.testing import ProviderSuite
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -154,6 +159,49 @@ def test_the_plugin_of_the_tutorial_works(tmp_path: Path, monkeypatch: pytest.Mo
     plan = api.Plan(name="n", spec="s", run="r", digest="d", steps=())
     (problem,) = [p for answer in installed.manager.hook.ftspec_plan_ready(plan=plan) for p in answer]
     assert problem.severity == "error"
+
+
+def example(name: str, hook: str) -> types.ModuleType:
+    """A plugin in hooks.md, by a hook that it implements, as a module that was imported."""
+    (code,) = (text for text in blocks(ROOT / "docs/hooks.md", "python") if f"def {hook}(" in text)
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(code, f"{name}.py", "exec"), vars(module))
+    return module
+
+
+NOTES, PARROT = example("house_notes", "ftspec_sources"), example("house_parrot", "ftspec_providers")
+
+
+class TestTheProviderOfTheDocs(ProviderSuite):
+    component = api.provider(PARROT.Parrot, name="parrot")
+    model = "parrot"
+
+
+def test_the_other_plugins_of_the_docs_work_together(tmp_path: Path) -> None:
+    installed = registry.load()
+    for module in (NOTES, PARROT):
+        entry = importlib.metadata.EntryPoint(module.__name__, module.__name__, "ftspec")
+        installed.add(registry.Found(entry, module.__name__, "0.1.0"), module)
+    (tmp_path / "notes.txt").write_text("one\tyes\ntwo\tyes\nthree\tno\n")
+    (tmp_path / "asked.txt").write_text("four\tyes\nfive\tyes\n")
+    (text,) = (text for text in blocks(ROOT / "docs/hooks.md", "yaml") if "parrot" in text)
+    file = tmp_path / "spec.yaml"
+    file.write_text(f"version: 1\nname: notes\n{text}")
+    outcome = runner.run(validate.load_spec(file, installed), installed, Options(), Quiet())
+    assert [verdict.message.partition(",")[0] for verdict in outcome.verdicts] == [
+        "accuracy of the tuned model is 1.000 (95% interval 0.342 to 1.000)",
+        "answers of the tuned model have 1.0 tokens in the mean",
+    ]
+    assert outcome.passed
+    (tmp_path / "notes.txt").write_text("one\tyes\ntwo\n")
+    with pytest.raises(DataError) as caught:
+        runner.run(validate.load_spec(file, installed), installed, Options(), Quiet())
+    assert ("notes.txt", 2) in [(finding.file, finding.line) for finding in caught.value.findings]
+    file.write_text(f"version: 1\nname: notes\n{text}".replace("model: parrot", "model: owl"))
+    with pytest.raises(SpecError) as refused:
+        validate.load_spec(file, installed)
+    assert [(problem.message, problem.line) for problem in refused.value.problems] == [("there is one model", 6)]
 
 
 def test_the_changelog_names_the_version() -> None:
