@@ -45,6 +45,11 @@ def accept(store: Store, name: str, run: str, by: Literal["gates", "hand"] = "ga
     store.put(last, msgspec.json.encode(Accepted(run=run, at=now / 1e9, by=by)))
 
 
+def is_accepted(store: Store, name: str, run: str) -> bool:
+    """Whether the run was ever accepted."""
+    return any(decode(store, stored.key, Accepted).run == run for stored in store.list(_prefix(name)))
+
+
 def standing(store: Store, name: str, run: str) -> Standing:
     """How the run stands among those of its spec. One that was removed (`ftspec runs --remove`), or that has asked no
     tuned model, is nothing to fall behind."""

@@ -104,7 +104,17 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
         return None
     if judged_anew(site, planned):
         return None
+    if run.state == "done" and verdicts and evaluation and evaluation.tuned.prompts and site.options.accept:
+        _accepted_at_last(site, planned)
     return Outcome(run=run, evaluation=evaluation, verdicts=verdicts, report=path, already_done=True)
+
+
+def _accepted_at_last(site: Site, planned: Plan) -> None:
+    """Accept a run that was made with `--no-accept`, and is wanted again without: what it tried is merged, say."""
+    from ftspec import accepted
+
+    if not accepted.is_accepted(site.store, site.spec.name, planned.run):
+        accepted.accept(site.store, site.spec.name, planned.run)
 
 
 def _unanswered(found: Evaluation) -> bool:
@@ -158,7 +168,7 @@ class _Walk:
         memory.give_back()
         path = self._report(dataset, model, judged)
         state = "done" if gates.passed(judged.verdicts) else "gate_failed"
-        if state == "done" and judged.verdicts and model:
+        if state == "done" and judged.verdicts and model and self.site.options.accept:
             accepted.accept(self.site.store, self.site.spec.name, self.plan.run)
         self.diary.decide("finished", state=state, report=str(path))
         return Outcome(run=self.diary.info(), evaluation=judged.evaluation, verdicts=judged.verdicts, report=path)

@@ -44,6 +44,7 @@ class Options(Record):
         evaluation: train nothing: ask the base model, further models, and the tuned one where there is one already.
         memory: bytes that the data step may hold, about; a share of the machine's where it is 0.
         cache: take what steps made of rows before from this machine's cache, and keep it there.
+        accept: where the gates pass, later runs are compared with this one (ftspec.accepted).
         measure: for a plan: prepare uncached data in a scratch folder, so that rows, tokens and digests are exact.
     """
 
@@ -59,6 +60,7 @@ class Options(Record):
     memory: int = 0
     resume: bool = False
     cache: bool = True
+    accept: bool = True
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

@@ -172,3 +172,17 @@ def test_neither_a_removed_run_nor_one_without_a_tuned_model_is_anything_to_fall
     write(REGRESSION, epochs=3, tuned=0.0)
     code, said = ftspec("run", "spec.yaml", "-q")
     assert code == 4 and f"since the accepted run {first}, from 1.000 to 0.000" in said
+
+
+def test_what_is_tried_is_not_compared_with_before_it_is_run_for_good(ftspec: Cli) -> None:
+    """A pull request's run must not be what main's runs are held to; once it is merged, it is."""
+    write(REGRESSION)
+    assert ftspec("run", "spec.yaml", "-q", "--no-accept")[0] == 0
+    write(REGRESSION, epochs=2, tuned=0.0)
+    assert "no run of this spec was accepted yet" in ftspec("run", "spec.yaml", "-q", "--no-accept")[1]
+
+    write(REGRESSION)
+    code, said = ftspec("run", "spec.yaml", "-q")
+    assert code == 0 and "nothing had to be done again" in said
+    write(REGRESSION, epochs=3, tuned=0.0)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 4

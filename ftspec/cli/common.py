@@ -34,6 +34,10 @@ run_argument = click.argument("target", metavar="[SPEC|RUN]", required=False)
 resume_option = click.option(
     "--resume", is_flag=True, help="Go on with the run that was begun, and begin none. Without it, either is done."
 )
+accept_option = click.option(
+    "--no-accept", is_flag=True,
+    help="Let no later run be compared with this one, though its gates pass: for what is not merged yet.",
+)  # fmt: skip
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 

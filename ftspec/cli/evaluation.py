@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec.cli.common import (
+    accept_option,
     format_option,
     load,
     quiet_option,
@@ -18,6 +19,7 @@ from ftspec.cli.common import (
     store_option,
 )
 from ftspec.cli.drawing import progress
+from ftspec.cli.summary import of_outcome, summarised, summary_option
 
 if TYPE_CHECKING:
     from ftspec.comparing import Compared
@@ -31,19 +33,23 @@ AGAIN = ("data", "answers", "report")
 @store_option
 @quiet_option
 @format_option()
+@summary_option
 @click.option(
     "--again", multiple=True, type=click.Choice(AGAIN), metavar="STEP",
     help=f"Do a step again though it is cached: {', '.join(AGAIN)}. Repeatable.",
 )  # fmt: skip
 @resume_option
+@accept_option
 def eval_command(
     spec: str,
     overrides: tuple[str, ...],
     store: str | None,
     quiet: bool,
     format_: str,
+    summary: str | None,
     again: tuple[str, ...],
     resume: bool,
+    no_accept: bool,
 ) -> None:
     """Ask and judge the models of SPEC, and train none.
 
@@ -55,13 +61,15 @@ def eval_command(
     from ftspec.errors import FtspecError, GateFailed
     from ftspec.site import Options
 
-    loaded, registry = load(spec, overrides)
-    if loaded.spec.eval is None:
-        raise FtspecError(f"{spec} has no `eval`", "add `eval:` with prompts and graders")
-    options = Options(store=store, again=again, evaluation=True, resume=resume)
-    with progress(quiet) as drawing:
-        outcome = runner.run(loaded, registry, options, drawing)
-    show(outcome, format_, lambda found: runviews.outcome(loaded.spec, found))
+    options = Options(store=store, again=again, evaluation=True, resume=resume, accept=not no_accept)
+    with summarised(summary, spec) as summarise:
+        loaded, registry = load(spec, overrides)
+        if loaded.spec.eval is None:
+            raise FtspecError(f"{spec} has no `eval`", "add `eval:` with prompts and graders")
+        with progress(quiet) as drawing:
+            outcome = runner.run(loaded, registry, options, drawing)
+        show(outcome, format_, lambda found: runviews.outcome(loaded.spec, found))
+        summarise(of_outcome(outcome))
     if not outcome.passed:
         sys.exit(GateFailed.exit_code)
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec import terminal
+from ftspec.cli.annotations import annotate, annotated, of_data, of_gates
 from ftspec.cli.common import (
+    accept_option,
     cache_option,
     format_option,
     load,
@@ -24,6 +26,7 @@ from ftspec.cli.common import (
     store_option,
 )
 from ftspec.cli.drawing import progress
+from ftspec.cli.summary import code, fenced, of_outcome, plain, summarised, summary_option
 
 if TYPE_CHECKING:
     from ftspec.errors import Problem
@@ -41,7 +44,8 @@ UNTIL = AGAIN[:2]
 @memory_option
 @cache_option
 @quiet_option
-@format_option()
+@format_option("github")
+@summary_option
 @click.option("--no-measure", is_flag=True, help="Do not read uncached data: no counts of rows and tokens.")
 def plan_command(
     spec: str,
@@ -52,6 +56,7 @@ def plan_command(
     no_cache: bool,
     quiet: bool,
     format_: str,
+    summary: str | None,
     no_measure: bool,
 ) -> None:
     """Show what a run of SPEC would do, and change nothing.
@@ -62,12 +67,16 @@ def plan_command(
     from ftspec.cli import planviews
     from ftspec.site import Options
 
-    loaded, registry = load(spec, overrides, retires_within)
     options = Options(store=store, measure=not no_measure, memory=memory, cache=not no_cache)
-    with progress(quiet) as drawing:
-        planned = planning.plan(loaded, registry, options, drawing)
-    show(planned, format_, lambda found: planviews.plan(loaded.spec, found))
-    _tell([problem for problem in planned.problems if problem not in loaded.warnings], loaded)
+    with summarised(summary, spec) as summarise, annotated(format_, spec):
+        loaded, registry = load(spec, overrides, retires_within)
+        with progress(quiet) as drawing:
+            planned = planning.plan(loaded, registry, options, drawing)
+        show(planned, format_, lambda found: planviews.plan(loaded.spec, found))
+        of_data(format_, planned.data.findings if planned.data else (), spec)
+        summarise(f"## {code(spec)}: what a run would do\n\n{fenced(plain(planviews.plan(loaded.spec, planned)))}")
+        _tell([problem for problem in planned.problems if problem not in loaded.warnings], loaded)
+        annotate(format_, planned.problems, loaded.document)
 
 
 def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
@@ -89,7 +98,8 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
 @memory_option
 @cache_option
 @quiet_option
-@format_option()
+@format_option("github")
+@summary_option
 @click.option("--detach", is_flag=True, help="Stop once the job is submitted; `ftspec run` again follows it.")
 @click.option("--wait", callback=seconds, metavar="TIME", help="Follow for so long at most, e.g. 30m, then exit 5.")
 @click.option(
@@ -101,6 +111,7 @@ def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
     help=f"Stop after a step, {' or '.join(UNTIL)}; `ftspec run` again goes on from there.",
 )  # fmt: skip
 @resume_option
+@accept_option
 @click.option("--resubmit", is_flag=True, help="Give up a submission of unknown outcome and submit anew.")
 @click.option(
     "--adopt", metavar="JOB", default="", help="Take this job of the provider's for the one of unknown outcome."
@@ -114,11 +125,13 @@ def run_command(
     no_cache: bool,
     quiet: bool,
     format_: str,
+    summary: str | None,
     detach: bool,
     wait: float | None,
     again: tuple[str, ...],
     until: str | None,
     resume: bool,
+    no_accept: bool,
     resubmit: bool,
     adopt: str,
 ) -> None:
@@ -134,7 +147,6 @@ def run_command(
     from ftspec.errors import GateFailed
     from ftspec.site import Options
 
-    loaded, registry = load(spec, overrides, retires_within)
     options = Options(
         store=store,
         again=again,
@@ -146,9 +158,14 @@ def run_command(
         adopt=adopt,
         memory=memory,
         cache=not no_cache,
+        accept=not no_accept,
     )
-    with progress(quiet) as drawing:
-        outcome = runner.run(loaded, registry, options, drawing)
-    show(outcome, format_, lambda found: runviews.outcome(loaded.spec, found))
+    with summarised(summary, spec) as summarise, annotated(format_, spec):
+        loaded, registry = load(spec, overrides, retires_within)
+        with progress(quiet) as drawing:
+            outcome = runner.run(loaded, registry, options, drawing)
+        show(outcome, format_, lambda found: runviews.outcome(loaded.spec, found))
+        of_gates(format_, outcome.verdicts, loaded)
+        summarise(of_outcome(outcome))
     if not outcome.passed:
         sys.exit(GateFailed.exit_code)

@@ -142,8 +142,9 @@ def report_command(target: str | None, store: str | None, format_: str, open_: b
 def accept_command(target: str | None, store: str | None) -> None:
     """Accept a run: later runs of its spec with the gate `regression` are compared with it.
 
-    A run whose gates pass is accepted by itself; this accepts one whose gates did not, or goes back to an earlier one.
-    Run again, the same spec then passes its own gate `regression`, and only that one.
+    A run whose gates pass is accepted by itself, unless it was made with `--no-accept`; this accepts one whose gates
+    did not, or goes back to an earlier one. Run again, the same spec then passes its own gate `regression`, and only
+    that one.
     """
     from ftspec import accepted, history
     from ftspec.errors import FtspecError

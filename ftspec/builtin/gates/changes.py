@@ -95,9 +95,9 @@ def regression(
 ) -> api.Gate:
     """The tuned model's metric is at most `max_drop` below that of the last accepted run of this spec.
 
-    Accepted is the last run whose gates passed, or that `ftspec accept` names. Its answers are graded as this run's, on
-    the prompts that both were asked, in whatever words the spec's `format` puts them. The first run passes: there is
-    nothing to lose yet; one that a person has accepted does, too.
+    Accepted is the last run whose gates passed, unless it was made with `--no-accept`, or that `ftspec accept` names.
+    Its answers are graded as this run's, on the prompts that both were asked, in whatever words the spec's `format`
+    puts them. The first run passes: there is nothing to lose yet; one that a person has accepted does, too.
 
     Args:
         max_drop: how much less is still accepted, e.g. 0.05 for 5 points. The less, the more prompts it takes.
