@@ -5,7 +5,7 @@ Beside it there are `ftspec.rows`, for steps that work on Arrow batches, and in 
 
 from __future__ import annotations
 
-from ftspec import usercache
+from ftspec import hubclient, usercache
 from ftspec.abilities import (
     Deployment,
     RemoteObject,
@@ -200,6 +200,7 @@ __all__ = [
     "global_step",
     "grader",
     "hookimpl",
+    "hubclient",
     "input_files",
     "provider",
     "resolve",

@@ -140,6 +140,7 @@ API = {
     "global_step",
     "grader",
     "hookimpl",
+    "hubclient",
     "input_files",
     "provider",
     "resolve",

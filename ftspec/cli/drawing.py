@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -157,7 +157,25 @@ class Drawing:
 def progress(quiet: bool) -> Iterator[Progress]:
     """The progress that a command reports to: drawn, or with `quiet` nothing at all."""
     if quiet:
-        yield Quiet()
+        with _logged(lambda message: None):
+            yield Quiet()
         return
-    with Drawing() as drawing:
+    with Drawing() as drawing, _logged(drawing.note):
         yield drawing
+
+
+@contextlib.contextmanager
+def _logged(note: Callable[[str], None]) -> Iterator[None]:
+    """What rooms log that nobody hands a `Progress`, for they are called by somebody else's code."""
+    import logging
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    log, handler = logging.getLogger("ftspec"), Notes()
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)

@@ -25,7 +25,7 @@ CARD = """\
 configs:
 - config_name: default
   data_files:
-  - {split: train, path: data/train.jsonl}
+  - {split: train, path: FILES}
 ---
 """
 
@@ -63,9 +63,10 @@ class Dataset(Repository):
     def __init__(self, root: Path, name: str) -> None:
         super().__init__(root, "datasets", name)
 
-    def commit(self, rows: str) -> str:
-        """A commit with these JSON lines; returns its hash."""
-        return self.commit_files({"README.md": CARD, "data/train.jsonl": rows})
+    def commit(self, rows: str, more: str = "") -> str:
+        """A commit with these JSON lines, in a second file with `more`; returns its hash."""
+        files = {"data/train.jsonl": rows} | ({"data/train2.jsonl": more} if more else {})
+        return self.commit_files({"README.md": CARD.replace("FILES", f"[{', '.join(files)}]"), **files})
 
 
 @contextlib.contextmanager

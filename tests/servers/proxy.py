@@ -13,11 +13,14 @@ One request per connection, so that each of them can be broken by itself; no dep
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import re
 import socket
 import struct
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +36,7 @@ HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "proxy
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time left: closing sends a reset instead of an end."""
 
-Kind = Literal["answer", "refuse", "reset", "timeout", "broken", "lost"]
+Kind = Literal["answer", "refuse", "reset", "timeout", "broken", "lost", "cut", "stalled"]
 
 
 class Operation(NamedTuple):
@@ -70,7 +73,8 @@ class Fault:
     """One way to break a request. `handled`: the server has done its part before.
 
     An "answer" is given in place of the server's; `{key}` in its body becomes the credential that the request carried,
-    because hosted services do put it into their messages.
+    because hosted services do put it into their messages. "cut" and "stalled" give half of the server's body, and then
+    a reset, or nothing more.
     """
 
     kind: Kind
@@ -125,6 +129,10 @@ class Exchange:
     body: bytes = b""
     fault: str = ""
 
+    def header(self, name: str) -> str:
+        """One of the request, "" where it has none."""
+        return next((value for key, value in self.request_headers.items() if key.lower() == name), "")
+
 
 class Hold:
     """One request that is held up. `reached` is set when it is there; the handler waits for `go`."""
@@ -147,9 +155,18 @@ class Proxy:
         upstream: the server's base URL, plain HTTP.
         operations: what the requests are called.
         faults: what can be done to them, by name.
+        ranges: give the range that was asked for where the server gives all.
     """
 
-    def __init__(self, upstream: str, operations: Sequence[Operation], faults: Mapping[str, Fault] = FAULTS) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        operations: Sequence[Operation],
+        faults: Mapping[str, Fault] = FAULTS,
+        *,
+        ranges: bool = False,
+    ) -> None:
+        self.ranges = ranges
         parts = urlsplit(upstream)
         self.host, self.path = parts.netloc, parts.path.rstrip("/")
         self.operations, self.faults = operations, faults
@@ -277,6 +294,8 @@ class Proxy:
             drop = HOP - {"content-length"} if exchange.method == "HEAD" else HOP
             exchange.headers = {name: value for name, value in answer.getheaders() if name.lower() not in drop}
             exchange.status = answer.status
+            if self.ranges and exchange.status == 200:
+                _cut_out(exchange)
         finally:
             server.close()
 
@@ -327,13 +346,16 @@ class _Handler(BaseHTTPRequestHandler):
             assert exchange.status is not None
             self._answer(exchange.status, exchange.headers, exchange.body)
         else:
-            self._break(fault)
+            self._break(fault, exchange)
 
-    def _break(self, fault: Fault) -> None:
-        if fault.kind == "timeout":
+    def _break(self, fault: Fault, exchange: Exchange) -> None:
+        if fault.kind in ("cut", "stalled"):
+            assert exchange.status is not None
+            self._answer(exchange.status, exchange.headers, exchange.body, half=True)
+        if fault.kind in ("timeout", "stalled"):
             while self.connection.recv(4096):  # until the client has had enough
                 pass
-        elif fault.kind in ("reset", "lost"):
+        elif fault.kind in ("reset", "lost", "cut"):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         else:
             said = fault.body.replace("{key}", _credential(self.headers))
@@ -351,7 +373,7 @@ class _Handler(BaseHTTPRequestHandler):
         while self.rfile.readline().strip():
             pass
 
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _answer(self, status: int, headers: dict[str, str], body: bytes, *, half: bool = False) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -359,7 +381,24 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) // 2] if half else body)
+        if half:
+            self.wfile.flush()
+            wait_until(lambda: _unsent(self.connection) == 0)  # a reset would take it along
+
+
+def _cut_out(exchange: Exchange) -> None:
+    """Of a body that is given whole, what comes from the byte on that was asked for."""
+    asked = re.fullmatch(r"bytes=(\d+)-", exchange.header("range"))
+    if asked and (start := int(asked[1])):
+        whole = len(exchange.body)
+        exchange.status, exchange.body = 206, exchange.body[start:]
+        exchange.headers["Content-Range"] = f"bytes {start}-{whole - 1}/{whole}"
+
+
+def _unsent(connection: socket.socket) -> int:
+    """Bytes that have not reached the other side."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def _credential(headers: Any) -> str:

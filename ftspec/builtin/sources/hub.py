@@ -9,9 +9,10 @@ from typing import Any
 
 from ftspec import api
 from ftspec.builtin.files import BATCH_ROWS, Read
-from ftspec.builtin.sources import hubcauses
+from ftspec.builtin.sources import hubcache, hubcauses
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+KEEP = "with `streaming: false` files that have come are kept for the next one"
 
 
 def _one_place(options: Mapping[str, Any]) -> Iterable[api.Clash]:
@@ -26,7 +27,7 @@ def _one_place(options: Mapping[str, Any]) -> Iterable[api.Clash]:
     rules=[_one_place],
     dependencies=["datasets>=3"],
     install="pip install 'ftspec[huggingface]'",
-    code=["ftspec.builtin.files", "ftspec.builtin.sources.hubcauses"],
+    code=["ftspec.builtin.files", "ftspec.builtin.sources.hubcache", "ftspec.builtin.sources.hubcauses"],
 )
 def huggingface(
     *,
@@ -54,15 +55,23 @@ def huggingface(
     def from_hub() -> Any:
         return _from_hub(dataset, pinned(), subset, split, streaming, token)
 
-    return api.Source(lambda: _chunks(from_hub, f"hf://{dataset}", split, dataset), lambda: f"{dataset} {pinned()}")
+    return api.Source(
+        lambda: _chunks(from_hub, f"hf://{dataset}", split, dataset, not streaming), lambda: f"{dataset} {pinned()}"
+    )
 
 
 def _commit(dataset: str, revision: str, token: str) -> str:
     """The commit that a branch or a tag of the hub stands for now."""
     from huggingface_hub import HfApi
 
+    api.hubclient.patient()
     try:
         return str(HfApi().dataset_info(dataset, revision=revision, token=token or None).sha)
+    except api.hubclient.Away as error:
+        raise api.FtspecError(
+            f"the hub does not say what revision '{revision}' of '{dataset}' is: {error.reason}",
+            f"{error.hint}, or do without: pin a commit as `revision`, or read a copy by `folder`",
+        ) from None
     except Exception as error:  # the library and what it stands on raise many kinds: httpx's are no OSError
         if known := hubcauses.cause(error, dataset):
             raise api.FtspecError(f"revision '{revision}': {known.reason}", known.hint) from None
@@ -73,11 +82,18 @@ def _commit(dataset: str, revision: str, token: str) -> str:
 
 
 def _from_hub(dataset: str, commit: str, subset: str, split: str, streaming: bool, token: str) -> Any:
+    """The commit's rows, and no other's: where the hub is away, the library takes the commit that it has had last."""
+    api.hubclient.patient()
     import datasets
 
-    return datasets.load_dataset(
-        dataset, subset or None, split=split, revision=commit, streaming=streaming, token=token or None
-    )
+    if not streaming and (kept := hubcache.prepared(dataset, commit, subset)):
+        return kept.as_dataset(split=split)
+    builder = datasets.load_dataset_builder(dataset, subset or None, revision=commit, token=token or None)
+    hubcache.check(builder, dataset, commit, subset)
+    if streaming:
+        return builder.as_streaming_dataset(split=split)
+    builder.download_and_prepare()
+    return builder.as_dataset(split=split)
 
 
 def _on_disk(folder: str, subset: str, split: str, streaming: bool) -> Any:
@@ -95,8 +111,12 @@ def _on_disk(folder: str, subset: str, split: str, streaming: bool) -> Any:
     return datasets.load_dataset(folder, subset or None, split=split, streaming=streaming)
 
 
-def _chunks(open_it: Callable[[], Any], name: str, split: str, dataset: str = "") -> Read:
-    """The dataset as record batches; a row's line is its place in the split. `dataset` is its id on the hub."""
+def _chunks(open_it: Callable[[], Any], name: str, split: str, dataset: str = "", kept: bool = False) -> Read:
+    """The dataset as record batches; a row's line is its place in the split.
+
+    `dataset` is its id on the hub; `kept`: what comes from there stays on this machine. Raises FtspecError where the
+    hub goes away: a part of the rows is not what the spec names.
+    """
     number = 1
     origin = f"{name}[{split}]"
     try:
@@ -104,9 +124,14 @@ def _chunks(open_it: Callable[[], Any], name: str, split: str, dataset: str = ""
             for batch in table.combine_chunks().to_batches():
                 yield api.Chunk(batch, origin, range(number, number + batch.num_rows))
                 number += batch.num_rows
-    except (api.FtspecError, ImportError):
+    except ImportError:
         raise
     except Exception as error:  # the library and what it stands on raise many kinds, and quote values of rows
+        if dataset and (away := hubcauses.away(error)):
+            message = f"'{dataset}' cannot be read after row {number - 1}: {away.reason}"
+            raise api.FtspecError(message, away.hint if kept else f"{away.hint} ({KEEP})") from None
+        if isinstance(error, api.FtspecError):
+            raise
         known = hubcauses.cause(error, dataset) if dataset else None
         reason, hint = known or (type(error).__name__, "check id, subset, split and network")
         message = f"cannot be read after row {number - 1}: {reason}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ftspec import api
+
 CREDENTIALS = "Invalid credentials"
 """Begins what the hub says of a token that is none; it has no code for that."""
 HOW = "`token: ${secret:HF_TOKEN}`"
@@ -23,6 +25,16 @@ def cause(error: BaseException, dataset: str) -> Cause | None:
     `datasets` wraps what `huggingface_hub` raises, so the error is looked at with all that it came from.
     """
     return next((found for one in _chain(error) if (found := _one(one, dataset))), None)
+
+
+def away(error: BaseException) -> Cause | None:
+    """Why the hub is not reached any more; None where that is not what happened."""
+    for one in _chain(error):
+        if isinstance(one, api.hubclient.Away):
+            return Cause(one.reason, one.hint)
+        if any(kind.__name__ == "TransportError" for kind in type(one).__mro__):  # httpx's, under whichever name
+            return Cause(api.hubclient.reason(one), api.hubclient.HINT)
+    return None
 
 
 def _one(error: BaseException, dataset: str) -> Cause | None:

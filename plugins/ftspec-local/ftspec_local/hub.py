@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from ftspec import api
+
 SMALL = ("*.json", "*.jinja", "*.txt", "*.model")
 WEIGHTS = "*.safetensors"
 LEFT_OUT = ("*/*", "consolidated*")
@@ -114,6 +116,7 @@ def _silent() -> Iterator[None]:
 def _fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
+    api.hubclient.patient()
     try:
         return Path(
             snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), ignore_patterns=list(LEFT_OUT))
@@ -141,6 +144,11 @@ def _told(error: Exception, hub_id: str, revision: str | None) -> ModelError:
     if isinstance(error, errors.RevisionNotFoundError):
         return ModelError(
             f"'{hub_id}' has no revision '{revision}'", "name a branch, a tag or a commit that is there", final=True
+        )
+    if isinstance(error, api.hubclient.Away):
+        return ModelError(
+            f"'{hub_id}' cannot be fetched from the Hugging Face hub: {error.reason}",
+            f"{error.hint}: files that have come whole are kept",
         )
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ModelError(

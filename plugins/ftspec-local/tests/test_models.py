@@ -160,6 +160,18 @@ def test_only_rows_that_are_cut_need_a_max_length_that_the_model_sees(client):
     assert told(truncate=True, max_length=512) == []
 
 
+def test_a_hub_that_went_away_is_told_with_what_to_do(bare, monkeypatch):
+    import huggingface_hub
+
+    def away(*arguments, **options):
+        raise planning.api.hubclient.Away("the connection was reset at 127.0.0.1, 11 times in 2 min 00 s")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", away)
+    with pytest.raises(models.ModelError, match="fetched from the Hugging Face hub: the connection was reset") as error:
+        models.ensure("org/name")
+    assert "run the same command again: files that have come whole are kept" in error.value.hint
+
+
 def test_a_damaged_wheel_is_not_converted(bare, monkeypatch, tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr(models, "_wheel_file", lambda alias: tmp_path / "x.gguf")
