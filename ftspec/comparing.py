@@ -66,7 +66,7 @@ def _asked(target: str, where: str | None, *, everything: bool) -> Iterator[tupl
     """(name, run, label, tallies) of the models that a target means."""
     written, at, label = target.partition(AT)
     space, run = history.locate(written, where)
-    folder = space.report_folder(run)
+    folder = space.report(run)
     if not (folder / answersheet.FILE).exists():
         raise FtspecError(
             f"run {run} has kept no answers to compare",

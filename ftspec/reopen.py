@@ -53,7 +53,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def report(self) -> report.ReportData | None:
-        path = self.workspace.report_folder(self.run.id) / "report.json"
+        path = self.workspace.report(self.run.id) / "report.json"
         return report.read(path) if path.exists() else None
 
     def following(self, pace: Follow) -> Following | None:

@@ -90,8 +90,10 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
     if site.options.again or not events:
         return None
     run = history.info(planned.run, events)
-    path = Path(run.report) if run.report else None
-    if run.state not in {"done", "gate_failed"} or path is None or not path.exists():
+    if run.state not in {"done", "gate_failed"} or not run.report:
+        return None
+    path = site.workspace.report(planned.run) / "report.html"
+    if not path.exists():
         return None
     before = history.plan_of(events)
     if [step.name for step in before.steps] != [step.name for step in planned.steps]:

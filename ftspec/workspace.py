@@ -51,6 +51,18 @@ class Workspace:
         """Where the run's report lies on this machine."""
         return (self.store.root or self.local) / "runs" / run / "report"
 
+    def report(self, run: str) -> Path:
+        """The same folder, with what another machine has written of the report: of a bucket there is a copy here."""
+        folder = self.report_folder(run)
+        for stored in () if self.store.root else self.store.list(f"runs/{run}/report"):
+            path = folder / stored.key.rpartition("/")[2]
+            if not path.exists() or path.stat().st_mtime < stored.modified:
+                _make(folder)
+                part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+                part.write_bytes(self.store.get(stored.key) or b"")
+                part.replace(path)
+        return folder
+
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A private empty folder, removed afterwards; what a killed process left behind is removed first."""

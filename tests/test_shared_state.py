@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -102,3 +103,17 @@ def test_two_machines_that_run_at_once_make_one_job(site: Site, aimock: Aimock, 
     assert len(aimock.jobs()) == 1
     code, said = site.quick[0].run("runs", "--store", site.store("race"), folder=tmp_path / "two")
     assert code == 0 and "hosted" in said, said
+
+
+def test_what_one_machine_has_done_the_other_finds(site: Site, aimock: Aimock, proxy: Proxy, tmp_path: Path) -> None:
+    store = site.store("found")
+    (one, here), (two, there) = zip(site.patient, checkouts(tmp_path, proxy), strict=True)
+    assert one.run("run", "spec.yaml", "-q", "--store", store, folder=here)[0] == 0
+    shutil.rmtree(one.folder / "cache")  # as of a CI's runner
+    code, said = two.run("status", "--store", store, folder=there)
+    assert code == 0 and "brings it here" in said, said
+    code, said = two.run("report", "--format", "markdown", "--store", store, folder=there)
+    assert code == 0 and said.startswith("## "), said
+    assert "COMPARED" in two.run("compare", "spec.yaml", "--store", store, folder=there)[1]
+    code, said = two.run("run", "spec.yaml", "-q", "--store", store, folder=there)
+    assert code == 0 and "nothing had to be done again" in said, said

@@ -128,12 +128,13 @@ def report_command(target: str | None, store: str | None, format_: str, open_: b
 
     space, run = history.locate(target, store)
     names = {"text": "report.html", "markdown": "report.md", "json": "report.json"}
-    path = space.report_folder(run) / names[format_]
+    folder = space.report(run)
+    path = folder / names[format_]
     if not path.exists():
         raise FtspecError(f"run {run} has no report yet", f"see `ftspec status {run}`")
     terminal.say(str(path) if format_ == "text" else path.read_text(encoding="utf-8").rstrip("\n"))
     if open_:
-        click.launch(str(space.report_folder(run) / "report.html"))
+        click.launch(str(folder / "report.html"))
 
 
 @click.command("accept")

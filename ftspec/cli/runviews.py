@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ def status(found: Status) -> str:
         )
         state += style(goes_on, "yellow")
     facts = [("phase", run.phase), ("started", _ago(run.started)), ("took", _took(run)), ("spec", run.spec)]
-    facts += [*_job(found), *_why(found), *_goes_on(found), ("report", run.report)]
+    facts += [*_job(found), *_why(found), *_goes_on(found), ("report", _report(run))]
     return "\n".join([f"{style(run.id, 'bold')}: {state}", *(fact(name, safe(text)) for name, text in facts if text)])
 
 
@@ -159,6 +160,12 @@ def _why(found: Status) -> Iterator[tuple[str, str]]:
         yield "error", found.error
     if found.hint and not (found.job and found.job.hint):
         yield "hint", hints.of_run(found.hint, found.run.spec, found.overrides)
+
+
+def _report(run: RunInfo) -> str:
+    """Where the report is; one that another machine has written is not here before it is asked for."""
+    there = not run.report or Path(run.report).exists()
+    return run.report if there else hints.of_run(f"`ftspec report {run.id}` brings it here", run.spec)
 
 
 def _goes_on(found: Status) -> Iterator[tuple[str, str]]:
