@@ -5,38 +5,7 @@ Beside it there are `ftspec.rows`, for steps that work on Arrow batches, and in 
 
 from __future__ import annotations
 
-from ftspec import hubclient, usercache
-from ftspec.abilities import (
-    Deployment,
-    RemoteObject,
-    SupportsAdoption,
-    SupportsCheckpoints,
-    SupportsCleanup,
-    SupportsDeployment,
-    SupportsExport,
-    SupportsLeastRows,
-    SupportsPause,
-    SupportsRender,
-    SupportsStop,
-    Token,
-)
-from ftspec.components import Clash, Component
-from ftspec.decorators import (
-    batch_step,
-    check,
-    engine,
-    gate,
-    global_step,
-    grader,
-    provider,
-    row_step,
-    screen_step,
-    source,
-    text_step,
-)
-from ftspec.decorators import format_ as format
-from ftspec.engine import Engine, SupportsReduce, SupportsShuffle, Work
-from ftspec.errors import (
+from ftspec.common.errors import (
     Ambiguous,
     DataError,
     Finding,
@@ -49,12 +18,19 @@ from ftspec.errors import (
     SpecFinding,
     Transient,
 )
-from ftspec.evaluation import Comparison, Evaluation, Grade, Interval, Label, Measured, Needs, Score, Verdict, Worst
-from ftspec.evidence import decide
-from ftspec.graders import Asks, Gate, Grader, Judge, Labelled, Unjudged
-from ftspec.hookspecs import hookimpl
-from ftspec.inputs import InputFile, input_files
-from ftspec.jobs import (
+from ftspec.common.evaluation import (
+    Comparison,
+    Evaluation,
+    Grade,
+    Interval,
+    Label,
+    Measured,
+    Needs,
+    Score,
+    Verdict,
+    Worst,
+)
+from ftspec.common.jobs import (
     Checkpoint,
     DataFile,
     Estimate,
@@ -69,12 +45,53 @@ from ftspec.jobs import (
     TunedModel,
     Written,
 )
-from ftspec.messages import Answer, Example, Generation, Message, Model, Prompt, Question, RateLimits, RemoteModel
-from ftspec.options import Column, Path, Plain, ProviderRef, Secret
-from ftspec.provider import Method, Provider
-from ftspec.records import Event, Plan, RunInfo, Step
-from ftspec.references import resolve, without_secrets
-from ftspec.steps import (
+from ftspec.common.messages import (
+    Answer,
+    Example,
+    Generation,
+    Message,
+    Model,
+    Prompt,
+    Question,
+    RateLimits,
+    RemoteModel,
+)
+from ftspec.common.records import Event, Plan, RunInfo, Step
+from ftspec.common.references import resolve, without_secrets
+from ftspec.contracts.abilities import (
+    Deployment,
+    RemoteObject,
+    SupportsAdoption,
+    SupportsCheckpoints,
+    SupportsCleanup,
+    SupportsDeployment,
+    SupportsExport,
+    SupportsLeastRows,
+    SupportsPause,
+    SupportsRender,
+    SupportsStop,
+    Token,
+)
+from ftspec.contracts.components import Clash, Component
+from ftspec.contracts.decorators import (
+    batch_step,
+    check,
+    engine,
+    gate,
+    global_step,
+    grader,
+    provider,
+    row_step,
+    screen_step,
+    source,
+    text_step,
+)
+from ftspec.contracts.decorators import format_ as format
+from ftspec.contracts.engine import Engine, SupportsReduce, SupportsShuffle, Work
+from ftspec.contracts.graders import Asks, Gate, Grader, Judge, Labelled, Unjudged
+from ftspec.contracts.options import Column, Path, Plain, ProviderRef, Secret
+from ftspec.contracts.provider import Method, Provider
+from ftspec.contracts.steps import (
     Again,
     BatchStep,
     Check,
@@ -90,7 +107,11 @@ from ftspec.steps import (
     Text,
     Weighed,
 )
-from ftspec.tuner import Limits, SupportsLimits, SupportsTokenizer, Tokenizer, Tuner
+from ftspec.contracts.tuner import Limits, SupportsLimits, SupportsTokenizer, Tokenizer, Tuner
+from ftspec.files import hubclient, usercache
+from ftspec.files.inputs import InputFile, input_files
+from ftspec.hookspecs import hookimpl
+from ftspec.stats.evidence import decide
 
 __all__ = [
     "Again",

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 
 import pluggy
 
-from ftspec.components import Component
-from ftspec.errors import Problem
-from ftspec.records import Event, Plan, RunInfo
+from ftspec.common.errors import Problem
+from ftspec.common.records import Event, Plan, RunInfo
+from ftspec.contracts.components import Component
 
 hookspec = pluggy.HookspecMarker("ftspec")
 hookimpl = pluggy.HookimplMarker("ftspec")

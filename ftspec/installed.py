@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ftspec.components import Component
+from ftspec.contracts.components import Component
 
 PLAIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?: *>= *(?P<least>[0-9]{1,9}(?:\.[0-9]{1,9})*))?")
 RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")

@@ -10,20 +10,22 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ftspec import faults, installed, products
-from ftspec.components import TITLES, Component
-from ftspec.errors import FtspecError, PluginFault, Problem, SpecError, SpecPath
-from ftspec.faults import Culprit
-from ftspec.fetching import is_url
-from ftspec.graders import Unjudged
-from ftspec.jobs import Request
-from ftspec.options import MARK, names_provider
-from ftspec.provider import Provider
-from ftspec.references import resolve
+from ftspec import installed
+from ftspec.common import faults
+from ftspec.common.errors import FtspecError, PluginFault, Problem, SpecError, SpecPath
+from ftspec.common.faults import Culprit
+from ftspec.common.jobs import Request
+from ftspec.common.references import resolve
+from ftspec.contracts import products
+from ftspec.contracts.components import TITLES, Component
+from ftspec.contracts.graders import Unjudged
+from ftspec.contracts.options import MARK, names_provider
+from ftspec.contracts.provider import Provider
+from ftspec.contracts.tuner import Tuner
+from ftspec.files.fetching import is_url
+from ftspec.layout.shapes import Shape
 from ftspec.registry import Registry
-from ftspec.shapes import Shape
 from ftspec.spec import Item, Spec
-from ftspec.tuner import Tuner
 
 
 def build(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = None, *, secrets: bool = True) -> Any:

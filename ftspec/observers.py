@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftspec.progress import Progress
+from ftspec.common.progress import Progress
 from ftspec.registry import Registry
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from ftspec.errors import DataError, Finding, Problem, SpecError, SpecFinding
-from ftspec.references import mask
-from ftspec.terminal import width
+from ftspec.common.errors import DataError, Finding, Problem, SpecError, SpecFinding
+from ftspec.common.references import mask
+from ftspec.common.terminal import width
 
 if TYPE_CHECKING:
-    from ftspec.document import Document
+    from ftspec.document.document import Document
 
 Format = Literal["text", "json", "github"]
 SHOWN = 100

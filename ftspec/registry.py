@@ -16,9 +16,9 @@ import msgspec
 import pluggy
 
 from ftspec import hookspecs
-from ftspec.components import KINDS, TITLES, Component, Kind
-from ftspec.errors import PluginError
-from ftspec.wording import did_you_mean, with_article
+from ftspec.common.errors import PluginError
+from ftspec.common.wording import did_you_mean, with_article
+from ftspec.contracts.components import KINDS, TITLES, Component, Kind
 
 GROUP = "ftspec"
 BUILTIN = "builtin"

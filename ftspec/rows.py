@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.arrays import (
+from ftspec.layout.arrays import (
     as_numpy,
     binaries,
     booleans,
@@ -31,8 +31,8 @@ from ftspec.arrays import (
     scalar,
     strings,
 )
-from ftspec.canonical import KEY_BYTES, equal_keys, fingerprints
-from ftspec.chat import (
+from ftspec.layout.canonical import KEY_BYTES, equal_keys, fingerprints
+from ftspec.layout.chat import (
     calls_text,
     children,
     from_children,
@@ -42,15 +42,28 @@ from ftspec.chat import (
     to_json,
     with_children,
 )
-from ftspec.chatlines import Conversations, Part, parts
-from ftspec.conforming import cell, conform, fault, from_dicts, jsonable
-from ftspec.examples import examples, pair
-from ftspec.nested import map_nested
-from ftspec.rowcolumns import HIDDEN, PLACE, REASON, ROW, SIDE, column, drop, hidden, mention, to_dicts, values, visible
-from ftspec.rowtexts import map_text_by_row
-from ftspec.shapes import Fault, apart, conversation
-from ftspec.textmaps import map_text
-from ftspec.texts import as_text, contents, is_empty, lengths, pattern_fault
+from ftspec.layout.chatlines import Conversations, Part, parts
+from ftspec.layout.conforming import cell, conform, fault, from_dicts, jsonable
+from ftspec.layout.examples import examples, pair
+from ftspec.layout.nested import map_nested
+from ftspec.layout.rowcolumns import (
+    HIDDEN,
+    PLACE,
+    REASON,
+    ROW,
+    SIDE,
+    column,
+    drop,
+    hidden,
+    mention,
+    to_dicts,
+    values,
+    visible,
+)
+from ftspec.layout.rowtexts import map_text_by_row
+from ftspec.layout.shapes import Fault, apart, conversation
+from ftspec.layout.textmaps import map_text
+from ftspec.layout.texts import as_text, contents, is_empty, lengths, pattern_fault
 
 if TYPE_CHECKING:
     import pyarrow as pa

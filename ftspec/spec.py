@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from ftspec.components import Kind
-from ftspec.errors import SpecPath
-from ftspec.jobs import ModelRef
-from ftspec.messages import Generation
+from ftspec.common.errors import SpecPath
+from ftspec.common.jobs import ModelRef
+from ftspec.common.messages import Generation
+from ftspec.contracts.components import Kind
 
 
 class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,7 +101,7 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 class Eval(msgspec.Struct, frozen=True, kw_only=True):
     """What the models are asked and how answers are graded. A prompt is a source Item, or the name of a split.
 
-    `tags`, `weight` and `asserts` name columns of the prompts' rows: see ftspec.cases.
+    `tags`, `weight` and `asserts` name columns of the prompts' rows: see ftspec.data.cases.
     """
 
     prompts: tuple[Item | str, ...]

@@ -1,4 +1,4 @@
-"""Planted loss curves with the fault that each has: what ftspec.diagnosis is judged by.
+"""Planted loss curves with the fault that each has: what ftspec.tuning.diagnosis is judged by.
 
 Shapes, levels and noise follow what small and large fine-tuning jobs show: an exponential or power-law fall, noise that
 is proportional to the loss (small batches), bumps at epoch boundaries (the stair of repeated rows), warm-up, spikes
@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ftspec.jobs import TrainingEvent
+from ftspec.common.jobs import TrainingEvent
 
 
 class Planted(NamedTuple):

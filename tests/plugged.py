@@ -13,10 +13,12 @@ from typing import Any, BinaryIO, ClassVar, Literal
 
 import msgspec
 
-from ftspec import api, registry, rows, runner, validate
-from ftspec.progress import Quiet
+from ftspec import api, registry, rows
+from ftspec.common.progress import Quiet
 from ftspec.registry import Found, Registry
-from ftspec.site import Options
+from ftspec.run import runner
+from ftspec.run.site import Options
+from ftspec.validation import validate
 
 SPEC = """\
 version: 1

@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ftspec import chat, rows
-from ftspec.alike import differ
-from ftspec.arrays import undictionaried, without
-from ftspec.canonical import canonical
-from ftspec.cleaning import changes
-from ftspec.textmaps import Change, mapped
+from ftspec import rows
+from ftspec.data.cleaning import changes
+from ftspec.layout import chat
+from ftspec.layout.alike import differ
+from ftspec.layout.arrays import undictionaried, without
+from ftspec.layout.canonical import canonical
+from ftspec.layout.textmaps import Change, mapped
 
 TEXT = st.sampled_from(["", "a", "b", " a"])
 CALLS = [[{"a": 1, "b": 2}], [{"b": 2, "a": 1}], [{"a": 1}], []]
@@ -118,7 +119,7 @@ def test_rows_of_a_slice_and_white_space_in_json() -> None:
 
 def test_numbers_for_numpy_do_not_bring_pandas() -> None:
     code = (
-        "import sys; from ftspec.arrays import as_numpy, booleans, integers\n"
+        "import sys; from ftspec.layout.arrays import as_numpy, booleans, integers\n"
         "assert as_numpy(integers([1, 2, 3]).slice(1)).tolist() == [2, 3]\n"
         "assert as_numpy(booleans([True, False, True]).slice(1)).tolist() == [False, True]\n"
         "assert as_numpy(integers([])).tolist() == []\n"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
-from ftspec import ask as asking
-from ftspec import remote
-from ftspec.ask import Round, ask
-from ftspec.errors import PluginError, Transient
-from ftspec.messages import Answer, Generation, Message, Model, Prompt, Question
-from ftspec.progress import Quiet
+from ftspec.asking import ask as asking
+from ftspec.asking import remote
+from ftspec.asking.ask import Round, ask
+from ftspec.common.errors import PluginError, Transient
+from ftspec.common.messages import Answer, Generation, Message, Model, Prompt, Question
+from ftspec.common.progress import Quiet
 
 WARM = Generation(temperature=0.7)
 GREEDY = Generation()

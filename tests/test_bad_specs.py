@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import problems, registry, validate
-from ftspec.errors import SpecError
+from ftspec import problems, registry
+from ftspec.common.errors import SpecError
 from ftspec.registry import Registry
+from ftspec.validation import validate
 
 FOLDER = Path(__file__).with_name("bad_specs")
 SPECS = sorted(path.name for path in FOLDER.glob("*.yaml"))

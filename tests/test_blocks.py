@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import LOADED, REQUEST, SPLIT, Lines, everything, item, numbered, spec_of, write
 
-from ftspec import blocks, entries, pipeline, prefixes, rows
+from ftspec import rows
 from ftspec.builtin import files
-from ftspec.cleaning import Stage
-from ftspec.errors import Finding
+from ftspec.common.errors import Finding
+from ftspec.common.progress import Quiet
+from ftspec.data import blocks, entries, pipeline, prefixes
+from ftspec.data.cleaning import Stage
+from ftspec.data.segments import Outcome, Segment
+from ftspec.data.spool import Spool
 from ftspec.items import Tuned
-from ftspec.progress import Quiet
-from ftspec.segments import Outcome, Segment
 from ftspec.spec import Eval, Spec
-from ftspec.spool import Spool
 
 STEPS = ["strip", {"length": {"columns": ["text"], "min": 2}}, "dedupe", {"drop_empty": {"columns": ["label"]}}]
 

@@ -13,11 +13,12 @@ import pytest
 from servers import buckets
 from servers.buckets import Bucket, Certificates
 
-from ftspec import api, fetching
+from ftspec import api
 from ftspec.builtin import sources
 from ftspec.cli import guard
-from ftspec.errors import StoreError
-from ftspec.store import Store
+from ftspec.common.errors import StoreError
+from ftspec.files import fetching
+from ftspec.state.store import Store
 
 LINES = b'{"a": 1}\n{"a": 2}\n'
 KEYS = ("in/b.jsonl", "in/a.jsonl", "in/deep/c.jsonl.gz", "in/other.txt", "top.jsonl")

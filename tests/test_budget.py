@@ -14,18 +14,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from ftspec import planning, registry, reopen, runner, validate, watching
+from ftspec import registry
 from ftspec.cli import guard
-from ftspec.costs import is_judging, judge_name
-from ftspec.errors import BudgetReached, FtspecError, Rejected, SpecError, StillRunning
-from ftspec.journal import decode
-from ftspec.messages import Answer, Generation, Message, Prompt, Question
-from ftspec.progress import Quiet
-from ftspec.site import Options
-from ftspec.spending import AHEAD, Entry, Purse
-from ftspec.store import Store
-from ftspec.tables import Rate
-from ftspec.workspace import Workspace
+from ftspec.common.errors import BudgetReached, FtspecError, Rejected, SpecError, StillRunning
+from ftspec.common.messages import Answer, Generation, Message, Prompt, Question
+from ftspec.common.progress import Quiet
+from ftspec.costs.costs import is_judging, judge_name
+from ftspec.costs.spending import AHEAD, Entry, Purse
+from ftspec.costs.tables import Rate
+from ftspec.run import planning, reopen, runner
+from ftspec.run.site import Options
+from ftspec.state.journal import decode
+from ftspec.state.store import Store
+from ftspec.state.workspace import Workspace
+from ftspec.validation import validate
+from ftspec.views import watching
 
 TABLE = """\
 endpoints: ["simulated*"]
@@ -468,7 +471,7 @@ def test_a_budget_covers_judges(judged: Path) -> None:
 
 
 def test_the_meter_stops_judges_that_a_plan_did_not_know(judged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftspec.budgeting._judges", lambda site, data: iter(()))
+    monkeypatch.setattr("ftspec.run.budgeting._judges", lambda site, data: iter(()))
     judged.write_text(JUDGED.replace("max: 30,", "max: 0.8,"))
     with pytest.raises(BudgetReached, match="to the judge a-judge might exceed it"):
         run(judged)

@@ -16,7 +16,7 @@ import pytest
 
 from ftspec import registry
 from ftspec.cli import guard
-from ftspec.references import mask
+from ftspec.common.references import mask
 
 
 @pytest.fixture

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from test_more_sources import workbook
 
-from ftspec import planning, registry, runner, validate
+from ftspec import registry
 from ftspec.builtin.assertions import Judged, Unmapped, grader, members
 from ftspec.builtin.sources import COMPONENTS as SOURCES
 from ftspec.builtin.testfiles import written
-from ftspec.cases import for_choosing, tags_of
-from ftspec.errors import DataError, SpecError
-from ftspec.kept import Lazy, Picked
-from ftspec.messages import Prompt
-from ftspec.progress import Quiet
-from ftspec.site import Options
+from ftspec.common.errors import DataError, SpecError
+from ftspec.common.messages import Prompt
+from ftspec.common.progress import Quiet
+from ftspec.data.cases import for_choosing, tags_of
+from ftspec.files.kept import Lazy, Picked
+from ftspec.run import planning, runner
+from ftspec.run.site import Options
+from ftspec.validation import validate
 
 HEAD = """\
 version: 1
@@ -224,7 +226,7 @@ tests:
 def promptfoo(tmp_path: Path, config: str = CONFIG, **options: Any) -> tuple[list[dict[str, Any]], list[Any]]:
     from ftspec import rows
     from ftspec.builtin.promptfoo import COMPONENTS
-    from ftspec.errors import Finding
+    from ftspec.common.errors import Finding
 
     (tmp_path / "promptfooconfig.yaml").write_text(config)
     chat = [{"role": "system", "content": "Be {{style}}."}, {"role": "user", "content": "Capital of {{country}}?"}]

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec import api, chatlines, hosted, rows
+from ftspec import api, hosted, rows
 from ftspec.builtin.simulated import COMPONENTS
+from ftspec.layout import chatlines
 
 SPACES = "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2003\u2007\u2028\u2029\u202f\u205f\u3000\u200b\u180e"
 TEXT = st.one_of(

@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from ftspec import claims
-from ftspec.claims import Outcome, Register
-from ftspec.errors import Ambiguous, Rejected, StoreError, Transient
-from ftspec.jobs import DataFile, Job, ModelRef, RemoteFile, Request
-from ftspec.journal import Journal
-from ftspec.progress import Quiet
-from ftspec.store import Store
-from ftspec.submission import Submission, Times
-from ftspec.uploads import Uploads
+from ftspec.common.errors import Ambiguous, Rejected, StoreError, Transient
+from ftspec.common.jobs import DataFile, Job, ModelRef, RemoteFile, Request
+from ftspec.common.progress import Quiet
+from ftspec.state.journal import Journal
+from ftspec.state.store import Store
+from ftspec.tuning import claims
+from ftspec.tuning.claims import Outcome, Register
+from ftspec.tuning.submission import Submission, Times
+from ftspec.tuning.uploads import Uploads
 
 REQUEST = Request(model=ModelRef(id="tiny"))
 QUICK = Times(fresh=0.5, grace=0.6, patience=2.0)

@@ -14,9 +14,10 @@ import pytest
 from test_cleaners import batch_of, chat
 from test_pipeline import item, prepare, spec_of, write
 
-from ftspec import api, ledger, rows
+from ftspec import api, rows
 from ftspec.builtin.contamination import decontaminate
-from ftspec.errors import DataError
+from ftspec.common.errors import DataError
+from ftspec.data import ledger
 from ftspec.spec import Eval, Mix, Split
 
 draw = random.Random(11)

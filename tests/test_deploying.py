@@ -13,16 +13,20 @@ from typing import Any
 
 import pytest
 
-from ftspec import deploying, models, registry, reopen, runner, validate
+from ftspec import registry
 from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.cli import guard
-from ftspec.deploying import Deployer, Waits
-from ftspec.errors import FtspecError, PluginFault, ProviderError, Transient
-from ftspec.messages import Generation, Message
-from ftspec.progress import Quiet
-from ftspec.site import Options
-from ftspec.spending import Entry
-from ftspec.workspace import Workspace
+from ftspec.common.errors import FtspecError, PluginFault, ProviderError, Transient
+from ftspec.common.messages import Generation, Message
+from ftspec.common.progress import Quiet
+from ftspec.costs.spending import Entry
+from ftspec.run import reopen, runner
+from ftspec.run.site import Options
+from ftspec.state.workspace import Workspace
+from ftspec.tuning import deploying
+from ftspec.tuning.deploying import Deployer, Waits
+from ftspec.validation import validate
+from ftspec.views import models
 
 TABLE = """\
 endpoints: ["simulated*"]
@@ -146,7 +150,7 @@ def test_it_is_taken_down_when_asking_breaks(
         raise error
 
     monkeypatch.setattr(Simulated, "serve", broken)
-    monkeypatch.setattr("ftspec.answering.answers", only_tuned(monkeypatch))
+    monkeypatch.setattr("ftspec.run.answering.answers", only_tuned(monkeypatch))
     with pytest.raises((error, PluginFault)):
         run(spec)
     assert (standing(spec), states(spec)) == ([], ["down"])
@@ -154,8 +158,8 @@ def test_it_is_taken_down_when_asking_breaks(
 
 def only_tuned(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`answering.answers` that skips the base model, which answers without a deployment."""
-    from ftspec import answering
-    from ftspec.grade import Answered
+    from ftspec.grading.grade import Answered
+    from ftspec.run import answering
 
     def answers(site: Any, step: Any, subject: Any, *rest: Any, **more: Any) -> Any:
         if subject.label == "base":
@@ -238,7 +242,7 @@ def test_one_that_another_process_uses_is_left_to_it(spec: Path) -> None:
     opened = reopen.open_run(str(spec), None, registry.load())
     provider = Simulated(deploy=True)
     provider.attach(opened.workspace.home("simulated"))
-    from ftspec.spending import Purse
+    from ftspec.costs.spending import Purse
 
     purse = Purse(opened.store, "shared", None, "USD")
 

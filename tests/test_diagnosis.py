@@ -7,8 +7,8 @@ import math
 import pytest
 from curves import events, planted
 
-from ftspec.diagnosis import Point, curve, diagnose, futile
 from ftspec.spec import EarlyStopping
+from ftspec.tuning.diagnosis import Point, curve, diagnose, futile
 
 TAKES = {"learning_rate": 1e-3, "epochs": 4}
 SEED = 2026

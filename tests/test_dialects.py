@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec import dialects, formatted, pipeline, registry, rows
+from ftspec import registry, rows
 from ftspec.builtin.simulated.tuner import Simulated
-from ftspec.errors import DataError
-from ftspec.jobs import ModelRef, Request
-from ftspec.progress import Quiet
+from ftspec.common.errors import DataError
+from ftspec.common.jobs import ModelRef, Request
+from ftspec.common.progress import Quiet
+from ftspec.data import formatted, pipeline
+from ftspec.layout import dialects
 from ftspec.spec import Item, Spec
 
 LOADED = registry.load()

@@ -17,12 +17,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ftspec import api, decorators, hookspecs, reference, registry, runner, validate
+from ftspec import api, hookspecs, registry
 from ftspec.cli.root import cli
-from ftspec.errors import DataError, SpecError
-from ftspec.progress import Quiet
-from ftspec.site import Options
+from ftspec.common.errors import DataError, SpecError
+from ftspec.common.progress import Quiet
+from ftspec.contracts import decorators
+from ftspec.run import runner
+from ftspec.run.site import Options
 from ftspec.testing import ProviderSuite
+from ftspec.validation import reference, validate
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftspec import document, overrides, problems, references, scalars
-from ftspec.document import Document
-from ftspec.errors import Problem, SpecError
-from ftspec.references import mask
+from ftspec import problems
+from ftspec.common import references
+from ftspec.common.errors import Problem, SpecError
+from ftspec.common.references import mask
+from ftspec.document import document, scalars
+from ftspec.document.document import Document
+from ftspec.validation import overrides
 
 FILE = Path("spec.yaml")
 

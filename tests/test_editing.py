@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftspec import document, editing
-from ftspec.errors import FtspecError
+from ftspec.common.errors import FtspecError
+from ftspec.document import document, editing
 
 TEXT = """\
 # A spec.

@@ -18,7 +18,7 @@ from test_pipeline import everything, item, numbered, spec_of, write
 
 from ftspec.builtin import engines
 from ftspec.builtin.engines import Local
-from ftspec.errors import PluginError
+from ftspec.common.errors import PluginError
 from ftspec.spec import Eval, Split
 
 HERE = Path(__file__).parent

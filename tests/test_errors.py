@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from ftspec import errors
+from ftspec.common import errors
 
 RAISED = [
     errors.FtspecError("no", "do"),

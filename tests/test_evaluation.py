@@ -14,31 +14,27 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ftspec import (
-    answering,
-    answersheet,
-    comparing,
-    following,
-    history,
-    planning,
-    registry,
-    remote,
-    runner,
-    validate,
-)
+from ftspec import registry
+from ftspec.asking import remote
 from ftspec.cli import guard, runviews
-from ftspec.errors import FtspecError, SpecError
-from ftspec.evaluation import Evaluation, Interval, JudgeUse, Score
-from ftspec.jobs import Checkpoint
-from ftspec.messages import Answer, Generation, Model, Question, RemoteModel
-from ftspec.plan import TUNING, step_of
-from ftspec.progress import Quiet
-from ftspec.records import Plan, RunInfo
+from ftspec.common.errors import FtspecError, SpecError
+from ftspec.common.evaluation import Evaluation, Interval, JudgeUse, Score
+from ftspec.common.jobs import Checkpoint
+from ftspec.common.messages import Answer, Generation, Model, Question, RemoteModel
+from ftspec.common.progress import Quiet
+from ftspec.common.records import Plan, RunInfo
+from ftspec.costs.spending import Meter
+from ftspec.grading import answersheet
+from ftspec.plans.plan import TUNING, step_of
 from ftspec.registry import Registry
-from ftspec.runner import Outcome
-from ftspec.site import Options, Site
-from ftspec.spending import Meter
-from ftspec.watching import Status
+from ftspec.run import answering, planning, runner
+from ftspec.run.runner import Outcome
+from ftspec.run.site import Options, Site
+from ftspec.state import history
+from ftspec.tuning import following
+from ftspec.validation import validate
+from ftspec.views import comparing
+from ftspec.views.watching import Status
 
 SPEC = """\
 version: 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftspec import figures
+from ftspec.common import figures
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import pytest
 
-from ftspec import fleet, registry, reopen
+from ftspec import registry
 from ftspec.cli import guard
-from ftspec.following import STOPPED, Follow, chosen, ended, history
-from ftspec.following import Result as Job
-from ftspec.jobs import Checkpoint, JobState, ModelRef, TunedModel
-from ftspec.jobs import Job as Named
+from ftspec.common.jobs import Checkpoint, JobState, ModelRef, TunedModel
+from ftspec.common.jobs import Job as Named
+from ftspec.run import reopen
+from ftspec.tuning.following import STOPPED, Follow, chosen, ended, history
+from ftspec.tuning.following import Result as Job
+from ftspec.views import fleet
 
 ROWS = ", ".join(f"{{text: word {number}, label: {'ab'[number % 2]}}}" for number in range(40))
 SPEC = """\

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from ftspec import evidence, gates, statistics
 from ftspec.builtin.gates import COMPONENTS
-from ftspec.decorators import gate
-from ftspec.evaluation import Comparison, Evaluation, Interval, JudgeUse, Measured, Needs, Score, Verdict, Worst
+from ftspec.common.evaluation import Comparison, Evaluation, Interval, JudgeUse, Measured, Needs, Score, Verdict, Worst
+from ftspec.contracts.decorators import gate
+from ftspec.grading import gates
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
-from ftspec.statistics import Share
+from ftspec.stats import evidence, statistics
+from ftspec.stats.statistics import Share
 
 
 def score(accuracy: float, **more: Any) -> Score:

@@ -13,18 +13,23 @@ from typing import Any
 
 import pytest
 
-from ftspec import cleanup, following, history, registry, runner, validate
+from ftspec import registry
 from ftspec.builtin.simulated.tuner import Simulated
-from ftspec.claims import Register
 from ftspec.cli import guard
-from ftspec.errors import FtspecError, JobFailed
-from ftspec.jobs import Job
-from ftspec.journal import Journal
-from ftspec.litter import Litter
-from ftspec.plan import TUNING, step_of
-from ftspec.progress import Quiet
-from ftspec.site import Options
-from ftspec.workspace import Workspace
+from ftspec.common.errors import FtspecError, JobFailed
+from ftspec.common.jobs import Job
+from ftspec.common.progress import Quiet
+from ftspec.plans.plan import TUNING, step_of
+from ftspec.run import runner
+from ftspec.run.site import Options
+from ftspec.state import history
+from ftspec.state.journal import Journal
+from ftspec.state.workspace import Workspace
+from ftspec.tuning import following
+from ftspec.tuning.claims import Register
+from ftspec.upkeep import cleanup
+from ftspec.upkeep.litter import Litter
+from ftspec.validation import validate
 
 SPEC = """\
 version: 1

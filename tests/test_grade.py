@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ftspec import grade
-from ftspec.evaluation import Grade
-from ftspec.messages import Answer, Prompt
+from ftspec.common.evaluation import Grade
+from ftspec.common.messages import Answer, Prompt
+from ftspec.grading import grade
 from ftspec.spec import Item
 
 

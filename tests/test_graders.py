@@ -11,9 +11,9 @@ import pytest
 
 from ftspec import rows
 from ftspec.builtin import ftspec_graders
-from ftspec.errors import FtspecError
-from ftspec.evaluation import Grade
-from ftspec.messages import Answer, Prompt
+from ftspec.common.errors import FtspecError
+from ftspec.common.evaluation import Grade
+from ftspec.common.messages import Answer, Prompt
 
 COMPONENTS = ftspec_graders()
 

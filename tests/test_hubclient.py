@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ftspec import hubclient, hubwait
 from ftspec.cli.drawing import progress
-from ftspec.hubwait import Away, Waiting
+from ftspec.files import hubclient, hubwait
+from ftspec.files.hubwait import Away, Waiting
 
 UNKNOWN = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer")
 

@@ -193,11 +193,11 @@ def test_validate_imports_nothing_heavy(spec: Path) -> None:
 def test_a_run_until_its_data_imports_nothing_of_what_follows(tmp_path: Path) -> None:
     loaded = modules("run", "specs/simulated.yaml", "-q", "--until", "data", "--store", str(tmp_path))
     assert not loaded & {
-        "ftspec.evaluating",
-        "ftspec.gates",
+        "ftspec.run.evaluating",
+        "ftspec.grading.gates",
         "ftspec.report",
-        "ftspec.scoring",
-        "ftspec.tuning",
+        "ftspec.grading.scoring",
+        "ftspec.tuning.tuning",
         "jinja2",
     }
 

@@ -16,9 +16,10 @@ import pytest
 import zstandard
 from servers.web import Web, serving
 
-from ftspec import api, fetching
+from ftspec import api
 from ftspec.builtin import sources
 from ftspec.cli import guard
+from ftspec.files import fetching
 
 LINES = b'{"a": 1}\n{"a": 2}\n'
 

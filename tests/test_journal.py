@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ftspec.errors import StoreError
-from ftspec.journal import Journal, Segments
-from ftspec.messages import Answer
-from ftspec.store import Store
+from ftspec.common.errors import StoreError
+from ftspec.common.messages import Answer
+from ftspec.state.journal import Journal, Segments
+from ftspec.state.store import Store
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_a_damaged_segment_is_named(store: Store) -> None:
 
 def test_a_killed_writer_leaves_whole_segments(store: Store) -> None:
     code = (
-        "import sys\nfrom ftspec.journal import Segments\nfrom ftspec.messages import Answer\n"
-        "from ftspec.store import Store\n"
+        "import sys\nfrom ftspec.state.journal import Segments\nfrom ftspec.common.messages import Answer\n"
+        "from ftspec.state.store import Store\n"
         "segments = Segments(Store.open(sys.argv[1]), 'x')\nprint('go', flush=True)\n"
         "while True: segments.append([Answer(prompt=str(n), repeat=0, text='x' * 500) for n in range(200)])\n"
     )

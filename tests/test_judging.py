@@ -12,20 +12,23 @@ import pytest
 from msgspec.structs import replace
 from sklearn.metrics import cohen_kappa_score
 
-from ftspec import api, benches, inflight, judgeuse, judging, registry, scoring, validate
+from ftspec import api, registry
+from ftspec.asking import inflight
 from ftspec.builtin.judges import COMPONENTS
 from ftspec.builtin.templates import Template
-from ftspec.errors import Ambiguous, DataError, SpecError, Transient
-from ftspec.evaluation import Evaluation, Grade, Interval, JudgeUse, Score
-from ftspec.grade import Answered, Graded, grade
-from ftspec.graders import Judge, Unjudged
-from ftspec.jobs import ModelRef
-from ftspec.messages import Answer, Generation, Message, Prompt, Question, RateLimits
-from ftspec.progress import Quiet
-from ftspec.prompts import PromptsFile
+from ftspec.common.errors import Ambiguous, DataError, SpecError, Transient
+from ftspec.common.evaluation import Evaluation, Grade, Interval, JudgeUse, Score
+from ftspec.common.jobs import ModelRef
+from ftspec.common.messages import Answer, Generation, Message, Prompt, Question, RateLimits
+from ftspec.common.progress import Quiet
+from ftspec.contracts.graders import Judge, Unjudged
+from ftspec.data.prompts import PromptsFile
+from ftspec.grading import benches, judgeuse, judging, scoring
+from ftspec.grading.grade import Answered, Graded, grade
 from ftspec.report import words
 from ftspec.spec import Item
-from ftspec.workspace import Workspace
+from ftspec.state.workspace import Workspace
+from ftspec.validation import validate
 
 SIMULATED = {"simulated": {"base_accuracy": 1.0, "noise": 0.0}}
 OPTIONS = {"provider": SIMULATED, "model": "judge", "rubric": "The colour of {{ thing }} must be right."}

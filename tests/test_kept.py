@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftspec.kept import AHEAD, Keyed, keep
-from ftspec.messages import Answer
+from ftspec.common.messages import Answer
+from ftspec.files.kept import AHEAD, Keyed, keep
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.text()), max_size=30))

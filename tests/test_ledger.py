@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from ftspec import ledger, pipeline, registry, rows
-from ftspec.dataresult import DataResult
-from ftspec.jobs import ModelRef, Request, Written
-from ftspec.origins import Origins
-from ftspec.progress import Quiet
+from ftspec import registry, rows
+from ftspec.common.jobs import ModelRef, Request, Written
+from ftspec.common.progress import Quiet
+from ftspec.data import ledger, pipeline
+from ftspec.data.origins import Origins
+from ftspec.plans.dataresult import DataResult
 from ftspec.spec import Eval, Item, Spec, Split
 
 LOADED = registry.load()
@@ -129,7 +130,7 @@ def test_origins_find_rows(tmp_path: Path) -> None:
     assert [origins.where(row) for row in range(1, 8)] == ["a:1", "a:2", "a:3", "b:5", "b:9", "c:7", "c:8"]
     assert origins.locate(0) == origins.locate(8) == ("", 0)
     origins.write(tmp_path)
-    from ftspec.origins import read
+    from ftspec.data.origins import read
 
     assert read(tmp_path).column("line").to_pylist() == [1, 2, 3, 5, 9, 7, 8]
     assert rows.ROW == "_row"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftspec import likeness, registry, runner, validate
-from ftspec.progress import Quiet
+from ftspec import registry
+from ftspec.common.progress import Quiet
 from ftspec.report import read
-from ftspec.site import Options
+from ftspec.run import likeness, runner
+from ftspec.run.site import Options
+from ftspec.validation import validate
 
 SPEC = """\
 version: 1

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftspec import prepared
 from ftspec.cli import guard
-from ftspec.errors import FtspecError
+from ftspec.common.errors import FtspecError
+from ftspec.run import prepared
 
 SPEC = """\
 version: 1

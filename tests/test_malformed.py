@@ -25,9 +25,10 @@ import pytest
 import zstandard
 from test_more_sources import workbook
 
-from ftspec import api, pipeline
+from ftspec import api
 from ftspec.builtin import files
 from ftspec.cli import guard
+from ftspec.data import pipeline
 
 Bad = list[tuple[str, int, str]]
 """(file, line, part of the message) of every finding."""

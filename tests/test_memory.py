@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import figures, memory
-from ftspec.measures import Measures
-from ftspec.messages import Message, Prompt
-from ftspec.origins import Origins, read
-from ftspec.prompts import PromptsFile, load_prompts
+from ftspec.common import figures
+from ftspec.common.messages import Message, Prompt
+from ftspec.data.measures import Measures
+from ftspec.data.origins import Origins, read
+from ftspec.data.prompts import PromptsFile, load_prompts
+from ftspec.files import memory
 
 WHOLE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -92,7 +93,7 @@ def test_what_was_freed_goes_back_to_the_system() -> None:
 
 BATCHES = """
 import os, resource
-from ftspec import memory
+from ftspec.files import memory
 
 def faults_of_batches():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -13,16 +13,17 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from ftspec import intake, origins, pipeline, registry, rows
+from ftspec import registry, rows
 from ftspec.builtin import files
-from ftspec.dataresult import DataResult
-from ftspec.errors import DataError, Finding
-from ftspec.findings import Findings
-from ftspec.jobs import ModelRef, Request, Written
-from ftspec.ledger import Ledger
-from ftspec.mixing import Feed, Piece
-from ftspec.pipeline import How
-from ftspec.progress import Quiet
+from ftspec.common.errors import DataError, Finding
+from ftspec.common.jobs import ModelRef, Request, Written
+from ftspec.common.progress import Quiet
+from ftspec.data import intake, origins, pipeline
+from ftspec.data.findings import Findings
+from ftspec.data.ledger import Ledger
+from ftspec.data.mixing import Feed, Piece
+from ftspec.data.pipeline import How
+from ftspec.plans.dataresult import DataResult
 from ftspec.spec import Item, Mix, Spec, Split
 
 LOADED = registry.load()

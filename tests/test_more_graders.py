@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from ftspec import classes, rows
+from ftspec import rows
 from ftspec.builtin import ftspec_graders
-from ftspec.components import Component
-from ftspec.errors import FtspecError
-from ftspec.evaluation import Grade, Label
-from ftspec.messages import Answer, Prompt
+from ftspec.common.errors import FtspecError
+from ftspec.common.evaluation import Grade, Label
+from ftspec.common.messages import Answer, Prompt
+from ftspec.contracts.components import Component
+from ftspec.grading import classes
 from ftspec.testing import GraderSuite
 
 COMPONENTS = ftspec_graders()

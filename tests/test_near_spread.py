@@ -17,10 +17,11 @@ from test_cleaners import batch_of
 from test_near_dedupe import WORDS, dropped, relative
 from test_pipeline import item, prepare, spec_of, write
 
-from ftspec import api, registry, rows, segments
+from ftspec import api, registry, rows
 from ftspec.builtin.dedupe import near_dedupe
 from ftspec.builtin.near import crowds, join, spread
-from ftspec.errors import PluginError
+from ftspec.common.errors import PluginError
+from ftspec.data import segments
 from ftspec.registry import Found, Registry
 
 

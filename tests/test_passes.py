@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pipeline import everything, item, numbered, prepare, questions, spec_of, write
 
-from ftspec import api, buffers, columns, ordering, passes, registry, rows
+from ftspec import api, registry, rows
 from ftspec.builtin import files
-from ftspec.columns import Column, Memory
-from ftspec.errors import PluginError
-from ftspec.messages import Prompt
-from ftspec.prompts import load_prompts
+from ftspec.common.errors import PluginError
+from ftspec.common.messages import Prompt
+from ftspec.data import buffers, columns, ordering, passes
+from ftspec.data.columns import Column, Memory
+from ftspec.data.prompts import load_prompts
 from ftspec.registry import Found, Registry
 from ftspec.spec import Eval, Split
 

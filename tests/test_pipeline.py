@@ -23,23 +23,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec import api, pipeline, preview, registry, rows
+from ftspec import api, registry, rows
 from ftspec.builtin import files
-from ftspec.cleaning import Stage
-from ftspec.dataresult import DataResult
-from ftspec.errors import DataError, Finding, FtspecError, PluginError
-from ftspec.findings import Findings, waived
-from ftspec.jobs import ModelRef, Request, Written
-from ftspec.messages import Generation, Prompt
-from ftspec.ondisk import sha256_of
-from ftspec.pipeline import How
-from ftspec.progress import Quiet
-from ftspec.prompts import load_prompts
+from ftspec.common.errors import DataError, Finding, FtspecError, PluginError
+from ftspec.common.jobs import ModelRef, Request, Written
+from ftspec.common.messages import Generation, Prompt
+from ftspec.common.progress import Quiet
+from ftspec.data import pipeline, preview
+from ftspec.data.cleaning import Stage
+from ftspec.data.findings import Findings, waived
+from ftspec.data.pipeline import How
+from ftspec.data.prompts import load_prompts
+from ftspec.data.segments import Segment
+from ftspec.data.spool import BLOCK_ROWS, RowsFile, read_rows
+from ftspec.data.stepping import runner
+from ftspec.files.ondisk import sha256_of
+from ftspec.plans.dataresult import DataResult
 from ftspec.registry import Found, Registry
-from ftspec.segments import Segment
 from ftspec.spec import Eval, Item, Spec, Split, Waiver
-from ftspec.spool import BLOCK_ROWS, RowsFile, read_rows
-from ftspec.stepping import runner
 
 REQUEST = Request(model=ModelRef(id="base"))
 LOADED = registry.load()

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import plan as plans
-from ftspec import planning, registry, runner, validate
-from ftspec.errors import FtspecError
-from ftspec.progress import Quiet
-from ftspec.records import Plan, Step
-from ftspec.site import Options, survey
+from ftspec import registry
+from ftspec.common.errors import FtspecError
+from ftspec.common.progress import Quiet
+from ftspec.common.records import Plan, Step
+from ftspec.plans import plan as plans
+from ftspec.run import planning, runner
+from ftspec.run.site import Options, survey
+from ftspec.validation import validate
 
 SPEC = """\
 version: 1

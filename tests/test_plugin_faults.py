@@ -16,13 +16,14 @@ import pytest
 from msgspec import Meta
 from plugged import SPEC, Acme, Says, installed, run
 
-from ftspec import abilities, api, providercalls, rows, tuner
+from ftspec import api, rows
 from ftspec.cli import guard
-from ftspec.errors import DataError, PluginError, PluginFault, SpecError
-from ftspec.intake import Intake
-from ftspec.progress import Quiet
-from ftspec.provider import Provider
-from ftspec.segments import Segment
+from ftspec.common.errors import DataError, PluginError, PluginFault, SpecError
+from ftspec.common.progress import Quiet
+from ftspec.contracts import abilities, providercalls, tuner
+from ftspec.contracts.provider import Provider
+from ftspec.data.intake import Intake
+from ftspec.data.segments import Segment
 
 HERE = f"{__name__.replace('.', '/')}.py"
 

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ftspec import document as yaml_document
-from ftspec import nearest, porting, registry, validate
+from ftspec import registry
+from ftspec.authoring import nearest, porting
+from ftspec.authoring.porting import Ported
 from ftspec.cli.guard import run as main
 from ftspec.cli.root import cli
-from ftspec.document import Document
-from ftspec.errors import SpecError, SpecPath
-from ftspec.porting import Ported
-from ftspec.schema import method_of
+from ftspec.common.errors import SpecError, SpecPath
+from ftspec.document import document as yaml_document
+from ftspec.document.document import Document
+from ftspec.validation import validate
+from ftspec.validation.schema import method_of
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.yaml"))
 LOADED = registry.load()

@@ -19,7 +19,7 @@ from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials,
 from ftspec.builtin.redaction.entities import digits, find
 from ftspec.builtin.redaction.numerals import Numerals
 from ftspec.builtin.redaction.sieve import Sieve, tables
-from ftspec.textmaps import map_text
+from ftspec.layout.textmaps import map_text
 
 EVERYTHING = catalogue.sieve(["pii", "secrets"])
 FIVE = catalogue.sieve(["email", "phone", "card", "iban", "ip"])

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import registry, validate
-from ftspec.errors import PluginError, SpecError
-from ftspec.unknowns import FIRST_PARTY
+from ftspec import registry
+from ftspec.common.errors import PluginError, SpecError
+from ftspec.validation import validate
+from ftspec.validation.unknowns import FIRST_PARTY
 
 GOOD = """
 from ftspec import api

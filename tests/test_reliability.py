@@ -12,7 +12,7 @@ from servers.fixtures import KEY
 from servers.matrix import CASES, Case, Subject, Trial, expected, healthy, traces
 from servers.proxy import Proxy
 
-from ftspec import inflight
+from ftspec.asking import inflight
 
 Proxied = Callable[..., Proxy]
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from ftspec import inflight, remote
-from ftspec.breaker import Breaker
-from ftspec.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient
-from ftspec.messages import Answer, Generation, Message, Prompt, Question, RateLimits
-from ftspec.pacing import BURST, Pace
-from ftspec.references import mask, resolve
+from ftspec.asking import inflight, remote
+from ftspec.asking.breaker import Breaker
+from ftspec.asking.pacing import BURST, Pace
+from ftspec.common.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient
+from ftspec.common.messages import Answer, Generation, Message, Prompt, Question, RateLimits
+from ftspec.common.references import mask, resolve
 
 HOW = Generation(max_tokens=8)
 

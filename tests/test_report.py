@@ -21,19 +21,21 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from ftspec import card, grade, report, scoring
-from ftspec.costs import Serving
-from ftspec.errors import Finding, FtspecError
-from ftspec.evaluation import Evaluation, Grade, Verdict, Worst
-from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
-from ftspec.masking import MASK
-from ftspec.messages import Answer, Generation, Message, Prompt
-from ftspec.records import Input, Plan, RunInfo, Step, StepCount
-from ftspec.references import mask
+from ftspec import report
+from ftspec.common.errors import Finding, FtspecError
+from ftspec.common.evaluation import Evaluation, Grade, Verdict, Worst
+from ftspec.common.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
+from ftspec.common.masking import MASK
+from ftspec.common.messages import Answer, Generation, Message, Prompt
+from ftspec.common.records import Input, Plan, RunInfo, Step, StepCount
+from ftspec.common.references import mask
+from ftspec.costs.costs import Serving
+from ftspec.costs.spending import Spent
+from ftspec.grading import grade, scoring
 from ftspec.report import ReportData, charts, curves, drawings, page, summary, text
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS
 from ftspec.report.differences import differences
-from ftspec.spending import Spent
+from ftspec.views import card
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec import arrays, chat, rows
-from ftspec.arrays import strings, with_texts
-from ftspec.canonical import JSON_CHILDREN, canonical, canonical_json
-from ftspec.errors import FtspecError
+from ftspec import rows
+from ftspec.common.errors import FtspecError
+from ftspec.layout import arrays, chat
+from ftspec.layout.arrays import strings, with_texts
+from ftspec.layout.canonical import JSON_CHILDREN, canonical, canonical_json
+from ftspec.layout.textmaps import Marked
 from ftspec.rows import MESSAGES
-from ftspec.textmaps import Marked
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(

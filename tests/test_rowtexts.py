@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ftspec import rows
-from ftspec.rowtexts import map_text_by_row
+from ftspec.layout.rowtexts import map_text_by_row
 
 CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"to": "x c", "n": 1}'}}
 OBJECT = {"id": "2", "type": "function", "function": {"name": "f", "arguments": {"to": "x d"}}}

@@ -10,14 +10,27 @@ from typing import Any
 
 import pytest
 
-from ftspec import api, history, models, planning, registry, reopen, runner, validate, watching
+from ftspec import api, registry
 from ftspec.cli import guard
-from ftspec.errors import DataError, FtspecError, JobFailed, PluginError, Problem, SpecError, StillRunning, StoreError
-from ftspec.progress import Quiet
-from ftspec.records import Event, Plan, RunInfo
+from ftspec.common.errors import (
+    DataError,
+    FtspecError,
+    JobFailed,
+    PluginError,
+    Problem,
+    SpecError,
+    StillRunning,
+    StoreError,
+)
+from ftspec.common.progress import Quiet
+from ftspec.common.records import Event, Plan, RunInfo
 from ftspec.registry import Found, Registry
-from ftspec.site import Options
-from ftspec.workspace import Workspace
+from ftspec.run import planning, reopen, runner
+from ftspec.run.site import Options
+from ftspec.state import history
+from ftspec.state.workspace import Workspace
+from ftspec.validation import validate
+from ftspec.views import models, watching
 
 SPEC = """\
 version: 1

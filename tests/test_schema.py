@@ -15,9 +15,12 @@ from jsonschema import Draft202012Validator
 from msgspec import Meta
 from packaging.specifiers import SpecifierSet
 
-from ftspec import api, document, keys, places, reference, registry, requires, schema, starter
+from ftspec import api, registry
+from ftspec.authoring import starter
+from ftspec.document import document
 from ftspec.registry import Found, Registry
 from ftspec.spec import Spec, Waiver
+from ftspec.validation import keys, places, reference, requires, schema
 
 FILE = Path("/specs/spec.yaml")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ftspec import grade, prompts, scoring
 from ftspec.cli.scores import table_of
-from ftspec.evaluation import Evaluation, Grade, Interval, Score, Verdict
-from ftspec.messages import Answer, Message, Prompt
+from ftspec.common.evaluation import Evaluation, Grade, Interval, Score, Verdict
+from ftspec.common.messages import Answer, Message, Prompt
+from ftspec.data import prompts
+from ftspec.grading import grade, scoring
 from ftspec.spec import Item
 
 

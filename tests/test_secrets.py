@@ -18,8 +18,8 @@ import pytest
 
 from ftspec import api, hosted, items
 from ftspec.cli import guard
-from ftspec.components import Component
-from ftspec.references import Mask, mask
+from ftspec.common.references import Mask, mask
+from ftspec.contracts.components import Component
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
 

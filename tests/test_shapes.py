@@ -14,17 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftspec import api, formatted, pipeline, preview, registry, rows, shapes
+from ftspec import api, registry, rows
 from ftspec.builtin import files
 from ftspec.builtin.preference import preference, reinforcement
 from ftspec.builtin.simulated.tuner import Simulated
-from ftspec.dataresult import DataResult
-from ftspec.errors import DataError, SpecError
-from ftspec.jobs import ModelRef, Request
-from ftspec.progress import Quiet
-from ftspec.prompts import load_prompts
+from ftspec.common.errors import DataError, SpecError
+from ftspec.common.jobs import ModelRef, Request
+from ftspec.common.progress import Quiet
+from ftspec.data import formatted, pipeline, preview
+from ftspec.data.prompts import load_prompts
+from ftspec.layout import shapes
+from ftspec.plans.dataresult import DataResult
 from ftspec.spec import Eval, Item, Spec, Split
-from ftspec.validate import load_spec
+from ftspec.validation.validate import load_spec
 
 LOADED = registry.load()
 USER = {"role": "user", "content": "Capital of Peru?"}

@@ -22,9 +22,9 @@ from ftspec.builtin.simulated import COMPONENTS
 from ftspec.builtin.simulated.client import Fault
 from ftspec.builtin.simulated.service import files
 from ftspec.builtin.simulated.service.state import Refusal
-from ftspec.errors import Ambiguous, DataError, Rejected, Transient
-from ftspec.jobs import DataFile, JobState, ModelRef, RemoteFile, Request, Size
-from ftspec.messages import Generation, Prompt, Question
+from ftspec.common.errors import Ambiguous, DataError, Rejected, Transient
+from ftspec.common.jobs import DataFile, JobState, ModelRef, RemoteFile, Request, Size
+from ftspec.common.messages import Generation, Prompt, Question
 from ftspec.testing import ProviderSuite
 
 FAST = {"seconds_per_step": 0.0, "idle": 5.0}

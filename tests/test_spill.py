@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from ftspec import spill as spills
-from ftspec.errors import StoreError
-from ftspec.messages import Answer
-from ftspec.spill import Spill
-from ftspec.store import Store
+from ftspec.asking import spill as spills
+from ftspec.asking.spill import Spill
+from ftspec.common.errors import StoreError
+from ftspec.common.messages import Answer
+from ftspec.state.store import Store
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_what_was_written_is_in_the_store_when_something_goes_wrong(store: Store
 
 def test_a_killed_writer_loses_nothing(store: Store) -> None:
     script = (
-        "import sys, os, signal\nfrom ftspec.spill import Spill\nfrom ftspec.store import Store\n"
-        "from ftspec.messages import Answer\n"
+        "import sys, os, signal\nfrom ftspec.asking.spill import Spill\nfrom ftspec.state.store import Store\n"
+        "from ftspec.common.messages import Answer\n"
         "with Spill(Store.open(sys.argv[1]), 'answers/a').writer() as writer:\n"
         "    for n in range(100): writer.add(Answer(prompt=f'p{n}', repeat=0))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

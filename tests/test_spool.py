@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from ftspec import rows
-from ftspec.arrays import stream
-from ftspec.spool import Held, Spool
+from ftspec.data.spool import Held, Spool
+from ftspec.layout.arrays import stream
 
 
 def made(first: int, count: int) -> pa.RecordBatch:

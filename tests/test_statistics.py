@@ -7,9 +7,9 @@ from itertools import combinations, product
 
 import pytest
 
-from ftspec import paired, statistics
-from ftspec.evaluation import Interval
-from ftspec.statistics import Share
+from ftspec.common.evaluation import Interval
+from ftspec.stats import paired, statistics
+from ftspec.stats.statistics import Share
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from ftspec.errors import StoreError
-from ftspec.store import STALE, Store
+from ftspec.common.errors import StoreError
+from ftspec.state.store import STALE, Store
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -107,7 +107,7 @@ def test_a_blob_that_was_truncated_is_written_again(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_stored_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, file = Store.open(tmp_path / "state"), tmp_path / "rows"
     file.write_bytes(b"before")
-    monkeypatch.setattr("ftspec.ondisk.sha256_of", lambda path: "0" * 64)
+    monkeypatch.setattr("ftspec.files.ondisk.sha256_of", lambda path: "0" * 64)
     with pytest.raises(StoreError, match="changed while"):
         store.put_file(file)
     assert store.list("blobs") == []
@@ -191,7 +191,7 @@ def test_one_of_many_writers_wins(tmp_path: Path) -> None:
 
 def test_an_object_is_whole_or_absent_when_its_writer_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom ftspec.store import Store\nstore = Store.open(sys.argv[1])\n"
+        "import sys\nfrom ftspec.state.store import Store\nstore = Store.open(sys.argv[1])\n"
         "for n in range(10**9): store.put(f'objects/{n % 50}', b'x' * 400_000); print('go', flush=True)\n"
     )
     for delay in (0.02, 0.05, 0.08):
@@ -216,7 +216,7 @@ def test_a_hundred_small_reads_are_cheap(tmp_path: Path) -> None:
 
 
 def test_obstore_is_imported_late() -> None:
-    code = "import sys, ftspec.store, ftspec.journal; sys.exit('obstore' in sys.modules)"
+    code = "import sys, ftspec.state.store, ftspec.state.journal; sys.exit('obstore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

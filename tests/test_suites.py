@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from ftspec import suites
-from ftspec.messages import Answer
+from ftspec.common.messages import Answer
 
 
 def test_there_are_enough_and_none_twice() -> None:

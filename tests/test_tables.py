@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import costs, problems, registry, retirement, tables, validate
+from ftspec import problems, registry
 from ftspec.cli import guard
-from ftspec.errors import SpecError
-from ftspec.jobs import Estimate, ModelRef, Request, Size
-from ftspec.messages import Answer, Message, Prompt
+from ftspec.common.errors import SpecError
+from ftspec.common.jobs import Estimate, ModelRef, Request, Size
+from ftspec.common.messages import Answer, Message, Prompt
+from ftspec.costs import costs, tables
+from ftspec.validation import retirement, validate
 
 OPENAI = "https://api.openai.com/v1"
 TABLE = """\

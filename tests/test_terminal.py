@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from ftspec import terminal
 from ftspec.cli.drawing import Drawing, progress
+from ftspec.common import terminal
 
 
 def test_data_cannot_drive_the_terminal() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ftspec import api, rows
 from ftspec.builtin import mojibake, text
-from ftspec.texts import PLAIN
+from ftspec.layout.texts import PLAIN
 
 
 def done(component: api.Component, *said: str, **options: Any) -> list[str]:

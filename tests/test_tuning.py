@@ -15,15 +15,25 @@ import msgspec
 import pytest
 
 from ftspec.builtin.simulated import COMPONENTS
-from ftspec.claims import Outcome, Register
-from ftspec.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
-from ftspec.following import Follow, history
-from ftspec.jobs import DataFile, Job, JobState, JobUpdate, ModelRef, RemoteFile, Request, TrainingEvent, TunedModel
-from ftspec.journal import WRITER, Journal, Segments
-from ftspec.progress import Quiet
-from ftspec.store import Store
-from ftspec.submission import Times
-from ftspec.tuning import Status, cancel, status, tune
+from ftspec.common.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
+from ftspec.common.jobs import (
+    DataFile,
+    Job,
+    JobState,
+    JobUpdate,
+    ModelRef,
+    RemoteFile,
+    Request,
+    TrainingEvent,
+    TunedModel,
+)
+from ftspec.common.progress import Quiet
+from ftspec.state.journal import WRITER, Journal, Segments
+from ftspec.state.store import Store
+from ftspec.tuning.claims import Outcome, Register
+from ftspec.tuning.following import Follow, history
+from ftspec.tuning.submission import Times
+from ftspec.tuning.tuning import Status, cancel, status, tune
 
 QUICK = Times(fresh=0.5, grace=0.6, patience=5.0)
 PROCESS = Path(__file__).with_name("tuning_process.py")

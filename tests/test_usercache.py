@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftspec import usercache
+from ftspec.files import usercache
 
 NAMES = re.compile(r"[0-9a-f]{16}\.o")
 OLD = (1.0e9, 1.0e9)

@@ -17,11 +17,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ftspec import api, document, problems, reference, registry, starter, stepkeys, validate
-from ftspec.errors import SpecError
-from ftspec.references import mask
+from ftspec import api, problems, registry
+from ftspec.authoring import starter
+from ftspec.common.errors import SpecError
+from ftspec.common.references import mask
+from ftspec.document import document
+from ftspec.plans import stepkeys
 from ftspec.registry import Found, Registry
-from ftspec.validate import Loaded
+from ftspec.validation import reference, validate
+from ftspec.validation.validate import Loaded
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"pyarrow", "jinja2", "numpy", "obstore", "zstandard", "torch", "click", "pydantic", "requests", "httpx"}
@@ -431,7 +435,7 @@ def test_no_override_gets_through(tmp_path: Path, installed: Registry, overrides
 LIST_MODULES = """
 import sys, time
 from pathlib import Path
-from ftspec import registry, validate
+from ftspec import registry; from ftspec.validation import validate
 installed = registry.load()
 before = time.process_time()
 validate.load_spec(Path(sys.argv[1]), installed)

@@ -12,9 +12,10 @@ from servers import buckets
 from servers.buckets import Certificates
 from servers.web import Web, serving
 
-from ftspec import api, fetching
-from ftspec.causes import cause
+from ftspec import api
 from ftspec.cli import guard
+from ftspec.common.causes import cause
+from ftspec.files import fetching
 
 ROWS = 40_000
 LINES = b"".join(b'{"a": "%d %s"}\n' % (n, b"x" * 60) for n in range(ROWS))

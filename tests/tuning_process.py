@@ -17,15 +17,15 @@ from typing import Any
 
 import ftspec
 from ftspec.builtin.simulated import COMPONENTS
-from ftspec.claims import Register
-from ftspec.errors import FtspecError
-from ftspec.following import Follow
-from ftspec.jobs import DataFile, ModelRef, Request
-from ftspec.journal import Journal
-from ftspec.progress import Quiet
-from ftspec.store import Store
-from ftspec.submission import Times
-from ftspec.tuning import tune
+from ftspec.common.errors import FtspecError
+from ftspec.common.jobs import DataFile, ModelRef, Request
+from ftspec.common.progress import Quiet
+from ftspec.state.journal import Journal
+from ftspec.state.store import Store
+from ftspec.tuning.claims import Register
+from ftspec.tuning.following import Follow
+from ftspec.tuning.submission import Times
+from ftspec.tuning.tuning import tune
 
 HOUSE = Path(ftspec.__file__).parent
 WATCHED = {str(HOUSE / name) for name in ("store.py", "journal.py", "claims.py", "tuning.py", "patience.py")} | {

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftspec import terminal
+from ftspec.common import terminal
 
 if TYPE_CHECKING:
-    from ftspec.document import Document
-    from ftspec.errors import Finding, Problem
-    from ftspec.evaluation import Verdict
-    from ftspec.validate import Loaded
+    from ftspec.common.errors import Finding, Problem
+    from ftspec.common.evaluation import Verdict
+    from ftspec.document.document import Document
+    from ftspec.validation.validate import Loaded
 
 
 @contextmanager
 def annotated(format_: str, spec: str) -> Iterator[None]:
     """With this format, the spec or the data that end a command are annotated where they are wrong."""
-    from ftspec.errors import DataError, SpecError
+    from ftspec.common.errors import DataError, SpecError
 
     try:
         yield
@@ -42,7 +42,7 @@ def annotate(format_: str, problems: Iterable[Problem], document: Document | Non
 
 def of_data(format_: str, findings: Sequence[Finding], spec: str) -> None:
     """Annotate findings at the lines of the files that they are in; they name these relative to the spec."""
-    from ftspec.errors import Problem, SpecFinding
+    from ftspec.common.errors import Problem, SpecFinding
 
     beside = Path(spec).parent
     annotate(
@@ -65,8 +65,8 @@ def of_data(format_: str, findings: Sequence[Finding], spec: str) -> None:
 
 def of_gates(format_: str, verdicts: Sequence[Verdict], loaded: Loaded) -> None:
     """Annotate gates that did not pass, where the spec names them."""
-    from ftspec.errors import Problem
-    from ftspec.grade import names
+    from ftspec.common.errors import Problem
+    from ftspec.grading.grade import names
 
     items = dict(zip(names(loaded.spec.gates), loaded.spec.gates, strict=True))
     annotate(

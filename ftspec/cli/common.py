@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ftspec import figures, terminal
+from ftspec.common import figures, terminal
 
 if TYPE_CHECKING:
     from ftspec.registry import Registry
-    from ftspec.reopen import Opened
-    from ftspec.validate import Loaded
+    from ftspec.run.reopen import Opened
+    from ftspec.validation.validate import Loaded
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -99,7 +99,8 @@ retires_option = click.option(
 
 def load(spec: str, overrides: tuple[str, ...] = (), retires_within: float | None = None) -> tuple[Loaded, Registry]:
     """The validated spec and what is installed; its warnings are told on standard error."""
-    from ftspec import problems, registry, validate
+    from ftspec import problems, registry
+    from ftspec.validation import validate
 
     installed = registry.load()
     loaded = validate.load_spec(Path(spec), installed, overrides, retires_within=retires_within)
@@ -125,6 +126,7 @@ def say_json(value: Any) -> None:
 
 def open_run(target: str | None, store: str | None, *, trains: bool = False) -> Opened:
     """The run that the user means; with `trains` one that makes a model, where there is one."""
-    from ftspec import registry, reopen
+    from ftspec import registry
+    from ftspec.run import reopen
 
     return reopen.open_run(target, store, registry.load(), trains=trains)

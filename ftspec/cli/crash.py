@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ftspec
-from ftspec.references import mask
+from ftspec.common.references import mask
 
 STATE = ".ftspec"
-"""As in ftspec.workspace, which may be what is broken: nothing is imported here that is not needed."""
+"""As in ftspec.state.workspace, which may be what is broken: nothing is imported here that is not needed."""
 
 
 def headline(error: BaseException) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from ftspec import terminal
 from ftspec.cli.common import (
     Group,
     cache_option,
@@ -22,7 +21,8 @@ from ftspec.cli.common import (
     store_option,
 )
 from ftspec.cli.drawing import progress
-from ftspec.errors import DataError, FtspecError
+from ftspec.common import terminal
+from ftspec.common.errors import DataError, FtspecError
 
 
 @click.group("data", cls=Group)
@@ -54,9 +54,9 @@ def show_command(
     Shows the data of the last run when nothing has changed since, and else prepares it in a scratch folder. Of data
     that cannot be used it shows what the steps did, and then what is wrong.
     """
-    from ftspec import planning
     from ftspec.cli import lookviews
-    from ftspec.site import Options
+    from ftspec.run import planning
+    from ftspec.run.site import Options
 
     loaded, registry = load(spec, overrides)
     options = Options(store=store, memory=memory, cache=not no_cache)
@@ -86,9 +86,9 @@ def preview_command(
 
     ROW is a number, counted from 1 over all sources, or FILE:LINE; the first row that is kept when left out.
     """
-    from ftspec import rendering
     from ftspec.cli import lookviews
-    from ftspec.site import Options
+    from ftspec.run.site import Options
+    from ftspec.views import rendering
 
     loaded, registry = load(spec, overrides)
     named = int(row) if row and row.isdigit() else row
@@ -111,9 +111,11 @@ def why_command(
 
     FILE is named as findings name it, relative to the spec, or relative to where you are.
     """
-    from ftspec import lives, prepared, problems
+    from ftspec import problems
     from ftspec.cli import lookviews
-    from ftspec.site import Options, survey
+    from ftspec.run import prepared
+    from ftspec.run.site import Options, survey
+    from ftspec.views import lives
 
     file, line = _place(place)
     loaded, registry = load(spec, overrides)
@@ -142,9 +144,11 @@ def diff_command(
     A and B are runs (ids or the beginning of one), specs, or folders that hold rows.arrow, as the data step leaves it;
     with --spec, git revisions.
     """
-    from ftspec import comparison, prepared, registry
+    from ftspec import registry
     from ftspec.cli import lookviews
-    from ftspec.site import Options
+    from ftspec.run import prepared
+    from ftspec.run.site import Options
+    from ftspec.views import comparison
 
     if after is None and spec is None:
         raise click.UsageError("B is missing: name two runs, specs or folders, or revisions with --spec")
@@ -180,9 +184,10 @@ def export_command(
     format_: str,
 ) -> None:  # fmt: skip
     """Write the prepared rows in any installed provider's format; nothing is run, uploaded or paid for."""
-    from ftspec import exporting, prepared
     from ftspec.cli import lookviews
-    from ftspec.site import Options, survey
+    from ftspec.run import prepared
+    from ftspec.run.site import Options, survey
+    from ftspec.views import exporting
 
     loaded, registry = load(spec, overrides)
     exporting.check(loaded.spec, registry, to, method)

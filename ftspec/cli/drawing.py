@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from ftspec import figures, terminal
 from ftspec.cli import hints
-from ftspec.progress import Progress, Quiet
+from ftspec.common import figures, terminal
+from ftspec.common.progress import Progress, Quiet
 
 REDRAW = 0.1
 """Seconds between two drawings, at the least."""
@@ -26,7 +26,7 @@ BAR = 20
 
 
 class Drawing:
-    """Implements `ftspec.progress.Progress`. Use it as a context: an exception ends the phase as stopped, not done."""
+    """Implements `progress.Progress`. Use it as a context: an exception ends the phase as stopped, not done."""
 
     def __init__(self, *, live: bool | None = None) -> None:
         self._stream = sys.stderr

@@ -22,7 +22,7 @@ from ftspec.cli.drawing import progress
 from ftspec.cli.summary import of_outcome, summarised, summary_option
 
 if TYPE_CHECKING:
-    from ftspec.comparing import Compared
+    from ftspec.views.comparing import Compared
 
 AGAIN = ("data", "answers", "report")
 
@@ -56,10 +56,10 @@ def eval_command(
     Asked are the base model, those of `eval.models`, and the tuned model where a run has made it already. Gates judge
     the models that were asked. Exits with 4 when a gate says no; the same command again goes on where it stopped.
     """
-    from ftspec import runner
     from ftspec.cli import runviews
-    from ftspec.errors import FtspecError, GateFailed
-    from ftspec.site import Options
+    from ftspec.common.errors import FtspecError, GateFailed
+    from ftspec.run import runner
+    from ftspec.run.site import Options
 
     options = Options(store=store, again=again, evaluation=True, resume=resume, accept=not no_accept)
     with summarised(summary, spec) as summarise:
@@ -85,7 +85,7 @@ def compare_command(targets: tuple[str, ...], store: str | None, format_: str) -
     RUN@LABEL for another that it asked. The others are compared with the first; one run alone is compared with itself,
     model by model. Nothing is asked.
     """
-    from ftspec import comparing
+    from ftspec.views import comparing
 
     show(comparing.compare(targets, store), format_, _as_text)
 

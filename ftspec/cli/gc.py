@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftspec import terminal
 from ftspec.cli import hints
 from ftspec.cli.common import format_option, say_json, store_option
+from ftspec.common import terminal
 
 if TYPE_CHECKING:
-    from ftspec.cleanup import Found
-    from ftspec.litter import Litter
+    from ftspec.upkeep.cleanup import Found
+    from ftspec.upkeep.litter import Litter
 
 
 @click.command("gc")
@@ -28,7 +28,9 @@ def gc_command(store: str | None, format_: str, delete_: bool, yes: bool, foreig
 
     A run is kept until `ftspec runs --remove RUN`. What is younger than an hour is left alone.
     """
-    from ftspec import cleanup, history, registry
+    from ftspec import registry
+    from ftspec.state import history
+    from ftspec.upkeep import cleanup
 
     installed = registry.load()
     found = [(space, cleanup.find(space, installed, foreign=foreign)) for space in history.spaces(store)]

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ftspec import terminal
 from ftspec.cli import hints, streams
 from ftspec.cli.root import cli
+from ftspec.common import terminal
 
 if TYPE_CHECKING:
-    from ftspec.errors import FtspecError, SpecError
+    from ftspec.common.errors import FtspecError, SpecError
 
 USER, USAGE, BUG, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
 HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
@@ -62,7 +62,7 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def _is_machines(error: OSError) -> bool:
-    from ftspec.faults import is_machines
+    from ftspec.common.faults import is_machines
 
     return is_machines(error)
 
@@ -89,8 +89,8 @@ def _room(error: OSError, arguments: Sequence[str]) -> str:
     import tempfile
     from pathlib import Path
 
-    from ftspec import usercache
-    from ftspec.figures import size
+    from ftspec.common.figures import size
+    from ftspec.files import usercache
 
     places: list[Path] = []
     for path in map(Path, arguments):
@@ -117,7 +117,7 @@ def _usage(error: click.ClickException) -> int:
 
 def _expected(error: BaseException, arguments: Sequence[str]) -> int | None:
     """The exit code of an error that ftspec raises on purpose, after telling it; None for any other."""
-    from ftspec.errors import DataError, FtspecError, PluginFault, SpecError
+    from ftspec.common.errors import DataError, FtspecError, PluginFault, SpecError
 
     if not isinstance(error, FtspecError):
         return None
@@ -140,7 +140,7 @@ def _expected(error: BaseException, arguments: Sequence[str]) -> int | None:
 
 
 def _tell(error: FtspecError, given: hints.Typed) -> None:
-    from ftspec.errors import StillRunning
+    from ftspec.common.errors import StillRunning
 
     label = _label("running", "cyan") if isinstance(error, StillRunning) else _label("error")
     terminal.say(f"{label} {terminal.safe(error.message)}", err=True)

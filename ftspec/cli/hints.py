@@ -14,7 +14,7 @@ import click
 from ftspec.cli.root import cli
 
 if TYPE_CHECKING:
-    from ftspec.errors import Problem
+    from ftspec.common.errors import Problem
 
 PROPOSED = re.compile(r"(?<=`)ftspec [^`\n]+(?=`)|(?<=: )ftspec [^`\n]+$", re.MULTILINE)
 SPEC = {"SPEC", "..."}

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftspec import terminal
 from ftspec.cli import hints
 from ftspec.cli.common import format_option, open_run, run_argument, seconds, store_option
+from ftspec.common import terminal
 
 if TYPE_CHECKING:
-    from ftspec.fleet import Ended
+    from ftspec.views.fleet import Ended
 
 
 @click.command("follow")
@@ -29,8 +29,9 @@ def follow_command(targets: tuple[str, ...], store: str | None, format_: str, wa
     """
     import msgspec
 
-    from ftspec import fleet, history
-    from ftspec.errors import StillRunning
+    from ftspec.common.errors import StillRunning
+    from ftspec.state import history
+    from ftspec.views import fleet
 
     waiting = {"detached", "interrupted"}
     names = targets or tuple(run.id for run in history.all_runs(store) if run.state in waiting)
@@ -63,7 +64,7 @@ def _line(ended: Ended) -> str:
 @store_option
 def pause_command(target: str | None, store: str | None) -> None:
     """Ask the tuner to halt a run's job, where it can; `ftspec resume` takes it up again."""
-    from ftspec import watching
+    from ftspec.views import watching
 
     job = watching.pause(open_run(target, store))
     terminal.say(f"asked to pause job {terminal.safe(job.id)}; {hints.here('`ftspec resume`')} takes it up again")
@@ -74,7 +75,7 @@ def pause_command(target: str | None, store: str | None) -> None:
 @store_option
 def resume_command(target: str | None, store: str | None) -> None:
     """Ask the tuner to take up a paused job again."""
-    from ftspec import watching
+    from ftspec.views import watching
 
     job = watching.resume(open_run(target, store))
     terminal.say(f"asked to resume job {terminal.safe(job.id)}; {hints.here('`ftspec run`')} follows it")

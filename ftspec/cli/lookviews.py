@@ -8,19 +8,19 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ftspec.cli.planviews import data_facts, finding_line
-from ftspec.comparison import Changed, Difference, Shown
-from ftspec.exporting import Exported
-from ftspec.figures import plural, size
-from ftspec.lives import RowLife, Seen
-from ftspec.records import StepCount
+from ftspec.common.figures import plural, size
+from ftspec.common.records import StepCount
+from ftspec.common.terminal import one_line, safe, style, table
 from ftspec.report.differences import differences
-from ftspec.terminal import one_line, safe, style, table
+from ftspec.views.comparison import Changed, Difference, Shown
+from ftspec.views.exporting import Exported
+from ftspec.views.lives import RowLife, Seen
 
 if TYPE_CHECKING:
-    from ftspec.abilities import Token
-    from ftspec.dataresult import DataResult
-    from ftspec.messages import Example, Message
-    from ftspec.rendering import Rendered
+    from ftspec.common.messages import Example, Message
+    from ftspec.contracts.abilities import Token
+    from ftspec.plans.dataresult import DataResult
+    from ftspec.views.rendering import Rendered
 
 WIDTH = 400
 """Characters of a text that are shown."""

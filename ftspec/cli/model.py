@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftspec import terminal
 from ftspec.cli.common import Group, format_option, open_run, quiet_option, run_argument, show, store_option
 from ftspec.cli.drawing import progress
+from ftspec.common import terminal
 
 if TYPE_CHECKING:
-    from ftspec.models import Chat
+    from ftspec.views.models import Chat
 
 
 @click.group("model", cls=Group)
@@ -27,8 +27,8 @@ def model_command() -> None:
 @format_option()
 def show_command(target: str | None, store: str | None, format_: str) -> None:
     """Show the tuned model: what it is, where it is, how it did."""
-    from ftspec import models
     from ftspec.cli import runviews
+    from ftspec.views import models
 
     shown = models.show(open_run(target, store, trains=True))
     show(shown, format_, runviews.model)
@@ -55,7 +55,7 @@ def chat_command(
 
     Lines piped into it are answered one by one, each as a conversation of its own.
     """
-    from ftspec import models
+    from ftspec.views import models
 
     with progress(quiet) as drawing:
         drawing.phase("starting the model")
@@ -67,7 +67,7 @@ def chat_command(
 
 
 def _converse(answer: Chat, system: str) -> None:
-    from ftspec.messages import Message
+    from ftspec.common.messages import Message
 
     interactive = sys.stdin.isatty()
     opening = [Message(role="system", content=system)] if system else []
@@ -97,7 +97,7 @@ def export_command(target: str | None, store: str | None, quiet: bool, form: str
 
     `adapter` is the LoRA adapter alone, `merged` the whole model, ready for transformers and whatever reads its format.
     """
-    from ftspec import models
+    from ftspec.views import models
 
     with progress(quiet) as drawing:
         drawing.phase(f"exporting ({form})")

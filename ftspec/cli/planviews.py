@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from ftspec.cli import hints
 from ftspec.cli.facts import NAMES, fact
-from ftspec.figures import duration, money, plural, size
-from ftspec.terminal import one_line, padded, safe, style, width
+from ftspec.common.figures import duration, money, plural, size
+from ftspec.common.terminal import one_line, padded, safe, style, width
 
 if TYPE_CHECKING:
-    from ftspec.costs import Part
-    from ftspec.dataresult import DataResult
-    from ftspec.errors import Finding
-    from ftspec.planning import Planned
-    from ftspec.records import Plan, Step
+    from ftspec.common.errors import Finding
+    from ftspec.common.records import Plan, Step
+    from ftspec.costs.costs import Part
+    from ftspec.plans.dataresult import DataResult
+    from ftspec.run.planning import Planned
     from ftspec.spec import Spec
 
 SHOWN_REASONS = 6

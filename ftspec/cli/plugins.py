@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ftspec import terminal
 from ftspec.cli.common import format_option, say_json, store_option
-from ftspec.wording import did_you_mean
+from ftspec.common import terminal
+from ftspec.common.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from ftspec.doctor import Check
     from ftspec.registry import Loaded
+    from ftspec.upkeep.doctor import Check
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -47,8 +47,9 @@ def _list(format_: str) -> None:
 @format_option()
 def show_command(name: str, format_: str) -> None:
     """Show the options of a component: type, default, meaning."""
-    from ftspec import reference, registry
-    from ftspec.errors import PluginError
+    from ftspec import registry
+    from ftspec.common.errors import PluginError
+    from ftspec.validation import reference
 
     installed = registry.load()
     found = [loaded for loaded in installed.all() if loaded.component.name == name]
@@ -70,8 +71,8 @@ def doctor_command(spec: Path | None, store: str | None, format_: str) -> None:
 
     With SPEC, whether its base model and what its sources, steps and graders need is here too.
     """
-    from ftspec import doctor
-    from ftspec.workspace import FOLDER
+    from ftspec.state.workspace import FOLDER
+    from ftspec.upkeep import doctor
 
     where = store or str((spec.parent if spec else Path()) / FOLDER)
     found = list(doctor.checks(where, spec))

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ftspec import terminal
 from ftspec.cli.common import format_option, load, quiet_option, say_json, spec_argument
 from ftspec.cli.drawing import progress
-from ftspec.errors import DataError, FtspecError, SpecError
+from ftspec.common import terminal
+from ftspec.common.errors import DataError, FtspecError, SpecError
 
 if TYPE_CHECKING:
-    from ftspec.costs import Costs
-    from ftspec.document import Document
-    from ftspec.errors import Problem
-    from ftspec.nearest import Nearest
-    from ftspec.porting import Ported
+    from ftspec.authoring.nearest import Nearest
+    from ftspec.authoring.porting import Ported
+    from ftspec.common.errors import Problem
+    from ftspec.costs.costs import Costs
+    from ftspec.document.document import Document
     from ftspec.registry import Registry
-    from ftspec.validate import Loaded
+    from ftspec.validation.validate import Loaded
 
 
 @click.command("port")
@@ -41,7 +41,7 @@ def port_command(
     Comments and order stay as they are, and so does, as a comment, what the other tuner does not take. Exit code 1: the
     method does not exist there, or the new spec is not valid before you have decided something.
     """
-    from ftspec import nearest, porting
+    from ftspec.authoring import nearest, porting
 
     file = Path(out) if out else Path(spec).with_name(f"{Path(spec).name} for {target}")
     if out and file.exists() and not force:
@@ -75,8 +75,8 @@ def _flat(shown: dict[str, Any]) -> dict[str, Any]:
 
 def _judged(ported: Ported, file: Path, registry: Registry) -> tuple[list[Problem], Loaded | None, Document]:
     """What is wrong with the new spec, and what is left to decide; the spec itself where nothing is wrong."""
-    from ftspec import validate
-    from ftspec.document import read_text
+    from ftspec.document.document import read_text
+    from ftspec.validation import validate
 
     document = read_text(ported.text, file)
     left = [document.locate(problem) for problem in ported.open]
@@ -91,9 +91,11 @@ def _costs(made: Loaded | None, registry: Registry, no_measure: bool, quiet: boo
     """What a run of the new spec costs, or why that cannot be told."""
     if made is None:
         return None, "the spec has to be valid first"
-    from ftspec import items, planning, tables
-    from ftspec.costs import Costs, Part
-    from ftspec.site import Options
+    from ftspec import items
+    from ftspec.costs import tables
+    from ftspec.costs.costs import Costs, Part
+    from ftspec.run import planning
+    from ftspec.run.site import Options
 
     spec = made.spec
     try:
@@ -137,8 +139,8 @@ def _tell(
 
 def _lines(ported: Ported, costs: Costs | None, why_not: str) -> Iterator[str]:
     """What became of the keys, one line each."""
-    from ftspec.figures import plural
-    from ftspec.terminal import one_line, style
+    from ftspec.common.figures import plural
+    from ftspec.common.terminal import one_line, style
 
     head = f"{ported.source} → {ported.target}: {plural(len(ported.kept), 'key')} kept, {len(ported.lost)} lost"
     yield style(head, "bold")
@@ -163,7 +165,7 @@ def _known(nearest: Nearest) -> str:
 
 
 def _cost(costs: Costs | None, why_not: str) -> str:
-    from ftspec.figures import money
+    from ftspec.common.figures import money
 
     if costs is None:
         return f"cannot be told: {why_not}"
@@ -178,7 +180,7 @@ def _cost(costs: Costs | None, why_not: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    from ftspec.editing import written
+    from ftspec.document.editing import written
 
     return written(value)
 

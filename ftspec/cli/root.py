@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 import ftspec
-from ftspec.wording import did_you_mean
+from ftspec.common.wording import did_you_mean
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Write a spec": {"init": "spec", "validate": "spec", "port": "port", "schema": "spec"},

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftspec import terminal
 from ftspec.cli.annotations import annotate, annotated, of_data, of_gates
 from ftspec.cli.common import (
     accept_option,
@@ -27,10 +26,11 @@ from ftspec.cli.common import (
 )
 from ftspec.cli.drawing import progress
 from ftspec.cli.summary import code, fenced, of_outcome, plain, summarised, summary_option
+from ftspec.common import terminal
 
 if TYPE_CHECKING:
-    from ftspec.errors import Problem
-    from ftspec.validate import Loaded
+    from ftspec.common.errors import Problem
+    from ftspec.validation.validate import Loaded
 
 AGAIN = ("data", "tuning", "answers", "report")
 UNTIL = AGAIN[:2]
@@ -63,9 +63,9 @@ def plan_command(
 
     Which steps are cached, and why the others are not; rows and tokens; what the tuner expects it to take.
     """
-    from ftspec import planning
     from ftspec.cli import planviews
-    from ftspec.site import Options
+    from ftspec.run import planning
+    from ftspec.run.site import Options
 
     options = Options(store=store, measure=not no_measure, memory=memory, cache=not no_cache)
     with summarised(summary, spec) as summarise, annotated(format_, spec):
@@ -81,7 +81,7 @@ def plan_command(
 
 def _tell(problems: Sequence[Problem], loaded: Loaded) -> None:
     """What plugins say about the plan: warnings are shown, errors end the command."""
-    from ftspec.errors import SpecError
+    from ftspec.common.errors import SpecError
     from ftspec.problems import render
 
     if any(problem.severity == "error" for problem in problems):
@@ -142,10 +142,10 @@ def run_command(
     """
     if adopt and resubmit:
         raise click.UsageError("--adopt takes a job that is there, --resubmit makes another: use one of them")
-    from ftspec import runner
     from ftspec.cli import runviews
-    from ftspec.errors import GateFailed
-    from ftspec.site import Options
+    from ftspec.common.errors import GateFailed
+    from ftspec.run import runner
+    from ftspec.run.site import Options
 
     options = Options(
         store=store,

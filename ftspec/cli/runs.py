@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftspec import terminal
 from ftspec.cli import hints
 from ftspec.cli.common import format_option, open_run, run_argument, say_json, show, store_option
-from ftspec.errors import FtspecError
+from ftspec.common import terminal
+from ftspec.common.errors import FtspecError
 
 if TYPE_CHECKING:
-    from ftspec.jobs import TrainingEvent
-    from ftspec.records import Event
+    from ftspec.common.jobs import TrainingEvent
+    from ftspec.common.records import Event
 
 
 @click.command("runs")
@@ -29,8 +29,8 @@ def runs_command(store: str | None, format_: str, remove: tuple[str, ...]) -> No
 
     What a removed run has left, here and at its tuner, `ftspec gc` finds.
     """
-    from ftspec import history
     from ftspec.cli import runviews
+    from ftspec.state import history
 
     if remove:
         _remove(remove, store)
@@ -45,7 +45,8 @@ def runs_command(store: str | None, format_: str, remove: tuple[str, ...]) -> No
 
 
 def _remove(runs: Sequence[str], store: str | None) -> None:
-    from ftspec import cleanup, history
+    from ftspec.state import history
+    from ftspec.upkeep import cleanup
 
     for space, run in [history.locate(name, store) for name in runs]:
         cleanup.remove(space, run)
@@ -61,8 +62,8 @@ def status_command(target: str | None, store: str | None, format_: str) -> None:
 
     Without an argument, the run that was last worked on.
     """
-    from ftspec import watching
     from ftspec.cli import runviews
+    from ftspec.views import watching
 
     found = watching.status(open_run(target, store))
     show(found, format_, runviews.status)
@@ -78,7 +79,7 @@ def logs_command(target: str | None, store: str | None, format_: str, follow: bo
 
     With `--format json`, one object per line.
     """
-    from ftspec import watching
+    from ftspec.views import watching
 
     for entry in watching.logs(open_run(target, store), follow=follow):
         terminal.say(_json_line(entry) if format_ == "json" else _line(entry))
@@ -92,7 +93,7 @@ def _json_line(entry: Event | TrainingEvent) -> str:
 
 def _line(entry: Event | TrainingEvent) -> str:
     from ftspec.cli import runviews
-    from ftspec.records import Event
+    from ftspec.common.records import Event
 
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
     text = runviews.decision(entry) if isinstance(entry, Event) else runviews.training(entry)
@@ -104,7 +105,7 @@ def _line(entry: Event | TrainingEvent) -> str:
 @store_option
 def cancel_command(target: str | None, store: str | None) -> None:
     """Ask the tuner to cancel a run's job. A job that has ended is left alone."""
-    from ftspec import watching
+    from ftspec.views import watching
 
     before = watching.cancel(open_run(target, store))
     name = terminal.safe(before.job.id) if before.job else ""
@@ -124,7 +125,7 @@ def cancel_command(target: str | None, store: str | None) -> None:
 @click.option("--open", "open_", is_flag=True, help="Open report.html in the browser.")
 def report_command(target: str | None, store: str | None, format_: str, open_: bool) -> None:
     """Say where a run's report is, print it, or open it."""
-    from ftspec import history
+    from ftspec.state import history
 
     space, run = history.locate(target, store)
     names = {"text": "report.html", "markdown": "report.md", "json": "report.json"}
@@ -147,10 +148,10 @@ def accept_command(target: str | None, store: str | None) -> None:
     did not, or goes back to an earlier one. Run again, the same spec then passes its own gate `regression`, and only
     that one.
     """
-    from ftspec import accepted, history
-    from ftspec.errors import FtspecError
-    from ftspec.journal import Journal
-    from ftspec.plan import TUNED
+    from ftspec.common.errors import FtspecError
+    from ftspec.plans.plan import TUNED
+    from ftspec.state import accepted, history
+    from ftspec.state.journal import Journal
 
     space, run = history.locate(target, store)
     events = Journal(space.store, run).events()

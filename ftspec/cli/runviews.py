@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec.cli import hints, scores
 from ftspec.cli.facts import fact
-from ftspec.figures import duration, percent, plural, size
-from ftspec.plan import only_evaluates
-from ftspec.terminal import one_line, safe, style, table
+from ftspec.common.figures import duration, percent, plural, size
+from ftspec.common.terminal import one_line, safe, style, table
+from ftspec.plans.plan import only_evaluates
 
 if TYPE_CHECKING:
-    from ftspec.evaluation import Evaluation, Interval, Score, Verdict
-    from ftspec.jobs import TrainingEvent
-    from ftspec.litter import Litter
-    from ftspec.models import Shown
-    from ftspec.records import Event, RunInfo
-    from ftspec.runner import Outcome
+    from ftspec.common.evaluation import Evaluation, Interval, Score, Verdict
+    from ftspec.common.jobs import TrainingEvent
+    from ftspec.common.records import Event, RunInfo
+    from ftspec.run.runner import Outcome
     from ftspec.spec import Spec
-    from ftspec.watching import Status
+    from ftspec.upkeep.litter import Litter
+    from ftspec.views.models import Shown
+    from ftspec.views.watching import Status
 
 STATES = {
     "done": "green",

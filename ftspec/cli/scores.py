@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftspec.figures import moment, money, partly, percent, points
-from ftspec.terminal import safe, table
+from ftspec.common.figures import moment, money, partly, percent, points
+from ftspec.common.terminal import safe, table
 
 if TYPE_CHECKING:
-    from ftspec.evaluation import Comparison, Evaluation, Interval, Score
+    from ftspec.common.evaluation import Comparison, Evaluation, Interval, Score
 
 
 def table_of(found: Evaluation) -> str:

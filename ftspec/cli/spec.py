@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftspec import terminal
 from ftspec.cli.common import format_option, quiet_option, retires_option, say_json, set_option
-from ftspec.errors import FtspecError, SpecError
+from ftspec.common import terminal
+from ftspec.common.errors import FtspecError, SpecError
 
 if TYPE_CHECKING:
-    from ftspec.document import Document
-    from ftspec.errors import Problem
+    from ftspec.common.errors import Problem
+    from ftspec.document.document import Document
     from ftspec.problems import Format
     from ftspec.registry import Registry
 
@@ -28,7 +28,7 @@ def init_command(file: str, force: bool) -> None:
 
     FILE is spec.yaml when not given.
     """
-    from ftspec import starter
+    from ftspec.authoring import starter
 
     written = starter.write(Path(file), force=force)
     for path in written:
@@ -69,7 +69,8 @@ def _judge(
     spec: Path, installed: Registry, overrides: tuple[str, ...], retires_within: float | None
 ) -> tuple[tuple[Problem, ...], Document | None]:
     """What is wrong with it, and the document; no document of a table of prices that is sound."""
-    from ftspec import tables, validate
+    from ftspec.costs import tables
+    from ftspec.validation import validate
 
     try:
         loaded = validate.load_spec(spec, installed, overrides, retires_within=retires_within)
@@ -104,7 +105,8 @@ def schema_command(format_: str, of_report: bool) -> None:
     and as a spec's first line:
       # yaml-language-server: $schema=ftspec.schema.json
     """
-    from ftspec import reference, registry, report, schema
+    from ftspec import registry, report
+    from ftspec.validation import reference, schema
 
     if of_report:
         say_json(report.schema())

@@ -23,7 +23,7 @@ class Masked:
 
     def write(self, text: str) -> int:
         """As of any stream. Nothing is secret before there is a mask, which a mere `--help` does without."""
-        references = sys.modules.get("ftspec.references")
+        references = sys.modules.get("ftspec.common.references")
         self.unmasked.write(references.mask(text) if references and text else text)
         return len(text)
 

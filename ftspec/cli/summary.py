@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ftspec.errors import FtspecError
-    from ftspec.runner import Outcome
+    from ftspec.common.errors import FtspecError
+    from ftspec.run.runner import Outcome
 
 summary_option = click.option(
     "--summary", type=click.Path(dir_okay=False), metavar="FILE",
@@ -23,7 +23,7 @@ summary_option = click.option(
 @contextmanager
 def summarised(file: str | None, spec: str) -> Iterator[Callable[[str], None]]:
     """Yields what adds Markdown to the summary; an error of ftspec's that ends the command is in it too."""
-    from ftspec.errors import FtspecError, StillRunning
+    from ftspec.common.errors import FtspecError, StillRunning
 
     said: list[str] = []
     try:
@@ -62,8 +62,8 @@ def fenced(text: str) -> str:
 
 
 def _append(file: str, text: str) -> None:
-    from ftspec.errors import FtspecError
-    from ftspec.references import mask
+    from ftspec.common.errors import FtspecError
+    from ftspec.common.references import mask
 
     try:
         with Path(file).open("a", encoding="utf-8") as stream:
@@ -76,9 +76,9 @@ def _told(error: FtspecError) -> str:
     """An error as it is told on the terminal."""
     from ftspec.cli import hints
     from ftspec.cli.annotations import completed
-    from ftspec.errors import DataError, SpecError
+    from ftspec.common.errors import DataError, SpecError
+    from ftspec.common.terminal import safe
     from ftspec.problems import render
-    from ftspec.terminal import safe
 
     if isinstance(error, SpecError):
         return render(map(completed, error.problems), error.document)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from ftspec.evaluation import Quadrant, Score
-from ftspec.figures import percent
+from ftspec.common.evaluation import Quadrant, Score
+from ftspec.common.figures import percent
 from ftspec.report.drawings import Chart, Json
 from ftspec.report.text import shortened, visible
-from ftspec.statistics import ACCURATE, CONSISTENT
+from ftspec.stats.statistics import ACCURATE, CONSISTENT
 
 LOW = 0.08
 """A dot of the quadrant that lies so low has its name above it."""

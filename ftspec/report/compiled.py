@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2.bccache import Bucket, BytecodeCache
 
-from ftspec import usercache
+from ftspec.files import usercache
 
 OURS = re.compile(r".+-[0-9a-f]{16}")
 """Names of compiled templates, which other versions may have left."""

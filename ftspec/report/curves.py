@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ftspec.diagnosis import Point, curve
-from ftspec.jobs import TrainingEvent
+from ftspec.common.jobs import TrainingEvent
 from ftspec.report.drawings import Chart, Json
+from ftspec.tuning.diagnosis import Point, curve
 
 POINTS = 400
 """A curve has at most so many points: more cannot be seen."""

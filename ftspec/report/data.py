@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ftspec.costs import Serving
-from ftspec.diagnosis import Diagnosis
-from ftspec.errors import Finding
-from ftspec.evaluation import Evaluation, Grade, Verdict
-from ftspec.gates import passed
-from ftspec.grade import Answered
-from ftspec.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
-from ftspec.messages import Generation, Message, Prompt
-from ftspec.records import Input, Plan, Record, RunInfo, StepCount
-from ftspec.spending import Spent
+from ftspec.common.errors import Finding
+from ftspec.common.evaluation import Evaluation, Grade, Verdict
+from ftspec.common.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
+from ftspec.common.messages import Generation, Message, Prompt
+from ftspec.common.records import Input, Plan, Record, RunInfo, StepCount
+from ftspec.costs.costs import Serving
+from ftspec.costs.spending import Spent
+from ftspec.grading.gates import passed
+from ftspec.grading.grade import Answered
+from ftspec.tuning.diagnosis import Diagnosis
 
 SCHEMA = 1
 """Version of report.json. It is raised when a field changes its meaning or goes away, not when one is added."""

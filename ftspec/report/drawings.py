@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ftspec import memory
-from ftspec.errors import FtspecError
-from ftspec.references import without_secrets
+from ftspec.common.errors import FtspecError
+from ftspec.common.references import without_secrets
+from ftspec.files import memory
 from ftspec.report.text import visible
 
 ENGINE = "vl_convert"

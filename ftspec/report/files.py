@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from ftspec.errors import FtspecError
-from ftspec.references import mask
+from ftspec.common.errors import FtspecError
+from ftspec.common.references import mask
 from ftspec.report import junit, page, summary
 from ftspec.report.data import SCHEMA, ReportData
 

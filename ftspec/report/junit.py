@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from ftspec.errors import Finding
-from ftspec.evaluation import Verdict, Worst
+from ftspec.common.errors import Finding
+from ftspec.common.evaluation import Verdict, Worst
 from ftspec.report.data import ReportData
 from ftspec.report.text import visible
 

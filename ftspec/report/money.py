@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ftspec.costs import Serving
-from ftspec.figures import money
+from ftspec.common.figures import money
+from ftspec.costs.costs import Serving
 from ftspec.report.data import ReportData
 
 

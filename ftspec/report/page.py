@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftspec.evaluation import Score
-from ftspec.figures import duration, moment, money, partly, percent, plural, points, size
+from ftspec.common.evaluation import Score
+from ftspec.common.figures import duration, moment, money, partly, percent, plural, points, size
 from ftspec.report import charts, curves, drawings, text, words
 from ftspec.report.data import Case, ReportData
 from ftspec.report.differences import differences

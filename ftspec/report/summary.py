@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from ftspec.costs import is_judging
-from ftspec.evaluation import Comparison, Verdict
-from ftspec.figures import duration, percent, plural, points
+from ftspec.common.evaluation import Comparison, Verdict
+from ftspec.common.figures import duration, percent, plural, points
+from ftspec.costs.costs import is_judging
 from ftspec.report import money, text, words
 from ftspec.report.data import ReportData
 from ftspec.report.junit import where

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ftspec.evaluation import Evaluation, JudgeUse
-from ftspec.figures import duration, percent, plural
-from ftspec.messages import Message
+from ftspec.common.evaluation import Evaluation, JudgeUse
+from ftspec.common.figures import duration, percent, plural
+from ftspec.common.messages import Message
 from ftspec.report import money, text
 from ftspec.report.data import ReportData, Said
-from ftspec.statistics import wilson
+from ftspec.stats.statistics import wilson
 
 SCORES = 5
 """Models whose accuracy the sentence tells, where none of them is the tuned one."""

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from ftspec.evaluation import Grade
-from ftspec.messages import Answer, Generation, Message, Prompt
-from ftspec.records import Record
+from ftspec.common.evaluation import Grade
+from ftspec.common.messages import Answer, Generation, Message, Prompt
+from ftspec.common.records import Record
 
 HERE = Path(__file__).parent
 TEMPLATE = 64

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ftspec import rows
-from ftspec.cleaning import Stage, run_step
-from ftspec.components import Component
+from ftspec.contracts.components import Component
+from ftspec.contracts.steps import GlobalStep, Reference
+from ftspec.data.cleaning import Stage, run_step
+from ftspec.data.stepping import runner
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
-from ftspec.stepping import runner
-from ftspec.steps import GlobalStep, Reference
 from ftspec.testing.component import ComponentSuite
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from ftspec.components import Component
+from ftspec.contracts.components import Component
 
 
 class ComponentSuite:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ftspec.evaluation import Grade
-from ftspec.graders import Judge
-from ftspec.messages import Answer, Message, Prompt
+from ftspec.common.evaluation import Grade
+from ftspec.common.messages import Answer, Message, Prompt
+from ftspec.contracts.graders import Judge
 from ftspec.testing.component import ComponentSuite
 
 

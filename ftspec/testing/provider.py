@@ -10,18 +10,24 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from ftspec import remote
-from ftspec.abilities import SupportsAdoption, SupportsCleanup, SupportsDeployment, SupportsExport, SupportsRender
-from ftspec.errors import Rejected
-from ftspec.faults import Culprit
-from ftspec.following import Follow, history
-from ftspec.jobs import JobState, ModelRef, Request, Size, TunedModel
-from ftspec.messages import Generation, Question
-from ftspec.provider import Provider
-from ftspec.providercalls import held
+from ftspec.asking import remote
+from ftspec.common.errors import Rejected
+from ftspec.common.faults import Culprit
+from ftspec.common.jobs import JobState, ModelRef, Request, Size, TunedModel
+from ftspec.common.messages import Generation, Question
+from ftspec.contracts.abilities import (
+    SupportsAdoption,
+    SupportsCleanup,
+    SupportsDeployment,
+    SupportsExport,
+    SupportsRender,
+)
+from ftspec.contracts.provider import Provider
+from ftspec.contracts.providercalls import held
 from ftspec.testing.component import ComponentSuite
 from ftspec.testing.samples import batch_of, example, prompt
 from ftspec.testing.world import Unreachable, World, after, deployed, served
+from ftspec.tuning.following import Follow, history
 
 MEASURES = {
     "train_loss", "validation_loss", "train_accuracy", "learning_rate", "tokens_per_second", "epoch", "reward_accuracy",

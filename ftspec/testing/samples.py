@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from ftspec import rows
-from ftspec.messages import Example, Message, Prompt
-from ftspec.shapes import ANSWERS, COLUMNS, Shape
+from ftspec.common.messages import Example, Message, Prompt
+from ftspec.layout.shapes import ANSWERS, COLUMNS, Shape
 
 COLOURS = ("red", "green", "blue", "white")
 

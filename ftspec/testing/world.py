@@ -11,17 +11,17 @@ from typing import Any
 
 import msgspec
 
-from ftspec.abilities import Deployment, SupportsDeployment
-from ftspec.claims import Register
-from ftspec.following import Follow
-from ftspec.jobs import DataFile, Job, JobUpdate, ModelRef, Request, TunedModel
-from ftspec.journal import Journal
-from ftspec.messages import Model, RemoteModel
-from ftspec.progress import Quiet
-from ftspec.provider import Provider
-from ftspec.store import Store
+from ftspec.common.jobs import DataFile, Job, JobUpdate, ModelRef, Request, TunedModel
+from ftspec.common.messages import Model, RemoteModel
+from ftspec.common.progress import Quiet
+from ftspec.contracts.abilities import Deployment, SupportsDeployment
+from ftspec.contracts.provider import Provider
+from ftspec.state.journal import Journal
+from ftspec.state.store import Store
 from ftspec.testing.samples import batch_of
-from ftspec.tuning import tune
+from ftspec.tuning.claims import Register
+from ftspec.tuning.following import Follow
+from ftspec.tuning.tuning import tune
 
 PAGES = 100
 """Polls after which the suite stops asking for more events."""

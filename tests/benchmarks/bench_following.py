@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_following.py [JOBS]
 
-Each run is detached after its submission, then `ftspec.fleet` follows all of them; their ends are spread over time.
+Each run is detached after its submission, then `fleet` follows all of them; their ends are spread over time.
 The service is a process of its own and not counted. An end is due when the clock says that the last step is done.
 """
 
@@ -17,9 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from ftspec import errors, fleet, registry, reopen, runner, validate
-from ftspec.progress import Quiet
-from ftspec.site import Options
+from ftspec import registry
+from ftspec.common import errors
+from ftspec.common.progress import Quiet
+from ftspec.run import reopen, runner
+from ftspec.run.site import Options
+from ftspec.validation import validate
+from ftspec.views import fleet
 
 SPEC = """\
 version: 1

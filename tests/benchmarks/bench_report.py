@@ -20,11 +20,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftspec import answersheet, report, scoring
-from ftspec.evaluation import Grade
-from ftspec.grade import Answered, Graded
-from ftspec.messages import Answer, Message, Prompt
-from ftspec.records import RunInfo
+from ftspec import report
+from ftspec.common.evaluation import Grade
+from ftspec.common.messages import Answer, Message, Prompt
+from ftspec.common.records import RunInfo
+from ftspec.grading import answersheet, scoring
+from ftspec.grading.grade import Answered, Graded
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REPEATS, OPENINGS = 3, 5

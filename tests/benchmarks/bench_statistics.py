@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ftspec.evaluation import Interval, Measured
-from ftspec.evidence import decide
-from ftspec.paired import PairSums
-from ftspec.statistics import Sums
+from ftspec.common.evaluation import Interval, Measured
+from ftspec.stats.evidence import decide
+from ftspec.stats.paired import PairSums
+from ftspec.stats.statistics import Sums
 
 DOCS = Path(__file__).parents[2] / "docs" / "statistics.md"
 PROMPTS = (20, 50, 100, 200, 500)

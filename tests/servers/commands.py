@@ -18,7 +18,7 @@ from ftspec import registry
 
 TESTS = Path(__file__).parents[1]
 IMPORTED = (
-    "aiohttp", "click", "ftspec.cli.run", "ftspec.report.compiled", "ftspec.runner", "ftspec_openai.sending",
+    "aiohttp", "click", "ftspec.cli.run", "ftspec.report.compiled", "ftspec.run.runner", "ftspec_openai.sending",
     "ftspec_openai.tuner", "httpcore2", "jinja2", "jsonschema", "msgspec", "obstore", "openai.resources.files",
     "openai.resources.fine_tuning", "pyarrow.compute", "pyarrow.json", "pyarrow.parquet", "rapidfuzz", "truststore",
     "vl_convert",
@@ -89,9 +89,9 @@ def serve() -> None:
 
 def _be(order: dict[str, Any], output: Path) -> None:
     """Be the command: its folder, environment and streams, and times that are short enough for a test."""
-    from ftspec import tuning
     from ftspec.cli import guard
-    from ftspec.submission import Times
+    from ftspec.tuning import tuning
+    from ftspec.tuning.submission import Times
 
     os.chdir(order["folder"])
     os.environ.update(order["environment"])

@@ -14,18 +14,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ftspec import ask, remote
-from ftspec.errors import Ambiguous, JobFailed, Rejected, StillRunning, Transient
-from ftspec.following import Follow, history
-from ftspec.jobs import DataFile, Request, TunedModel
-from ftspec.journal import Journal
-from ftspec.messages import Answer, Generation, Message, Prompt
-from ftspec.progress import Quiet
-from ftspec.references import mask
-from ftspec.spill import Spill
-from ftspec.store import Store
-from ftspec.submission import Times
-from ftspec.tuning import cancel, tune
+from ftspec.asking import ask, remote
+from ftspec.asking.spill import Spill
+from ftspec.common.errors import Ambiguous, JobFailed, Rejected, StillRunning, Transient
+from ftspec.common.jobs import DataFile, Request, TunedModel
+from ftspec.common.messages import Answer, Generation, Message, Prompt
+from ftspec.common.progress import Quiet
+from ftspec.common.references import mask
+from ftspec.state.journal import Journal
+from ftspec.state.store import Store
+from ftspec.tuning.following import Follow, history
+from ftspec.tuning.submission import Times
+from ftspec.tuning.tuning import cancel, tune
 from servers.proxy import FAULTS, Operation, Proxy
 
 OPERATIONS = ("upload", "create", "poll", "events", "cancel", "chat")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ftspec.jobs import ModelRef, Request
+from ftspec.common.jobs import ModelRef, Request
 from servers.aimock import Aimock
 from servers.matrix import Subject
 from servers.proxy import OPENAI

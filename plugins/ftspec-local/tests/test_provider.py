@@ -222,7 +222,8 @@ def test_checkpoints_can_be_asked_and_a_job_be_ended_early(provider, request_, t
 def test_what_counts_tokens_is_in_the_digests_of_the_data() -> None:
     from ftspec_local import local
 
-    from ftspec import installed, stepkeys
+    from ftspec import installed
+    from ftspec.plans import stepkeys
 
     assert f"tokenizers {installed.version('tokenizers')}" in stepkeys.code_of(local, {})
     assert f"jinja2 {installed.version('jinja2')}" in stepkeys.code_of(local, {})

@@ -135,8 +135,9 @@ def test_a_kept_model_says_whether_it_is_an_adapter(tmp_path):
 
 
 def test_a_full_fine_tuning_is_asked_for_checkpoints_only_where_it_keeps_some(tmp_path):
-    from ftspec import registry, validate
-    from ftspec.errors import SpecError
+    from ftspec import registry
+    from ftspec.common.errors import SpecError
+    from ftspec.validation import validate
 
     written = tmp_path / "spec.yaml"
     written.write_text(SPEC)

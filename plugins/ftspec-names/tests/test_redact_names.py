@@ -18,9 +18,10 @@ from test_every_step import made
 from trained import NEW, Marked, Sentences
 from written import contents
 
-from ftspec import installed, stepkeys
+from ftspec import installed
 from ftspec.cli import guard
-from ftspec.errors import FtspecError
+from ftspec.common.errors import FtspecError
+from ftspec.plans import stepkeys
 
 Ftspec = Callable[..., tuple[int, str]]
 """A command, in the folder of the test: exit code, and all that it said."""

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from servers import contract, fixtures
 
-from ftspec import registry, runner, validate
+from ftspec import registry
 from ftspec.cli import guard
-from ftspec.progress import Quiet
-from ftspec.site import Options
+from ftspec.common.progress import Quiet
+from ftspec.run import runner
+from ftspec.run.site import Options
+from ftspec.validation import validate
 
 SPEC = """\
 version: 1

@@ -20,7 +20,7 @@ from ftspec_openai.sending import Sender, Wire
 from ftspec_openai.tuners import Compatible, OpenAI
 
 from ftspec import api
-from ftspec.references import mask
+from ftspec.common.references import mask
 
 KEY = "sk-not-a-real-key"
 NEVER = -1

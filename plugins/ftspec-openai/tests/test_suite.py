@@ -12,7 +12,7 @@ from servers import contract
 from servers.proxy import OPENAI, Proxy
 
 from ftspec.testing import ProviderSuite
-from ftspec.tuning import Follow
+from ftspec.tuning.tuning import Follow
 
 
 @pytest.fixture(scope="class", autouse=True)

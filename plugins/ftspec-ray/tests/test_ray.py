@@ -16,16 +16,18 @@ from ftspec_ray import engine as engines
 from ftspec_ray import shuffling, work
 from ray.cluster_utils import Cluster
 
-from ftspec import registry, rows, runner, validate
+from ftspec import registry, rows
 from ftspec.builtin import files
-from ftspec.cleaning import Stage
 from ftspec.cli import guard
-from ftspec.errors import DataError, Finding, FtspecError, PluginError
-from ftspec.progress import Quiet
-from ftspec.reducing import OwnWork
-from ftspec.segments import Segment
-from ftspec.site import Options
+from ftspec.common.errors import DataError, Finding, FtspecError, PluginError
+from ftspec.common.progress import Quiet
+from ftspec.data.cleaning import Stage
+from ftspec.data.reducing import OwnWork
+from ftspec.data.segments import Segment
+from ftspec.run import runner
+from ftspec.run.site import Options
 from ftspec.spec import Item
+from ftspec.validation import validate
 
 SPEC = """\
 version: 1

@@ -1,0 +1,47 @@
+"""How long to wait before the next try, and when to stop trying."""
+
+from __future__ import annotations
+
+import time
+
+from ftspec.common.errors import ProviderError, Transient
+
+
+class Patience:
+    """Waits between tries: a little longer each time, and no longer than `total` seconds without a success.
+
+    Args:
+        total: seconds of failing in a row after which the error is raised.
+        first: seconds before the second try; each next wait is half as long again, up to `longest`.
+    """
+
+    def __init__(self, total: float, *, first: float = 0.1, longest: float = 15.0) -> None:
+        self.total = total
+        self.first = first
+        self.longest = longest
+        self.reset()
+
+    def reset(self) -> None:
+        """It worked: the next failure starts anew."""
+        self._since: float | None = None
+        self._delay = self.first
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing has failed since it last worked."""
+        return self._since is None
+
+    def wait(self, error: ProviderError) -> None:
+        """Sleep as long as the error says, or as its turn is. Raises the error when that would be too long."""
+        time.sleep(self.delay(error))
+
+    def delay(self, error: ProviderError) -> float:
+        """How long to wait until the next try, in seconds. Raises the error when that would be too long."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        asked = error.retry_after if isinstance(error, Transient) else None
+        delay = max(self._delay, asked or 0.0)
+        if now + delay - self._since > self.total:
+            raise error
+        self._delay = min(self._delay * 1.5, self.longest)
+        return delay

@@ -1,0 +1,1 @@
+"""Specs written for somebody: the first one, and one for another tuner."""

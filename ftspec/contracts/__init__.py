@@ -1,0 +1,1 @@
+"""What plugins offer: components, and what each kind of them returns. `ftspec.api` is its front."""

@@ -1,0 +1,1 @@
+"""How rows lie in Arrow batches, and everything that is brought into that layout. `ftspec.rows` is its front."""

@@ -1,0 +1,1 @@
+"""The steps of one run: data, tuning, evaluation, report; and the walk over them."""

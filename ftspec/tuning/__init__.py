@@ -1,0 +1,1 @@
+"""One tuning job, from file to model, submitted once."""

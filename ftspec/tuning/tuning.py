@@ -1,0 +1,295 @@
+"""One tuning job from file to model: upload, submit (ftspec.tuning.submission), follow, result.
+
+Everything that was learned is durable before the next step relies on it, so that a run may be killed between any two
+lines, and the next one goes on from there: a file is not uploaded again, a job not made again, and of a finished job
+the provider is not even asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from ftspec.asking.patience import Patience
+from ftspec.common.errors import Ambiguous, FtspecError, JobFailed, ProviderError, Rejected, Transient
+from ftspec.common.figures import duration
+from ftspec.common.jobs import DataFile, Job, JobState, JobUpdate, RemoteFile, Request, TrainingEvent, TunedModel
+from ftspec.common.progress import Progress
+from ftspec.common.records import Record
+from ftspec.common.references import mask
+from ftspec.contracts.abilities import SupportsAdoption
+from ftspec.contracts.provider import Provider
+from ftspec.state.journal import Journal
+from ftspec.state.store import Store
+from ftspec.tuning.claims import Register
+from ftspec.tuning.diagnosis import Diagnosis, diagnose
+from ftspec.tuning.following import Follow, Following, Result, chosen, ended, history, when
+from ftspec.tuning.submission import Submission, Times
+from ftspec.tuning.uploads import Uploads
+
+T = TypeVar("T")
+
+CANCEL = 60.0
+"""Seconds for which a job is tried to be cancelled."""
+
+AGAIN = "`ftspec run --again tuning` makes a new job (and a hosted provider may charge for it)"
+
+
+class Status(Record):
+    """What is known about a key's job: `state` is None before one was made. `last` is the latest training event.
+
+    `unknown` says why the provider could not tell the state of a job that was made.
+    `claimed` names the process that claimed a submission of which nothing has been heard; "" where there is none.
+    """
+
+    state: JobState | None = None
+    raw: str = ""
+    unknown: str = ""
+    claimed: str = ""
+    job: Job | None = None
+    model: TunedModel | None = None
+    error: str = ""
+    hint: str = ""
+    last: TrainingEvent | None = None
+    diagnosis: Diagnosis | None = None
+    orphans: tuple[Job, ...] = ()
+
+
+def tune(
+    provider: Provider,
+    request: Request,
+    files: Sequence[DataFile],
+    *,
+    store: Store,
+    journal: Journal,
+    key: str,
+    progress: Progress,
+    resubmit: bool = False,
+    adopt: str = "",
+    follow: Follow | None = None,
+    times: Times | None = None,
+) -> TunedModel:
+    """The model that the key's job makes, by doing whatever has not been done yet.
+
+    Args:
+        request: without files; `files` are uploaded and filled in here.
+        key: names the job in the store and at the provider: the digest of the plan's tuning step.
+        resubmit: a person has decided to submit again though an earlier attempt may have made a job.
+        adopt: id of a job that a person has found at the provider and knows to be this one.
+
+    Raises:
+        JobFailed: it ended without a model. Rejected: the provider said no. Ambiguous: a person has to decide.
+        StillRunning: it goes on without us. Transient: the provider could not be reached for too long.
+    """
+    follow = follow or Follow()
+    result = ended(store, key)
+    tuning = Tuning(provider, store, journal, key, progress)
+    if adopt:
+        tuning.adopted(request, adopt, follow)
+    if result is None:
+        try:
+            job = Register(store, key).job()
+            if job is None:
+                ready = tuning.uploaded(request, files, follow)
+                job = tuning.submitted(ready, files, resubmit, times or Times())
+            result = tuning.followed(job, request, follow)
+        except KeyboardInterrupt:
+            tuning.say_what_goes_on()
+            raise
+    model = chosen(result, follow.checkpoint)
+    if model is None:
+        raise failure(result)
+    return model
+
+
+def failure(result: Result) -> JobFailed:
+    """Why a job that has ended has no model, and what to do. Who cancels one knows why."""
+    reason = result.error or ("" if result.state is JobState.CANCELLED else "no reason given")
+    said = f"job {result.job.id} {result.raw or result.state}"
+    return JobFailed(f"{said}: {reason}" if reason else said, result.hint or AGAIN)
+
+
+def status(provider: Provider, store: Store, key: str, hyperparameters: Mapping[str, Any] | None = None) -> Status:
+    """What is known about the key's job; asks the provider once unless the job has ended. Changes nothing."""
+    register, events = Register(store, key), history(store, key)
+    result, attempt = ended(store, key), register.latest()
+    job = result.job if result else register.job()
+    orphans = tuple(register.orphans())
+    if job is None:
+        return Status(claimed=attempt.writer if attempt and not attempt.outcome else "", orphans=orphans)
+    try:
+        known: Result | JobUpdate = result or provider.poll(job, cursor=None)
+    except ProviderError as error:
+        last = max(events, key=when, default=None)
+        return Status(unknown=error.message, job=job, hint=error.hint, last=last, orphans=orphans)
+    if isinstance(known, JobUpdate):
+        events += known.events  # from the first one on, perhaps not to the last: of both, the latest counts
+    return Status(
+        state=known.state,
+        raw=known.raw,
+        job=job,
+        model=known.model,
+        error=known.error,
+        hint=known.hint,
+        last=max(events, key=when, default=None),
+        diagnosis=diagnose(events, hyperparameters or {}),
+        orphans=orphans,
+    )
+
+
+def cancel(provider: Provider, store: Store, key: str, request: Request, *, patience: float = CANCEL) -> Job:
+    """Ask the provider to cancel the key's job and return it; one that has ended is left alone.
+
+    A job of which only a doubtful submission is known is looked for first. Asking again changes nothing, so it is done
+    for `patience` seconds where the provider cannot be reached or its answer is lost.
+    """
+    result, register, waits = ended(store, key), Register(store, key), Patience(patience)
+    if result:
+        return result.job
+    job = register.job() or _again(waits, lambda: _doubtful(provider, register, request))
+    try:
+        provider.cancel(job)
+    except (Transient, Ambiguous) as error:
+        if not (isinstance(error, Ambiguous) and _stopped(provider, job)):
+            waits.wait(error)
+            _again(waits, lambda: provider.cancel(job))
+    return job
+
+
+def _stopped(provider: Provider, job: Job) -> bool:
+    """Whether a cancellation was heard though its answer was lost."""
+    with contextlib.suppress(Transient, Ambiguous):
+        state = provider.poll(job, cursor=None).state
+        return state.terminal or state is JobState.CANCELLING
+    return False
+
+
+def _doubtful(provider: Provider, register: Register, request: Request) -> Job:
+    """The job of a submission of which nothing was heard, if it can be found."""
+    attempt = register.latest()
+    if attempt is None or attempt.outcome:
+        raise FtspecError("no job has been submitted for this spec", "there is nothing to cancel; see `ftspec runs`")
+    found = provider.find(request, key=register.key)
+    if not found:
+        raise FtspecError(
+            f"{attempt.writer} may have submitted a job, and the provider shows none",
+            "look at the provider's own list of jobs; `ftspec run` looks again",
+        )
+    return register.adopt(found[0]).job or found[0]
+
+
+def _again(patience: Patience, call: Callable[[], T], progress: Progress | None = None) -> T:
+    """What a call that may be repeated returns; that it is repeated is told once, for it may take minutes."""
+    patience.reset()
+    while True:
+        try:
+            return call()
+        except (Transient, Ambiguous) as error:
+            first = patience.fresh
+            delay = patience.delay(error)
+            if first and progress:
+                progress.note(f"{mask(error.message)}: trying again for up to {duration(patience.total)}")
+            time.sleep(delay)
+
+
+class Tuning:
+    """The three things to do about a job; each is durable when it returns."""
+
+    def __init__(self, provider: Provider, store: Store, journal: Journal, key: str, progress: Progress) -> None:
+        self.provider = provider
+        self.store = store
+        self.journal = journal
+        self.key = key
+        self.progress = progress
+        self.uploads = Uploads(store, provider.endpoint)
+
+    def adopted(self, request: Request, name: str, follow: Follow) -> None:
+        """Make the job of this id the key's own, if the provider knows it and there is no other."""
+        register, result = Register(self.store, self.key), ended(self.store, self.key)
+        known = result.job if result else register.job()
+        if known is None:
+            known = register.adopt(self._found(request, name, follow)).job
+            self.journal.append("job_adopted", job=name)
+        if known is None or known.id != name:
+            raise FtspecError(
+                f"job {name} cannot be adopted: the job of this spec is {known.id if known else 'unknown'}",
+                "see `ftspec status`; a changed spec, or `--again tuning`, has a job of its own",
+            )
+
+    def _found(self, request: Request, name: str, follow: Follow) -> Job:
+        """The job of this id, if the provider knows it."""
+        provider = self.provider
+        if not isinstance(provider, SupportsAdoption):
+            raise FtspecError(
+                "this provider cannot be told the id of a job", "`ftspec run` looks for the job by itself"
+            )
+        patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
+        return _again(patience, lambda: provider.job(request, name), self.progress)
+
+    def uploaded(self, request: Request, files: Sequence[DataFile], follow: Follow) -> Request:
+        """The request with its files at the provider."""
+        remote = {}
+        for file in files:
+            held = self.uploads.get(file)
+            if held is None:
+                self.progress.phase(f"uploading {file.purpose} file", total=file.bytes, unit="B")
+                held = self._upload(file, follow)
+                self.uploads.put(file, held)
+                self.journal.append("file_uploaded", purpose=file.purpose, sha256=file.sha256, id=held.id)
+            remote[file.purpose] = held
+        return msgspec.structs.replace(request, training=remote.get("training"), validation=remote.get("validation"))
+
+    def submitted(self, request: Request, files: Sequence[DataFile], resubmit: bool, times: Times) -> Job:
+        """The job of the request, whoever makes it."""
+        self.progress.phase("submitting")
+        register = Register(self.store, self.key)
+        try:
+            return Submission(
+                self.provider, request, register, journal=self.journal, progress=self.progress, times=times
+            ).job(resubmit=resubmit)
+        except Rejected:
+            # A file that has expired there is a reason to say no: the next run looks for it anew.
+            for file in files:
+                self.uploads.forget(file)
+            raise
+
+    def followed(self, job: Job, request: Request, follow: Follow) -> Result:
+        """How the job ended."""
+        wanted = request.hyperparameters
+        try:
+            result = Following(self.provider, job, self.store, self.key, self.progress, follow, wanted).result()
+        except ProviderError:
+            self.say_what_goes_on()
+            raise
+        self.journal.append("job_finished", job=job.id, state=result.state, error=result.error)
+        return result
+
+    def say_what_goes_on(self) -> None:
+        """What ^C leaves behind: a job, or a submission of which nothing has been heard."""
+        register = Register(self.store, self.key)
+        job, attempt = register.job(), register.latest()
+        if job:
+            self.progress.note(f"job {job.id} goes on; run again to follow it, `ftspec cancel` to stop it")
+        elif attempt and not attempt.outcome:
+            self.progress.note("a job may have been submitted already; run again to find out")
+
+    def _upload(self, file: DataFile, follow: Follow) -> RemoteFile:
+        """Upload with retries: a provider finds by its content hash what an earlier try brought there."""
+        failing, waiting = (Patience(follow.patience, first=follow.first, longest=follow.longest) for _ in range(2))
+        while True:
+            held = _again(failing, lambda: self.provider.upload(file), self.progress)
+            if not held.waiting:
+                return held
+            if waiting.fresh:
+                self.progress.phase(f"waiting until the {file.purpose} file can be used")
+            self.progress.advance(0, detail=f"{held.id}: {held.waiting}")
+            waiting.wait(
+                Transient(
+                    f"the {file.purpose} file {held.id} cannot be used yet: the provider calls it '{held.waiting}'",
+                    "it stays there: run the same command again later",
+                )
+            )

@@ -1,0 +1,1 @@
+"""What lies about and nobody needs, taken away; and whether this machine is ready."""

@@ -1,0 +1,122 @@
+"""Runs and models side by side, from the answers that they have kept: nothing is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from ftspec.common.errors import FtspecError
+from ftspec.common.evaluation import Evaluation
+from ftspec.common.messages import Message, Prompt
+from ftspec.common.records import Record
+from ftspec.grading import answersheet, scoring
+from ftspec.grading.answersheet import Row
+from ftspec.grading.scoring import Tally
+from ftspec.state import history
+
+AT = "@"
+"""Between a run and the label of one of its models: `router-1a2b@base`."""
+
+
+class Side(Record):
+    """One model in a comparison: what it is called there, the run that asked it, and its label in that run."""
+
+    name: str
+    run: str
+    model: str
+    prompts: int
+    graders: tuple[str, ...]
+
+
+class Compared(Record):
+    """What `ftspec compare` shows: everything but the first is compared with the first, over the prompts of both."""
+
+    sides: tuple[Side, ...]
+    evaluation: Evaluation
+    notes: tuple[str, ...] = ()
+
+
+def compare(targets: Sequence[str], where: str | None) -> Compared:
+    """Compare models.
+
+    Args:
+        targets: a run (see history.locate), or RUN@MODEL for one of its models. A run is its tuned model; one run alone
+            is all of its models.
+        where: the store, as for every command.
+
+    Raises FtspecError for a run or model that is not there, or that has kept no answers.
+    """
+    found: dict[str, tuple[Side, list[Tally]]] = {}
+    for target in targets:
+        for name, run, model, tallies in _asked(target, where, everything=len(targets) == 1):
+            graders = dict.fromkeys(grader for tally in tallies for grader in tally.graders)
+            side = Side(name=name, run=run, model=model, prompts=len(tallies), graders=tuple(graders))
+            found.setdefault(name, (side, tallies))
+    if len(found) < 2:
+        raise FtspecError("there is only one model to compare", f"name another run, or a run's models: RUN{AT}base")
+    first, *others = found
+    evaluation = scoring.of_tallies(
+        {name: tallies for name, (_, tallies) in found.items()}, {}, [(name, first) for name in others]
+    )
+    sides = tuple(side for side, _ in found.values())
+    return Compared(sides=sides, evaluation=evaluation, notes=tuple(_notes(found, first)))
+
+
+def _asked(target: str, where: str | None, *, everything: bool) -> Iterator[tuple[str, str, str, list[Tally]]]:
+    """(name, run, label, tallies) of the models that a target means."""
+    written, at, label = target.partition(AT)
+    space, run = history.locate(written, where)
+    folder = space.report(run)
+    if not (folder / answersheet.FILE).exists():
+        raise FtspecError(
+            f"run {run} has kept no answers to compare",
+            "its evaluation has not come to its end: `ftspec status` says what goes on with it",
+        )
+    models = _tallies(folder)
+    wanted = [label] if at else list(models) if everything else [_only(models, run)]
+    for model in wanted:
+        if model not in models:
+            raise FtspecError(f"run {run} asked no model '{model}'", f"it asked {', '.join(models)}")
+        yield model if everything and not at else target, run, model, models[model]
+
+
+def _only(models: Iterable[str], run: str) -> str:
+    """The model that a run stands for."""
+    known = list(models)
+    if "tuned" in known or len(known) == 1:
+        return "tuned" if "tuned" in known else known[0]
+    raise FtspecError(f"run {run} has no tuned model", f"say which: {', '.join(f'{run}{AT}{name}' for name in known)}")
+
+
+def _tallies(folder: Path) -> dict[str, list[Tally]]:
+    """Every model's answers, counted per prompt."""
+    found: dict[str, list[Tally]] = {}
+    for (model, _), rows in groupby(answersheet.read(folder), key=lambda row: (row.model, row.prompt)):
+        found.setdefault(model, []).append(_tally(list(rows)))
+    return found
+
+
+def _tally(rows: Sequence[Row]) -> Tally:
+    one = rows[0]
+    prompt = Prompt(
+        id=one.prompt,
+        messages=[Message(role="user", content=one.asked)],
+        expected=one.expected,
+        origin=one.origin,
+        tags=tuple(one.tags),
+        weight=one.weight,
+    )
+    return scoring.tally(scoring.brief(prompt), [(row.answer, row.graded) for row in rows])
+
+
+def _notes(found: dict[str, tuple[Side, list[Tally]]], first: str) -> Iterator[str]:
+    """What makes two sides less comparable than they look."""
+    side, tallies = found[first]
+    prompts = {tally.prompt.id for tally in tallies}
+    for name, (other, theirs) in found.items():
+        both = sum(tally.prompt.id in prompts for tally in theirs)
+        if name != first and not both == len(prompts) == len(theirs):
+            yield f"{name} and {first} share {both} prompts: {len(theirs)} and {len(prompts)} were asked"
+        if other.graders != side.graders:
+            yield f"{name} was graded by {', '.join(other.graders)}; {first} by {', '.join(side.graders)}"
