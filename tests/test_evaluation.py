@@ -22,10 +22,10 @@ from ftspec.common.evaluation import Evaluation, Interval, JudgeUse, Score
 from ftspec.common.jobs import Checkpoint
 from ftspec.common.messages import Answer, Generation, Model, Question, RemoteModel
 from ftspec.common.progress import Quiet
-from ftspec.common.records import Plan, RunInfo
+from ftspec.common.records import TUNING, Plan, RunInfo
 from ftspec.costs.spending import Meter
 from ftspec.grading import answersheet
-from ftspec.plans.plan import TUNING, step_of
+from ftspec.plans.plan import step_of
 from ftspec.registry import Registry
 from ftspec.run import answering, planning, runner
 from ftspec.run.runner import Outcome

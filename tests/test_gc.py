@@ -19,7 +19,8 @@ from ftspec.cli import guard
 from ftspec.common.errors import FtspecError, JobFailed
 from ftspec.common.jobs import Job
 from ftspec.common.progress import Quiet
-from ftspec.plans.plan import TUNING, step_of
+from ftspec.common.records import TUNING
+from ftspec.plans.plan import step_of
 from ftspec.run import runner
 from ftspec.run.site import Options
 from ftspec.state import history

@@ -149,7 +149,7 @@ def accept_command(target: str | None, store: str | None) -> None:
     that one.
     """
     from ftspec.common.errors import FtspecError
-    from ftspec.plans.plan import TUNED
+    from ftspec.common.records import TUNED
     from ftspec.state import accepted, history
     from ftspec.state.journal import Journal
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ftspec.cli import hints, scores
 from ftspec.cli.facts import fact
 from ftspec.common.figures import duration, percent, plural, size
+from ftspec.common.records import only_evaluates
 from ftspec.common.terminal import one_line, safe, style, table
-from ftspec.plans.plan import only_evaluates
 
 if TYPE_CHECKING:
     from ftspec.common.evaluation import Evaluation, Interval, Score, Verdict

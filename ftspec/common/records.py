@@ -9,6 +9,9 @@ from typing import Any, Literal, dataclass_transform
 
 import msgspec
 
+DATA, TUNING, BASE, TUNED, REPORT = "data", "tuning", "base answers", "tuned answers", "report"
+"""Names of a plan's steps."""
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,11 @@ class Plan(Record):
     steps: tuple[Step, ...]
     inputs: tuple[Input, ...] = ()
     watermark: str = ""
+
+
+def only_evaluates(run: str, name: str) -> bool:
+    """Whether a run of the spec of this name trains nothing: its id begins as `plan.run_name` has it."""
+    return run.startswith(f"{name}-eval-")
 
 
 RunState = Literal[

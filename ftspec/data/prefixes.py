@@ -22,6 +22,9 @@ from ftspec.plans.stepkeys import code_of
 from ftspec.registry import Registry
 from ftspec.spec import Item
 
+ROOMS = ("builtin", "common", "contracts", "data", "files", "layout")
+"""Folders whose code makes of a batch what is kept, beside the modules that stand in none."""
+
 
 def marks(segment: Segment) -> list[str]:
     """A digest for every point of the segment: before its first step, after each, and for its end."""
@@ -75,7 +78,8 @@ def _own_code() -> str:
     import pyarrow as pa
 
     state = hashlib.sha256(f"{platform.python_version()} {pa.__version__}".encode())
-    for path in sorted([*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("builtin/**/*.py")]):
+    here = Path(__file__).parents[1]
+    for path in sorted([*here.glob("*.py"), *(path for room in ROOMS for path in here.glob(f"{room}/**/*.py"))]):
         state.update(path.read_bytes())
     return state.hexdigest()
 

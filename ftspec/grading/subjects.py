@@ -13,8 +13,9 @@ import msgspec
 from ftspec import items
 from ftspec.common.errors import FtspecError, Problem, SpecError
 from ftspec.common.jobs import ModelRef, TunedModel
+from ftspec.common.records import TUNING
 from ftspec.contracts.provider import Provider
-from ftspec.plans.plan import TUNING, step_of
+from ftspec.plans.plan import step_of
 from ftspec.plans.stepkeys import CHECKPOINTS, model_keys
 from ftspec.registry import Registry
 from ftspec.spec import Item, Named, Spec

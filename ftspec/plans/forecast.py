@@ -10,7 +10,7 @@ from ftspec import suites
 from ftspec.common.errors import Problem
 from ftspec.common.figures import duration, money
 from ftspec.common.jobs import Estimate, Request, Size
-from ftspec.common.records import Plan, Record, Step
+from ftspec.common.records import BASE, DATA, REPORT, TUNED, TUNING, Plan, Record, Step
 from ftspec.contracts.graders import Asks
 from ftspec.costs.costs import (
     STANDS,
@@ -25,7 +25,7 @@ from ftspec.costs.costs import (
     tuning_part,
 )
 from ftspec.costs.tables import Tables
-from ftspec.plans.plan import BASE, DATA, REPORT, SUITES, TUNED, TUNING
+from ftspec.plans.plan import SUITES
 from ftspec.plans.stepkeys import CHECKPOINTS
 from ftspec.spec import Budget, Spec
 

@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from ftspec.common.records import Plan, Step
+from ftspec.common.records import BASE, DATA, REPORT, TUNED, TUNING, Plan, Step
 from ftspec.costs.costs import ANSWERS
 from ftspec.plans.inventory import Inventory
 from ftspec.plans.stepkeys import CHECKPOINTS, Made, StepKeys, Target, digest
 from ftspec.registry import Registry
 from ftspec.spec import Spec
-
-DATA, TUNING, BASE, TUNED, REPORT = "data", "tuning", "base answers", "tuned answers", "report"
 
 UNFINISHED = "not finished"
 """Why a step is to do that nothing has changed of."""
@@ -85,11 +83,6 @@ def step_of(plan: Plan, name: str) -> Step:
 def run_name(spec: Spec, target: Target) -> str:
     """What the ids of the spec's runs begin with."""
     return f"{spec.name}-eval" if target.evaluation else spec.name
-
-
-def only_evaluates(run: str, name: str) -> bool:
-    """Whether a run of the spec of this name trains nothing: its id begins as `run_name` has it."""
-    return run.startswith(f"{name}-eval-")
 
 
 def answers_step(label: str) -> str:

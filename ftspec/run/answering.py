@@ -14,7 +14,7 @@ from ftspec.asking.spill import Spill
 from ftspec.common.figures import plural
 from ftspec.common.jobs import Checkpoint, TunedModel
 from ftspec.common.messages import Answer, Generation, Prompt, RemoteModel
-from ftspec.common.records import Plan, Record, Step
+from ftspec.common.records import DATA, TUNED, TUNING, Plan, Record, Step
 from ftspec.costs.costs import of_answer, rate_of
 from ftspec.costs.spending import Meter, Purse
 from ftspec.costs.tables import Price, Rate
@@ -26,7 +26,7 @@ from ftspec.grading.counterparts import counterparts
 from ftspec.grading.grade import Answered
 from ftspec.grading.subjects import Subject
 from ftspec.plans import plan as plans
-from ftspec.plans.plan import TUNING, step_of
+from ftspec.plans.plan import step_of
 from ftspec.plans.stepkeys import CHECKPOINTS
 from ftspec.run import datastep
 from ftspec.run.site import Site, step_key
@@ -144,7 +144,7 @@ def earlier(site: Site, run: str, what: Asking, base: Answered | None, purse: Pu
     A prompt that was asked in other words counts too. None where none of the prompts is among its own.
     """
     plan = history.plan_of(Journal(site.store, run).events())
-    step = step_of(plan, plans.TUNED)
+    step = step_of(plan, TUNED)
     if not step.digest:
         return None
     asked = _as_asked_now(site, plan, _spill(site, step), what)
@@ -175,7 +175,7 @@ def _as_asked_now(site: Site, plan: Plan, spill: Spill, what: Asking) -> Iterato
 
 def _asked_by(site: Site, plan: Plan) -> Sequence[Prompt]:
     """The prompts of another run of this store; none where they are not kept."""
-    key = step_key(step_of(plan, plans.DATA))
+    key = step_key(step_of(plan, DATA))
     if site.store.head(key) is None:
         return ()
     sha256 = decode(site.store, key, datastep.Dataset).files.get(datastep.PROMPTS)

@@ -12,7 +12,7 @@ from ftspec import items
 from ftspec.common.errors import FtspecError, Problem
 from ftspec.common.jobs import Estimate, TunedModel
 from ftspec.common.messages import Prompt
-from ftspec.common.records import Plan
+from ftspec.common.records import DATA, REPORT, TUNING, Plan
 from ftspec.contracts.abilities import SupportsDeployment
 from ftspec.contracts.graders import Judge
 from ftspec.contracts.provider import Provider
@@ -25,7 +25,7 @@ from ftspec.grading.subjects import Subject
 from ftspec.plans.dataresult import DataResult
 from ftspec.plans.forecast import Judging, Known, Open, judging, objections
 from ftspec.plans.forecast import forecast as forecast_of
-from ftspec.plans.plan import DATA, REPORT, SUITES, TUNING, answers_step, step_of
+from ftspec.plans.plan import SUITES, answers_step, step_of
 from ftspec.plans.stepkeys import CHECKPOINTS
 from ftspec.run import answering
 from ftspec.run.site import Site

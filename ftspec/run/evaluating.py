@@ -11,14 +11,14 @@ from ftspec.common.evaluation import Evaluation
 from ftspec.common.figures import percent, plural
 from ftspec.common.jobs import TunedModel
 from ftspec.common.messages import Prompt
-from ftspec.common.records import Plan
+from ftspec.common.records import BASE, TUNED, Plan
 from ftspec.costs.spending import Purse
 from ftspec.data import cases
 from ftspec.grading import answersheet, gates
 from ftspec.grading.grade import Answered, names
 from ftspec.grading.scoring import brief, evaluate, tallies, usual_pairs
 from ftspec.grading.subjects import Subject
-from ftspec.plans.plan import BASE, SUITES, TUNED, answers_step, step_of
+from ftspec.plans.plan import SUITES, answers_step, step_of
 from ftspec.plans.stepkeys import CHECKPOINTS, gates_need
 from ftspec.run import answering, budgeting
 from ftspec.run.answering import Asking

@@ -10,12 +10,12 @@ import msgspec
 from ftspec.common.errors import FtspecError, PluginError, Problem
 from ftspec.common.jobs import Estimate
 from ftspec.common.progress import Progress
-from ftspec.common.records import Plan, Record, Step
+from ftspec.common.records import DATA, REPORT, TUNING, Plan, Record, Step
 from ftspec.costs.costs import Costs
 from ftspec.costs.spending import Spent
 from ftspec.data.prompts import load_prompts
 from ftspec.plans.dataresult import DataResult
-from ftspec.plans.plan import DATA, REPORT, TUNING, UNFINISHED, explain, run_name, step_of
+from ftspec.plans.plan import UNFINISHED, explain, run_name, step_of
 from ftspec.plans.stepkeys import gates_need
 from ftspec.registry import Registry
 from ftspec.run import answering, budgeting, datastep

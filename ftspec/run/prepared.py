@@ -13,8 +13,9 @@ import msgspec
 
 from ftspec.common.errors import DataError, Finding, FtspecError
 from ftspec.common.progress import Progress
+from ftspec.common.records import DATA
 from ftspec.data.spool import RowsFile
-from ftspec.plans.plan import DATA, step_of
+from ftspec.plans.plan import step_of
 from ftspec.registry import Registry
 from ftspec.run import datastep
 from ftspec.run.datastep import Dataset

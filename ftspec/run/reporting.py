@@ -12,10 +12,10 @@ import ftspec
 from ftspec import report
 from ftspec.common.evaluation import Evaluation, Verdict
 from ftspec.common.jobs import TunedModel
-from ftspec.common.records import Plan, RunInfo, Step
+from ftspec.common.records import REPORT, TUNING, Plan, RunInfo, Step
 from ftspec.costs.costs import Serving
 from ftspec.installed import version
-from ftspec.plans.plan import REPORT, TUNING, step_of
+from ftspec.plans.plan import step_of
 from ftspec.report import Case, Cases, ReportData
 from ftspec.run import likeness
 from ftspec.run.datastep import ORIGINS, ROWS, Dataset

@@ -19,10 +19,10 @@ from ftspec.common.evaluation import Evaluation, Verdict
 from ftspec.common.figures import plural
 from ftspec.common.jobs import TunedModel
 from ftspec.common.progress import Progress
-from ftspec.common.records import Event, Plan, Record, RunInfo
+from ftspec.common.records import DATA, REPORT, TUNING, Event, Plan, Record, RunInfo
 from ftspec.costs.costs import Costs
 from ftspec.files import memory
-from ftspec.plans.plan import DATA, REPORT, TUNING, explain, step_of
+from ftspec.plans.plan import explain, step_of
 from ftspec.registry import Registry
 from ftspec.run import answering, budgeting, datastep, rehearsal
 from ftspec.run.datastep import Dataset

@@ -11,7 +11,7 @@ from ftspec import items
 from ftspec.common.errors import Problem, SpecError
 from ftspec.common.jobs import TunedModel
 from ftspec.common.progress import Progress
-from ftspec.common.records import Plan, Record, Step
+from ftspec.common.records import TUNING, Plan, Record, Step
 from ftspec.contracts.provider import Provider
 from ftspec.costs import tables
 from ftspec.costs.tables import Tables
@@ -22,7 +22,6 @@ from ftspec.grading.subjects import Subject
 from ftspec.plans import inventory
 from ftspec.plans import plan as plans
 from ftspec.plans.inventory import Inventory
-from ftspec.plans.plan import TUNING
 from ftspec.plans.stepkeys import Made, Target
 from ftspec.registry import Registry
 from ftspec.spec import Spec

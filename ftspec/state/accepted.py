@@ -12,8 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from ftspec.common.records import Event, Record
-from ftspec.plans.plan import TUNED
+from ftspec.common.records import TUNED, Event, Record
 from ftspec.state import history
 from ftspec.state.journal import Journal, decode
 from ftspec.state.store import Store

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from ftspec.common.errors import FtspecError, StoreError
-from ftspec.common.records import Event, Plan, RunInfo
-from ftspec.plans.plan import only_evaluates
+from ftspec.common.records import Event, Plan, RunInfo, only_evaluates
 from ftspec.state.journal import Journal
 from ftspec.state.store import Store
 from ftspec.state.workspace import FOLDER, Workspace

@@ -16,10 +16,10 @@ import msgspec
 from ftspec.asking.patience import Patience
 from ftspec.common.errors import Ambiguous, FtspecError, StoreError, Transient
 from ftspec.common.jobs import RemoteFile
-from ftspec.common.records import Plan, Record
+from ftspec.common.records import DATA, Plan, Record
 from ftspec.contracts.abilities import RemoteObject, SupportsCleanup
 from ftspec.contracts.provider import Provider
-from ftspec.plans.plan import DATA, step_of
+from ftspec.plans.plan import step_of
 from ftspec.registry import Registry
 from ftspec.run.site import attached
 from ftspec.state import history

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ftspec.common.jobs import Job
-from ftspec.common.records import Plan
+from ftspec.common.records import DATA, TUNING, Plan
 from ftspec.plans import plan as plans
-from ftspec.plans.plan import DATA, TUNING
 from ftspec.run.datastep import Dataset
 from ftspec.state import history
 from ftspec.state.journal import Journal, decode
