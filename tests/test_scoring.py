@@ -12,7 +12,7 @@ from ftspec.cli.scores import table_of
 from ftspec.common.evaluation import Evaluation, Grade, Interval, Score, Verdict
 from ftspec.common.messages import Answer, Message, Prompt
 from ftspec.data import prompts
-from ftspec.grading import grade, scoring
+from ftspec.grading import grade, scores, scoring, tally
 from ftspec.spec import Item
 
 
@@ -33,7 +33,7 @@ def says(word: str) -> object:
 
 
 def score(prompts: Sequence[Prompt], answered: grade.Answered) -> Score:
-    return scoring.score(answered.model, scoring.tallies(prompts, answered), answered.seconds)
+    return scores.score(answered.model, tally.tallies(prompts, answered), answered.seconds)
 
 
 def scored(texts: dict[str, list[str]], repeats_of: str = "") -> grade.Answered:

@@ -16,8 +16,9 @@ from ftspec.costs.spending import Purse
 from ftspec.data import cases
 from ftspec.grading import answersheet, gates
 from ftspec.grading.grade import Answered, names
-from ftspec.grading.scoring import brief, evaluate, tallies, usual_pairs
+from ftspec.grading.scoring import evaluate, usual_pairs
 from ftspec.grading.subjects import Subject
+from ftspec.grading.tally import brief, tallies
 from ftspec.plans.plan import SUITES, answers_step, step_of
 from ftspec.plans.stepkeys import CHECKPOINTS, gates_need
 from ftspec.run import answering, budgeting

@@ -10,9 +10,9 @@ from ftspec.common.errors import FtspecError
 from ftspec.common.evaluation import Evaluation
 from ftspec.common.messages import Message, Prompt
 from ftspec.common.records import Record
-from ftspec.grading import answersheet, scoring
+from ftspec.grading import answersheet, scoring, tally
 from ftspec.grading.answersheet import Row
-from ftspec.grading.scoring import Tally
+from ftspec.grading.tally import Tally
 from ftspec.state import history
 
 AT = "@"
@@ -107,7 +107,7 @@ def _tally(rows: Sequence[Row]) -> Tally:
         tags=tuple(one.tags),
         weight=one.weight,
     )
-    return scoring.tally(scoring.brief(prompt), [(row.answer, row.graded) for row in rows])
+    return tally.tally(tally.brief(prompt), [(row.answer, row.graded) for row in rows])
 
 
 def _notes(found: dict[str, tuple[Side, list[Tally]]], first: str) -> Iterator[str]:
