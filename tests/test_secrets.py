@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from ftspec import api, hosted, items
-from ftspec.cli import guard
+from ftspec.cli import crash, guard
 from ftspec.common.references import Mask, mask
 from ftspec.contracts.components import Component
 from ftspec.registry import Loaded, Registry
@@ -193,10 +193,14 @@ def test_what_libraries_read_of_the_environment_is_masked(monkeypatch: pytest.Mo
     told = {"HF_TOKEN": "hf-Zq81LmPv0aTq", "AWS_SECRET_ACCESS_KEY": "/Zq81LmPv0aTq93kX", "PROXIED_TOKEN": str(file)}
     for name, value in {
         **told,
+        "PGPASSWORD": "Zq81-LmPv0aTq",
+        "DATABASE_URL": "postgresql://me:data%2Dbase-pass@db/shop",
+        "DEVELOPING": "postgresql://me:password@db/shop",
         "HTTPS_PROXY": "http://me:pr0xy-pass@proxy:3128",
         "MY_KEYBOARD": "qwertzuiopasdf",
     }.items():
         monkeypatch.setenv(name, value)
+    assert Mask()("Zq81-LmPv0aTq, data-base-pass, data%2Dbase-pass, a password") == "***, ***, ***, a password"
     said = Mask()(f"{' '.join(told.values())} http://me:pr0xy-pass@proxy:3128 qwertzuiopasdf")
     assert said == f"*** *** {file} http://me:***@proxy:3128 qwertzuiopasdf"
 
@@ -275,6 +279,15 @@ def test_a_bug_report_hides_the_secret(folder: Path) -> None:
         assert f"{how} ***" in said, said
     assert VALUE not in said
     assert found_in(folder) == []
+
+
+def test_a_bug_report_hides_what_was_typed_for_an_option_that_is_called_like_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = ["run", "spec.yaml", "--set", "provider.openai.api_key=hunter2", "--set=model=gpt", "--set=a.token=hunter2"]
+    said = crash.write_log(RuntimeError("no"), typed).read_text()
+    assert "--set provider.openai.api_key=*** --set=model=gpt --set=a.token=***" in said
 
 
 def test_what_outlives_a_run_was_given_no_secret(folder: Path) -> None:

@@ -7,10 +7,11 @@ import os
 import platform
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ftspec
+from ftspec.common.masking import MASK, holds_credential
 from ftspec.common.references import mask
 
 STATE = ".ftspec"
@@ -53,11 +54,20 @@ What did you do, and what did you expect?
 
 - ftspec {ftspec.__version__}, Python {platform.python_version()}, {platform.platform()}
 - plugins: {", ".join(_plugins())}
-- command: ftspec {" ".join(arguments)}
+- command: ftspec {" ".join(_typed(arguments))}
 
 ```
 {trace}```
 """
+
+
+def _typed(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments, but for the value of an option that is called like a secret: a short one has no other mask."""
+    for argument in arguments:
+        typed = argument.removeprefix("--set=")
+        place, equals, value = typed.partition("=")
+        secret = equals and holds_credential(place.rpartition(".")[2])
+        yield argument.removesuffix(value) + MASK if secret else argument
 
 
 def _plugins() -> list[str]:

@@ -26,8 +26,8 @@ CREDENTIALS = tuple(
     f"_{name}"
     for name in (
         *("API_KEY", "APIKEY", "ACCESS_KEY", "ACCOUNT_KEY", "AUTH_KEY", "PRIVATE_KEY", "SAS_KEY", "SECRET_KEY"),
-        *("STORAGE_KEY", "SECRET", "TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "CONNECTION_STRING"),
-        "BEARER_TOKEN_BEDROCK",
+        *("STORAGE_KEY", "OPENAI_KEY", "SECRET", "TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIALS"),
+        *("CONNECTION_STRING", "BEARER_TOKEN_BEDROCK", "PGPASSWORD", "MYSQL_PWD"),
     )
 )
 """How variables of the environment end that hold a secret."""
@@ -49,6 +49,7 @@ SIGNS = ("ignature=", "sig=", "ecurity-")
 Masking = Callable[[str], str]
 
 
+@lru_cache(1024)
 def holds_credential(name: str) -> bool:
     """Whether a variable of this name holds a secret."""
     return f"_{name}".upper().endswith(CREDENTIALS)
@@ -57,14 +58,14 @@ def holds_credential(name: str) -> bool:
 def credentials(environment: Mapping[str, str]) -> Iterator[str]:
     """Secrets of the environment that nobody has referred to: libraries read them by themselves, and so may tell them.
 
-    Short ones could be a word, and one that is a path says where the secret is."""
-    for name in environment:
+    Short ones could be a word, and one that is a path says where the secret is. Of an address it is the password."""
+    for name, value in environment.items():
         if holds_credential(name):
-            value = environment[name]
             if len(value) >= FRAGMENT and not _is_path(value):
                 yield value
-        elif name[-6:].lower() == "_proxy" and "@" in environment[name]:
-            yield from _of_address(environment[name])
+        elif "@" in value:
+            least = MASKED_LINE if name[-6:].lower() == "_proxy" else FRAGMENT
+            yield from (part for part in _of_address(value) if len(part) >= least)
 
 
 def _is_path(value: str) -> bool:
