@@ -553,6 +553,23 @@ def test_charts_stand_for_their_numbers() -> None:
     assert greedy.get("aria-label", "").startswith("Accuracy. base: accuracy ")
 
 
+def test_the_names_of_the_best_and_the_worst_model_do_not_lie_on_those_of_their_quadrants() -> None:
+    evaluation = sample_data().evaluation
+    assert evaluation is not None
+    ends = {
+        name: replace(score, accuracy=accuracy, consistency=1.0)
+        for (name, score), accuracy in zip(evaluation.scores.items(), (0.0, 1.0), strict=True)
+    }
+    (found,) = drawn(charts.quadrant(ends))
+    heights = {"".join(text.itertext()): _height(text) for text in found.iter("{y}text")}
+    for model, quadrant in (("tuned", "reliable and repeatable"), ("base", "repeatedly wrong")):
+        assert abs(heights[model] - heights[quadrant]) > 12
+
+
+def _height(text: ElementTree.Element) -> float:
+    return float(re.findall(r"[-.0-9]+", text.get("transform", ""))[1])
+
+
 def test_slices_are_drawn_where_there_are_any() -> None:
     evaluation = sample_data().evaluation
     assert evaluation is not None
