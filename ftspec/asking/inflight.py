@@ -214,6 +214,7 @@ class Inflight:
 
 
 def stop(meter: Meter, left: int) -> None:
+    """Raise what the meter has reached while so many questions are left to ask; nothing where none is left."""
     if left and (error := meter.reached(left)):
         raise error
 

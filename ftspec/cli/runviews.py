@@ -77,8 +77,8 @@ def _evaluation(found: Evaluation) -> Iterator[str]:
     base, tuned = found.base, found.tuned
     repeats = f", {tuned.repeats} answers each" if tuned.repeats > 1 else ""
     better = style(percent(tuned.accuracy), "bold")
-    yield fact("accuracy", f"{percent(base.accuracy)} → {better}{_within(tuned.interval)}")
-    yield fact("gain", f"{found.gain * 100:+.1f} points{_within(found.gain_interval)}")
+    yield fact("accuracy", f"{percent(base.accuracy)} → {better} (95% interval {_shares(tuned.interval)})")
+    yield fact("gain", f"{found.gain * 100:+.1f} points (95% interval {_points(found.gain_interval)})")
     yield fact("consistency", f"{_consistency(base)} → {_consistency(tuned)}")
     if tuned.quadrant != "not measured":
         yield fact("tuned model", tuned.quadrant)
@@ -103,8 +103,12 @@ def _errors(base: Score, tuned: Score) -> str:
     return f"; {plural(base.errors + tuned.errors, 'answer')} could not be had" if base.errors + tuned.errors else ""
 
 
-def _within(interval: Interval) -> str:
-    return f" (95% interval {interval.low * 100:.1f} to {interval.high * 100:.1f})"
+def _shares(interval: Interval) -> str:
+    return f"{percent(interval.low)} to {percent(interval.high)}"
+
+
+def _points(interval: Interval) -> str:
+    return f"{interval.low * 100:.1f} to {interval.high * 100:.1f}"
 
 
 def _consistency(score: Score) -> str:

@@ -111,6 +111,7 @@ class JobState(enum.StrEnum):
 
     @property
     def terminal(self) -> bool:
+        """Whether the job has ended, one way or another."""
         return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
 
 

@@ -29,7 +29,9 @@ class Token(Record):
 class SupportsRender(Protocol):
     """A provider that can show the exact tokens of an example and which of them are trained on."""
 
-    def render(self, request: Request, example: Example) -> Sequence[Token]: ...
+    def render(self, request: Request, example: Example) -> Sequence[Token]:
+        """All tokens of the example, in order, as training sees them. Raises DataError for one that it refuses."""
+        ...
 
 
 @runtime_checkable
@@ -58,9 +60,13 @@ class SupportsAdoption(Protocol):
 class SupportsPause(Protocol):
     """A provider whose jobs can be halted and taken up again. Both calls are idempotent."""
 
-    def pause(self, job: Job) -> None: ...
+    def pause(self, job: Job) -> None:
+        """Ask for the job to be halted; `poll` tells when it is."""
+        ...
 
-    def resume(self, job: Job) -> None: ...
+    def resume(self, job: Job) -> None:
+        """Ask for a halted job to go on."""
+        ...
 
 
 @runtime_checkable
@@ -89,7 +95,9 @@ class SupportsLeastRows(Protocol):
     """A provider that takes no fewer training rows than so many: the data step says so, before anything is sent."""
 
     @property
-    def least_rows(self) -> int: ...
+    def least_rows(self) -> int:
+        """Rows of the training side; those of validation do not count."""
+        ...
 
 
 class Deployment(Record):

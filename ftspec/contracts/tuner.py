@@ -66,7 +66,9 @@ class Limits(Record):
 class SupportsLimits(Protocol):
     """A provider that knows what it takes of training data; offline."""
 
-    def data_limits(self, request: Request) -> Limits: ...
+    def data_limits(self, request: Request) -> Limits:
+        """What is known of the request's model and method; None in a field says that it is not known."""
+        ...
 
 
 class Tuner:

@@ -108,6 +108,7 @@ def training(price: Price | None, tokens: int | None, epochs: float | None, seco
 
 
 def answering(rate: Rate, prompt_tokens: float, completion_tokens: float) -> float:
+    """What so many tokens cost, in the rate's currency: its prices are per million."""
     return (prompt_tokens * rate.prompt + completion_tokens * rate.completion) / MILLION
 
 
@@ -122,6 +123,7 @@ def is_judging(part: str) -> bool:
 
 
 def is_free(rate: Rate) -> bool:
+    """Whether its answers cost nothing, however long they are."""
     return rate.prompt == rate.completion == 0
 
 

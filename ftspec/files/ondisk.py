@@ -16,6 +16,7 @@ CHUNK = 1 << 20
 
 
 def sha256_of(path: Path) -> str:
+    """The hex digest of a file's content, read in pieces. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

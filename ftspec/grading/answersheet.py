@@ -113,6 +113,7 @@ def rows(label: str, prompts: Iterable[Prompt], answered: Answered) -> Iterator[
 
 
 def row(label: str, prompt: Prompt, answer: Answer, graded: Graded) -> Row:
+    """One answer of the model of this label, with what its graders said."""
     return Row(
         model=label,
         prompt=prompt.id,

@@ -43,6 +43,7 @@ def _content(question: Prompt) -> str:
 
 
 def judged(judge: Judge, replies: Replies, asked: Sequence[Prompt], prompt: Prompt, answer: Answer) -> Grade:
+    """The verdict on an answer by the replies to what was asked of it. Raises Unjudged where a reply is missing."""
     got = [replies[question.id] for question in asked]
     if failed := next((reply.error for reply in got if reply.error), ""):
         raise Unjudged(f"the judge {judge.model} gave no answer: {failed}")

@@ -50,6 +50,7 @@ def values(batch: pa.RecordBatch, name: str) -> list[Any]:
 
 
 def listed(name: str, values: pa.Array) -> list[Any]:
+    """The cells of the column of this name as Python values: messages as lists of dicts, JSON decoded, null as None."""
     if values.type == messages_type():
         return chat.to_lists(values)
     if is_json(values.type):

@@ -132,8 +132,8 @@ def _goal(across: Json, up: Json) -> Json:
 
 
 def _corner(name: Quadrant, place: tuple[int, int], across: Json, up: Json) -> Json:
-    """What a quadrant is called, at its outer side, along the line between right and wrong: a tuned model's dot with its
-    name is mostly at the top, and a base model's at the bottom."""
+    """What a quadrant is called, at its outer side, along the line between right and wrong: a tuned model's dot with
+    its name is mostly at the top, and a base model's at the bottom."""
     right, top = place
     mark = {"type": "text", "text": name, "fontSize": 11, "color": "var(--soft)", "opacity": 0.85}
     put: Json = {"align": "right" if right else "left", "dx": -4 if right else 4, "dy": -8 if top else 10}

@@ -227,6 +227,7 @@ def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None,
 
 
 def court(site: Site, purse: Purse | None = None) -> benches.Court:
+    """Where this run's judges are asked; `purse` pays for them, None where nothing is asked."""
     return benches.Court(
         site.registry, site.spec.folder, site.workspace, site.progress, site.tables, purse, site.hearings
     )

@@ -66,6 +66,7 @@ def decide(
 
 
 def too_few(prompts: int) -> str:
+    """What a verdict says of a sample that cannot decide."""
     return f"{prompts:,} prompts are too few to tell" if prompts != 1 else "1 prompt is too few to tell"
 
 

@@ -50,10 +50,13 @@ class Diagnosis(Record):
 
     @property
     def faulty(self) -> bool:
+        """Whether something is wrong with the curve, as far as it goes."""
         return self.kind not in {"healthy", "unknown"}
 
 
 class Point(NamedTuple):
+    """A loss after an optimizer step."""
+
     step: int
     loss: float
 

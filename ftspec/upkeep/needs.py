@@ -27,6 +27,7 @@ class Needs(NamedTuple):
 
 
 def needs_of(store: Store) -> Needs:
+    """What all runs of the store need. Raises StoreError where one of them cannot be read."""
     needs = Needs(plans={}, jobs=set(), files=set(), models=set(), keys=set(), prefixes=set())
     for run in history.run_ids(store):
         # A damaged run needs nobody knows what: nothing is found then, rather than too much.

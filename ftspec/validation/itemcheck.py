@@ -137,6 +137,7 @@ def _paths(item: Item, component: Component) -> list[tuple[SpecPath, str]]:
 
 
 def exists(folder: Path, text: str) -> bool:
+    """Whether there is such a file or folder, or anything that the pattern matches; `text` as the spec writes it."""
     if os.path.exists(folder / text):  # noqa: PTH110  # unlike Path.exists it takes any text without raising
         return True
     matches = glob.iglob(text, root_dir=folder, recursive=True)  # noqa: PTH207  # Path.glob refuses absolute patterns
@@ -153,6 +154,7 @@ def _is_stream(path: Path) -> bool:
 
 
 def file_hint(folder: Path, text: str, document: Document) -> str:
+    """What to do about a path that leads to nothing."""
     if "://" in text:
         return "files of a source may be at s3://, gs://, az:// and https:// addresses; others must be on this machine"
     if glob.has_magic(text):

@@ -43,6 +43,7 @@ class Shown(Record):
 
 
 def show(opened: Opened) -> Shown:
+    """The run's tuned model, with what the report says of it. Raises FtspecError where there is none (yet)."""
     data = opened.report
     evaluation = data.evaluation if data else None
     return Shown(
