@@ -263,7 +263,10 @@ def test_a_config_runs(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         plan(write(tmp_path, text))
     assert {finding.line for finding in raised.value.findings if finding.severity == "error"} == {20}
-    found = run(write(tmp_path, text.replace("as_is: true", "as_is: true, on_error: skip")))
+    spec = write(tmp_path, text.replace("as_is: true", "as_is: true, on_error: skip"))
+    data = plan(spec).data
+    assert data and all(count.rows_in == count.rows_out for count in data.counts)  # an assertion went, and no row
+    found = run(spec)
     assert found.evaluation.tuned.prompts == 6
     assert set(found.evaluation.tuned.graders) == {"length", "named", "contains", "json_schema"}
     assert set(found.evaluation.tuned.slices) == {"region=eu"}

@@ -262,6 +262,7 @@ def test_an_interrupt_leaves_the_job_running_and_says_so(spec: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0
     assert "submitted job" not in done.stderr
+    assert re.search(r"^following job job-\w+, which was submitted by \S+ [\d.]+ s ago$", done.stderr, re.MULTILINE)
 
 
 def test_data_show_is_the_waterfall(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -496,7 +496,7 @@ def test_warnings_are_seen_in_a_plan_and_told_by_a_run(spec: Path, capsys: pytes
     code, out, _ = run(capsys, "plan", "-q", spec)
     assert code == 0
     lines = [line for line in out.splitlines() if line.startswith("  warning")]
-    assert lines[0] == "  warning  data/rows.jsonl:1: column 'label' is none of 'b'; here it is 'a'"
+    assert lines[0] == "  warning  data/rows.jsonl:1: column 'label' is none of 'b' [expect]; here it is 'a'"
     assert lines[-1] == "  warning  column 'label' is none of 'b' (in 4 more rows)"
     for epochs in (1, 2):  # data that are made, and data that are kept from before
         told = run(capsys, "run", spec, "--set", f"hyperparameters.epochs={epochs}")[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ftspec import registry
@@ -123,6 +124,20 @@ def test_a_change_is_named_by_its_key(folder: Path, override: str, step: str, wh
 def test_a_hyperparameter_does_not_touch_the_data(folder: Path) -> None:
     run(folder)
     assert steps(plan(folder, "hyperparameters.epochs=3"))["data"].cached
+
+
+def test_code_that_changed_is_named_by_its_component(folder: Path) -> None:
+    """A plugin that was upgraded: no user knows which step is cleaning[0], and a hash says nothing."""
+    now = plan(folder)
+
+    def why(code: str) -> tuple[str, ...]:
+        data = steps(now)["data"]
+        older = msgspec.structs.replace(data, keys=data.keys | {"cleaning[0] code": code})
+        before = msgspec.structs.replace(now, steps=(older, *now.steps[1:]))
+        return steps(plans.explain(now, lambda step: False, before))["data"].why
+
+    assert why(f"revision 1 {'0' * 16}") == ("cleaning[0] (strip) code changed",)
+    assert why(f"revision 0 {'0' * 16}") == ("cleaning[0] (strip) code changed: revision 0 → revision 1",)
 
 
 def test_changed_rows_are_named_by_their_source(folder: Path) -> None:

@@ -146,7 +146,7 @@ class _Config:
         options = {**(default.test.get("options") or {}), **(test.get("options") or {})}
         unknown = {*(set(test) | set(default.test)) - TEST, *(f"options.{name}" for name in set(options) - OPTIONS)}
         if unknown:
-            yield _told(one, f"of the test is not imported: {', '.join(sorted(map(str, unknown)))}")
+            yield _told(one, f"of the test is not imported: {', '.join(sorted(map(str, unknown)))}", part=True)
         try:
             said = {**(default.test.get("vars") or {}), **(test.get("vars") or {})}
             variables = {name: self._text(value) for name, value in said.items()}
@@ -182,9 +182,9 @@ class _Config:
                     try:
                         yield assertions.grader(member, variables, self.judged)
                     except (Unmapped, OSError, ValueError) as error:
-                        yield _told(one, f"an assertion is not imported: {error}", error, line)
+                        yield _told(one, f"an assertion is not imported: {error}", error, line, part=True)
             except Unmapped as error:
-                yield _told(one, f"an assertion is not imported: {error}", error, line)
+                yield _told(one, f"an assertion is not imported: {error}", error, line, part=True)
 
     def _prompt(self, prompt: Any) -> Any:
         """A text, or a list of messages, that is still a template."""
@@ -227,9 +227,10 @@ class _Config:
         return _told(Test({}, self.path, line), message, error)
 
 
-def _told(one: Test, message: str, error: Exception | None = None, line: int = 0) -> api.Finding:
+def _told(one: Test, message: str, error: Exception | None = None, line: int = 0, *, part: bool = False) -> api.Finding:
+    """What is wrong with a test; with `part` it comes all the same, without that."""
     hint = error.hint if isinstance(error, Unmapped) else ""
-    return api.Finding(message=message, hint=hint, file=str(one.file), line=line or one.line)
+    return api.Finding(message=message, hint=hint, file=str(one.file), line=line or one.line, part=part)
 
 
 def _multiplied(variables: Json) -> Iterator[Json]:

@@ -49,7 +49,7 @@ def of_data(format_: str, findings: Sequence[Finding], spec: str) -> None:
         format_,
         [
             Problem(
-                message=finding.message,
+                message=finding.said,
                 hint=finding.hint,
                 severity=finding.severity,
                 file=finding.file if isinstance(finding, SpecFinding) else str(beside / finding.file),
@@ -57,7 +57,7 @@ def of_data(format_: str, findings: Sequence[Finding], spec: str) -> None:
                 column=finding.column or 1,
             )
             if finding.file and finding.line
-            else Problem(message=finding.message, hint=finding.hint, severity=finding.severity, file=spec)
+            else Problem(message=finding.said, hint=finding.hint, severity=finding.severity, file=spec)
             for finding in findings
         ],
     )

@@ -133,7 +133,7 @@ def _expected(error: BaseException, arguments: Sequence[str]) -> int | None:
     if isinstance(error, DataError):
         for finding in error.findings:
             place = f"{terminal.safe(finding.place)}: " if finding.file else ""
-            terminal.say(f"  {place}{terminal.safe(finding.message)}", err=True)
+            terminal.say(f"  {place}{terminal.safe(finding.said)}", err=True)
             if finding.hint:
                 terminal.say(f"    {hints.completed(finding.hint, given)}", err=True)
     return error.exit_code

@@ -121,7 +121,7 @@ def _life(found: RowLife) -> Iterator[str]:
     for finding in found.findings:
         hint = f"; {finding.hint}" if finding.hint else ""
         yield f"  {style(finding.severity, 'yellow' if finding.severity == 'warning' else 'red')}: " + one_line(
-            finding.message + hint, 300
+            finding.said + hint, 300
         )
 
 

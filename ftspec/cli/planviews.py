@@ -146,4 +146,4 @@ def _inputs(found: Plan) -> str:
 def finding_line(finding: Finding) -> str:
     place = f"{finding.place}: " if finding.file and finding.line else ""
     hint = f"; {finding.hint}" if finding.hint else ""
-    return f"  {style(finding.severity, 'yellow')}  {safe(place)}{one_line(finding.message + hint, 300)}"
+    return f"  {style(finding.severity, 'yellow')}  {safe(place)}{one_line(finding.said + hint, 300)}"

@@ -85,5 +85,5 @@ def _told(error: FtspecError) -> str:
     lines = [safe(error.message), *([f"  {hints.here(error.hint)}"] if error.hint else [])]
     for finding in error.findings if isinstance(error, DataError) else ():
         place = f"{safe(finding.place)}: " if finding.file else ""
-        lines += [f"  {place}{safe(finding.message)}", *([f"    {hints.here(finding.hint)}"] if finding.hint else [])]
+        lines += [f"  {place}{safe(finding.said)}", *([f"    {hints.here(finding.hint)}"] if finding.hint else [])]
     return "\n".join(lines)

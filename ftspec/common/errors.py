@@ -56,7 +56,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     A step or check names rows by their number (`row`, the hidden `_row` column); core turns that into `file` and
     1-based `line`. A source that cannot even make a row of a line sets `file` and `line` itself, and `column` (from 1,
-    in characters) where it knows it.
+    in characters) where it knows it; `part` of it says that the row comes all the same, without what this is about.
     """
 
     message: str
@@ -67,6 +67,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 0
     check: str = ""
     column: int = 0
+    part: bool = False
+
+    @property
+    def said(self) -> str:
+        """The message, and which check of the spec says so: that is what can be changed or waived there."""
+        return f"{self.message} [{self.check}]" if self.check else self.message
 
     @property
     def place(self) -> str:

@@ -168,7 +168,7 @@ class Intake:
         return made, sorted(faults)
 
     def report(self, item: Item, finding: Finding) -> None:
-        if item.on_error == "skip" and finding.severity == "error" and self.rejected is not None:
+        if item.on_error == "skip" and _no_row(finding) and self.rejected is not None:
             self.rejected.add(finding.file, finding.line, item.id or item.name, finding.message, read=False)
         self.findings.add(replace(finding, severity="warning") if item.on_error == "skip" else finding)
 
@@ -227,7 +227,12 @@ class _Account:
     def _tell(self, ready: list[Finding]) -> None:
         for finding in ready:
             self.intake.report(self.item, finding)
-        self.intake.ledger.read(self.index, 0, sum(each.severity == "error" for each in ready), 0.0)
+        self.intake.ledger.read(self.index, 0, sum(map(_no_row, ready)), 0.0)
+
+
+def _no_row(finding: Finding) -> bool:
+    """Whether a line is no row, as its source says."""
+    return finding.severity == "error" and not finding.part
 
 
 def _with_numbers(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:

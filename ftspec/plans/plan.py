@@ -6,6 +6,7 @@ run again: "hyperparameters.epochs changed".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -16,6 +17,11 @@ from ftspec.plans.inventory import Inventory
 from ftspec.plans.stepkeys import CHECKPOINTS, Made, StepKeys, Target, digest
 from ftspec.registry import Registry
 from ftspec.spec import Spec
+
+CODE = " code"
+"""What the names of keys end with that stand for a component's code."""
+
+_HASH = re.compile(r"[0-9a-f]{16}$")
 
 UNFINISHED = "not finished"
 """Why a step is to do that nothing has changed of."""
@@ -143,7 +149,8 @@ def _why(step: Step, before: Step | None) -> Iterable[str]:
         elif name not in before.keys:
             yield f"{name} added"
         elif step.digest or step.keys[name]:
-            yield f"{name} changed{_transition(before.keys[name], step.keys[name])}"
+            of, named = _named(name, step.keys)
+            yield f"{of} changed{_transition(named(before.keys[name]), named(step.keys[name]))}"
     if step.digest and not changed:
         yield UNFINISHED
 
@@ -157,7 +164,15 @@ def _outermost(names: Sequence[str]) -> Iterator[str]:
             yield name
 
 
+def _named(name: str, keys: Mapping[str, str]) -> tuple[str, Callable[[str], str]]:
+    """What a key is called for people, and what of its value is shown: of code the component, and its versions."""
+    item = name.removesuffix(CODE)
+    if item == name or item not in keys:
+        return name, str
+    return f"{item} ({keys[item]}){CODE}", lambda code: " ".join(part for part in code.split() if not _HASH.match(part))
+
+
 def _transition(old: str, new: str) -> str:
     """Show short values; a hash would say nothing."""
-    short = max(len(old), len(new)) <= 40 and old and new
+    short = max(len(old), len(new)) <= 40 and old and new and old != new
     return f": {old} → {new}" if short else ""

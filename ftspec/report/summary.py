@@ -140,7 +140,7 @@ def _training(data: ReportData) -> Iterable[str]:
 def _findings(data: ReportData) -> Iterable[str]:
     for finding in data.findings[:FINDINGS]:
         sign = "⚠️" if finding.severity == "warning" else "❌"
-        yield f"- {sign} {plain(text.shortened(where(finding) + finding.message, 200))}"
+        yield f"- {sign} {plain(text.shortened(where(finding) + finding.said, 200))}"
     if data.findings:
         yield from _more(max(data.findings_total, len(data.findings)), FINDINGS, "finding")
 

@@ -96,6 +96,8 @@ def tune(
             if job is None:
                 ready = tuning.uploaded(request, files, follow)
                 job = tuning.submitted(ready, files, resubmit, times or Times())
+            else:
+                tuning.say_who_submitted(job)
             result = tuning.followed(job, request, follow)
         except KeyboardInterrupt:
             tuning.say_what_goes_on()
@@ -267,6 +269,12 @@ class Tuning:
             raise
         self.journal.append("job_finished", job=job.id, state=result.state, error=result.error)
         return result
+
+    def say_who_submitted(self, job: Job) -> None:
+        """Of a job that this process did not make: who did, and when. It is not paid for again."""
+        attempt = Register(self.store, self.key).latest()
+        by = f" by {attempt.writer} {duration(max(time.time() - attempt.claimed, 0))} ago" if attempt else ""
+        self.progress.note(f"following job {job.id}, which was submitted{by}")
 
     def say_what_goes_on(self) -> None:
         """What ^C leaves behind: a job, or a submission of which nothing has been heard."""
