@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import numpy
+import pyarrow as pa
 import pytest
 from msgspec import Meta
-from plugged import SPEC, Acme, Says, installed, run
+from plugged import SPEC, Acme, Nothing, Says, installed, run
 
 from ftspec import api, rows
 from ftspec.cli import guard
@@ -88,6 +89,10 @@ def update(**fields: Any) -> api.JobUpdate:
             update(model=api.TunedModel(id="1", base="parrot")),  # type: ignore[arg-type]
             "from poll that is none: Expected `object`, got `str` - at `model.base`",
         ),
+        ("submit", api.Job(id=""), "returned a Job without an id from submit"),
+        ("write", api.Written(rows=2), "says that it wrote 2 rows of 0, and found no fault with the others"),
+        ("upload", api.RemoteFile(id="1", sha256="0"), "from upload a file of another content than the training file"),
+        ("estimate", api.Estimate(cost=-1.0), "returned from estimate an Estimate whose 'cost' is below 0"),
         ("serve", Says("hello"), "returned a Says from serve; a context manager is wanted"),
     ],
 )
@@ -95,7 +100,7 @@ def test_what_a_provider_returns_is_looked_into(tmp_path: Path, name: str, value
     method = wrong(value)
     with pytest.raises(PluginError) as caught:
         run(tmp_path, broken(**{name: method}))
-    assert caught.value.message.startswith("provider 'acme' of acme[acme] returned ")
+    assert caught.value.message.startswith("provider 'acme' of acme[acme] ")
     assert said in caught.value.message
     assert caught.value.message.endswith(line_of(method))
     assert caught.value.hint == "report it to the authors of acme"
@@ -124,6 +129,11 @@ class Text(Says):
         return (self.text for _ in questions)
 
 
+class Other(Says):
+    def answer(self, questions: Any, generation: Any) -> Any:
+        return (api.Answer(prompt="other", repeat=0, text=self.text) for _ in questions)
+
+
 class Remote:
     limits = api.RateLimits()
 
@@ -131,6 +141,11 @@ class Remote:
         return {"text": "yes"}
 
     async def close(self) -> None: ...
+
+
+class RemoteOther(Remote):
+    async def ask(self, question: api.Question, generation: api.Generation) -> Any:
+        return api.Answer(prompt=question.prompt.id, repeat=7)
 
 
 class Unlimited(Remote):
@@ -146,6 +161,7 @@ class Unlimited(Remote):
             None,
         ),
         (Text("yes"), "returned a str from answer; an Answer is wanted", Text.answer),
+        (Other("yes"), "answered the prompt 'other' (repeat 0), which it was not asked", Other.answer),
         (Remote(), "returned a dict from ask; an Answer is wanted", Remote.ask),
         (Unlimited(), "returned an int from limits; a RateLimits is wanted", Remote.ask),
     ],
@@ -246,6 +262,15 @@ def test_every_method_of_the_contract_is_held() -> None:
             assert getattr(held[name], "or_none", False) == ("None" in returns), name
     facts = {name for one in protocols for name in (*one.__annotations__, *vars(one)) if not name.startswith("_")}
     assert facts - methods.keys() - {"methods"} == set(providercalls.FACTS)
+
+
+def test_an_answer_of_a_remote_model_is_that_to_the_question(tmp_path: Path) -> None:
+    @contextmanager
+    def serve(self: Any, _: Any) -> Iterator[Any]:
+        yield RemoteOther()
+
+    with pytest.raises(PluginError, match=r"provider 'acme' of .* answered the prompt '\w+' \(repeat 7\)"):
+        run(tmp_path, broken(serve=serve))
 
 
 # ---- graders and gates
@@ -566,6 +591,40 @@ def test_a_reduction_that_names_unknown_rows_is_told(tmp_path: Path, gone: Any, 
     assert caught.value.message.startswith(f"cleaning step 'mine' of acme[acme] {said}")
 
 
+def stepped(**fields: Any) -> Any:
+    @api.global_step
+    def mine() -> api.GlobalStep:
+        """Mine."""
+        return api.GlobalStep(**{"keys": lambda batch: batch.column("prompt"), **fields})
+
+    return installed(ftspec_cleaners=lambda: {"mine": mine})
+
+
+def all_rows(keys: Any, numbers: Any) -> Any:
+    return numbers
+
+
+def nothing(*_: Any) -> api.Dropped:
+    return api.Dropped(rows.integers([]), rows.integers([]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"keys": lambda batch: None}, "made None of keys; an array with one for each row is wanted"),
+        ({"keys": lambda batch: batch.column("prompt").to_pylist()}, "made a list of keys; an array with one"),
+        ({"keys": None}, "has None as 'keys' of its GlobalStep; a function is wanted"),
+        ({"scope": "rows"}, 'has a GlobalStep whose \'scope\' is neither "key" nor "all"'),
+        ({"keys": lambda batch: pa.array([[1]] * batch.num_rows), "sort": True}, "failed in sort: ArrowTypeError"),
+        ({"closer": api.Closer(all_rows, lambda batch: [1] * batch.num_rows, nothing)}, "made a list of details; an"),  # type: ignore[arg-type, return-value]
+    ],
+)
+def test_a_global_steps_mistake_is_told_as_its(tmp_path: Path, fields: Any, said: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        run(tmp_path, stepped(**fields), SPEC.replace(*PLACES["cleaners"]))
+    assert caught.value.message.startswith(f"cleaning step 'mine' of acme[acme] {said}")
+
+
 def test_a_closer_look_at_unknown_rows_is_told(tmp_path: Path) -> None:
     @api.global_step
     def mine() -> api.GlobalStep:
@@ -674,6 +733,104 @@ def test_a_screen_that_fails_is_told(tmp_path: Path) -> None:
         run(tmp_path, installed(ftspec_cleaners=lambda: {"mine": mine}), SPEC.replace(*PLACES["cleaners"]))
 
 
+def test_what_a_screen_learns_can_be_pickled(tmp_path: Path) -> None:
+    @api.screen_step
+    def mine() -> api.Screen:
+        """Mine."""
+        return api.Screen(iter, lambda learned, batch: batch)
+
+    said = "failed in learn, which returned what cannot be pickled: TypeError: cannot pickle"
+    with pytest.raises(PluginFault, match=said):
+        run(tmp_path, installed(ftspec_cleaners=lambda: {"mine": mine}), SPEC.replace(*PLACES["cleaners"]))
+
+
+# ---- checks, and hooks that look at a plan
+
+
+@pytest.mark.parametrize("field", ["judge", "weigh"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (["bad"], "yielded a str; a Finding is wanted"),
+        ([api.Finding(message="bad", severity="fatal")], "is none: Invalid enum value 'fatal' - at `severity`"),  # type: ignore[arg-type]
+        ([api.Finding(message="bad", row="1")], "is none: Expected `int | null`, got `str` - at `row`"),  # type: ignore[arg-type]
+        (None, "failed in {field}: TypeError: 'NoneType' object is not iterable"),
+    ],
+)
+def test_a_checks_mistake_is_told_as_its(tmp_path: Path, field: str, value: Any, said: str) -> None:
+    @api.check
+    def mine() -> api.Check:
+        """Mine."""
+        functions = {"measure": lambda batch: 1, "judge": lambda measures: [], field: lambda facts: value}
+        return api.Check(**functions)
+
+    with pytest.raises(PluginError) as caught:
+        run(tmp_path, installed(ftspec_checks=lambda: {"mine": mine}), SPEC.replace(*PLACES["checks"]))
+    assert caught.value.message.startswith("check 'mine' of acme[acme] ")
+    assert said.format(field=field) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [api.Problem(message="no", severity="fatal"), api.Problem(message="no", path="format")],  # type: ignore[arg-type]
+)
+def test_a_veto_that_is_none_is_told(tmp_path: Path, problem: Any) -> None:
+    """It was no error and no warning, so that the run went on."""
+    with pytest.raises(PluginError, match=r"plugin acme\[acme\]: ftspec_plan_ready failed: ValidationError"):
+        run(tmp_path, installed(ftspec_plan_ready=lambda plan: [problem]))
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize(
+    ("setting", "function", "said"),
+    [
+        ("reads", lambda options: None, "returned None; an Iterable is wanted"),
+        ("reads", lambda options: {}["column"], "failed: KeyError: 'column'"),
+        ("packages", lambda options: ["numpy"], "returned a list; a Mapping is wanted"),
+        ("packages", lambda options: {}["model"], "failed: KeyError: 'model'"),
+    ],
+)
+def test_a_fault_in_a_setting_is_told(tmp_path: Path, setting: str, function: Any, said: str) -> None:
+    @api.batch_step(**{setting: function})
+    def mine() -> api.BatchStep:
+        """Mine."""
+        return lambda batch: batch
+
+    with pytest.raises(PluginError) as caught:
+        run(tmp_path, installed(ftspec_cleaners=lambda: {"mine": mine}), SPEC.replace(*PLACES["cleaners"]))
+    assert caught.value.message == f"cleaning step 'mine': its setting '{setting}' {said} {line_of(function)}"
+
+
+def test_what_a_gate_needs_is_looked_into(tmp_path: Path) -> None:
+    @api.gate(needs=lambda options: cast(api.Needs, None))
+    def mine() -> Any:
+        """Mine."""
+
+    with pytest.raises(PluginError, match="gate 'mine': its setting 'needs' returned None; a Needs is wanted"):
+        run(tmp_path, installed(ftspec_gates=lambda: {"mine": mine}), SPEC.replace(*PLACES["gates"]))
+
+
+@pytest.mark.parametrize("said", ["bad", ["bad"], [("words", "bad")], [(("words",), 5)]])
+def test_a_rule_that_yields_no_clash_is_told(tmp_path: Path, said: Any) -> None:
+    @api.batch_step(rules=[lambda options: said])
+    def mine() -> api.BatchStep:
+        """Mine."""
+        return lambda batch: batch
+
+    with pytest.raises(SpecError) as caught:
+        run(tmp_path, installed(ftspec_cleaners=lambda: {"mine": mine}), SPEC.replace(*PLACES["cleaners"]))
+    (problem,) = caught.value.problems
+    assert "a rule of it yields what is no api.Clash, (path, message): " in problem.message
+
+
+@pytest.mark.parametrize("setting", ["dependencies", "code", "rules"])
+def test_a_setting_that_is_a_list_is_no_text(setting: str) -> None:
+    with pytest.raises(TypeError, match=f"the setting '{setting}' of a cleaner is a list, and not one text"):
+        api.batch_step(**{setting: "numpy"})(lambda: None)
+
+
 # ---- at load
 
 
@@ -706,6 +863,18 @@ class Bare:
         (Bare, "provider 'acme' has no 'attach', 'cancel', 'estimate', 'find', 'fingerprint', 'methods', 'poll', "),
         (Without, "provider 'acme': its 'methods' must map names of training methods to api.Method"),
         (type("None_", (Acme,), {"methods": {}}), "provider 'acme': its 'methods' must map names of training methods"),
+        (
+            type("Dict", (Acme,), {"methods": {"sft": api.Method(dict, Nothing)}}),
+            "provider 'acme', method 'sft': its hyperparameters are a type; a class is wanted",
+        ),
+        (
+            type("Shapeless", (Acme,), {"methods": {"sft": api.Method(Nothing, Nothing, data="chats")}}),
+            "provider 'acme', method 'sft': there is no shape of rows 'chats': there are ",
+        ),
+        (
+            type("Unknown", (Acme,), {"methods": {"sft": api.Method(Nothing, Nothing, shapes_data=("length",))}}),
+            "provider 'acme', method 'sft': shapes_data names 'length', which is no hyperparameter of it",
+        ),
     ],
 )
 def test_a_provider_without_what_all_have_is_told(kind: Any, said: str) -> None:
@@ -719,6 +888,14 @@ def test_a_default_of_another_type_is_told() -> None:
         """Mine."""
 
     with pytest.raises(PluginError, match="grader 'mine': the default of option 'words': Expected `int`, got `str`"):
+        installed(ftspec_graders=lambda: {"mine": api.grader(mine)})
+
+
+def test_an_option_without_a_type_is_told() -> None:
+    def mine(*, words=1) -> Any:  # type: ignore[no-untyped-def]
+        """Mine."""
+
+    with pytest.raises(PluginError, match="grader 'mine': option 'words' has no annotation, which says its type"):
         installed(ftspec_graders=lambda: {"mine": api.grader(mine)})
 
 

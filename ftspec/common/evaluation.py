@@ -266,7 +266,7 @@ Outcome = Literal["PASS", "FAIL", "INSUFFICIENT_EVIDENCE"]
 
 
 class Verdict(Record):
-    """What a gate said. `measured` is None where the metric was not measured, and then the gate does not pass.
+    """What a gate said. `measured` is None where there was nothing to measure: then it passes only where it says so.
 
     `severity` comes from the spec's item: a gate that only warns does not fail the run.
 

@@ -15,13 +15,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import msgspec
 
-from ftspec.common.errors import PluginError
+from ftspec.common.errors import FtspecError, PluginError
 from ftspec.common.evaluation import Needs
-from ftspec.common.wording import every
+from ftspec.common.faults import defined, kind_of, raised
+from ftspec.common.wording import every, with_article
 from ftspec.contracts.options import TextColumns
 from ftspec.contracts.provider import Method, Provider
 from ftspec.contracts.tuner import Tuner
@@ -101,6 +102,9 @@ class Component:
         level: Level = "",
         **settings: Unpack[Settings],
     ) -> None:
+        for name in ("rules", "dependencies", "code"):
+            if isinstance(settings.get(name, ()), str):
+                raise TypeError(f"the setting '{name}' of a {kind} is a list, and not one text")
         if unknown := settings.keys() - Settings.__annotations__.keys():
             raise TypeError(f"a {kind} has no setting {', '.join(sorted(unknown))}")
         self.kind: Kind = kind
@@ -115,10 +119,29 @@ class Component:
         self.experimental = settings.get("experimental", "")
         self.private = settings.get("private", False)
         self.code = tuple(settings.get("code", ()))
-        self.reads = settings.get("reads")
-        self.needs = settings.get("needs") or _nothing
-        self.packages = settings.get("packages")
+        self.reads = self._held("reads", settings.get("reads"), Iterable)
+        self.needs = self._held("needs", settings.get("needs") or _nothing, Needs)
+        self.packages = self._held("packages", settings.get("packages"), Mapping)
         self.data: Shape | None = settings.get("data") or ("chat" if kind == "format" else None)
+
+    def _held(self, name: str, function: Callable[..., Any] | None, wanted: type) -> Any:
+        """The function of a setting, which tells of a fault in it."""
+
+        def call(options: Mapping[str, Any]) -> Any:
+            assert function is not None
+            try:
+                found = function(options)
+            except FtspecError:
+                raise
+            except Exception as error:
+                said = f"{type(error).__name__}: {error}{raised(error, self.factory.__module__)}"
+                raise PluginError(f"{TITLES[self.kind]} '{self.name}': its setting '{name}' failed: {said}") from error
+            if not isinstance(found, wanted):
+                said = f"returned {kind_of(found)}; {with_article(wanted.__name__)} is wanted"
+                raise PluginError(f"{TITLES[self.kind]} '{self.name}': its setting '{name}' {said}{defined(function)}")
+            return found
+
+        return call if function else None
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
@@ -242,6 +265,9 @@ class Component:
 
     def _resolve(self, parameter: inspect.Parameter) -> Any:
         """One annotation at a time: a whole-function get_type_hints fails on names imported under TYPE_CHECKING."""
+        if parameter.annotation is inspect.Parameter.empty:
+            message = f"option '{parameter.name}' has no annotation, which says its type"
+            raise PluginError(f"{self.kind} '{self.name}': {message}")
         if not isinstance(parameter.annotation, str):
             return parameter.annotation
         scope = vars(sys.modules[self.factory.__module__])
@@ -283,6 +309,21 @@ def _verify_provider(name: str, factory: Any) -> None:
     methods = factory.methods
     if not isinstance(methods, Mapping) or not all(isinstance(one, Method) for one in methods.values()) or not methods:
         raise PluginError(f"provider '{name}': its 'methods' must map names of training methods to api.Method")
+    for method, one in methods.items():
+        if said := _odd(one):
+            raise PluginError(f"provider '{name}', method '{method}': {said}")
+
+
+def _odd(method: Method) -> str:
+    """What is wrong with a method, "" where nothing is."""
+    for name, struct in (("hyperparameters", method.hyperparameters), ("options", method.options)):
+        if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
+            return f"its {name} are {kind_of(struct)}; a class is wanted that derives from msgspec.Struct"
+    if method.data not in get_args(Shape):
+        return f"there is no shape of rows '{method.data}': there are {', '.join(get_args(Shape))}"
+    known = {field.name for field in msgspec.structs.fields(method.hyperparameters)}
+    unknown = [one for one in method.shapes_data if one not in known]
+    return f"shapes_data names {every(unknown)}, which is no hyperparameter of it" if unknown else ""
 
 
 def _nothing(options: Mapping[str, Any]) -> Needs:

@@ -19,13 +19,14 @@ from ftspec.contracts.components import Component, Kind, Level
 from ftspec.contracts.graders import Grader, Judge
 from ftspec.contracts.steps import Check, GlobalStep, Screen, Source, Text
 
-RECORDS: Mapping[tuple[Kind, Level], type] = {
-    ("source", ""): Source,
-    ("cleaner", "text"): Text,
-    ("cleaner", "global"): GlobalStep,
-    ("cleaner", "screen"): Screen,
-    ("check", ""): Check,
+RECORDS: Mapping[tuple[Kind, Level], tuple[type, tuple[str, ...]]] = {
+    ("source", ""): (Source, ("read",)),
+    ("cleaner", "text"): (Text, ("function",)),
+    ("cleaner", "global"): (GlobalStep, ("keys",)),
+    ("cleaner", "screen"): (Screen, ("learn", "step")),
+    ("check", ""): (Check, ("measure", "judge")),
 }
+"""What a factory returns, and which fields of it are functions."""
 
 FUNCTIONS: Mapping[tuple[Kind, Level], str] = {
     ("cleaner", "batch"): "BatchStep",
@@ -43,8 +44,8 @@ def held(made: Any, component: Component, culprit: Culprit) -> Any:
         return providercalls.held(made, culprit)
     if isinstance(made, Judge) and component.kind == "grader":
         return _judge(made, culprit)
-    if place in RECORDS and not isinstance(made, RECORDS[place]):
-        raise _not(with_article(RECORDS[place].__name__), made, component, culprit)
+    if place in RECORDS:
+        _verify(made, *RECORDS[place], component, culprit)
     if place in FUNCTIONS and not callable(made):
         raise _not(f"{with_article(FUNCTIONS[place])} (a function)", made, component, culprit)
     if component.kind == "engine" and not callable(getattr(made, "map", None)):
@@ -52,6 +53,18 @@ def held(made: Any, component: Component, culprit: Culprit) -> Any:
     if component.kind == "engine":
         return enginecalls.held(made, culprit)
     return _grader(made, culprit) if component.kind == "grader" else made
+
+
+def _verify(made: Any, type_: type, functions: Sequence[str], component: Component, culprit: Culprit) -> None:
+    """Raise PluginError unless it is such a record, with functions where they belong."""
+    if not isinstance(made, type_):
+        raise _not(with_article(type_.__name__), made, component, culprit)
+    for name in functions:
+        if not callable(getattr(made, name)):
+            said = f"has {kind_of(getattr(made, name))} as '{name}' of its {type_.__name__}; a function is wanted"
+            raise culprit.fault(said, component.factory)
+    if isinstance(made, GlobalStep) and made.scope not in ("key", "all"):
+        raise culprit.fault('has a GlobalStep whose \'scope\' is neither "key" nor "all"', component.factory)
 
 
 def _not(wanted: str, made: Any, component: Component, culprit: Culprit) -> Exception:

@@ -10,18 +10,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 import msgspec
 
 from ftspec.common.errors import Problem
 from ftspec.common.faults import Culprit, kind_of
-from ftspec.common.jobs import Estimate, Job, JobUpdate, RemoteFile, Written
+from ftspec.common.figures import plural
+from ftspec.common.jobs import DataFile, Estimate, Job, JobUpdate, RemoteFile, Request, Written
 from ftspec.common.messages import Answer, Generation, Question, RateLimits, RemoteModel
-from ftspec.common.wording import every
+from ftspec.common.wording import every, with_article
 from ftspec.contracts.abilities import Deployment, RemoteObject, Token
 from ftspec.contracts.provider import Provider
 from ftspec.contracts.tuner import Limits
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class One(NamedTuple):
@@ -83,6 +87,22 @@ FACTS: Mapping[str, Any] = {
 }
 """Attributes."""
 
+
+def _of_file(made: RemoteFile, file: DataFile) -> str:
+    """A job must not be made of another file than the one that was prepared."""
+    odd = made.sha256 != file.sha256
+    return f"a file of another content than the {file.purpose} file that it was given" if odd else ""
+
+
+def _not_negative(made: Estimate, *_: Any) -> str:
+    told = {"seconds": made.seconds, "cost": made.cost, "steps": made.steps}
+    odd = [name for name, value in told.items() if value is not None and not value >= 0]
+    return f"an Estimate whose {every(odd)} is below 0" if odd else ""
+
+
+AGREES: Mapping[str, Callable[..., str]] = {"upload": _of_file, "estimate": _not_negative}
+"""(what a method returned, its arguments) → what does not go together, "" where all does."""
+
 ABSENT = object()
 
 
@@ -90,6 +110,8 @@ def held(provider: Any, culprit: Culprit) -> Provider:
     """The provider, held to its contract. It can do what the provider can, and no more: `isinstance` tells."""
     body: dict[str, Any] = {"serve": _serve} if _there(provider, "serve") else {}
     body |= {name: _method(name, returns) for name, returns in {**NEEDED, **OPTIONAL}.items() if _there(provider, name)}
+    if "write" in body:
+        body["write"] = _write
     body |= {name: _fact(name, type_) for name, type_ in FACTS.items() if _there(provider, name)}
     made: Provider = type(f"Held{type(provider).__name__}", (_Held,), body)(provider, culprit)
     return made
@@ -100,7 +122,10 @@ def _checked(culprit: Culprit, value: Any, returns: Returns, name: str, function
     if returns is None or (value is None and isinstance(returns, One) and returns.or_none):
         return value
     if isinstance(returns, One):
-        return culprit.verified(value, returns.type, function, name)
+        made: Any = culprit.verified(value, returns.type, function, name)
+        if not getattr(made, "id", "known"):
+            raise culprit.fault(f"returned {with_article(returns.type.__name__)} without an id from {name}", function)
+        return made
     noun = f"a list of {returns.type.__name__}"
     if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
         raise culprit.fault(f"returned {kind_of(value)} from {name}; {noun} is wanted", function)
@@ -136,7 +161,10 @@ def _method(name: str, returns: Returns) -> Callable[..., Any]:
         function, culprit = getattr(self._provider, name), self._culprit
         with culprit.guard(name):
             made = function(*args, **options)
-        return _checked(culprit, made, returns, name, function)
+        made = _checked(culprit, made, returns, name, function)
+        if name in AGREES and (said := AGREES[name](made, *args)):
+            raise culprit.fault(f"returned from {name} {said}", function)
+        return made
 
     return call
 
@@ -151,6 +179,25 @@ def _fact(name: str, type_: Any) -> property:
             raise self._culprit.fault(f"has a faulty {name}: {error}", type(self._provider).__init__) from error
 
     return property(fact)
+
+
+def _write(self: _Held, request: Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> Written:
+    """Each row must be written or be found fault with: what is left out would be missed by nobody."""
+    function, culprit, count = self._provider.write, self._culprit, 0
+
+    def given() -> Iterator[pa.RecordBatch]:
+        nonlocal count
+        for batch in batches:
+            count += batch.num_rows
+            yield batch
+
+    with culprit.guard("write"):
+        made = function(request, given(), out)
+    written: Written = _checked(culprit, made, One(Written), "write", function)
+    if written.rows != count:
+        said = f"says that it wrote {plural(written.rows, 'row')} of {count:,}, and found no fault with the others"
+        raise culprit.fault(said, function)
+    return written
 
 
 def _serve(self: _Held, *args: Any, **options: Any) -> _Serving:
@@ -196,14 +243,17 @@ class _Model:
             given = function(questions, generation)
         if not isinstance(given, Iterable):
             raise self.culprit.fault(f"returned {kind_of(given)} from answer; an iterator is wanted", function)
-        answers = iter(given)
+        answers, asked = iter(given), {(question.prompt.id, question.repeat) for question in questions}
         try:
             while True:
                 with guard("answer"):
                     answer = next(answers, ABSENT)
                 if answer is ABSENT:
                     return
-                yield _checked(self.culprit, answer, One(Answer), "answer", function)
+                made: Answer = _checked(self.culprit, answer, One(Answer), "answer", function)
+                if (made.prompt, made.repeat) not in asked:
+                    raise self.culprit.fault(f"answered {_what(made)}, which it was not asked", function)
+                yield made
         finally:
             close = getattr(answers, "close", None)
             if close:
@@ -221,8 +271,14 @@ class _RemoteModel:
         with self.culprit.guard("ask"):
             given = await self.model.ask(question, generation)
         answer: Answer = _checked(self.culprit, given, One(Answer), "ask", self.model.ask)
+        if (answer.prompt, answer.repeat) != (question.prompt.id, question.repeat):
+            raise self.culprit.fault(f"answered {_what(answer)}, which it was not asked", self.model.ask)
         return answer
 
     async def close(self) -> None:
         with self.culprit.guard("close"):
             await self.model.close()
+
+
+def _what(answer: Answer) -> str:
+    return f"the prompt '{answer.prompt}' (repeat {answer.repeat})"

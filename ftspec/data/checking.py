@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from ftspec.common.errors import Finding, SpecFinding
+from ftspec.common.faults import kind_of
 from ftspec.contracts.abilities import SupportsLeastRows
 from ftspec.contracts.provider import Provider
 from ftspec.contracts.steps import Check
@@ -12,7 +14,7 @@ from ftspec.data.cleaning import Stage
 from ftspec.data.findings import Findings
 from ftspec.data.finished import Finished
 from ftspec.data.ledger import Ledger
-from ftspec.items import Tuned, build, columns, guarded
+from ftspec.items import Tuned, blame, build, columns, guarded
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
 
@@ -39,12 +41,22 @@ def judge(
     tuner = tuned.tuner(registry, spec.folder)
     for item, measures in zip(checks, finished.measures, strict=True):
         check: Check = build(item, registry, spec.folder, tuner)
-        with guarded(item, registry):
-            findings.judge(item, check.judge(measures))
+        with guarded(item, registry, "judge"):
+            said = list(check.judge(measures))
+        findings.judge(item, found(item, registry, said, check.judge))
         measures.close()
     for finding in _nothing_left(spec, finished, findings):
         findings.add(finding)
     findings.raise_errors()
+
+
+def found(item: Item, registry: Registry, said: Iterable[Any], function: Any) -> Iterator[Finding]:
+    """What a check said. Raises PluginError for what is no finding."""
+    who = blame(item, registry)
+    for each in said:
+        if not isinstance(each, Finding):
+            raise who.fault(f"yielded {kind_of(each)}; a Finding is wanted", function)
+        yield who.verified(each, type(each), function)
 
 
 def _nothing_left(spec: Spec, finished: Finished, findings: Findings) -> Iterator[Finding]:

@@ -101,7 +101,7 @@ class Pass:
             if dropped.num_rows:
                 self._drop(index, dropped.column(0), numbers)
         if step.sort:
-            with self._left(self.keys[index]) as keys:
+            with self._left(self.keys[index]) as keys, guarded(stage.item, self.segment.registry, "sort"):
                 self._sort(keys)
 
     def _dropped(self, stage: Stage, step: GlobalStep, keys: Column, numbers: Column) -> pa.RecordBatch:

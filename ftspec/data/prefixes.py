@@ -17,6 +17,7 @@ import msgspec
 
 from ftspec.data.cleaning import Stage
 from ftspec.data.segments import Segment
+from ftspec.items import guarded
 from ftspec.plans import inventory
 from ftspec.plans.stepkeys import code_of
 from ftspec.registry import Registry
@@ -36,7 +37,10 @@ def marks(segment: Segment) -> list[str]:
 
 
 def _step(segment: Segment, stage: Stage) -> dict[str, Any]:
-    learned = hashlib.sha256(pickle.dumps(stage.learned)).hexdigest() if stage.learned is not None else ""
+    learned = ""
+    if stage.learned is not None:
+        with guarded(stage.item, segment.registry, "learn, which returned what cannot be pickled"):
+            learned = hashlib.sha256(pickle.dumps(stage.learned)).hexdigest()
     return _item(segment, stage.item) | {"shown": stage.shown, "learned": learned}
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import rows
 from ftspec.common.errors import Finding, PluginError
+from ftspec.common.faults import kind_of
 from ftspec.common.messages import Prompt
 from ftspec.common.references import secret_names
 from ftspec.contracts.steps import Check, GlobalStep
@@ -47,7 +48,11 @@ class Outcome(NamedTuple):
 
 
 def verify_count(who: str, what: str, values: pa.Array, batch: pa.RecordBatch) -> None:
-    """Raise PluginError unless there is one value per row."""
+    """Raise PluginError unless there is an array with one value per row."""
+    import pyarrow as pa
+
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        raise PluginError(f"{who} made {kind_of(values)} of {what}; an array with one for each row is wanted")
     if len(values) != batch.num_rows:
         raise PluginError(f"{who} made {len(values)} {what} of {batch.num_rows} rows")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -30,6 +31,10 @@ def _judged(name: str, item: Item, registry: Registry, gate: Gate, evaluation: E
         with items.guarded(item, registry):
             verdict = gate(evaluation)
         verdict = items.blame(item, registry).verified(verdict, Verdict, gate)
+        if verdict.measured is not None and math.isnan(verdict.measured):
+            raise items.blame(item, registry).fault(
+                "returned a Verdict whose measured is no number; None says so", gate
+            )
     except FtspecError as error:  # a broken one must not hide what the others say
         said = f"no verdict: {error.message}"
         verdict = Verdict(

@@ -139,7 +139,7 @@ def objections(registry: Registry, plan: Plan) -> list[Problem]:
         given = {"plan": plan} if implementation.argnames else {}
         try:
             said: Any = implementation.function(**given)
-            found += msgspec.convert(list(said or ()), list[Problem])
+            found += msgspec.convert(msgspec.to_builtins(list(said or ())), list[Problem])
         except FtspecError:
             raise
         except Exception as error:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ftspec.contracts.steps import Check, Weighed
 from ftspec.costs.costs import Part, epochs, tuning_part
+from ftspec.data import checking
 from ftspec.data.findings import Findings
 from ftspec.data.staging import checks_of
 from ftspec.items import Tuned, build, guarded
@@ -26,9 +27,9 @@ def weighed(site: Site, dataset: Dataset) -> Dataset:
         if check.weigh is None:
             continue
         facts = facts or _facts(site, dataset.result)
-        with guarded(item, registry):
+        with guarded(item, registry, "weigh"):
             said = list(check.weigh(facts))
-        found.judge(item, said)
+        found.judge(item, checking.found(item, registry, said, check.weigh))
     found.raise_errors()
     if not found.totals["warning"]:
         return dataset

@@ -14,7 +14,7 @@ import msgspec
 from ftspec import installed, items
 from ftspec.common.errors import FtspecError, PluginError, Problem, SpecPath
 from ftspec.common.wording import did_you_mean
-from ftspec.contracts.components import TITLES, Component
+from ftspec.contracts.components import TITLES, Clash, Component
 from ftspec.document.document import Document
 from ftspec.files.fetching import is_url
 from ftspec.registry import Registry
@@ -66,9 +66,14 @@ def rules(candidate: Candidate) -> Iterator[Problem]:
         yield from _ignored(item, component)
         try:
             options = component.convert(items.absolute(item.options, component, candidate.folder))
-            said = [entry for rule in component.rules for entry in rule(options)]
         except msgspec.ValidationError as error:
             yield _not_convertible(item, error)
+            continue
+        try:
+            said = msgspec.convert([entry for rule in component.rules for entry in rule(options)], list[Clash])
+        except msgspec.ValidationError as error:
+            message = f"a rule of it yields what is no api.Clash, (path, message): {error}"
+            yield broken(item, candidate.registry, TypeError(message))
         except Exception as error:  # a plugin's rule must not take `validate` along
             yield broken(item, candidate.registry, error)
         else:
