@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta
 from packaging.specifiers import SpecifierSet
+from plugged import Acme
 
 from ftspec import api, registry
 from ftspec.authoring import starter
@@ -74,10 +75,9 @@ def keep() -> api.RowStep:
     raise AssertionError("never built here")
 
 
-class Tuner:
+class Tuner(Acme):
     """Tunes nothing."""
 
-    submission: ClassVar[str] = "blind"
     methods: ClassVar[Mapping[str, api.Method]] = {
         "sft": api.Method(Hyperparameters, Nothing),
         "dpo": api.Method(Nothing, Beta),

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from plugged import Acme
 
 from ftspec import api, problems, registry
 from ftspec.authoring import starter
@@ -171,11 +172,8 @@ def moody(*, mode: str = "") -> api.RowStep:
     raise AssertionError("never built here")
 
 
-class Hosted:
+class Hosted(Acme):
     """A tuner far away."""
-
-    submission = "blind"
-    methods: Mapping[str, api.Method] = {}
 
     def __init__(self, *, key: str = "", region: str = "") -> None:
         if region == "moon":
