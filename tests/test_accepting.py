@@ -186,3 +186,38 @@ def test_what_is_tried_is_not_compared_with_before_it_is_run_for_good(ftspec: Cl
     assert code == 0 and "nothing had to be done again" in said
     write(REGRESSION, epochs=3, tuned=0.0)
     assert ftspec("run", "spec.yaml", "-q")[0] == 4
+
+
+def test_the_same_model_has_lost_nothing_however_few_prompts_there_are(ftspec: Cli) -> None:
+    """Another gate makes another run of the same model: it may not be too little evidence that it is as good."""
+    write("regression: {max_drop: 0.01}")
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    write("regression: {max_drop: 0.02}")
+    code, said = ftspec("run", "spec.yaml", "-q")
+    assert code == 0 and "this is the model of the accepted run kept-" in said
+    write("regression: {max_drop: 0.02}", epochs=2)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 4
+
+
+def test_who_removes_what_others_are_compared_with_is_told(ftspec: Cli) -> None:
+    write(REGRESSION)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    [first] = [run.name for run in Path(".ftspec/runs").iterdir()]
+    write(REGRESSION, epochs=2)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    [second] = [run.name for run in Path(".ftspec/runs").iterdir() if run.name != first]
+    assert (
+        f"later runs of kept were compared with it, and are with {first} now" in ftspec("runs", "--remove", second)[1]
+    )
+    assert "are with nothing now" in ftspec("runs", "--remove", first)[1]
+
+
+def test_a_damaged_run_is_nothing_to_fall_behind(ftspec: Cli) -> None:
+    write(REGRESSION)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    [first] = Path(".ftspec/runs").iterdir()
+    for event in (first / "events").iterdir():
+        event.write_text("{")
+    write(REGRESSION, epochs=2)
+    code, said = ftspec("run", "spec.yaml", "-q")
+    assert code == 0 and "no run of this spec was accepted yet" in said

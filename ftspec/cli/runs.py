@@ -45,12 +45,17 @@ def runs_command(store: str | None, format_: str, remove: tuple[str, ...]) -> No
 
 
 def _remove(runs: Sequence[str], store: str | None) -> None:
-    from ftspec.state import history
+    from ftspec.state import accepted, history
     from ftspec.upkeep import cleanup
 
     for space, run in [history.locate(name, store) for name in runs]:
+        name = run.rpartition("-")[0]
+        before = accepted.standing(space.store, name, "").run
         cleanup.remove(space, run)
         terminal.say(hints.here(f"removed {run}; `ftspec gc` lists what it has left"), err=True)
+        if before == run:
+            now = accepted.standing(space.store, name, "").run or "nothing"
+            terminal.say(f"later runs of {name} were compared with it, and are with {now} now", err=True)
 
 
 @click.command("status")

@@ -219,7 +219,8 @@ class Evaluation(Record):
     checkpoints by label; `scores` has every model that was asked. `suites` holds the evaluations on sets of items that
     ship with ftspec, by name ("general"): they count in nothing else. `accepted` is the run that was accepted last, ""
     where there is none yet; its model is `further["accepted"]`, unless it was asked none of these prompts.
-    `accepted_by_hand` says that a person has accepted this very run (`ftspec accept`).
+    `unfallen` says why nothing can have been lost since, whatever the answers: "hand" where a person has accepted this
+    very run (`ftspec accept`), "same" where the accepted run's model is this one, asked in the same way.
     """
 
     base: Score = NOT_ASKED
@@ -230,7 +231,7 @@ class Evaluation(Record):
     comparisons: tuple[Comparison, ...] = ()
     suites: dict[str, Evaluation] = {}
     accepted: str = ""
-    accepted_by_hand: bool = False
+    unfallen: Literal["", "hand", "same"] = ""
 
     @property
     def scores(self) -> dict[str, Score]:

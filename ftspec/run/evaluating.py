@@ -19,14 +19,15 @@ from ftspec.grading.grade import Answered, names
 from ftspec.grading.scoring import evaluate, usual_pairs
 from ftspec.grading.subjects import Subject
 from ftspec.grading.tally import brief, tallies
-from ftspec.plans.plan import SUITES, answers_step, step_of
+from ftspec.plans.plan import SUITES, answers_digest, answers_step, step_of
 from ftspec.plans.stepkeys import CHECKPOINTS, gates_need
 from ftspec.run import answering, budgeting
 from ftspec.run.answering import Asking
 from ftspec.run.diary import Diary
 from ftspec.run.reporting import Judged
 from ftspec.run.site import Site
-from ftspec.state import accepted
+from ftspec.state import accepted, history
+from ftspec.state.journal import Journal
 from ftspec.stats.statistics import rate
 
 CHOSEN_BY_THE_SAME = (
@@ -69,11 +70,14 @@ class Evaluator:
             suites[name] = evaluate(suite.prompts, self._suite(suite, model))
         pairs = usual_pairs(list(answered), [need.compared for need in needs if need.compared])
         evaluation = evaluate(asking.prompts, answered, pairs)
-        by_hand = bool(stands.by_hand)
-        return (
-            msgspec.structs.replace(evaluation, suites=suites, accepted=stands.run, accepted_by_hand=by_hand),
-            answered,
-        )
+        why = "hand" if stands.by_hand else "same" if stands.run and self._is_same(stands.run) else ""
+        return msgspec.structs.replace(evaluation, suites=suites, accepted=stands.run, unfallen=why), answered
+
+    def _is_same(self, run: str) -> bool:
+        """Whether another run's tuned model is this one's, and asked in the same way."""
+        theirs = history.plan_of(Journal(self.site.store, run).events())
+        mine, other = (answers_digest(step_of(plan, TUNED)) for plan in (self.plan, theirs))
+        return mine == other
 
     def _earlier(self, run: str, asking: Asking, answered: dict[str, Answered]) -> None:
         """Add the last accepted run's answers, where it was asked any of the prompts."""

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from ftspec.common.errors import StoreError
 from ftspec.common.records import TUNED, Event, Record
 from ftspec.state import history
 from ftspec.state.journal import Journal, decode
@@ -63,8 +64,12 @@ def standing(store: Store, name: str, run: str) -> Standing:
 
 
 def _asked_tuned(store: Store, run: str) -> bool:
-    events = Journal(store, run).events()
-    return bool(events) and any(step.name == TUNED for step in history.plan_of(events).steps)
+    try:
+        events = Journal(store, run).events()
+    except StoreError:  # damaged: nothing can be compared with it
+        return False
+    planned = any("plan" in event.data for event in events)
+    return planned and any(step.name == TUNED for step in history.plan_of(events).steps)
 
 
 def since(store: Store, name: str, run: str, events: list[Event]) -> bool:

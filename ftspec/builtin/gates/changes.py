@@ -97,7 +97,8 @@ def regression(
 
     Accepted is the last run whose gates passed, unless it was made with `--no-accept`, or that `ftspec accept` names.
     Its answers are graded as this run's, on the prompts that both were asked, in whatever words the spec's `format`
-    puts them. The first run passes: there is nothing to lose yet; one that a person has accepted does, too.
+    puts them. The first run passes: there is nothing to lose yet. So does one that a person has accepted, and one whose
+    model is that of the accepted run.
 
     Args:
         max_drop: how much less is still accepted, e.g. 0.05 for 5 points. The less, the more prompts it takes.
@@ -106,21 +107,25 @@ def regression(
 
     @judging("regression")
     def judge(evaluation: api.Evaluation) -> api.Verdict:
-        run = evaluation.accepted
-        if evaluation.accepted_by_hand:
-            message = "a person has accepted this run (`ftspec accept`), whatever it falls behind"
-            return api.Verdict(gate="regression", passed=True, measured=None, message=message)
-        if not run:
-            message = "no run of this spec was accepted yet: there is nothing to fall behind"
-            return api.Verdict(gate="regression", passed=True, measured=None, message=message)
+        if nothing := _nothing_lost(evaluation):
+            return api.Verdict(gate="regression", passed=True, measured=None, message=nothing)
         if "accepted" not in evaluation.scores:
             raise UnmeasuredError(
-                f"the accepted run {run} has answered none of these prompts; if this run is to be what later ones are "
-                "compared with, say so: `ftspec accept`, and run again"
+                f"the accepted run {evaluation.accepted} has answered none of these prompts; if this run is to be what "
+                "later ones are compared with, say so: `ftspec accept`, and run again"
             )
         return _dropped("regression", evaluation, ("tuned", "accepted"), metric, slice, max_drop, evidence)
 
     return judge
+
+
+def _nothing_lost(evaluation: api.Evaluation) -> str:
+    """Why there is nothing to compare; "" where there is."""
+    if evaluation.unfallen == "hand":
+        return "a person has accepted this run (`ftspec accept`), whatever it falls behind"
+    if evaluation.unfallen == "same":
+        return f"this is the model of the accepted run {evaluation.accepted}: there is nothing to fall behind"
+    return "" if evaluation.accepted else "no run of this spec was accepted yet: there is nothing to fall behind"
 
 
 @api.gate(needs=lambda options: api.Needs(suite="general"), code=CODE)
