@@ -228,12 +228,13 @@ def test_killed_between_deploy_and_undeploy(spec: Path, same: bool) -> None:
     assert set(states(spec)) == {"down"}
 
 
-def test_interrupted_while_it_is_put_up(spec: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_interrupted_while_it_is_put_up(spec: Path, number: signal.Signals, code: int) -> None:
     process = start(spec, "--set", "provider.simulated.deploy_seconds=30")
     wait_for(lambda: standing(spec))
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     process.communicate(timeout=60)
-    assert (process.returncode, standing(spec), states(spec)) == (130, [], ["down"])
+    assert (process.returncode, standing(spec), states(spec)) == (code, [], ["down"])
 
 
 def test_one_that_another_process_uses_is_left_to_it(spec: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -22,6 +23,8 @@ AHEAD = 2
 """Batches per worker that may be under way or done and not yet taken: this bounds memory."""
 PATIENCE = 3.0
 """Seconds of work with row steps after which processes pay: starting one takes about a second of CPU."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Sent(NamedTuple):
@@ -93,8 +96,11 @@ class Pools:
             return
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import resource_tracker
 
         context = multiprocessing.get_context("spawn")
+        with _sheltered():
+            resource_tracker.ensure_running()  # one that ^C or SIGHUP ends says so in tracebacks
         self.processes = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(packed,))
 
     def send(self, item: Any) -> Sent:
@@ -102,7 +108,8 @@ class Pools:
 
         if self.processes is not None:
             try:
-                return Sent(item, self.processes.submit(_call, item))
+                with _sheltered():  # which may start one
+                    return Sent(item, self.processes.submit(_call, item))
             except BrokenExecutor:
                 self.processes = None
         return Sent(item, self.threads.submit(self.work, item))
@@ -125,6 +132,17 @@ class Pools:
                 pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _sheltered() -> Iterator[None]:
+    """Processes that are started here get none of ENDING until they see to them by themselves: a terminal's ^C goes to
+    all of a group, also to one that is still loading Python."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _given: list[bytes] = []
 """In a new process: its work, packed, until the first batch. Sent once: what a screen has learned may be 100 MB."""
 
@@ -132,6 +150,7 @@ _given: list[bytes] = []
 def _begin(packed: bytes) -> None:
     """In a new process: ^C is the parent's business, and whatever ends the parent ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     threading.Thread(target=_follow, daemon=True).start()
     _given.append(packed)
 

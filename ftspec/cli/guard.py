@@ -1,6 +1,7 @@
 """From whatever ends a command to an exit code and a message: no traceback reaches the terminal.
 
-0 done · 1 the user can fix it · 2 usage · 3 a bug, with a log to paste · 4 a gate failed · 5 still running · 130 ^C
+0 done · 1 the user can fix it · 2 usage · 3 a bug, with a log to paste · 4 a gate failed · 5 still running · 130 ^C ·
+143 SIGTERM · 129 SIGHUP
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ftspec.cli import hints, streams
+from ftspec.cli import hints, signals, streams
 from ftspec.cli.root import cli
 from ftspec.common import terminal
 
@@ -27,10 +28,14 @@ HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run `ftspec` with these arguments and return its exit code; raises nothing."""
+def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> int:
+    """Run `ftspec` with these arguments and return its exit code; raises nothing.
+
+    `begin` is called where whatever is raised from then on is caught: it sets signals.
+    """
     streams.open_all()
     try:
+        begin()
         code = cli.main(list(arguments), prog_name="ftspec", standalone_mode=False, obj=hints.typed(arguments))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -52,13 +57,21 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, BrokenPipeError):
         raise error
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        terminal.say("interrupted", err=True)
-        return INTERRUPTED
+        return _interrupted(signals.behind(error) or error)
     if isinstance(error, click.ClickException):
         return _usage(error)
     if isinstance(error, OSError) and _is_machines(error):
         return _refused(error, arguments)
-    return _expected(error, arguments) or _bug(error, arguments)
+    told = _expected(error, arguments)
+    if told is None and (interrupt := signals.behind(error)):
+        return _interrupted(interrupt)
+    return _bug(error, arguments) if told is None else told
+
+
+def _interrupted(error: BaseException) -> int:
+    by = isinstance(error, signals.Interrupted) and error.exit_code != INTERRUPTED
+    terminal.say(f"interrupted by {error}" if by else "interrupted", err=True)
+    return error.exit_code if isinstance(error, signals.Interrupted) else INTERRUPTED
 
 
 def _is_machines(error: OSError) -> bool:

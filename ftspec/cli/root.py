@@ -71,4 +71,5 @@ def cli() -> None:
     Start here:   ftspec init, ftspec plan spec.yaml, ftspec run spec.yaml
     Exit codes:   0 done, 1 you can fix it, 2 usage, 3 a bug in ftspec,
                   4 a gate failed, 5 still running, 130 interrupted
+                  (143 by SIGTERM, 129 by SIGHUP)
     """
