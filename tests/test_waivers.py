@@ -49,10 +49,20 @@ FOUND = "rows.jsonl:3: column 'label' is none of 'a', 'b'"
 def test_it_holds_up_to_its_last_day(days: int, spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     day = TODAY() + datetime.timedelta(days=days)
     code, out, err = plan(spec, capsys, day)
-    assert (code, err) == (0, "")
+    assert (code, "this waiver ends" in err) == (0, days < 14)
     assert "5 training rows" in out
     assert guard.run(("data", "show", "-q", str(spec))) == 0
     assert f"{FOUND} (waived by ana until {day}: pilot)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("days", "said"), [(0, "today"), (1, "in 1 day, on "), (14, "in 14 days, on "), (15, "")])
+def test_its_end_is_warned_of_in_time(days: int, said: str, spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A team's CI must not turn red overnight, without a word before."""
+    spec.write_text(SPEC.replace("DAY", str(TODAY() + datetime.timedelta(days=days))))
+    assert guard.run(("validate", "--format", "github", str(spec))) == 0
+    out = capsys.readouterr().out
+    assert (f"::warning file={spec},line=12,col=47,endColumn=57::this waiver ends {said}" in out) == bool(said)
+    assert bool(out) == bool(said)
 
 
 def test_it_fails_from_the_next_day_on(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

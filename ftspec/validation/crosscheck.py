@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftspec.common.errors import Problem, SpecPath
+from ftspec.common.figures import plural
 from ftspec.common.wording import did_you_mean
 from ftspec.contracts.components import TITLES, Kind
 from ftspec.document.document import Document
@@ -17,6 +18,9 @@ from ftspec.layout.shapes import Shape
 from ftspec.registry import Registry
 from ftspec.validation import evalcheck, lookup, schema
 from ftspec.validation.places import SIDES
+
+SOON = 14
+"""Days before its end from which on a waiver is warned of: time enough to mend the data, or to ask its owner."""
 
 ROWS: dict[Shape, str] = {
     "chat": "conversations",
@@ -169,6 +173,10 @@ def _waivers(data: Mapping[str, Any]) -> Iterator[Problem]:
         except ValueError:
             yield Problem(message=f"'{until[:20]}' is not a day", hint="write year-month-day", path=path)
             continue
-        if day < datetime.date.today():
-            hint = "mend the data and remove the waiver, or have it renewed"
+        left, hint = (day - datetime.date.today()).days, "mend the data and remove the waiver, or have it renewed"
+        if left < 0:
             yield Problem(message=f"this waiver ended on {until}", hint=hint, path=path)
+        elif left <= SOON:
+            when = f"in {plural(left, 'day')}, on {until}" if left else "today"
+            message = f"this waiver ends {when}: from the next day on the spec does not validate"
+            yield Problem(message=message, hint=hint, path=path, severity="warning")
