@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ftspec.cli import guard
 from ftspec.common.errors import FtspecError
+from ftspec.data import ledger
 from ftspec.run import prepared
 
 SPEC = """\
@@ -93,6 +94,31 @@ def test_show_samples(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "+ text: mail [EMAIL]" in out
     assert "ann@" not in out
     assert "not shown: a step removes what may stand in it" in out
+
+
+# ---- dropped
+
+
+def test_every_row_that_went(spec: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "BLOCK_ROWS", 1)
+    write(spec.parent / "asked.jsonl", texts([("asked", "a"), (" ", "b")]))
+    code, out, err = run(capsys, "data", "dropped", spec, "-q")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "data/rows.jsonl:2: dropped by drop_empty: empty",
+        "data/rows.jsonl:4: dropped by dedupe: duplicate because of data/rows.jsonl:1",
+        "asked.jsonl:2: dropped by prompts: drop_empty: empty",
+    ]
+    _, out, _ = run(capsys, "data", "dropped", spec, "-q", "--format", "json")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [(one["row"], one["step"], one["because"]) for one in found[:2]] == [
+        (2, "drop_empty", ""), (4, "dedupe", "data/rows.jsonl:1"),
+    ]  # fmt: skip
+
+
+def test_nothing_is_listed_where_nothing_went(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(spec.parent / "data/rows.jsonl", texts([("one", "a"), ("two", "b")]))
+    assert run(capsys, "data", "dropped", spec, "-q") == (0, "", "")
 
 
 # ---- why

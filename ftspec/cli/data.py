@@ -1,4 +1,4 @@
-"""`data show|preview|why|diff|export`: what the data step makes of the rows, and of one of them; two states of them."""
+"""`data show|dropped|preview|why|diff|export`: what the data step makes of the rows, and of one; two states of them."""
 
 from __future__ import annotations
 
@@ -95,6 +95,38 @@ def preview_command(
     with progress(quiet) as drawing:
         rendered = rendering.render(loaded, registry, Options(store=store), named, drawing)
     show(rendered, format_, lookviews.tokens)
+
+
+@data_command.command("dropped")
+@spec_argument
+@set_option
+@store_option
+@memory_option
+@quiet_option
+@format_option()
+def dropped_command(
+    spec: str, overrides: tuple[str, ...], store: str | None, memory: int, quiet: bool, format_: str
+) -> None:
+    """List every row that a step dropped: its file and line, the step, and why.
+
+    In the order of the rows; with `--format json`, one object per line. `ftspec data why` shows what stood in one.
+    """
+    import msgspec
+
+    from ftspec import problems
+    from ftspec.cli import lookviews
+    from ftspec.data import ledger
+    from ftspec.run import prepared
+    from ftspec.run.site import Options, survey
+
+    loaded, registry = load(spec, overrides)
+    with contextlib.ExitStack() as opened:
+        with progress(quiet) as drawing:
+            site = survey(loaded, registry, Options(store=store, memory=memory), drawing)
+            opened.enter_context(problems.located(loaded.document))
+            data = opened.enter_context(prepared.of_site(site, faulty=True))
+        for life in ledger.dropped(data.folder):
+            terminal.say(msgspec.json.encode(life).decode() if format_ == "json" else lookviews.gone(life))
 
 
 @data_command.command("why")

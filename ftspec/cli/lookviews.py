@@ -19,6 +19,7 @@ from ftspec.views.lives import RowLife, Seen
 if TYPE_CHECKING:
     from ftspec.common.messages import Example, Message
     from ftspec.contracts.abilities import Token
+    from ftspec.data.ledger import Life
     from ftspec.plans.dataresult import DataResult
     from ftspec.views.rendering import Rendered
 
@@ -109,11 +110,19 @@ def lives(found: Sequence[RowLife]) -> str:
     return "\n\n".join("\n".join(_life(each)) for each in found)
 
 
+def gone(life: Life) -> str:
+    """A row that was dropped, in a line: where it is, by which step, and why."""
+    return f"{style(safe(life.origin), 'bold')}: {one_line(_end(life), 300)}"
+
+
+def _end(life: Life) -> str:
+    because = f" because of {safe(life.because)}" if life.because else ""
+    return f"dropped by {life.step}: {life.reason}{because}" if life.step else f"kept, in {life.side or 'no side'}"
+
+
 def _life(found: RowLife) -> Iterator[str]:
     life = found.life
-    because = f" because of {safe(life.because)}" if life.because else ""
-    end = f"dropped by {life.step}: {life.reason}{because}" if life.step else f"kept, in {life.side or 'no side'}"
-    yield f"{style(safe(life.origin), 'bold')} (row {life.row}): {one_line(end, 300)}"
+    yield f"{style(safe(life.origin), 'bold')} (row {life.row}): {one_line(_end(life), 300)}"
     for seen in found.steps:
         yield f"  {one_line(seen.step, 40):<16} {_what(seen)}"
         if seen.withheld or seen.before is not None or seen.after is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +178,24 @@ def lives(folder: Path, file: str, line: int) -> list[Life]:
     return [_life(folder, table, index + 1) for index in pc.indices_nonzero(here).to_pylist()]
 
 
+def dropped(folder: Path) -> Iterator[Life]:
+    """Every row that a step dropped, in the order of the rows, told from what `pipeline.prepare` left."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = origins.read(folder)
+    with pa.memory_map(str(folder / FILE)) as source:
+        reader = pa.ipc.open_file(source)
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            here, because = (
+                [f"{one['file']}:{one['line']}" for one in table.take(pc.subtract(batch[name], 1)).to_pylist()]
+                for name in ("row", "because")
+            )
+            for entry, origin, witness in zip(batch.to_pylist(), here, because, strict=True):
+                yield _gone(entry, origin, witness)
+
+
 def files(folder: Path) -> list[str]:
     """The files that rows came from, in the order of the rows."""
     import pyarrow.compute as pc
@@ -198,9 +216,15 @@ def last_line(folder: Path, file: str) -> int:
 def _life(folder: Path, table: pa.Table, row: int) -> Life:
     origin = _place(table, row)
     for entry in _entries(folder, row):
-        because = "" if entry["because"] == row else _place(table, entry["because"])
-        return Life(row=row, origin=origin, step=entry["step"], reason=entry["reason"], because=because)
+        return _gone(entry, origin, _place(table, entry["because"]))
     return Life(row=row, origin=origin, side=_side(folder, row))
+
+
+def _gone(entry: Mapping[str, Any], origin: str, because: str) -> Life:
+    """An entry of `ledger.arrow`; a row that went because of itself has no other to be named."""
+    own = entry["because"] == entry["row"]
+    reason = {"step": entry["step"], "reason": entry["reason"], "because": "" if own else because}
+    return Life(row=entry["row"], origin=origin, **reason)
 
 
 def _place(table: pa.Table, row: int) -> str:
