@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,3 +78,11 @@ def test_an_item_that_is_added_is_told_once(ftspec: Cli) -> None:
     Path("spec.yaml").write_text(SPEC.replace("[exact]", "[exact, {contains: {any: [a]}}]"))
     reasons = ftspec("plan", "spec.yaml", "-q")[1]
     assert "report         to do   eval.graders[1] added\n\n" in reasons
+
+
+def test_the_log_says_who_worked_on_a_run_and_what_its_gates_said(ftspec: Cli) -> None:
+    Path("spec.yaml").write_text(f"{SPEC}gates: [{{accuracy: {{min: 0.9}}}}]\n")
+    assert ftspec("run", "spec.yaml", "-q")[0] == 4
+    said = ftspec("logs")[1]
+    assert "judged  accuracy insufficient evidence" in said or "judged  accuracy fail" in said
+    assert f"spec.yaml, by {socket.gethostname()}-" in said

@@ -211,6 +211,10 @@ def decision(event: Event) -> str:
     """One decision of a run: its kind, and those of its facts that fit on a line."""
     facts = {name: value for name, value in event.data.items() if isinstance(value, str | int | float) and value != ""}
     facts.pop("text", None)
+    if event.kind == "started":
+        facts["by"] = event.writer
+    for verdict in event.data.get("verdicts", ()) if event.kind == "judged" else ():
+        facts[one_line(verdict["gate"], 40)] = verdict.get("outcome", "").lower().replace("_", " ")
     told = ", ".join(f"{name} {one_line(str(value), 80)}" for name, value in facts.items())
     return f"{style(event.kind.replace('_', ' '), 'bold')}  {told}".rstrip()
 
