@@ -344,6 +344,11 @@ PLAIN = {
     "behind a name": ("provider.openai.api_key=", "0f3c9b81d2e64a57a9c0", "write ${secret:NAME}"),
     "in a prompt": ("format.prompt_completion.system=Use ", key("AK", "IA", "QYLPMN5HHHFPZAM2"), "take it out"),
     "of an address": ("provider.openai.base_url=https://me:", "Zq81-LmPv0aTq", "take it out"),
+    "that signs": (
+        "sources[0].jsonl=https://host/a.jsonl?X-Amz-Signature=",
+        "0f3c9b81d2e64a57%2Bc0",
+        "write ${secret:NAME}",
+    ),
     "of a source": ("sources[0].jsonl=https://me:", "Zq81-LmPv0aTq", "write ${secret:NAME}"),
 }
 

@@ -40,7 +40,7 @@ PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#\s@]*:[^/?#\s]+@")
 
 ESCAPE = re.compile("%[0-9A-F]{2}")
 SIGNED = re.compile(
-    r"([?&;](?:X-(?:Amz|Goog)-(?:Signature|Security-Token)|Signature|sig)=)[^&\s\"'<>\\]{6,}", re.IGNORECASE
+    r"([?&;](?:X-(?:Amz|Goog)-(?:Signature|Security-Token)|Signature|sig)=)([^&\s\"'<>\\]{6,})", re.IGNORECASE
 )
 """What lets whoever has the address in: of S3, Google's and Azure's storage, as services put it into what they say."""
 SIGNS = ("ignature=", "sig=", "ecurity-")
@@ -105,6 +105,11 @@ def of(secrets: frozenset[str], *, shortened: bool = True) -> Masking:
 def unsigned(text: str) -> str:
     """The text, where it holds an address that is signed, without the signature."""
     return SIGNED.sub(rf"\1{MASK}", text) if any(one in text for one in SIGNS) else text
+
+
+def signatures(text: str) -> list[str]:
+    """Those of the signed addresses in a text."""
+    return [found[2] for found in SIGNED.finditer(text)]
 
 
 def _forms(value: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ftspec.common.errors import Problem, Severity, SpecPath
-from ftspec.common.masking import FRAGMENT, holds_credential
+from ftspec.common.masking import FRAGMENT, holds_credential, signatures
 from ftspec.common.references import ENV, REFERENCE, SECRET, mask
 from ftspec.common.wording import with_article
 from ftspec.contracts.components import TITLES, Component
@@ -50,7 +50,8 @@ def in_plain(candidate: Candidate) -> Iterator[Problem]:
         if is_key:
             continue
         name = next((part for part in reversed(path) if isinstance(part, str)), "")
-        found = _of_environment(candidate.document.written.get(path, "")) or _found(name, REFERENCE.sub("${}", text))
+        plain = REFERENCE.sub("${}", text)
+        found = _of_environment(candidate.document.written.get(path, "")) or signatures(plain) or _found(name, plain)
         if found:
             long = [secret for secret in found if len(secret) >= FRAGMENT]
             mask.literals.update(long)
