@@ -33,6 +33,11 @@ WINDOW = 16
 PATIENCE = 10.0
 """Seconds that a cluster may take to answer a connection."""
 
+STARTS = 3
+"""How often a cluster of its own is started: Ray gives a node half a minute, and a busy machine takes longer."""
+SLOW = {"RAY_agent_register_timeout_ms": "300000"}
+"""What the parts of a node are given to find each other, for the same reason."""
+
 
 @api.engine(dependencies=["ray>=2.50"], install="pip install ftspec-ray")
 def ray(*, address: str = "", cpus: Annotated[int, Meta(ge=0)] = 0) -> api.Engine:
@@ -115,29 +120,12 @@ class Ray:
 def _connect(address: str, cpus: int) -> float:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in ({} if address else SLOW).items():
+        os.environ.setdefault(name, value)
     import ray
     import ray.data
 
-    where = f"a cluster at '{address}'" if address else "a cluster of this machine"
-    hint = "see `ray status` on that machine, or leave `address` out for a cluster of this machine alone"
-    if reason := _unreachable(address):
-        raise api.FtspecError(f"engine 'ray' cannot join {where}: {reason}", hint)
-    told = {name: value for name, value in os.environ.items() if name.startswith("FTSPEC_")}
-    own = {} if address else {"num_cpus": cpus or None, "include_dashboard": False}
-    try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level="ERROR",
-            runtime_env={"env_vars": told},
-            ignore_reinit_error=True,
-            **own,
-        )
-    except Exception as error:
-        said = str(error).strip().partition("\n")[0]
-        if "AuthToken" in f"{error} {error.__cause__} {error.__context__}":
-            said, hint = "it wants its token", "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, see `ray get-auth-token`"
-        raise api.FtspecError(f"engine 'ray' cannot join {where}: {said}", hint) from error
+    _begin(address, cpus)
     for name in ("ray", "ray.data"):  # they talk about each pipeline
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -145,6 +133,42 @@ def _connect(address: str, cpus: int) -> float:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     return float(ray.cluster_resources().get("CPU", 1))
+
+
+def _begin(address: str, cpus: int) -> None:
+    """Join the cluster, or start one. Raises FtspecError."""
+    import ray
+
+    where = f"join a cluster at '{address}'" if address else "start a cluster of this machine"
+    hint = "see `ray status` on that machine, or leave `address` out for a cluster of this machine alone"
+    if not address:
+        hint = "run the same command again when the machine is less busy, or leave `engine` out: the rows are the same"
+    if reason := _unreachable(address):
+        raise api.FtspecError(f"engine 'ray' cannot {where}: {reason}", hint)
+    told = {name: value for name, value in os.environ.items() if name.startswith("FTSPEC_")}
+    own = {} if address else {"num_cpus": cpus or None, "include_dashboard": False}
+    for left in reversed(range(1 if address else STARTS)):
+        try:
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                logging_level="ERROR",
+                runtime_env={"env_vars": told},
+                ignore_reinit_error=True,
+                **own,
+            )
+            return
+        except Exception as error:
+            said = str(error).strip().partition("\n")[0]
+            if left and "timed out" in said:
+                ray.shutdown()
+                continue
+            if "AuthToken" in f"{error} {error.__cause__} {error.__context__}":
+                said, hint = (
+                    "it wants its token",
+                    "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, see `ray get-auth-token`",
+                )
+            raise api.FtspecError(f"engine 'ray' cannot {where}: {said}", hint) from error
 
 
 def _unreachable(address: str) -> str:

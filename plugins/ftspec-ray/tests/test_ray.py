@@ -184,6 +184,33 @@ def test_a_cluster_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.
     assert "engine 'ray' cannot join a cluster at 'nobody-here:1'" in said and "Traceback" not in said
 
 
+LATE = Exception(
+    "The current node timed out during startup. This could happen because some of the raylet failed.\nMore."
+)
+
+
+@pytest.mark.parametrize(("late", "starts"), [(1, 2), (9, engines.STARTS)])
+def test_a_cluster_of_its_own_that_is_late_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, late: int, starts: int
+) -> None:
+    tried = []
+
+    def init(**options: Any) -> None:
+        tried.append(options["address"])
+        if len(tried) <= late:
+            raise LATE
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    if late < starts:
+        assert engines._connect("", 0) == 2.0
+    else:
+        with pytest.raises(FtspecError, match="cannot start a cluster of this machine: The current node") as raised:
+            engines._connect("", 0)
+        assert "when the machine is less busy" in raised.value.hint and "More" not in raised.value.message
+    assert tried == ["local"] * starts
+
+
 def test_no_secret_goes_to_a_cluster(tmp_path: Path) -> None:
     redact = Item(kind="cleaner", name="redact", options={"placeholders": "dataset", "key": "${secret:RKEY}"})
     segment = Segment(tmp_path, registry.load(), (Stage(item=redact, index=1),))
