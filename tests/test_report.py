@@ -32,7 +32,7 @@ from ftspec.common.references import mask
 from ftspec.costs.costs import Serving
 from ftspec.costs.spending import Spent
 from ftspec.grading import grade, scoring
-from ftspec.report import ReportData, charts, curves, drawings, page, summary, text
+from ftspec.report import ReportData, charts, curves, drawings, page, summary, text, words
 from ftspec.report.data import MOST_FAILED, MOST_OTHERS
 from ftspec.report.differences import differences
 from ftspec.views import card
@@ -539,6 +539,11 @@ def drawn(*wanted: drawings.Chart | None) -> list[ElementTree.Element]:
     """Charts as XML, which they must be."""
     found = drawings.draw([chart for chart in wanted if chart])
     return [ElementTree.fromstring(one.replace("<svg ", '<svg xmlns:xlink="x" xmlns="y" ', 1)) for one in found]
+
+
+def test_hyperparameters_are_shown_by_the_names_that_a_spec_sets() -> None:
+    data = replace(sample_data(), hyperparameters={"epochs": 3, "max_steps": None, "lora": {"rank": 8, "alpha": None}})
+    assert words.facts(data)["Hyperparameters"] == {"epochs": "3", "lora.rank": "8"}
 
 
 def test_charts_stand_for_their_numbers() -> None:

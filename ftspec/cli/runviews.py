@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftspec.cli import hints, scores
 from ftspec.cli.facts import fact
 from ftspec.common.figures import duration, percent, plural, size
 from ftspec.common.records import only_evaluates
 from ftspec.common.terminal import one_line, safe, style, table
+from ftspec.common.wording import flat
 
 if TYPE_CHECKING:
     from ftspec.common.evaluation import Evaluation, Interval, Score, Verdict
@@ -225,7 +226,7 @@ def model(shown: Shown) -> str:
         ("run", shown.run),
         ("base model", shown.model.base.id),
         ("made by", f"{shown.method} with {shown.provider}"),
-        ("options", ", ".join(f"{name} {value}" for name, value in _flat(shown.hyperparameters))),
+        ("options", ", ".join(f"{name} {value}" for name, value in flat(shown.hyperparameters))),
         ("accuracy", _accuracy(shown)),
         ("gates", {True: "passed", False: "not passed", None: ""}[shown.passed]),
         ("exports", ", ".join(shown.exports)),
@@ -238,14 +239,6 @@ def _accuracy(shown: Shown) -> str:
     if shown.accuracy is None or shown.base_accuracy is None:
         return ""
     return f"{percent(shown.base_accuracy)} → {percent(shown.accuracy)}"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif value is not None:
-            yield f"{prefix}{name}", value
 
 
 def _ago(moment: float) -> str:

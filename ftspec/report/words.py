@@ -9,6 +9,7 @@ from typing import Any
 from ftspec.common.evaluation import Evaluation, JudgeUse
 from ftspec.common.figures import duration, percent, plural
 from ftspec.common.messages import Message
+from ftspec.common.wording import flat
 from ftspec.report import money, text
 from ftspec.report.data import ReportData, Said
 from ftspec.stats.statistics import wilson
@@ -91,7 +92,7 @@ def facts(data: ReportData) -> dict[str, dict[str, str]]:
         for title, table in {
             "Run": _run(data),
             "Model": _model(data),
-            "Hyperparameters": {key: option(value) for key, value in data.hyperparameters.items()},
+            "Hyperparameters": {key: option(value) for key, value in flat(data.hyperparameters)},
             "Estimate and actual": _actual(data),
             "Cost of this run": money.spent(data),
             "Serving, for 1,000 answers": money.serving(data),
