@@ -123,6 +123,13 @@ def test_unverified_prices_are_named_wherever_they_are_used(spec: Path, capsys: 
         assert "1.00 USD, unverified prices" in text
 
 
+def test_what_is_cached_costs_nothing_to_people(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(spec)
+    assert guard.run(["plan", str(spec), "-q"]) == 0
+    out = capsys.readouterr().out
+    assert "tuning         nothing (done already)" in out and "together       nothing\n" in out
+
+
 def test_what_is_cached_costs_nothing(spec: Path) -> None:
     run(spec)
     costs = plan(spec).costs
@@ -686,5 +693,5 @@ def test_answers_that_are_kept_are_not_counted_again(spec: Path, capsys: pytest.
     assert found == {"tuning": 0.0, "base answers": pytest.approx(one), "tuned answers": pytest.approx(2 * one)}
     assert guard.run(["plan", str(spec), "-q"]) == 0
     assert (
-        "at most 0.05 USD (1 answer (2 more are kept) of 256 tokens, 100 and 200 a million)" in capsys.readouterr().out
+        "at most 0.055 USD (1 answer (2 more are kept) of 256 tokens, 100 and 200 a million)" in capsys.readouterr().out
     )

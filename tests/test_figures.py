@@ -36,3 +36,16 @@ def test_size(count: float, text: str) -> None:
 )
 def test_percent_never_rounds_to_certainty(value: float | None, shown: str) -> None:
     assert figures.percent(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (0, "0.00 USD"),
+        (0.0055412, "0.0055 USD"),
+        (0.0108, "0.011 USD"),
+        (1234.5, "1,234.50 USD"),
+    ],
+)
+def test_amounts_in_one_column_can_be_compared(amount: float, shown: str) -> None:
+    assert figures.money(amount, "USD") == shown

@@ -120,7 +120,7 @@ def _costs(spec: Spec, planned: Planned) -> Iterator[str]:
         name = ""
     if len(costs.parts) > 1 and costs.total is not None:
         most = "at most " if any(part.bound for part in costs.parts) else ""
-        yield fact("", f"{padded('together', width(names[0]))} {most}{money(costs.total, costs.currency)}")
+        yield fact("", f"{padded('together', width(names[0]))} {most}{_sum(costs.total, costs.currency)}")
     for source, day in dict.fromkeys((part.source, part.as_of) for part in costs.parts if part.source and part.amount):
         yield fact("prices", one_line(f"of {day}, {source}"))
     if budget:
@@ -135,7 +135,12 @@ def _amount(part: Part) -> str:
     basis = f" ({'; '.join(told)})" if (told := list(said)) else ""
     if part.amount is None:
         return f"cannot tell{basis}"
-    return f"{'at most ' if part.bound else ''}{money(part.amount, part.currency)}{basis}"
+    return f"{'at most ' if part.bound else ''}{_sum(part.amount, part.currency)}{basis}"
+
+
+def _sum(amount: float, currency: str) -> str:
+    """An amount; nothing is nothing in every currency."""
+    return money(amount, currency) if amount or currency else "nothing"
 
 
 def _inputs(found: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 DURATION = r"[0-9]+(\.[0-9]+)?[smhd]?"
@@ -90,6 +91,7 @@ def partly(known: int, unknown: int) -> str:
 
 
 def money(amount: float, currency: str) -> str:
-    """An amount: 12.34 USD; a small one with the digits that tell it from nothing: 0.0042 USD."""
-    small = 0 < abs(amount) < 0.01
-    return f"{f'{amount:.6f}'.rstrip('0') if small else f'{amount:,.2f}'} {currency}".rstrip()
+    """An amount: 12.34 USD; a small one with two digits that tell it from another: 0.011 USD, 0.0042 USD."""
+    small = 0 < abs(amount) < 0.1
+    digits = 1 - math.floor(math.log10(abs(amount))) if small else 2
+    return f"{amount:,.{digits}f} {currency}".rstrip()
