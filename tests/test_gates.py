@@ -319,6 +319,15 @@ def test_regression_and_forgetting_allow_a_drop(low: float, change: float, high:
     assert [one.prompt for one in forgot.worst] == ([] if outcome == "PASS" else ["lost"])
 
 
+def test_a_base_that_knows_nothing_has_nothing_to_forget() -> None:
+    general = msgspec.structs.replace(dropped(-0.01, 0.0, 0.01, "base"), base=score(0.04))
+    found = msgspec.structs.replace(evaluation(), suites={"general": general})
+    verdict = judged("forgetting", found, max_drop=0.1)
+    assert (verdict.outcome, verdict.passed) == ("INSUFFICIENT_EVIDENCE", False)
+    assert "answers 0.040 of the general questions, no more than the allowed drop of 0.1" in verdict.message
+    assert judged("forgetting", found, max_drop=0.03).passed
+
+
 def test_levels_on_other_prompts_are_not_put_beside_a_change() -> None:
     found = dropped(-0.04, 0.0, 0.04, "accepted")
     fewer = msgspec.structs.replace(found, further={"accepted": score(0.9, prompts=60)})

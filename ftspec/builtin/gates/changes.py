@@ -145,6 +145,11 @@ def forgetting(*, max_drop: Share = 0.1, evidence: Evidence = "interval") -> api
         general = evaluation.suites.get("general")
         if general is None:
             raise UnmeasuredError("the general questions were not asked")
+        if general.base.prompts and (known := general.base.accuracy) <= max_drop:
+            raise UnmeasuredError(
+                f"the base model answers {known:.3f} of the general questions, no more than the allowed drop of "
+                f"{max_drop:g}: a model that has forgotten all would pass; allow less, or leave the gate out"
+            )
         return _dropped("forgetting", general, ("tuned", "base"), "accuracy", "", max_drop, evidence)
 
     return judge
