@@ -57,7 +57,7 @@ from ftspec.common.messages import (
     RemoteModel,
 )
 from ftspec.common.records import Event, Plan, RunInfo, Step
-from ftspec.common.references import resolve, without_secrets
+from ftspec.common.references import mask, resolve, without_secrets
 from ftspec.contracts.abilities import (
     Deployment,
     RemoteObject,
@@ -223,6 +223,7 @@ __all__ = [
     "hookimpl",
     "hubclient",
     "input_files",
+    "mask",
     "provider",
     "resolve",
     "row_step",

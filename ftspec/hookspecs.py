@@ -123,7 +123,8 @@ def ftspec_run_finished(run: RunInfo, error: BaseException | None) -> None:
     """Observe that this process stops working on the run, whatever the reason.
 
     When: once, after the last event and when the report is written; not by a process that is killed, nor of a run that
-    was done already. Parameters: the run, and what ended it (None when it came to its end, also where a gate said no).
+    was done already. Parameters: the run, and what ended it (None when it came to its end, also where a gate said no);
+    `api.mask` what is sent or written of it.
     Return: nothing; raising is reported.
     """
     raise AssertionError("a specification, never called")

@@ -142,6 +142,7 @@ API = {
     "hookimpl",
     "hubclient",
     "input_files",
+    "mask",
     "provider",
     "resolve",
     "row_step",
