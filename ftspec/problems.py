@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -162,12 +164,21 @@ def _github(problem: Problem, document: Document | None) -> str:
     """https://docs.github.com/actions/reference/workflow-commands-for-github-actions#setting-an-error-message"""
     message = _sentence(problem)
     if problem.line:
-        where = f"file={_property(problem.file)},line={problem.line},col={problem.column}"
+        where = f"file={_property(_in_repository(problem.file))},line={problem.line},col={problem.column}"
         where += f",endColumn={problem.column + problem.length}"
     else:
-        where = f"file={_property(mask(str(document.file)) if document else problem.file)}"
+        file = mask(str(document.file)) if document else problem.file
+        where = f"file={_property(_in_repository(file))}"
         message = f"{visible(problem.file)}: {message}"
     return f"::{problem.severity} {where}::{_data(message)}"
+
+
+def _in_repository(file: str) -> str:
+    """A file as GitHub names it: relative to the checkout, also where the step works in a folder of it."""
+    if not (named := os.environ.get("GITHUB_WORKSPACE", "")):
+        return file
+    path, checkout = Path(file).resolve(), Path(named).resolve()
+    return str(path.relative_to(checkout)) if path.exists() and path.is_relative_to(checkout) else file
 
 
 def _data(text: str) -> str:

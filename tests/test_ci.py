@@ -134,3 +134,17 @@ def test_text_in_the_summary_cannot_leave_its_block(repository: Path, ftspec: Cl
 def test_a_summary_that_cannot_be_written_is_an_error(ftspec: Cli) -> None:
     code, _, err = ftspec("plan", "specs/router.yaml", "--summary", "nowhere/summary.md")
     assert code == 1 and "cannot write nowhere/summary.md" in err
+
+
+def test_annotations_are_at_files_of_the_checkout(
+    repository: Path, ftspec: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step may work in a folder of a larger repository; GitHub looks from its top."""
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(repository))
+    monkeypatch.chdir(repository / "specs")
+    Path("router.yaml").write_text(SPEC.replace("exact", "exat"))
+    assert "::error file=specs/router.yaml,line=14," in ftspec("validate", "router.yaml", "--format", "github")[1]
+    Path("router.yaml").write_text(SPEC)
+    with Path("data/rows.jsonl").open("a") as rows:
+        rows.write("{")
+    assert "::error file=specs/data/rows.jsonl,line=41," in ftspec("plan", "router.yaml", "--format", "github")[1]
