@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +38,35 @@ class ModelError(ValueError):
         self.hint = hint
         self.severity = severity
         self.final = final
+
+
+def cache_root() -> Path:
+    """Where converted models are kept, and which files a model has: $FTSPEC_CACHE, else ftspec/ in the user's cache."""
+    chosen = os.environ.get("FTSPEC_CACHE")
+    return Path(chosen) if chosen else api.usercache.folder()
+
+
+def described(hub_id: str, revision: str | None) -> Path | None:
+    """The folder of the commit that is here with all of its small files, with or without its weights.
+
+    Others use the client's cache too, and may have wanted no more than the configuration; and a fetch may have ended
+    in the middle. So which files there are is written down when all have come. Weights are taken for a whole model.
+    """
+    folder = cached(hub_id, revision)
+    return folder if folder and (complete(folder) or _is_whole(folder)) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        names = json.loads(_names(folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all((folder / name).exists() for name in names)
+
+
+def _names(folder: Path) -> Path:
+    """Where the names of a commit's small files are written down."""
+    return cache_root() / "hub" / f"{folder.parent.parent.name}--{folder.name}.json"
 
 
 def cached(hub_id: str, revision: str | None) -> Path | None:
@@ -82,12 +111,17 @@ def offline() -> bool:
 def fetch_small(hub_id: str, revision: str | None) -> Path:
     """The folder with all but the weights. Raises ModelError."""
     with _silent():
-        return _fetch(hub_id, revision, SMALL)
+        folder = _fetch(hub_id, revision, SMALL)
+    with suppress(OSError):  # a cache that cannot be written: they are asked for again
+        names = _names(folder)
+        names.parent.mkdir(parents=True, exist_ok=True)
+        names.write_text(json.dumps(sorted(path.name for path in folder.iterdir())), encoding="utf-8")
+    return folder
 
 
 def fetch(hub_id: str, revision: str | None) -> Path:
     """The folder with the weights too, of the commit that is here already where one is. Raises ModelError."""
-    here = cached(hub_id, revision) or fetch_small(hub_id, revision)
+    here = described(hub_id, revision) or fetch_small(hub_id, revision)
     folder = _fetch(hub_id, here.name, (*SMALL, WEIGHTS))
     if complete(folder):
         return folder

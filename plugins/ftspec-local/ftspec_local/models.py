@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftspec import api
 from ftspec_local import children, hub
 from ftspec_local.hub import ModelError
 
@@ -46,12 +44,6 @@ ALIASES = {
 CONVERSION = 1  # raised when a conversion would come out differently
 
 
-def cache_root() -> Path:
-    """Where converted models are kept: $FTSPEC_CACHE, else ftspec/ in the user's cache folder."""
-    chosen = os.environ.get("FTSPEC_CACHE")
-    return Path(chosen) if chosen else api.usercache.folder()
-
-
 def on_disk(name: str, revision: str | None = None) -> Path | None:
     """The model's folder, where nothing has to be fetched or converted first."""
     folder = described(name, revision)
@@ -65,7 +57,7 @@ def described(name: str, revision: str | None = None) -> Path | None:
         return _converted(name)
     if Path(name).is_absolute():
         return Path(name) if (Path(name) / "config.json").is_file() else None
-    return hub.cached(_hub_id(name), revision)
+    return hub.described(_hub_id(name), revision)
 
 
 def _is_ours(name: str) -> bool:
@@ -147,7 +139,7 @@ def fingerprint(name: str, revision: str | None = None) -> str:
 
 
 def _converted(name: str) -> Path:
-    return cache_root() / "models" / f"{name}-{ALIASES[name].sha256[:12]}-{CONVERSION}"
+    return hub.cache_root() / "models" / f"{name}-{ALIASES[name].sha256[:12]}-{CONVERSION}"
 
 
 def _wheel_file(alias: Alias) -> Path | None:

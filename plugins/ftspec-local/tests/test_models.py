@@ -104,6 +104,18 @@ def test_a_model_of_the_hub_is_what_it_is_before_its_weights_are_here(client):
     assert client.asked == [None, COMMIT]  # what was fetched first says which commit
 
 
+def test_a_cache_in_which_somebody_else_has_left_the_configuration_is_filled(client):
+    client.files = {"config.json": "{}"}
+    client.snapshot_download("org/name", None, ["*.json"], [])
+    client.files = dict.fromkeys(SMALL, "{}")
+    assert models.described("org/name") is None
+    assert models.fingerprint("org/name") == f"commit:{COMMIT}"
+    assert client.has() == SMALL
+    assert models.described("org/name")
+    (client.root / "snapshots" / COMMIT / "tokenizer.json").unlink()
+    assert models.described("org/name") is None
+
+
 def test_weights_of_which_some_are_missing_are_fetched_anew(client):
     del client.files["model.safetensors"]
     client.files |= {hub.INDEX: json.dumps(INDEX), "model-1.safetensors": "x" * 10}
