@@ -695,3 +695,12 @@ def test_answers_that_are_kept_are_not_counted_again(spec: Path, capsys: pytest.
     assert (
         "at most 0.055 USD (1 answer (2 more are kept) of 256 tokens, 100 and 200 a million)" in capsys.readouterr().out
     )
+
+
+def test_the_accepted_run_is_judged_too(judged: Path) -> None:
+    """Its answers are graded as this run's: another rubric asks the judge about them, and that is paid for."""
+    judged.write_text(f"{JUDGED}gates: [{{regression: {{max_drop: 1}}}}]\n")
+    assert "4 answers of 512 tokens" in part_of(judged, "judge a-judge").basis
+    assert run(judged).passed
+    judged.write_text(judged.read_text().replace("It is", "It should be"))
+    assert "6 answers of 512 tokens" in part_of(judged, "judge a-judge").basis

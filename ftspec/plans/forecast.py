@@ -93,6 +93,7 @@ class Known(Record):
     earlier deployment of this run stood, None where there was none. `further` maps the step of a further model to its
     endpoint, its base model, and whether it is a tuned one. `checkpoints` is how many the job has kept, None before it
     has ended. `prompts` are those of the evaluation; `open` says of a step, by its name, that not all are asked.
+    `accepted`: there is an accepted run, whose answers are judged too.
     """
 
     endpoint: str
@@ -106,6 +107,7 @@ class Known(Record):
     checkpoints: int | None = None
     prompts: int = 0
     open: dict[str, Open] = {}
+    accepted: bool = False
 
 
 def forecast(spec: Spec, plan: Plan, known: Known, tables: Tables) -> Costs:
@@ -148,7 +150,7 @@ def _judged(spec: Spec, plan: Plan, judge: Judging, known: Known, tables: Tables
     if judge.unsaid:
         return Part(name=name, basis="the grader does not say how much it asks")
     asked = [_models(step, known) for step in plan.steps if step.name not in {DATA, REPORT, TUNING, *SUITES.values()}]
-    models = sum(count or 0 for count in asked)
+    models = sum(count or 0 for count in asked) + known.accepted  # whose answers are graded as this run's are
     if rate and None in asked:
         return Part(name=name, basis=UNCOUNTED)
     repeated = evaluation.generation.repeats(evaluation.repeat) * models

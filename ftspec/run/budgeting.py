@@ -26,9 +26,10 @@ from ftspec.plans.dataresult import DataResult
 from ftspec.plans.forecast import Judging, Known, Open, judging, objections
 from ftspec.plans.forecast import forecast as forecast_of
 from ftspec.plans.plan import SUITES, answers_step, step_of
-from ftspec.plans.stepkeys import CHECKPOINTS
+from ftspec.plans.stepkeys import CHECKPOINTS, gates_need
 from ftspec.run import answering
 from ftspec.run.site import Site
+from ftspec.state import accepted
 from ftspec.tuning import following
 from ftspec.tuning.claims import Register
 from ftspec.tuning.deploying import Register as Deployments
@@ -81,11 +82,18 @@ def costs_of(site: Site, plan: Plan, data: DataResult, estimate: Estimate, of: P
         open=dict(of.open),
         checkpoints=_checkpoints(site, plan),
         prompts=data.sides.get("prompt", 0),
+        accepted=_judges_accepted(site, plan),
     )
     if site.options.evaluation:  # tunes nothing
         steps = tuple(step for step in plan.steps if step.name != TUNING)
         return forecast_of(site.spec, msgspec.structs.replace(plan, steps=steps), known, site.tables)
     return forecast_of(site.spec, _submitted(site, plan), known, site.tables)
+
+
+def _judges_accepted(site: Site, plan: Plan) -> bool:
+    """Whether a gate wants an accepted run's answers, and there is such a run."""
+    wanted = any(need.accepted for need in gates_need(site.spec, site.registry))
+    return wanted and bool(accepted.standing(site.store, site.spec.name, plan.run).run)
 
 
 def _judges(site: Site, data: DataResult) -> Iterator[Judging]:
