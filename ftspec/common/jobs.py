@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Literal
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from ftspec.common.records import Record
+
+if TYPE_CHECKING:
+    Metrics = dict[str, float]
+else:
+    Metrics = dict[str, float | None]
+    """JSON has no word for a loss that is no number (NaN) but null: what is read as that is NaN again."""
 
 
 class ModelRef(Record):
@@ -123,13 +132,20 @@ class Job(Record):
     details: dict[str, Any] = {}
 
 
+def _read(record: TrainingEvent | Checkpoint) -> None:
+    """Make NaN of what JSON has no word for."""
+    if None in record.metrics.values():
+        known = {name: math.nan if value is None else value for name, value in record.metrics.items()}
+        msgspec.structs.force_setattr(record, "metrics", known)
+
+
 class TrainingEvent(Record):
     """One thing that happened in a job; `id` is unique within the job, core drops what it has seen.
 
     `metrics` uses the field's names: train_loss, validation_loss, train_accuracy, learning_rate, tokens_per_second,
     epoch; of preference methods also reward_accuracy (share of pairs whose better answer the model prefers) and
-    reward_margin; of reinforcement train_reward and validation_reward (the graders' mean). `step` counts optimizer
-    steps from 1.
+    reward_margin; of reinforcement train_reward and validation_reward (the graders' mean). A loss that is no number any
+    more is NaN, which is told as diverging. `step` counts optimizer steps from 1.
     """
 
     id: str
@@ -138,7 +154,10 @@ class TrainingEvent(Record):
     level: Literal["info", "warning", "error"] = "info"
     step: int | None = None
     total_steps: int | None = None
-    metrics: dict[str, float] = {}
+    metrics: Metrics = {}
+
+    def __post_init__(self) -> None:
+        _read(self)
 
 
 class Checkpoint(Record):
@@ -147,7 +166,10 @@ class Checkpoint(Record):
     id: str
     step: int
     model: TunedModel
-    metrics: dict[str, float] = {}
+    metrics: Metrics = {}
+
+    def __post_init__(self) -> None:
+        _read(self)
 
 
 class JobUpdate(Record):

@@ -100,7 +100,12 @@ def _not_negative(made: Estimate, *_: Any) -> str:
     return f"an Estimate whose {every(odd)} is below 0" if odd else ""
 
 
-AGREES: Mapping[str, Callable[..., str]] = {"upload": _of_file, "estimate": _not_negative}
+def _named(made: JobUpdate, *_: Any) -> str:
+    models = [*([made.model] if made.model else []), *(one.model for one in made.checkpoints)]
+    return "a model without an id" if not all(model.id for model in models) else ""
+
+
+AGREES: Mapping[str, Callable[..., str]] = {"upload": _of_file, "estimate": _not_negative, "poll": _named}
 """(what a method returned, its arguments) → what does not go together, "" where all does."""
 
 ABSENT = object()

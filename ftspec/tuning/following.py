@@ -74,7 +74,7 @@ def chosen(result: Result, which: Literal["last", "best"]) -> TunedModel | None:
     A job that was ended early may have checkpoints and no model of its own: then the last of them is its last state.
     """
     kept = sorted(result.checkpoints, key=lambda checkpoint: checkpoint.step)
-    measured = [checkpoint for checkpoint in kept if "validation_loss" in checkpoint.metrics]
+    measured = [one for one in kept if math.isfinite(one.metrics.get("validation_loss", math.nan))]
     if which == "best" and measured and result.state in {JobState.SUCCEEDED, JobState.CANCELLED}:
         return min(measured, key=lambda checkpoint: checkpoint.metrics["validation_loss"]).model
     if result.model is None and result.stopped and kept:
