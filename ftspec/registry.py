@@ -163,6 +163,8 @@ def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str
             given = "None" if components is None else with_article(type(components).__name__)
             raise PluginError(f"{HOOK_OF[kind]}() returned {given}; a mapping of names to components is wanted")
         for name, component in components.items():
+            if not isinstance(name, str) or not name:
+                raise PluginError(f"{HOOK_OF[kind]}() offers {component!r} under {name!r}, which is no name")
             if not isinstance(component, Component) or component.kind != kind:
                 raise PluginError(
                     f"{HOOK_OF[kind]}() offers '{name}', which is not {with_article(kind)}: {component!r}"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+import msgspec
 import numpy
 import pyarrow as pa
 import pytest
@@ -25,6 +26,8 @@ from ftspec.contracts import abilities, providercalls, tuner
 from ftspec.contracts.provider import Provider
 from ftspec.data.intake import Intake
 from ftspec.data.segments import Segment
+from ftspec.state.store import Store
+from ftspec.tuning import following
 
 HERE = f"{__name__.replace('.', '/')}.py"
 
@@ -93,6 +96,11 @@ def update(**fields: Any) -> api.JobUpdate:
         ("write", api.Written(rows=2), "says that it wrote 2 rows of 0, and found no fault with the others"),
         ("upload", api.RemoteFile(id="1", sha256="0"), "from upload a file of another content than the training file"),
         ("estimate", api.Estimate(cost=-1.0), "returned from estimate an Estimate whose 'cost' is below 0"),
+        (
+            "poll",
+            update(model=api.TunedModel(id="", base=api.ModelRef(id="parrot"))),
+            "returned from poll a model without an id",
+        ),
         ("serve", Says("hello"), "returned a Says from serve; a context manager is wanted"),
     ],
 )
@@ -228,6 +236,41 @@ def test_a_model_that_gets_its_name_late_is_waited_for_and_that_is_said(tmp_path
     assert len([note for note in notes.notes if said in note]) == 1
 
 
+def test_losses_that_are_no_numbers_are_kept(tmp_path: Path) -> None:
+    """JSON has no word for them: events and checkpoints could not be read any more."""
+    losses = [3.0 - step / 5 if step < 6 else math.nan for step in range(10)]
+
+    def poll(self: Any, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
+        measured = [(step, {"train_loss": loss, "validation_loss": loss}) for step, loss in enumerate(losses, 1)]
+        model = api.TunedModel(id=job.id, base=api.ModelRef(id="parrot"))
+        events = [api.TrainingEvent(id=f"{step}", at=step, step=step, metrics=metrics) for step, metrics in measured]
+        kept = [
+            api.Checkpoint(
+                id=f"{step}",
+                step=step,
+                model=msgspec.structs.replace(model, details={"step": step}),
+                metrics={"validation_loss": metrics["validation_loss"]},
+            )
+            for step, metrics in reversed(measured)
+        ]
+        return update(model=model, events=tuple(events), checkpoints=tuple(kept))
+
+    text = SPEC.replace("\neval:", "\nsplit: {validation: 0.4}\nfollow: {checkpoint: best}\neval:")
+    plugin, notes = broken(poll=poll, checkpoints="each step"), Notes()
+    assert run(tmp_path, plugin, text, notes).passed
+    assert [note for note in notes.notes if note.startswith("diverging: the training loss is no number any more")]
+    assert run(tmp_path, plugin, text, again=("report",)).passed
+    store = Store.open(tmp_path / ".ftspec")
+    (key,) = {stored.key.split("/")[1] for stored in store.list("jobs")}
+    kept = [math.isfinite(event.metrics["train_loss"]) for event in following.history(store, key)]
+    assert kept == [True] * 6 + [False] * 4
+    result = following.ended(store, key)
+    assert result is not None
+    best = following.chosen(result, "best")
+    assert best is not None
+    assert best.details == {"step": 6}
+
+
 @pytest.mark.parametrize(("name", "value"), [("endpoint", 5), ("submission", "Idempotent")])
 def test_a_fact_about_a_provider_is_looked_into(tmp_path: Path, name: str, value: Any) -> None:
     with pytest.raises(PluginError, match=rf"provider 'acme' of acme\[acme\] has a faulty {name}: "):
@@ -348,8 +391,8 @@ def judging(**functions: Any) -> Any:
         def grade(prompt: api.Prompt, answer: api.Answer, replies: Any) -> api.Grade:
             return api.Grade(passed=replies[0].text == "hello")
 
-        how = {"questions": questions, "grade": grade, **functions}
-        return api.Judge(provider=provider, model="parrot", generation=api.Generation(), **how)
+        how = {"provider": provider, "model": "parrot", "generation": api.Generation()}
+        return api.Judge(**{**how, "questions": questions, "grade": grade, **functions})
 
     return installed(ftspec_graders=lambda: {"mine": mine})
 
@@ -367,8 +410,17 @@ def test_a_judge_that_cannot_read_replies_has_no_verdict(tmp_path: Path) -> None
     assert outcome.evaluation.tuned.lost.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("provider", None), ("model", ""), ("generation", {}), ("labelled", ["x"]), ("asks", 5), ("grade", None)],
+)
+def test_a_judge_is_what_it_should_be(tmp_path: Path, field: str, value: Any) -> None:
+    with pytest.raises(PluginError, match=f"a Judge whose '{field}' is not what it should be"):
+        run(tmp_path, judging(**{field: value}), SPEC.replace("[exact]", "[mine]"))
+
+
 def test_a_judge_that_asks_no_prompts_is_told_before_anybody_is_asked(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="has a str among its questions; a Prompt is wanted"):
+    with pytest.raises(PluginError, match="returned a str from questions; a Prompt is wanted"):
         run(tmp_path, judging(questions=lambda *_: ["is it right?"]), SPEC.replace("[exact]", "[mine]"))
 
 
@@ -540,6 +592,17 @@ def test_an_engine_that_is_not_faithful_is_told(tmp_path: Path, kind: Any, said:
         run(tmp_path, engine_of(kind), WITH_ENGINE)
     assert caught.value.message.startswith(f"engine 'mine' of acme[acme] {said}")
     assert f"({HERE}:" in caught.value.message
+
+
+@pytest.mark.parametrize("made", [["x"], [pa.record_batch({"a": rows.strings(["x"])})]])
+def test_what_an_engine_makes_of_a_reduction_is_looked_into(tmp_path: Path, made: Any) -> None:
+    class Reducing(Faithful):
+        def reduce(self, work: api.Work, items: Any) -> Any:
+            return made
+
+    text = WITH_ENGINE.replace("format:", "cleaning: [dedupe]\nformat:")
+    with pytest.raises(PluginError, match="from reduce; a RecordBatch with the columns 'row' and 'because' is wanted"):
+        run(tmp_path, engine_of(Reducing), text)
 
 
 def test_an_error_of_what_it_runs_is_not_the_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -888,6 +951,38 @@ def test_a_default_of_another_type_is_told() -> None:
         """Mine."""
 
     with pytest.raises(PluginError, match="grader 'mine': the default of option 'words': Expected `int`, got `str`"):
+        installed(ftspec_graders=lambda: {"mine": api.grader(mine)})
+
+
+def test_a_tokenizer_is_one(tmp_path: Path) -> None:
+    text = SPEC.replace("format:", "cleaning: [{length: {max: 10, unit: tokens}}]\nformat:")
+    with pytest.raises(PluginError, match="returned from tokenizer a str, which has no 'special', 'per_byte'"):
+        run(tmp_path, broken(tokenizer=wrong("a tokenizer")), text)
+
+
+def test_a_name_is_a_text() -> None:
+    @api.grader
+    def mine() -> Any:
+        """Mine."""
+
+    with pytest.raises(PluginError, match="offers <grader mine> under 5, which is no name"):
+        installed(ftspec_graders=lambda: {5: mine})
+
+
+@pytest.mark.parametrize(
+    ("type_", "said"),
+    [
+        (Path, "its options have no JSON Schema: type <class 'pathlib.Path'> is not supported"),
+        (list[int] | set[int], "its options have no JSON Schema: Type unions may not contain more than one array-like"),
+        ("int |", "annotation 'int |' of option 'x': invalid syntax"),
+    ],
+)
+def test_an_option_of_a_type_that_there_is_none_of_is_told(type_: Any, said: str) -> None:
+    def mine(*, x: Any) -> Any:
+        """Mine."""
+
+    mine.__annotations__["x"] = type_
+    with pytest.raises(PluginError, match=re.escape(f"grader 'mine': {said}")):
         installed(ftspec_graders=lambda: {"mine": api.grader(mine)})
 
 

@@ -182,6 +182,11 @@ class Component:
 
         Of a provider also that its class has what core asks of it. A default may be out of the bounds of its option,
         which says that it stands for something else."""
+        try:
+            _ = self.schema
+        except TypeError as error:  # a type that JSON has nothing for
+            reason = str(error).strip().rpartition("\n")[2]
+            raise PluginError(f"{self.kind} '{self.name}': its options have no JSON Schema: {reason}") from error
         for field in msgspec.structs.fields(self.options):
             if field.default is not msgspec.NODEFAULT and (said := _mistyped(field.default, field.type)):
                 raise PluginError(f"{self.kind} '{self.name}': the default of option '{field.name}': {said}")
@@ -274,9 +279,10 @@ class Component:
         try:
             # The text comes from the plugin's own source, which runs anyway.
             return eval(parameter.annotation, scope)  # noqa: S307
-        except NameError as error:
+        except Exception as error:
+            said = error.msg if isinstance(error, SyntaxError) else error
             raise PluginError(
-                f"{self.kind} '{self.name}': annotation '{parameter.annotation}' of option '{parameter.name}': {error}"
+                f"{self.kind} '{self.name}': annotation '{parameter.annotation}' of option '{parameter.name}': {said}"
             ) from error
 
 

@@ -7,12 +7,13 @@ that core builds is `held`; an error of the work that it runs passes as it is, a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ftspec.common.faults import Culprit, kind_of
 from ftspec.common.figures import plural
+from ftspec.common.wording import every
 from ftspec.contracts.engine import Engine, Work
 from ftspec.layout.rowcolumns import ROW
 
@@ -76,6 +77,18 @@ class _Held:
             total = count + len(waiting)
             said = f"yielded {plural(count, 'result')} from map of {plural(total, 'item')} that it was given"
             raise self._culprit.fault(said, function)
+
+    def _batches(
+        self, name: str, function: Any, results: Iterator[Any], columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """The results, which are batches with these columns. Raises PluginError for others."""
+        import pyarrow as pa
+
+        for result in results:
+            if not isinstance(result, pa.RecordBatch) or not set(columns) <= set(result.schema.names):
+                wanted = f"a RecordBatch{' with the columns ' + every(columns) if columns else ''} is wanted"
+                raise self._culprit.fault(f"yielded {kind_of(result)} from {name}; {wanted}", function)
+            yield result
 
     def _each(self, name: str, function: Callable[..., Any], *args: Any) -> Iterator[Any]:
         with _guarded(self._culprit, name):
@@ -155,6 +168,7 @@ def _method(name: str) -> Callable[..., Any]:
         if name in ("hold", "shuffle"):
             with _guarded(self._culprit, name):
                 return function(*given)
-        return self._each(name, function, *given)
+        results = self._each(name, function, *given)
+        return self._batches(name, function, results, ("row", "because") if name == "reduce" else ())
 
     return call

@@ -12,11 +12,11 @@ from typing import Any
 
 from ftspec.common.evaluation import Grade
 from ftspec.common.faults import Culprit, kind_of
-from ftspec.common.messages import Answer, Prompt
-from ftspec.common.wording import with_article
+from ftspec.common.messages import Answer, Generation, Prompt
+from ftspec.common.wording import every, with_article
 from ftspec.contracts import enginecalls, providercalls
 from ftspec.contracts.components import Component, Kind, Level
-from ftspec.contracts.graders import Grader, Judge
+from ftspec.contracts.graders import Asks, Grader, Judge, Labelled
 from ftspec.contracts.steps import Check, GlobalStep, Screen, Source, Text
 
 RECORDS: Mapping[tuple[Kind, Level], tuple[type, tuple[str, ...]]] = {
@@ -43,7 +43,7 @@ def held(made: Any, component: Component, culprit: Culprit) -> Any:
     if component.kind == "provider":
         return providercalls.held(made, culprit)
     if isinstance(made, Judge) and component.kind == "grader":
-        return _judge(made, culprit)
+        return _judge(made, component, culprit)
     if place in RECORDS:
         _verify(made, *RECORDS[place], component, culprit)
     if place in FUNCTIONS and not callable(made):
@@ -81,13 +81,23 @@ def _grader(made: Grader, culprit: Culprit) -> Grader:
     return grade
 
 
-def _judge(made: Judge, culprit: Culprit) -> Judge:
+def _judge(made: Judge, component: Component, culprit: Culprit) -> Judge:
+    fits = {
+        "provider": isinstance(made.provider, str | Mapping) and bool(made.provider),
+        "model": isinstance(made.model, str) and bool(made.model),
+        "generation": isinstance(made.generation, Generation),
+        "questions": callable(made.questions),
+        "grade": callable(made.grade),
+        "labelled": isinstance(made.labelled, Sequence) and all(isinstance(one, Labelled) for one in made.labelled),
+        "asks": made.asks is None or isinstance(made.asks, Asks),
+    }
+    if odd := [name for name, fit in fits.items() if not fit]:
+        raise culprit.fault(f"makes a Judge whose {every(odd)} is not what it should be", component.factory)
+
     def questions(prompt: Prompt, answer: Answer, other: Answer | None) -> Sequence[Prompt]:
         with culprit.guard("questions"):
             asked = list(made.questions(prompt, answer, other))
-        if odd := next((one for one in asked if not isinstance(one, Prompt)), None):
-            raise culprit.fault(f"has {kind_of(odd)} among its questions; a Prompt is wanted", made.questions)
-        return asked
+        return [culprit.verified(one, Prompt, made.questions, "questions") for one in asked]
 
     def grade(prompt: Prompt, answer: Answer, replies: Sequence[Answer]) -> Grade:
         with culprit.guard("grade"):

@@ -105,7 +105,17 @@ def _named(made: JobUpdate, *_: Any) -> str:
     return "a model without an id" if not all(model.id for model in models) else ""
 
 
-AGREES: Mapping[str, Callable[..., str]] = {"upload": _of_file, "estimate": _not_negative, "poll": _named}
+def _counts(made: Any, *_: Any) -> str:
+    lacks = [name for name in ("special", "per_byte", "counts", "cut", "row") if not hasattr(made, name)]
+    return f"{kind_of(made)}, which has no {every(lacks)}; a Tokenizer is wanted" if made is not None and lacks else ""
+
+
+AGREES: Mapping[str, Callable[..., str]] = {
+    "upload": _of_file,
+    "estimate": _not_negative,
+    "poll": _named,
+    "tokenizer": _counts,
+}
 """(what a method returned, its arguments) → what does not go together, "" where all does."""
 
 ABSENT = object()
