@@ -190,3 +190,36 @@ def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[
 
 def _shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_where_the_state_has_a_disk_of_its_own_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def load() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / ".ftspec").mkdir()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "spec.yaml").touch()
+    monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1))
+    stat = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda self, **how: SimpleNamespace(**_of(stat(self, **how)), st_dev=str(self)))
+    assert guard.run(["plan", str(tmp_path / "spec.yaml"), "--store", str(tmp_path / "store")]) == 1
+    said = capsys.readouterr().err
+    assert f"1 B free in {tmp_path}/.ftspec" in said
+    assert f"1 B free in {tmp_path}/store" in said
+
+
+def _of(status: os.stat_result) -> dict[str, int]:
+    return {"st_mode": status.st_mode}
+
+
+def test_a_bug_whose_log_cannot_be_kept_is_told_all_the_same(
+    broken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(broken / "nowhere"))
+    assert guard.run(["plugins"]) == 3
+    said = capsys.readouterr().err
+    assert "bug: ZeroDivisionError" in said
+    assert "TMPDIR" in said

@@ -481,9 +481,10 @@ def test_names_that_are_not_utf8(spec: Path, capsys: pytest.CaptureFixture[str])
     spec.write_text(
         re.sub(r"  - examples:\n      rows: .*\n", "  - jsonl: {path: '*/*.jsonl'}\n", spec.read_text(), count=1)
     )
-    code, _, err = run(capsys, "plan", spec.name)
-    assert code == 1
-    assert "the name of a file is not UTF-8" in err
+    for command in ("plan", "run"):
+        code, _, err = run(capsys, command, spec.name)
+        assert code == 1
+        assert "the name of a file is not UTF-8" in err
     code, _, err = run(capsys, "run", spec.name, "--store", str(odd))
     assert code == 1
     assert "is not UTF-8" in err

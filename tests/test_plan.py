@@ -149,6 +149,16 @@ def test_changed_rows_are_named_by_their_source(folder: Path) -> None:
     assert "training data changed" in found["tuning"].why or "validation data changed" in found["tuning"].why
 
 
+def test_rows_below_a_folder_that_is_called_like_a_glob_count(folder: Path) -> None:
+    (folder / "a[1]").mkdir()
+    (folder / "rows.jsonl").rename(folder / "a[1]" / "rows.jsonl")
+    edit(folder, "path: rows.jsonl", "path: 'a[1]/*.jsonl'")
+    run(folder)
+    with (folder / "a[1]" / "rows.jsonl").open("a") as stream:
+        stream.write('{"prompt": "more", "completion": "rows"}\n')
+    assert steps(plan(folder))["data"].why == ("sources[0] content changed",)
+
+
 def test_other_code_with_the_same_output_tunes_nothing_again(folder: Path) -> None:
     """Early cut-off: a step that changes nothing is added, the data step runs, and the job stays the same."""
     run(folder)

@@ -379,3 +379,17 @@ def test_it_is_light_to_load() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == ("", 0), done.stderr
+
+
+def test_a_disk_that_takes_nothing_more_is_said_and_not_waited_for(make: Any, tmp_path: Path) -> None:
+    provider = make()
+    provider.find(request(), key="k")
+    for folder in ("files", "jobs"):
+        (tmp_path / "service" / folder).rename(tmp_path / folder)
+        (tmp_path / "service" / folder).touch()
+    (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "one"}]}\n')
+    with pytest.raises(Rejected, match="the system refused: Not a directory"):
+        provider.client.call("upload", "POST", "/files", (tmp_path / "rows.jsonl").read_bytes(), purpose="training")
+    kill(provider)
+    with pytest.raises(Rejected, match="its process ends at once: FileExistsError"):
+        provider.find(request(), key="k")

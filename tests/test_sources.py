@@ -223,6 +223,19 @@ def test_globs_and_folders_are_read_in_order(tmp_path: Path) -> None:
         names("none-*.jsonl")
 
 
+def test_a_folder_that_is_called_like_a_glob_is_that_folder(tmp_path: Path) -> None:
+    for name in ("run[1]*/a.jsonl", "run[1]*/b[2].jsonl", "run1/c.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"a": name}))
+
+    def names(path: str) -> list[Any]:
+        return [row["a"] for _, row in read(sources.jsonl, path=str(tmp_path / path))[0]]
+
+    assert names("run[1]*/*.jsonl") == ["run[1]*/a.jsonl", "run[1]*/b[2].jsonl"]
+    assert names("run[1]*/b[2].jsonl") == ["run[1]*/b[2].jsonl"]
+    assert names("run[1]/*.jsonl") == ["run1/c.jsonl"]
+
+
 # ---- csv
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -172,3 +173,24 @@ def test_a_folder_that_cannot_be_written_is_said(store: Store) -> None:
     (store.machine / "spills").chmod(0o500)
     with pytest.raises(StoreError, match="cannot keep records"), Spill(store, "answers/a").writer():
         pass
+
+
+def test_a_record_that_a_full_disk_took_in_part_spoils_no_segment(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state may lie on another disk, which takes what this one has."""
+    really, room = os.write, len(msgspec.json.encode(answer(0))) * 3 // 2
+
+    def full(descriptor: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = really(descriptor, data[:room])
+        room -= written
+        return written
+
+    with pytest.raises(StoreError, match="No space left"), Spill(store, "answers/a").writer() as writer:
+        monkeypatch.setattr(os, "write", full)
+        for number in range(3):
+            writer.add(answer(number))
+    assert found(store) == ["p0"]

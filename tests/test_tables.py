@@ -226,3 +226,15 @@ def test_a_table_among_specs_is_checked_as_one(spec: Path, capsys: pytest.Captur
     assert guard.run(["validate", "--format", "github", str(table)]) == 1
     said = capsys.readouterr().out
     assert f"::error file={table},line=7" in said and "'version' is missing" not in said
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Could not determine home directory."), PermissionError(13, "denied")])
+def test_who_has_no_home_has_no_tables(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user may have none, or one that is not to be looked into."""
+
+    def away() -> Path:
+        raise error
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", away)
+    assert tables.configured() == []

@@ -130,9 +130,14 @@ class Writer:
         """Append a record: a killed process does not lose it any more when this returns."""
         data = msgspec.json.encode(record) + b"\n"
         with self._spill._explained():
-            while data:
+            try:
                 written = os.write(self._descriptor, data)
-                self._bytes, data = self._bytes + written, data[written:]
+                while written < len(data):
+                    written += os.write(self._descriptor, data[written:])
+            except BaseException:
+                os.ftruncate(self._descriptor, self._bytes)  # a disk takes part of a record before it is full
+                raise
+        self._bytes += len(data)
         now = time.monotonic()
         if now - self._synced >= SYNC:
             self.sync()

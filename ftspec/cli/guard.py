@@ -102,16 +102,21 @@ def _room(error: OSError, arguments: Sequence[str]) -> str:
     import tempfile
     from pathlib import Path
 
+    from ftspec.cli import crash
     from ftspec.common.figures import size
     from ftspec.files import usercache
 
     places: list[Path] = []
-    for path in map(Path, arguments):
+    for path in map(Path, filter(None, (hints.typed(arguments).store, *arguments))):
         with contextlib.suppress(OSError):  # most arguments are no path, and some are too long for one
             if path.exists():
-                places.append(path if path.is_dir() else path.parent)
+                folder = path if path.is_dir() else path.parent
+                places += [folder, folder / crash.STATE]
+    places.append(Path())
+    with contextlib.suppress(OSError):  # there may be none to be had
+        places.append(Path(tempfile.gettempdir()))
     disks: dict[int, tuple[int, str]] = {}
-    for place in (*places, Path(), Path(tempfile.gettempdir()), usercache.folder()):
+    for place in (*places, usercache.folder()):
         with contextlib.suppress(OSError):
             disks.setdefault(place.stat().st_dev, (shutil.disk_usage(place).free, str(place.absolute())))
     return "; " + ", ".join(f"{size(free)} free in {place}" for free, place in sorted(disks.values())) if disks else ""
@@ -171,13 +176,16 @@ def _tell_problems(error: SpecError, given: hints.Typed) -> None:
 def _bug(error: BaseException, arguments: Sequence[str]) -> int:
     from ftspec.cli import crash
 
-    path = crash.write_log(error, arguments)
+    try:
+        log = f"paste {crash.write_log(error, arguments)}"
+    except OSError as unwritable:
+        log = f"run it again with TMPDIR set to a folder that takes a log (there is none now: {unwritable.strerror})"
     terminal.say(f"{_label('bug')} {terminal.one_line(crash.headline(error))}", err=True)
     plugin = crash.plugin_of(error)
     whose = f"the plugin {terminal.one_line(plugin)}" if plugin else "ftspec or in a plugin"
     terminal.say(f"  This is a fault in {whose}, not in your spec; what was done is kept.", err=True)
     where = "to the plugin's authors" if plugin else "in the project's tracker"
-    terminal.say(f"  Please report it {where}, and paste {path}", err=True)
+    terminal.say(f"  Please report it {where}, and {log}", err=True)
     return BUG
 
 

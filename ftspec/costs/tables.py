@@ -136,9 +136,13 @@ def _shipped() -> tuple[Tables, ...]:
 
 
 def configured() -> list[Path]:
-    """The tables in the user's folder: ~/.config/ftspec/prices/*.yaml."""
-    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return sorted((folder / "ftspec" / "prices").glob("*.yaml"))
+    """The tables in the user's folder: ~/.config/ftspec/prices/*.yaml. None where this user, as many a container's, has
+    no home, or not the right to look into it."""
+    try:
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        return sorted((folder / "ftspec" / "prices").glob("*.yaml"))
+    except (RuntimeError, PermissionError):
+        return []
 
 
 def is_table(data: Any) -> bool:

@@ -6,8 +6,10 @@ To be read it is fetched once into this machine's cache (see ftspec.files.fetchi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -67,16 +69,30 @@ def _here(path: Path, endings: Sequence[str]) -> Iterator[InputFile]:
     elif path.is_file():
         found = iter([path])
     else:
-        anchor = Path(path.anchor)
-        found = anchor.glob(str(path.relative_to(anchor)))
+        found = matches(path)
     for file in found:
         if file.is_file():
-            if not is_text(file):
-                raise FtspecError(f"the name of a file is not UTF-8: {as_text(file)}", "rename it")
+            named_as_text(file)
             yield InputFile(str(file), str(file), file.stat().st_size)
         elif file.is_symlink() and not file.exists():
             hint = "fetch what it stands for, as `git annex get` and `dvc pull` do, or remove it"
             raise FtspecError(f"{as_text(file)} is a link to nothing", hint)
+
+
+def named_as_text(file: Path) -> None:
+    """Raises FtspecError for a name that cannot stand in JSON, logs and reports."""
+    if not is_text(file):
+        raise FtspecError(f"the name of a file is not UTF-8: {as_text(file)}", "rename it")
+
+
+def matches(path: Path) -> Iterator[Path]:
+    """What a glob on this machine names. Folders that are there by that very name come first: `data[1]/*.jsonl` is
+    about the folder data[1]. Nothing where no file can have such a name."""
+    folder, parts = Path(path.anchor), list(path.parts[bool(path.anchor) :])
+    while len(parts) > 1 and os.path.isdir(folder / parts[0]):  # noqa: PTH112  # unlike Path's it raises of no name
+        folder /= parts.pop(0)
+    with suppress(ValueError):
+        yield from folder.glob("/".join(parts))
 
 
 def _ends(file: Path | PurePosixPath, endings: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -85,7 +86,9 @@ def named(path: Path, link: Path) -> Path:
         except FileExistsError:
             pass
         except OSError:
-            shutil.copyfile(path, link)
+            staged = link.with_name(f"{link.name}.{secrets.token_hex(4)}")
+            shutil.copyfile(path, staged)  # a copy that breaks off must not have the name
+            staged.replace(link)
     return link
 
 

@@ -97,6 +97,8 @@ def _inputs(item: Item, registry: Registry, folder: Path) -> Iterator[Input]:
             yield from (Input(path=found.name, sha256="", bytes=found.size, mark=found.mark) for found in named)
             continue
         for file in _files((folder / text).absolute()):
+            with items.placed((*item.path, item.name, *where)):
+                inputs.named_as_text(file)
             yield Input(path=os.path.relpath(file, folder), sha256=file_hash(file), bytes=file.stat().st_size)
 
 
@@ -105,7 +107,7 @@ def _files(path: Path) -> list[Path]:
         return sorted(file for file in path.rglob("*") if file.is_file())
     if path.exists():
         return [path]
-    return sorted(file for file in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if file.is_file())
+    return sorted(file for file in inputs.matches(path) if file.is_file())
 
 
 def file_hash(file: Path) -> str:

@@ -253,7 +253,7 @@ class Store:
         with self._explained("create it"):
             root.mkdir(parents=True, exist_ok=True)
             ignore = root / ".gitignore"
-            if not ignore.exists():
+            if not ignore.exists() or not ignore.stat().st_size:  # a full disk leaves an empty one
                 ignore.write_text("*\n")
 
     def _probe(self) -> None:

@@ -16,6 +16,7 @@ from ftspec.common.errors import FtspecError, PluginError, Problem, SpecPath
 from ftspec.common.wording import did_you_mean
 from ftspec.contracts.components import TITLES, Clash, Component
 from ftspec.document.document import Document
+from ftspec.files import inputs
 from ftspec.files.fetching import is_url
 from ftspec.registry import Registry
 from ftspec.spec import Item
@@ -145,8 +146,7 @@ def exists(folder: Path, text: str) -> bool:
     """Whether there is such a file or folder, or anything that the pattern matches; `text` as the spec writes it."""
     if os.path.exists(folder / text):  # noqa: PTH110  # unlike Path.exists it takes any text without raising
         return True
-    matches = glob.iglob(text, root_dir=folder, recursive=True)  # noqa: PTH207  # Path.glob refuses absolute patterns
-    return glob.has_magic(text) and next(matches, None) is not None
+    return glob.has_magic(text) and next(inputs.matches(folder / text), None) is not None
 
 
 def _is_stream(path: Path) -> bool:

@@ -19,6 +19,7 @@ import msgspec
 from ftspec import api
 
 if TYPE_CHECKING:
+    import subprocess
     from http.client import HTTPConnection, HTTPResponse
 
 Call = Literal[
@@ -57,6 +58,7 @@ class Client:
 
     def __init__(self, home: Path, *, timeout: float, idle: float, faults: Sequence[Fault]) -> None:
         self.home = home
+        self.log = f"see to space and permissions in {home}; server.log there may say more"
         self.timeout = timeout
         self.idle = idle
         self.orders = ",".join(
@@ -97,15 +99,17 @@ class Client:
             self.refusals[name] -= 1
             raise api.Transient(f"simulated: connection refused: {_refused()}")
         begun, started = time.monotonic(), -RESTART
+        process: subprocess.Popen[bytes] | None = None
         while (now := time.monotonic() - begun) < START:
             found = self.server()
             if found and (connection := self._open(found)):
                 return connection, found["token"]
             if now - started > RESTART:
-                self._start()
-                started = now
+                process, started = self._start(), now
+            if process and (process.poll() or 0) > 0:
+                raise api.Rejected(f"simulated: its process ends at once{self._last_word()}", self.log)
             time.sleep(0.02)
-        raise api.Transient("simulated: its process does not come up", f"look at {self.home / 'server.log'}")
+        raise api.Transient("simulated: its process does not come up", self.log)
 
     def _open(self, found: Mapping[str, Any]) -> HTTPConnection | None:
         from http.client import HTTPConnection
@@ -117,7 +121,7 @@ class Client:
             return None
         return connection
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         """Start the process, in a session of its own so that it outlives us."""
         import subprocess
 
@@ -131,7 +135,7 @@ class Client:
             str(self.idle),
         ]
         with (self.home / "server.log").open("ab") as log:
-            subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -139,6 +143,11 @@ class Client:
                 env=api.without_secrets(),
                 start_new_session=True,
             )
+
+    def _last_word(self) -> str:
+        """What the process said last, if anything: where the disk is full, not even that can be kept."""
+        said = (self.home / "server.log").read_text(errors="replace").rstrip().rpartition("\n")[2]
+        return f": {said}" if said else ""
 
 
 def _exchange(
@@ -163,6 +172,8 @@ def _said(response: HTTPResponse, data: bytes) -> dict[str, Any]:
     if response.status == 429:
         wait = float(response.headers.get("Retry-After-Ms") or 1000) / 1000
         raise api.Transient(f"simulated: {said['error']}", retry_after=wait)
+    if response.status == 507:
+        raise api.Rejected(f"simulated: the system refused: {said['error']}", "see to space and permissions there")
     if response.status >= 500:
         raise api.Ambiguous(f"simulated: {said['error']} ({response.status})")
     if response.status >= 400:

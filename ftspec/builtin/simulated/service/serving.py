@@ -9,6 +9,7 @@ import secrets
 import socket
 import struct
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO
@@ -92,7 +93,8 @@ class Handler(BaseHTTPRequestHandler):
         with state.lock:
             fault = state.fault(call, self.headers.get("X-Faults") or "")
             if call:
-                state.count(f"{call}:{fault}" if fault else call)
+                with suppress(OSError):  # where its disk is full, what is asked for is refused, or can be done without
+                    state.count(f"{call}:{fault}" if fault else call)
             if fault in ("reset", "429"):
                 status, said = 429, {"error": "rate limit reached"}
             else:
@@ -119,6 +121,8 @@ class Handler(BaseHTTPRequestHandler):
             return 200, respond(self.server.state, method, path, asked, body)
         except Refusal as refusal:
             return refusal.status, {"error": str(refusal)}
+        except OSError as refused:
+            return 507, {"error": f"{refused.strerror}: {refused.filename or self.server.state.home}"}
 
     def _meet(self, fault: str, status: int, said: Json) -> None:
         """Answer, or what a network and a service in trouble make of an answer."""
