@@ -23,6 +23,8 @@ NET = "10.77.0"
 PORT = 6379
 TOOLS = ("ip", "unshare", "nsenter", "mount")
 STARTS = 240.0
+CACHE = "cache"
+"""In Ray's folder on each machine: what a user's cache is there."""
 STORE = 300_000_000
 """Bytes of each node's object store."""
 TOKEN = "5f3759df" * 8
@@ -108,7 +110,8 @@ def _node(machine: Machine, head: Machine, temporary: str, cpus: int) -> subproc
     size = [f"--num-cpus={cpus}", f"--object-store-memory={STORE}", f"--node-ip-address={machine.address}"]
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", *joins, *size, "--disable-usage-stats", "--block"]
     nothing: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    process = subprocess.Popen(machine.command(start), env={**os.environ, **ENVIRONMENT}, **nothing)
+    own = {"XDG_CACHE_HOME": f"{temporary}/{CACHE}"}
+    process = subprocess.Popen(machine.command(start), env={**os.environ, **ENVIRONMENT, **own}, **nothing)
     if machine is head:
         code = f"import socket; socket.create_connection(('{head.address}', {PORT}), 1)"
         _until(lambda: machine.run(sys.executable, "-c", code))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import machines
 import pytest
-from machines import ENVIRONMENT, PORT, TOKEN, Machine
+from machines import CACHE, ENVIRONMENT, PORT, TOKEN, Machine
 from test_ray import SPEC, write_rows
 
 pytestmark = pytest.mark.slow
@@ -31,13 +31,19 @@ def shared() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def cluster(shared: Path) -> Iterator[list[Machine]]:
+def temporary() -> Iterator[str]:
+    """Ray's folder on each machine."""
+    made = tempfile.mkdtemp(prefix="ray-")  # short: sockets in it have long names
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(shared: Path, temporary: str) -> Iterator[list[Machine]]:
     if reason := machines.missing():
         pytest.skip(reason)
-    temporary = tempfile.mkdtemp(prefix="ray-")  # short: sockets in it have long names
     with machines.machines(3, temporary, [shared]) as made:
         yield made
-    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def spec_of(folder: Path, name: str, engine: str, step: str = "") -> Path:
@@ -65,15 +71,22 @@ def locally(folder: Path, step: str = "") -> dict[str, str]:
     return made(spec)
 
 
-def test_machines_that_share_nothing_make_the_bytes_of_one(cluster: list[Machine], tmp_path: Path) -> None:
-    """Sources and state are the driver's alone."""
+def test_machines_that_share_nothing_make_the_bytes_of_one(
+    cluster: list[Machine], tmp_path: Path, temporary: str
+) -> None:
+    """Sources and state are the driver's alone; what workers keep in a cache lies in that of their machine."""
     assert not any(machine.run("ls", str(tmp_path)).returncode == 0 for machine in cluster[1:])
-    write_rows(tmp_path, 3000)
+    write_rows(tmp_path, 3000, accented=True)
     spec = spec_of(tmp_path, "there", ENGINE)
-    ran = cluster[0].run(*command(spec))
+    ran = cluster[0].run(*command(spec), environment={"XDG_CACHE_HOME": str(tmp_path / "cache")})
     assert ran.returncode == 0, ran.stderr
     here = locally(tmp_path)
     assert len(here) > 3 and made(spec) == here
+    kept = [
+        machine.run("find", f"{temporary}/{CACHE}", "-type", "f", "-path", "*/unicode/*").stdout for machine in cluster
+    ]
+    assert any(kept), "some worker has met a letter that is not ASCII"
+    assert not list((tmp_path / "cache").rglob("unicode/*"))
 
 
 def test_a_file_that_a_step_names_has_to_be_on_every_machine(

@@ -49,7 +49,7 @@ WORDS = [f"word{number}" for number in range(400)]
 TEMPLATE = " ".join(WORDS[:40])
 
 
-def write_rows(folder: Path, count: int, seed: int = 0) -> None:
+def write_rows(folder: Path, count: int, seed: int = 0, *, accented: bool = False) -> None:
     """Rows of which some are equal, some nearly, some empty, and many have half of what they say in common."""
     draw = random.Random(seed)
     texts = [" ".join(draw.choices(WORDS, k=40)) for _ in range(count // 2)]
@@ -58,7 +58,7 @@ def write_rows(folder: Path, count: int, seed: int = 0) -> None:
         for number in range(count):
             text = draw.choice(texts)
             if number % 3 == 0:
-                text = f"{text} and so on"
+                text = f"{text} and so on" + (" à la carte" if accented else "")
             row = {"prompt": "" if number % 50 == 0 else text, "completion": str(number), "extra": {"n": number % 7}}
             file.write(json.dumps(row) + "\n")
 
