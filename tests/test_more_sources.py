@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
 import shutil
@@ -291,6 +292,18 @@ def test_an_error_of_the_library_quotes_no_row() -> None:
     (finding,) = hub._chunks(opened, "hf://x", "train")
     assert isinstance(finding, api.Finding)
     assert finding.message == "cannot be read after row 0: ValueError"
+
+
+def test_half_a_file_of_the_hub_is_told_as_that() -> None:
+    import pyarrow.parquet as pq
+
+    def opened() -> Any:
+        return pq.ParquetFile(io.BytesIO(b"PAR1 and half of the rest"))
+
+    (finding,) = hub._chunks(opened, "hf://a/b", "train", "a/b")
+    assert isinstance(finding, api.Finding)
+    assert finding.message == "cannot be read after row 0: one of its files cannot be read (ArrowInvalid)"
+    assert "whole on the hub" in finding.hint
 
 
 def test_an_order_is_wanted(orders: str) -> None:

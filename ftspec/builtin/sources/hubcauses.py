@@ -55,6 +55,11 @@ def _one(error: BaseException, dataset: str) -> Cause | None:
         return Cause(f"'{dataset}' has none of that name", "name a branch, a tag or a commit that is there")
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
         return _answered(error.response.status_code, CREDENTIALS in (error.server_message or ""))
+    if any(kind.__name__ == "ArrowException" for kind in type(error).__mro__):
+        return Cause(
+            f"one of its files cannot be read ({type(error).__name__})",
+            "see whether it is whole on the hub, or on the mirror that HF_ENDPOINT names, and of the kind that its name says",
+        )
     return None
 
 
