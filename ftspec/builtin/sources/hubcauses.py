@@ -58,7 +58,7 @@ def _one(error: BaseException, dataset: str) -> Cause | None:
     if any(kind.__name__ == "ArrowException" for kind in type(error).__mro__):
         return Cause(
             f"one of its files cannot be read ({type(error).__name__})",
-            "see whether it is whole on the hub, or on the mirror that HF_ENDPOINT names, and of the kind that its name says",
+            "see whether it is whole on the hub, or on the mirror that HF_ENDPOINT names",
         )
     return None
 
