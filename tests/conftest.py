@@ -21,8 +21,8 @@ settings.register_profile("ftspec", deadline=None, suppress_health_check=[Health
 settings.load_profile("ftspec")
 
 LONGEST = (
-    "test_training.py", "test_killed.py", "test_provider.py", "test_ray.py", "test_hub.py", "test_survival.py",
-    "test_every_step.py", "test_blocks.py", "test_passes.py", "test_web.py",
+    "test_training.py", "test_killed.py", "test_provider.py", "test_ray.py", "test_hub.py", "test_hub_away.py",
+    "test_survival.py", "test_every_step.py", "test_blocks.py", "test_passes.py", "test_web.py",
 )  # fmt: skip
 """Files that take a minute or so with few tests: begun last, they would be waited for at the end of the run."""
 

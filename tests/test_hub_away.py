@@ -148,6 +148,9 @@ def test_a_commit_that_was_prepared_here_needs_no_hub_and_another_is_not_taken_f
         shutil.rmtree(tmp_path / "there/.ftspec")
         said = run(tmp_path / "there", nowhere, commit, streaming=False)
         assert said.code == 0 and rows(tmp_path / "there") == count and "does not answer" not in said.err, said
+    shutil.rmtree(tmp_path / "there/.ftspec")
+    said = run(tmp_path / "there", nowhere, far.old)
+    assert said.code == 0 and rows(tmp_path / "there") == 2001 and "as this machine has kept it" in said.err, said
     assert run(tmp_path / "other", far.url, far.old, streaming=False).code == 0
     for streaming in (False, True):
         said = run(tmp_path / "other", nowhere, far.new, streaming=streaming)

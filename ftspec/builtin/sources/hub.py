@@ -88,8 +88,8 @@ def _from_hub(dataset: str, commit: str, subset: str, split: str, streaming: boo
 
     if not streaming and (kept := hubcache.prepared(dataset, commit, subset)):
         return kept.as_dataset(split=split)
-    builder = datasets.load_dataset_builder(dataset, subset or None, revision=commit, token=token or None)
-    hubcache.check(builder, dataset, commit, subset)
+    found = datasets.load_dataset_builder(dataset, subset or None, revision=commit, token=token or None)
+    builder = hubcache.checked(found, dataset, commit, subset)
     if streaming:
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare()

@@ -27,17 +27,16 @@ def prepared(dataset: str, commit: str, subset: str) -> Any | None:
     return Cache(repo_id=dataset, dataset_name=name, config_name=subset or DEFAULT, version=version, hash=commit)
 
 
-def check(builder: Any, dataset: str, commit: str, subset: str) -> None:
-    """Refuse what is not asked for.
+def checked(builder: Any, dataset: str, commit: str, subset: str) -> Any:
+    """The builder, or one of what was asked for: where the hub is away, the library's reads what it has had last.
 
-    Where the hub is away the library reads whatever commit and subset of the dataset was prepared here last. Raises
-    FtspecError.
+    Raises FtspecError where commit and subset were never prepared here.
     """
     if type(builder).__name__ != "Cache":
-        return
-    if builder.hash == commit and builder.config.name == (subset or DEFAULT):
+        return builder
+    if kept := prepared(dataset, commit, subset):
         api.hubclient.tell(f"'{dataset}' is read as this machine has kept it, at {commit[:12]}")
-        return
+        return kept
     api.hubclient.patient().check()
     raise api.FtspecError(
         f"the hub cannot be asked, and '{dataset}' at {commit[:12]} was never prepared on this machine",
