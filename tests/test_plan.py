@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ftspec import registry
-from ftspec.common.errors import FtspecError
+from ftspec.common.errors import FtspecError, StoreError
 from ftspec.common.progress import Quiet
 from ftspec.common.records import Plan, Step
 from ftspec.plans import plan as plans
@@ -157,6 +157,26 @@ def test_rows_below_a_folder_that_is_called_like_a_glob_count(folder: Path) -> N
     with (folder / "a[1]" / "rows.jsonl").open("a") as stream:
         stream.write('{"prompt": "more", "completion": "rows"}\n')
     assert steps(plan(folder))["data"].why == ("sources[0] content changed",)
+
+
+@pytest.mark.parametrize(("begins", "until"), [(b'{"messages"', "data"), (b'{"id"', "tuning")])
+def test_a_file_that_is_damaged_is_neither_trained_on_nor_asked(folder: Path, begins: bytes, until: str) -> None:
+    with (folder / "spec.yaml").open("a") as spec:
+        spec.write(EVAL.replace('"a"', '"what is 1?"'))
+    run(folder, until=until)
+    found = [blob for blob in (folder / ".ftspec/blobs").iterdir() if blob.read_bytes().startswith(begins)]
+    blob = max(found, key=lambda blob: blob.stat().st_size)
+    whole = blob.read_bytes()
+    with blob.open("r+b") as stream:
+        stream.write(whole.replace(b"what", b"WHAT", 1))
+    with pytest.raises(StoreError, match=f"is damaged: .* blobs/{blob.name}") as caught:
+        run(folder)
+    assert "remove both" in caught.value.hint
+    Path(caught.value.message.partition(" is damaged")[0]).unlink()
+    blob.unlink()
+    run(folder, again=("data",))
+    assert blob.read_bytes() == whole
+    assert len(jobs(folder)) == 1
 
 
 def test_other_code_with_the_same_output_tunes_nothing_again(folder: Path) -> None:

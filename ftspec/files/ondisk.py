@@ -77,6 +77,14 @@ def save(chunks: Iterable[bytes], path: Path, sha256: str) -> None:
         raise StoreError(f"blobs/{sha256} is damaged: its content has another hash", "delete it and run again")
 
 
+def check(path: Path, sha256: str) -> Path:
+    """The file, which is to have this content. Raises StoreError where it has another by now."""
+    if sha256_of(path) != sha256:
+        message = f"{path} is damaged: its content is no longer that of blobs/{sha256}"
+        raise StoreError(message, "remove both, then run again with `--again data` to make it anew")
+    return path
+
+
 def named(path: Path, link: Path) -> Path:
     """The same file under a name that a tool likes, without a copy where the file system can."""
     if not link.exists():

@@ -16,6 +16,7 @@ from ftspec.common.references import secret_names
 from ftspec.data import cases, pipeline
 from ftspec.data.pipeline import How
 from ftspec.data.prompts import load_prompts
+from ftspec.files import ondisk
 from ftspec.plans import inventory
 from ftspec.plans.dataresult import DataResult
 from ftspec.plans.inventory import file_hash
@@ -102,5 +103,6 @@ def prompts_of(site: Site, dataset: Dataset) -> Sequence[Prompt]:
     """The evaluation's prompts."""
     if PROMPTS not in dataset.files:
         return []
-    found = load_prompts(site.store.local(dataset.files[PROMPTS], PROMPTS).parent)
+    sha256 = dataset.files[PROMPTS]
+    found = load_prompts(ondisk.check(site.store.local(sha256, PROMPTS), sha256).parent)
     return cases.marked(found, site.spec.eval)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ from ftspec.common.records import Record
 from ftspec.common.references import mask
 from ftspec.contracts.abilities import SupportsAdoption
 from ftspec.contracts.provider import Provider
+from ftspec.files import ondisk
 from ftspec.state.journal import Journal
 from ftspec.state.store import Store
 from ftspec.tuning.claims import Register
@@ -239,6 +241,7 @@ class Tuning:
             held = self.uploads.get(file)
             if held is None:
                 self.progress.phase(f"uploading {file.purpose} file", total=file.bytes, unit="B")
+                ondisk.check(Path(file.path), file.sha256)  # nobody else may notice what is trained on then
                 held = self._upload(file, follow)
                 self.uploads.put(file, held)
                 self.journal.append("file_uploaded", purpose=file.purpose, sha256=file.sha256, id=held.id)
