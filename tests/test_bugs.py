@@ -16,6 +16,7 @@ import pytest
 
 from ftspec import registry
 from ftspec.cli import guard
+from ftspec.common import faults
 from ftspec.common.references import mask
 
 
@@ -223,3 +224,15 @@ def test_a_bug_whose_log_cannot_be_kept_is_told_all_the_same(
     said = capsys.readouterr().err
     assert "bug: ZeroDivisionError" in said
     assert "TMPDIR" in said
+
+
+def test_no_memory_is_no_bug_be_it_in_a_plugin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(registry, "load", load)
+    assert guard.run(["plugins"]) == 1
+    assert "there is no memory left" in capsys.readouterr().err
+    assert faults.is_machines(MemoryError())

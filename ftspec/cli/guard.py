@@ -62,6 +62,10 @@ def _ended(error: BaseException, arguments: Sequence[str]) -> int:
         return _usage(error)
     if isinstance(error, OSError) and _is_machines(error):
         return _refused(error, arguments)
+    if isinstance(error, MemoryError):
+        terminal.say(f"{_label('error')} there is no memory left", err=True)
+        terminal.say("  end what else runs here, or give `--memory` less, then run the same command again", err=True)
+        return USER
     told = _expected(error, arguments)
     if told is None and (interrupt := signals.behind(error)):
         return _interrupted(interrupt)

@@ -71,8 +71,8 @@ def kind_of(value: Any) -> str:
 
 
 def is_machines(error: BaseException) -> bool:
-    """Whether the operating system refused something for reasons of its own."""
-    return isinstance(error, OSError) and error.errno in MACHINE
+    """Whether the operating system refused something for reasons of its own, or had no memory left."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MACHINE)
 
 
 def raised(error: BaseException, module: str) -> str:
