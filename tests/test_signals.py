@@ -72,8 +72,8 @@ def test_a_later_one_ends_it_on_the_spot() -> None:
 
 def test_one_that_a_destructor_swallows_comes_again() -> None:
     raised = f"type('Gone', (), {{'__del__': lambda self: {SEND.format('SIGINT')}}})()"
-    done = ended(raised)
-    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "in order\n", "interrupted")
+    done = ended(raised + "; print('asleep', flush=True); time.sleep(600)")  # which it wakes
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "asleep\nin order\n", "interrupted")
 
 
 def test_an_error_in_its_place_is_no_bug() -> None:

@@ -66,7 +66,7 @@ def heed() -> None:
         from threading import Timer
 
         first = 0.0
-        again = Timer(0.01, signal.raise_signal, [fault.exc_value.number])
+        again = Timer(0.01, _to_main_thread, [fault.exc_value.number])
         again.daemon = True
         again.start()
 
@@ -84,6 +84,16 @@ def behind(error: BaseException | None) -> KeyboardInterrupt | None:
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
+
+
+def _to_main_thread(number: int) -> None:
+    """Send it where it wakes whoever sleeps: Python heeds a signal of another thread once the main one's call ends."""
+    import threading
+
+    if (main := threading.main_thread().ident) is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _heeded() -> list[signal.Signals]:
