@@ -785,6 +785,12 @@ def test_what_is_clean_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cleaned.counts is data.counts
 
 
+def test_signatures_of_addresses_are_not_in_it() -> None:
+    finding = Finding(message="https://bucket/a.jsonl?X-Amz-Signature=3f9c0a1b7d5e is refused")
+    (cleaned,) = report.clean(replace(sample_data(), findings=(finding,))).findings
+    assert cleaned.message == "https://bucket/a.jsonl?X-Amz-Signature=*** is refused"
+
+
 def test_a_secret_of_one_letter_hides_no_field(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHORT", "e")
     monkeypatch.setattr(mask, "names", {"SHORT"})

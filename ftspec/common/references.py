@@ -132,12 +132,13 @@ class Mask:
         self.servers: set[str] = set()
 
     def __call__(self, text: str) -> str:
-        return masking.unsigned(self.now()(text)) if text else text
+        return self.now()(text) if text else text
 
     def now(self) -> Callable[[str], str]:
         """The mask with the values as they are at this moment: for many texts, held no longer than these take."""
         secrets = {os.environ.get(name, "") for name in self.names} | self.literals | set(credentials(os.environ))
-        return masking.of(frozenset(filter(None, secrets)))
+        hidden = masking.of(frozenset(filter(None, secrets)))
+        return lambda text: masking.unsigned(hidden(text))
 
     def answers(self) -> Callable[[str], str]:
         """The mask for what a model answers: the keys of servers alone, which a broken one may give back, and nothing
