@@ -11,6 +11,7 @@ import pytest
 from ftspec.cli.scores import table_of
 from ftspec.common.evaluation import Evaluation, Grade, Interval, Score, Verdict
 from ftspec.common.messages import Answer, Message, Prompt
+from ftspec.common.references import Mask
 from ftspec.data import prompts
 from ftspec.grading import grade, scores, scoring, tally
 from ftspec.spec import Item
@@ -56,6 +57,17 @@ def test_a_score_counts_passes_agreement_and_errors() -> None:
     assert found.graders == pytest.approx({"a": 4 / 5, "b": 1 / 5})
     assert found.completion_tokens == 12
     assert found.quadrant == "right but inconsistent"
+
+
+def test_secrets_are_looked_for_once_and_not_for_each_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+    now = Mask.now
+    monkeypatch.setattr(Mask, "now", lambda mask: looked.append(mask) or now(mask))
+    names = [str(number) for number in range(20)]
+    answered = scored({name: ["x", "!"] for name in names})
+    evaluated = scoring.evaluate([prompt(name) for name in names], {"base": answered, "tuned": answered})
+    assert evaluated.tuned.worst
+    assert len(looked) < len(names)
 
 
 def test_one_repeat_measures_no_consistency() -> None:

@@ -46,6 +46,15 @@ def test_a_stream_gets_what_its_encoding_can_hold() -> None:
     assert terminal.spell("0% → 90% é", stream) == "0% -> 90% \\xe9"
 
 
+def test_many_lines_are_written_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(terminal, "LINES", 2)
+    monkeypatch.setattr(terminal, "say", said.append)
+    terminal.say_all(iter("abcde"))
+    terminal.say_all([])
+    assert said == ["a\nb", "c\nd", "e"]
+
+
 def test_elsewhere_a_phase_is_one_line_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     with Drawing(live=False) as drawing:
         drawing.phase("tuning", total=60, unit="steps")

@@ -125,8 +125,10 @@ def dropped_command(
             site = survey(loaded, registry, Options(store=store, memory=memory), drawing)
             opened.enter_context(problems.located(loaded.document))
             data = opened.enter_context(prepared.of_site(site, faulty=True))
-        for life in ledger.dropped(data.folder):
-            terminal.say(msgspec.json.encode(life).decode() if format_ == "json" else lookviews.gone(life))
+        gone = ledger.dropped(data.folder)
+        terminal.say_all(
+            msgspec.json.encode(life).decode() if format_ == "json" else lookviews.gone(life) for life in gone
+        )
 
 
 @data_command.command("why")

@@ -9,6 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import TextIO
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -27,12 +28,21 @@ PLAIN = str.maketrans(
         "⟧": "]]",
     }
 )
+LINES = 1000
+"""Lines that are written at once, where there are many."""
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def say(text: str = "", *, err: bool = False) -> None:
     """Write a line: secrets masked, and spelled in ASCII where the stream cannot take the characters we use."""
     write(text + "\n", sys.stderr if err else sys.stdout)
+
+
+def say_all(lines: Iterable[str]) -> None:
+    """Write many lines, LINES at a time: looking for secrets and flushing take longer than a line does."""
+    given = iter(lines)
+    while some := list(islice(given, LINES)):
+        say("\n".join(some))
 
 
 def write(text: str, stream: TextIO) -> None:

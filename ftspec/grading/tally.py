@@ -47,7 +47,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 def tallies(prompts: Iterable[Prompt], answered: Answered) -> list[Tally]:
     """One Tally per prompt that was asked, in the prompts' order, each id once. They hold the prompts as they are."""
-    return [tally(prompt, given) for prompt, given in answered.by_prompt(prompts)]
+    masked = mask.now()
+    return [tally(prompt, given, masked) for prompt, given in answered.by_prompt(prompts)]
 
 
 def brief(prompt: Prompt, masked: Callable[[str], str] = mask) -> Prompt:
@@ -62,8 +63,11 @@ def brief(prompt: Prompt, masked: Callable[[str], str] = mask) -> Prompt:
     )
 
 
-def tally(prompt: Prompt, given: Sequence[tuple[Answer, Graded]]) -> Tally:
-    """Count one model's answers to one prompt. An answer with an error counts neither as passed nor as failed."""
+def tally(prompt: Prompt, given: Sequence[tuple[Answer, Graded]], masked: Callable[[str], str] = mask) -> Tally:
+    """Count one model's answers to one prompt. An answer with an error counts neither as passed nor as failed.
+
+    `masked` is `mask.now()` where there are many prompts: looking for secrets takes longer than all else here.
+    """
     heard = [(answer, graded) for answer, graded in given if not graded.error]
     answers = [answer for answer, _ in heard]
     costs = [answer.cost for answer, _ in given if answer.cost is not None]
@@ -78,9 +82,9 @@ def tally(prompt: Prompt, given: Sequence[tuple[Answer, Graded]]) -> Tally:
         prompt_tokens=sum(answer.prompt_tokens or 0 for answer, _ in given),
         completion_tokens=sum(answer.completion_tokens or 0 for answer, _ in given),
         cost=sum(costs) if costs else None,
-        said=_excerpt(wrong.text or wrong.tool_calls or "") if wrong else "",
-        reason=_excerpt(_against(why)) if why else "",
-        lost=next((_excerpt(graded.error) for _, graded in given if graded.error), ""),
+        said=_excerpt(wrong.text or wrong.tool_calls or "", masked) if wrong else "",
+        reason=_excerpt(_against(why), masked) if why else "",
+        lost=next((_excerpt(graded.error, masked) for _, graded in given if graded.error), ""),
         priced=len(costs),
         unpriced=sum(answer.cost is None and not answer.error for answer, _ in given),
         silent=_silent([graded for _, graded in heard]),

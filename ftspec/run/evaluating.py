@@ -12,6 +12,7 @@ from ftspec.common.figures import percent, plural
 from ftspec.common.jobs import TunedModel
 from ftspec.common.messages import Prompt
 from ftspec.common.records import BASE, TUNED, Plan
+from ftspec.common.references import mask
 from ftspec.costs.spending import Purse
 from ftspec.data import cases
 from ftspec.grading import answersheet, gates
@@ -146,7 +147,8 @@ class Evaluator:
     def _best(self, asking: Asking, found: Mapping[int, Answered]) -> int:
         """The step of the checkpoint that passes most often: the later one of two that are as good."""
         choosing = cases.for_choosing(asking.prompts)
-        shown = [brief(prompt) for prompt in choosing]
+        masked = mask.now()
+        shown = [brief(prompt, masked) for prompt in choosing]
         passing = {at: rate([tally.share for tally in tallies(shown, answered)]) for at, answered in found.items()}
         best = max(passing, key=lambda at: (passing[at], at))
         self.diary.decide("checkpoints_compared", best=best, accuracy={str(at): share for at, share in passing.items()})

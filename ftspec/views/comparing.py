@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from ftspec.common.errors import FtspecError
 from ftspec.common.evaluation import Evaluation
 from ftspec.common.messages import Message, Prompt
 from ftspec.common.records import Record
+from ftspec.common.references import mask
 from ftspec.grading import answersheet, scoring, tally
 from ftspec.grading.answersheet import Row
 from ftspec.grading.tally import Tally
@@ -92,12 +93,13 @@ def _only(models: Iterable[str], run: str) -> str:
 def _tallies(folder: Path) -> dict[str, list[Tally]]:
     """Every model's answers, counted per prompt."""
     found: dict[str, list[Tally]] = {}
+    masked = mask.now()
     for (model, _), rows in groupby(answersheet.read(folder), key=lambda row: (row.model, row.prompt)):
-        found.setdefault(model, []).append(_tally(list(rows)))
+        found.setdefault(model, []).append(_tally(list(rows), masked))
     return found
 
 
-def _tally(rows: Sequence[Row]) -> Tally:
+def _tally(rows: Sequence[Row], masked: Callable[[str], str]) -> Tally:
     one = rows[0]
     prompt = Prompt(
         id=one.prompt,
@@ -107,7 +109,7 @@ def _tally(rows: Sequence[Row]) -> Tally:
         tags=tuple(one.tags),
         weight=one.weight,
     )
-    return tally.tally(tally.brief(prompt), [(row.answer, row.graded) for row in rows])
+    return tally.tally(tally.brief(prompt, masked), [(row.answer, row.graded) for row in rows], masked)
 
 
 def _notes(found: dict[str, tuple[Side, list[Tally]]], first: str) -> Iterator[str]:
