@@ -132,8 +132,21 @@ def test_text_in_the_summary_cannot_leave_its_block(repository: Path, ftspec: Cl
 
 
 def test_a_summary_that_cannot_be_written_is_an_error(ftspec: Cli) -> None:
-    code, _, err = ftspec("plan", "specs/router.yaml", "--summary", "nowhere/summary.md")
-    assert code == 1 and "cannot write nowhere/summary.md" in err
+    code, out, err = ftspec("plan", "specs/router.yaml", "--summary", "nowhere/summary.md")
+    assert (code, out) == (1, "") and "cannot write nowhere/summary.md" in err  # before hours of work, and not after
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_summary_that_cannot_be_written_hides_no_other_error(repository: Path, ftspec: Cli) -> None:
+    Path("specs/router.yaml").write_text(SPEC.replace("exact", "exat"))
+    code, _, err = ftspec("plan", "specs/router.yaml", "--summary", "/dev/full")
+    assert code == 1 and "cannot write /dev/full" in err and "specs/router.yaml:14" in err
+
+
+def test_a_name_that_is_not_utf8_can_be_in_the_summary(repository: Path, ftspec: Cli) -> None:
+    Path("specs/no\udcff.yaml").write_text(SPEC.replace("exact", "exat"))
+    assert ftspec("plan", "specs/no\udcff.yaml", "--summary", "summary.md")[0] == 1
+    assert Path("summary.md").read_text().startswith("## ❌ `specs/no\\udcff.yaml` stopped")
 
 
 def test_annotations_are_at_files_of_the_checkout(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,19 +22,26 @@ summary_option = click.option(
 
 @contextmanager
 def summarised(file: str | None, spec: str) -> Iterator[Callable[[str], None]]:
-    """Yields what adds Markdown to the summary; an error of ftspec's that ends the command is in it too."""
+    """Yields what adds Markdown to the summary; an error of ftspec's that ends the command is in it too.
+
+    Raises FtspecError where FILE cannot be written: before anything is done, if that can be known.
+    """
+    from ftspec.common import terminal
     from ftspec.common.errors import FtspecError, StillRunning
 
     said: list[str] = []
+    _append(file, said)
     try:
         yield said.append
     except FtspecError as error:
         sign, word = ("⏳", "goes on") if isinstance(error, StillRunning) else ("❌", "stopped")
         said.append(f"## {sign} {code(spec)} {word}\n\n{fenced(_told(error))}")
+        try:
+            _append(file, said)
+        except FtspecError as unwritten:  # which must not hide what ended the command
+            terminal.say(unwritten.message, err=True)
         raise
-    finally:
-        if file and said:
-            _append(file, "\n\n".join(said) + "\n\n")
+    _append(file, said)
 
 
 def of_outcome(found: Outcome) -> str:
@@ -61,13 +68,15 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _append(file: str, text: str) -> None:
+def _append(file: str | None, said: Sequence[str]) -> None:
+    if file is None:
+        return
     from ftspec.common.errors import FtspecError
     from ftspec.common.references import mask
 
     try:
-        with Path(file).open("a", encoding="utf-8") as stream:
-            stream.write(mask(text))
+        with Path(file).open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write("".join(f"{mask(part)}\n\n" for part in said))
     except OSError as error:
         raise FtspecError(f"cannot write {file}: {error.strerror}", "name another file with --summary") from error
 
