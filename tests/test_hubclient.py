@@ -78,6 +78,34 @@ def test_a_hub_that_says_when_to_come_again_is_taken_at_its_word(caplog: pytest.
     assert hubclient._asked(httpx.Response(429, headers={"ratelimit": '"api";r=0;t=55'})) == 55
 
 
+def test_a_hub_may_be_waited_for_all_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hubwait.VARIABLE, "86400")
+    waiting = Waiting()
+    waiting.well()
+    for _ in range(1100):  # of several threads
+        wait = waiting.failed("refused", "here", time.monotonic())
+    assert wait == hubwait.LONGEST
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "-1", "2 min"])
+def test_what_is_no_number_of_seconds_is_as_if_it_was_not_there(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hubwait.VARIABLE, said)
+    (waiting := Waiting()).well()
+    assert waiting.failed("refused", "here", time.monotonic() - 100) == 1
+    with pytest.raises(Away):
+        waiting.failed("refused", "here", time.monotonic() - 100, hubwait.PATIENCE)
+
+
+def test_a_silence_is_told_of_some_times(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(hubwait, "SILENCES", (0.0, 0.0, 50.0))
+    waiting = Waiting()
+    with waiting.silence("here"):
+        for _ in range(4):
+            waiting.look()
+    waiting.look()
+    assert len(caplog.records) == 2 and "sent nothing for 0.0 s (here)" in caplog.text
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_what_is_logged_of_it_is_shown_as_progress(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with progress(quiet):

@@ -7,7 +7,8 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import inf
 from typing import NoReturn
 
 from ftspec.common.errors import FtspecError
@@ -22,6 +23,8 @@ FIRST = 20.0
 """The same where it has not answered at all yet: a machine without a network learns that soon."""
 LIMITED = 900.0
 """The same where it says that it is asked too often, which waiting helps."""
+DOUBLINGS = 10
+"""After so many attempts the next one is as far away as ever."""
 LONGEST = 15.0
 """Seconds between two attempts, at the most, unless the hub says how long."""
 SILENCES = (5.0, 20.0, 50.0)
@@ -60,6 +63,13 @@ def reason(error: BaseException) -> str:
     return next((told for known, told in REASONS.items() if re.search(known, said)), type(error).__name__)
 
 
+class _Silence:
+    """Somebody waits for a byte: since when, of whom, and how often that was told."""
+
+    def __init__(self, host: str) -> None:
+        self.since, self.host, self.told = time.monotonic(), host, 0
+
+
 class Waiting:
     """What this process knows of the hub: since when it has not answered, and who waits for a byte of it."""
 
@@ -69,7 +79,7 @@ class Waiting:
         self._since: float | None = None
         self._attempts = 0
         self._given_up: tuple[float, Away] | None = None
-        self._silent: dict[int, tuple[float, str, int]] = {}
+        self._silent: dict[int, _Silence] = {}
 
     def check(self) -> None:
         """Raises Away where the hub has just been given up: whoever asks next need not find out anew."""
@@ -93,7 +103,8 @@ class Waiting:
             self._since = began if self._since is None else self._since
             self._attempts += 1
             left = self._since + self._patience(limited) - now
-            wait = min(2.0 ** (self._attempts - 1), LONGEST, max(left, 0)) if after is None else after
+            doubled = 2.0 ** min(self._attempts - 1, DOUBLINGS)
+            wait = min(doubled, LONGEST, max(left, 0)) if after is None else after
             if left <= 0 or wait > left or why == UNKNOWN_ISSUER:
                 self._give_up(now, f"{why} at {host}", self._hint(why, wait if 0 < left < wait else 0))
             self._told = True
@@ -116,10 +127,10 @@ class Waiting:
         return f"it asks to be left alone for {duration(asked)}: run again then" if asked > RESUMED else HINT
 
     def _patience(self, limited: bool) -> float:
-        try:
-            patience = float(os.environ.get(VARIABLE) or PATIENCE)
-        except ValueError:
-            patience = PATIENCE
+        patience = PATIENCE
+        with suppress(ValueError):
+            said = float(os.environ.get(VARIABLE) or PATIENCE)
+            patience = said if 0 <= said < inf else PATIENCE
         if limited:
             return max(LIMITED, patience)
         return patience if self._answered else min(FIRST, patience)
@@ -128,7 +139,7 @@ class Waiting:
     def silence(self, host: str) -> Iterator[None]:
         """Within it somebody waits for a byte."""
         key = threading.get_ident()
-        self._silent[key] = (time.monotonic(), host, 0)
+        self._silent[key] = _Silence(host)
         try:
             yield
         finally:
@@ -138,11 +149,15 @@ class Waiting:
         """Tell of silences, for as long as the process lives."""
         while True:
             time.sleep(1)
-            for key, (since, host, told) in list(self._silent.items()):
-                silent = time.monotonic() - since
-                if told < len(SILENCES) and silent >= SILENCES[told] and key in self._silent:
-                    self._silent[key] = (since, host, told + 1)
-                    tell(f"the hub has sent nothing for {duration(silent)} ({host})")
+            self.look()
+
+    def look(self) -> None:
+        """Tell of silences that have become long."""
+        for silence in list(self._silent.values()):
+            lasted = time.monotonic() - silence.since
+            if silence.told < len(SILENCES) and lasted >= SILENCES[silence.told]:
+                silence.told += 1
+                tell(f"the hub has sent nothing for {duration(lasted)} ({silence.host})")
 
 
 def tell(message: str) -> None:
