@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -182,6 +182,18 @@ def test_what_a_model_answers_is_looked_into(tmp_path: Path, model: Any, said: s
     with pytest.raises(PluginError) as caught:
         run(tmp_path, broken(serve=serve))
     assert caught.value.message == f"provider 'acme' of acme[acme] {said} {line_of(at or inspect.unwrap(serve))}"
+
+
+def test_an_error_while_answers_are_ended_is_told_as_its(tmp_path: Path) -> None:
+    class Gone(Other):
+        def answer(self, questions: Any, generation: Any) -> Any:
+            try:
+                yield from super().answer(questions, generation)
+            finally:
+                raise KeyError("gone")
+
+    with pytest.raises(PluginFault, match=r"provider 'acme' of acme\[acme\] failed in answer: KeyError: 'gone'"):
+        run(tmp_path, broken(serve=lambda self, _: nullcontext(Gone("yes"))))
 
 
 @pytest.mark.parametrize("name", ["fingerprint", "estimate", "write", "upload", "submit", "find", "poll", "serve"])

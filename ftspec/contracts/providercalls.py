@@ -270,9 +270,9 @@ class _Model:
                     raise self.culprit.fault(f"answered {_what(made)}, which it was not asked", function)
                 yield made
         finally:
-            close = getattr(answers, "close", None)
-            if close:
-                close()
+            if close := getattr(answers, "close", None):
+                with guard("answer"):
+                    close()
 
 
 class _RemoteModel:
