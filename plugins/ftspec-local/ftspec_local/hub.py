@@ -71,12 +71,21 @@ def _names(folder: Path) -> Path:
 
 def cached(hub_id: str, revision: str | None) -> Path | None:
     """The folder of the commit that is here, with or without its weights; read without importing the client."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{hub_id.replace('/', '--')}"
+    root = client_cache() / f"models--{hub_id.replace('/', '--')}"
     reference = root / "refs" / (revision or "main")
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision or ""
     folder = root / "snapshots" / commit
     return folder if commit and (folder / "config.json").exists() else None
+
+
+def client_cache() -> Path:
+    """Where the client keeps what it fetches: the variables are its own, and read as it reads them."""
+    home = _named("HF_HOME", f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface")
+    return Path(_named("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"))
+
+
+def _named(variable: str, default: str) -> str:
+    return os.path.expandvars(os.path.expanduser(os.environ.get(variable) or default))  # noqa: PTH111
 
 
 def complete(folder: Path) -> bool:
@@ -105,7 +114,8 @@ def is_commit(revision: str | None) -> bool:
 
 def offline() -> bool:
     """Whether the user has forbidden to ask the hub."""
-    return os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+    said = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return said.lower() in {"1", "true", "yes", "on"}
 
 
 def fetch_small(hub_id: str, revision: str | None) -> Path:

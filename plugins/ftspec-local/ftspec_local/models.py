@@ -87,7 +87,11 @@ def problem(name: str, revision: str | None = None) -> ModelError | None:
         return ModelError(
             f"no model named '{name}' on this machine",
             f"use {', '.join(ALIASES)}, a folder, or a Hugging Face id such as org/name"
-            + (" (HF_HUB_OFFLINE is set, so it must be in the cache)" if name.count("/") == 1 else ""),
+            + (
+                " (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set, so it must be in the cache)"
+                if name.count("/") == 1
+                else ""
+            ),
         )
     return None
 

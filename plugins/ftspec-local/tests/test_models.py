@@ -2,6 +2,8 @@
 
 import fnmatch
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,27 @@ def test_the_hubs_cache_is_used_and_pins_the_commit(bare, tmp_path):
     assert models.ensure("org/name") == snapshot
     assert models.fingerprint("org/name") == "commit:" + "a" * 40
     assert models.fingerprint("org/other", "b" * 40) == "commit:" + "b" * 40
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"XDG_CACHE_HOME": "/caches", "TRANSFORMERS_OFFLINE": "1"},
+        {"HF_HOME": "~/hf", "XDG_CACHE_HOME": "/caches", "HF_HUB_OFFLINE": "on"},
+        {"HUGGINGFACE_HUB_CACHE": "/old", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "1"},
+        {"HF_HUB_CACHE": "$HOME/new", "HUGGINGFACE_HUB_CACHE": "/old"},
+    ],
+)
+def test_the_hubs_cache_is_where_its_client_says(told, monkeypatch):
+    variables = ("HF_HOME", "XDG_CACHE_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+    for name in (*variables, "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    code = "from huggingface_hub import constants as c; print(c.HF_HUB_CACHE, c.HF_HUB_OFFLINE)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [str(hub.client_cache()), str(hub.offline())]
 
 
 COMMIT = "a" * 40
