@@ -643,6 +643,9 @@ def dropping(gone: Any, because: Any = None) -> Any:
     return installed(ftspec_cleaners=lambda: {"mine": mine})
 
 
+NULLS = pa.nulls(2, pa.int64())
+
+
 def test_a_reduction_may_drop_what_it_was_given(tmp_path: Path) -> None:
     text = SPEC.replace(*PLACES["cleaners"])
     assert run(tmp_path, dropping(rows.integers([2]), rows.integers([1])), text).passed
@@ -656,6 +659,8 @@ def test_a_reduction_may_drop_what_it_was_given(tmp_path: Path) -> None:
         (rows.integers([1 << 60]), None, "drops rows that it was not given"),
         (rows.integers([1, 1]), None, "drops a row twice"),
         (rows.integers([1]), rows.integers([8]), "drops rows because of rows that it was not given"),
+        (rows.integers([1, 2]), NULLS, "drops rows because of rows, one of which is null"),
+        (NULLS, rows.integers([1, 1]), "drops rows, one of which is null"),
         (rows.strings(["1"]), None, "drops rows, but not by an array of their numbers"),
         (None, None, "failed: "),
     ],
