@@ -81,8 +81,9 @@ def _guarded() -> aiohttp.TraceConfig:
     import aiohttp
 
     async def seen(_session: Any, _context: Any, redirected: aiohttp.TraceRequestRedirectParams) -> None:
-        location = redirected.response.headers.get("location", "")
-        hosted.sent_on(redirected.method, str(redirected.url), location)
+        headers = redirected.response.headers
+        location = headers.get("location") or headers.get("uri")  # which aiohttp follows too
+        hosted.sent_on(redirected.method, str(redirected.url), location or "")
 
     guard = aiohttp.TraceConfig()
     guard.on_request_redirect.append(seen)

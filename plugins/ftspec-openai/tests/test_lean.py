@@ -48,6 +48,7 @@ class Handler(BaseHTTPRequestHandler):
     headers_: ClassVar[dict[str, str]] = {}
     asked: ClassVar[list[tuple[str, dict[str, str], Any]]] = []
     moved: ClassVar[dict[str, str]] = {}
+    by: ClassVar[str] = "location"
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -60,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.path in self.moved:
             self.send_response(307)
-            self.send_header("location", self.moved[self.path])
+            self.send_header(self.by, self.moved[self.path])
             self.send_header("content-length", "0")
             self.end_headers()
             return
@@ -266,6 +267,15 @@ def test_a_question_does_not_follow_to_another_origin(server: type[Handler]) -> 
         with pytest.raises(api.Rejected, match="sends the call on to http://localhost"):
             ask(url, client)
         assert [path for path, _, _ in server.asked] == ["/v1/chat/completions"]
+
+
+def test_nor_by_the_other_header_that_aiohttp_follows(server: type[Handler]) -> None:
+    url = told(server, 200, SAID, content_type="application/json")
+    server.moved = {"/v1/chat/completions": url.replace("127.0.0.1", "localhost") + "/elsewhere"}
+    server.by = "uri"
+    with pytest.raises(api.Rejected, match="sends the call on to http://localhost"):
+        ask(url, "aiohttp")
+    assert [path for path, _, _ in server.asked] == ["/v1/chat/completions"]
 
 
 def test_a_server_that_moves_for_ever_is_left_after_as_many_calls(server: type[Handler]) -> None:
