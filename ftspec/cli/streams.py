@@ -9,28 +9,64 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, TextIO, cast
+from typing import Any, Self, TextIO, cast
 
 
-class Masked:
-    """A text stream like the one that it stands before, `unmasked`, to which all goes with secrets masked."""
+class _Before:
+    """What stands before a stream, `unmasked`, and is like it in all that it does not do by itself."""
 
-    def __init__(self, unmasked: TextIO) -> None:
+    unmasked: Any
+
+    def __init__(self, unmasked: Any) -> None:
         self.unmasked = unmasked
 
     def __getattr__(self, name: str) -> Any:
+        if name == "unmasked":  # of a copy that is only being made
+            raise AttributeError(name)
         return getattr(self.unmasked, name)
 
-    def write(self, text: str) -> int:
-        """As of any stream. Nothing is secret before there is a mask, which a mere `--help` does without."""
-        references = sys.modules.get("ftspec.common.references")
-        self.unmasked.write(references.mask(text) if references and text else text)
-        return len(text)
+    def __enter__(self) -> Self:
+        return self
 
-    def writelines(self, lines: Iterable[str]) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.unmasked.close()
+
+    def writelines(self, lines: Iterable[Any]) -> None:
         """As of any stream."""
         for line in lines:
             self.write(line)
+
+
+class Masked(_Before):
+    """A text stream to which all goes with secrets masked."""
+
+    def write(self, text: str) -> int:
+        """As of any stream."""
+        self.unmasked.write(_masked(text))
+        return len(text)
+
+    @property
+    def buffer(self) -> MaskedBytes:
+        """What lies below: click writes there where the encoding of the stream is ASCII."""
+        return MaskedBytes(self.unmasked.buffer)
+
+
+class MaskedBytes(_Before):
+    """The same of a stream of bytes, in which secrets are looked for as UTF-8."""
+
+    def write(self, data: Any) -> int:
+        """As of any stream. What holds no secret is written as it is, whatever it is."""
+        given = bytes(data)
+        text = given.decode("utf-8", "surrogateescape")
+        masked = _masked(text)
+        self.unmasked.write(given if masked == text else masked.encode("utf-8", "surrogateescape"))
+        return len(given)
+
+
+def _masked(text: str) -> str:
+    """Nothing is secret before there is a mask, which a mere `--help` does without."""
+    references = sys.modules.get("ftspec.common.references")
+    return references.mask(text) if references and text else text
 
 
 def open_all() -> None:

@@ -108,9 +108,7 @@ def _body(library: Any, waiting: Waiting, response: Any, furthest: dict[str, int
                             furthest[place] = came
                             waiting.well()
                         waiting.failed(reason(error), url.host, began, RESUMED)
-                    if isinstance(
-                        error, library.ReadError
-                    ):  # a reset: of bodies the client goes on with, not with this
+                    if isinstance(error, library.ReadError):  # a reset, after which the client does not go on by itself
                         raise library.RemoteProtocolError(str(error), request=response.request) from error
                     raise
                 if chunk is None:
