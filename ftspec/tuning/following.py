@@ -267,8 +267,9 @@ class Following:
 
 def _masked(update: JobUpdate) -> JobUpdate:
     """The update as it may be kept: services put keys into their messages."""
-    events = tuple(msgspec.structs.replace(event, message=mask(event.message)) for event in update.events)
-    return msgspec.structs.replace(update, events=events, error=mask(update.error), hint=mask(update.hint))
+    masked = mask.now()
+    events = tuple(msgspec.structs.replace(event, message=masked(event.message)) for event in update.events)
+    return msgspec.structs.replace(update, events=events, error=masked(update.error), hint=masked(update.hint))
 
 
 def _loss(events: Sequence[TrainingEvent]) -> str:
