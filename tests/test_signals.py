@@ -76,6 +76,31 @@ def test_one_that_a_destructor_swallows_comes_again() -> None:
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "asleep\nin order\n", "interrupted")
 
 
+def test_one_that_comes_while_an_error_is_told_is_no_traceback() -> None:
+    program = f"""\
+import os, signal, sys
+from ftspec.cli import guard, signals
+from ftspec import registry
+from ftspec.common import terminal
+from ftspec.common.errors import FtspecError
+
+say = terminal.say
+
+def interrupted(*text, **how):
+    terminal.say = say
+    {SEND.format("SIGTERM")}
+
+def load():
+    terminal.say = interrupted
+    raise FtspecError("it cannot be done")
+
+registry.load = load
+sys.exit(guard.run(["plugins"], signals.heed))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (143, "", "interrupted by SIGTERM")
+
+
 def test_an_error_in_its_place_is_no_bug() -> None:
     """Python 3.11 says RuntimeError where a class was being made."""
     done = ended(SEND.format("SIGINT"), meanwhile="raise ValueError('something was half made')")

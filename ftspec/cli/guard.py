@@ -46,6 +46,8 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
 def _safely_ended(error: BaseException, arguments: Sequence[str]) -> int:
     try:
         return _ended(error, arguments)
+    except KeyboardInterrupt as interrupt:  # while the end is told
+        return _safely_ended(interrupt, arguments)
     except OSError as unwritable:
         _silence(sys.stdout, sys.stderr)
         return PIPE_CLOSED if isinstance(unwritable, BrokenPipeError) else USER
