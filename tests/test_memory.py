@@ -117,7 +117,8 @@ def test_what_a_batch_frees_is_there_for_the_next_one() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_numpy_starts_no_threads_for_the_data_step() -> None:
-    code = "from ftspec import memory; memory.settle(); import numpy, os; print(len(os.listdir('/proc/self/task')))"
+    begun = "from ftspec.files import memory; memory.settle(); import numpy, os"
+    code = f"{begun}; print(len(os.listdir('/proc/self/task')))"
     told = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     usual = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
     runs = (subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=e) for e in (told, usual))

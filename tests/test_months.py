@@ -85,4 +85,4 @@ def test_the_log_says_who_worked_on_a_run_and_what_its_gates_said(ftspec: Cli) -
     assert ftspec("run", "spec.yaml", "-q")[0] == 4
     said = ftspec("logs")[1]
     assert "judged  accuracy insufficient evidence" in said or "judged  accuracy fail" in said
-    assert f"spec.yaml, by {socket.gethostname()}-" in said
+    assert f", by {socket.gethostname()}-" in said

@@ -63,7 +63,7 @@ class Kept(Lazy[R]):
     """The records of a file, one per line of JSON: `starts[i]` to `ends[i]` are the bytes of record i."""
 
     def __init__(self, type: type[R], file: IO[bytes], starts: Sequence[int], ends: Sequence[int]) -> None:
-        self._decoder = msgspec.json.Decoder(type)
+        self._type, self._decoder = type, msgspec.json.Decoder(type)
         self._file, self._starts, self._ends = file, starts, ends
         self._read = (0, b"")
         """What was read last: where it stands in the file, and its bytes. One tuple, for threads may read at once."""
@@ -82,7 +82,7 @@ class Kept(Lazy[R]):
         """The records at these places, in this order."""
         listed = list(places)
         starts, ends = array("Q", (self._starts[at] for at in listed)), array("Q", (self._ends[at] for at in listed))
-        return Kept(self._decoder.type, self._file, starts, ends)
+        return Kept(self._type, self._file, starts, ends)
 
 
 def keep(

@@ -192,12 +192,12 @@ def decoded(text: bytes, of: str) -> tuple[Any, str, int]:
     """Any JSON value, in the same way."""
     try:
         return msgspec.json.decode(text), "", 0
-    except UnicodeDecodeError:
-        odd = _first_odd(text)
-        return None, f"not UTF-8 (byte {odd} of the {of})", _characters(text, odd - 1) + 1
     except RecursionError:
         return None, "not JSON that can be read: nested too deeply", 0
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError) or "UTF-8" in str(error):  # before msgspec 0.23, and since
+            odd = _first_odd(text)
+            return None, f"not UTF-8 (byte {odd} of the {of})", _characters(text, odd - 1) + 1
         problem, at = _fault(text, str(error), of)
         return None, f"not JSON: {problem}", 0 if at is None else _characters(text, at) + 1
 
