@@ -5,7 +5,8 @@ preference pair also has `chosen` and `rejected` (type MESSAGES), a reinforcemen
 A column is text, int64, float64, boolean, or `arrow.json` (JSON text) where the values of one batch differ in type or
 are lists and objects; null and missing mean the same. `messages` and `tools` have their fixed types from the source on.
 
-Hidden columns start with an underscore, travel with the row through every step and never reach a provider's file:
+Hidden columns travel with the row through every step and never reach a provider's file; no column of a row can have
+their names, nor `_reason` and `_place`, all others it can (`_id`):
 
 * `_row`   int64, the row's number over all sources in order, from 1; the ledger speaks of rows by it
 * `_side`  string, "train", "validation", "test" or "prompt": decided from the source row's content, before cleaning

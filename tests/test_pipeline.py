@@ -99,6 +99,25 @@ def questions(out: Path, name: str = "training.jsonl") -> list[str]:
     return [messages[0]["content"] for messages in lines(out / name)] if (out / name).exists() else []
 
 
+# ---- columns
+
+
+def test_columns_that_begin_with_an_underscore_are_columns(tmp_path: Path) -> None:
+    """As databases export them: no step passes them over, least of all `redact`."""
+    said = [{"t": "write to a@b.example"}, {"t": "hello"}, {"t": "hello"}]
+    write(tmp_path, [{"_id": f"{n % 2}", "_source": each, "_note": " c@d.example"} for n, each in enumerate(said)])
+    form = {"chat": {"user": "{{ _id }} {{ s_t }} {{ _note }}", "assistant": "{{ _kind }}"}}
+    steps: list[Any] = [
+        "redact", "strip", {"rename": {"columns": {"_source": "s"}}}, {"flatten": {"columns": ["s"]}}, "dedupe",
+        {"filter": {"where": "_id != '7'"}}, {"constant": {"columns": {"_kind": "k"}}},
+        {"select": {"columns": ["_id", "s_t", "_note", "_kind"]}},
+    ]  # fmt: skip
+    made = prepare(spec_of(tmp_path, cleaning=steps, format=item("format", form)))
+    asked = ["0 write to [EMAIL] [EMAIL]", "1 hello [EMAIL]", "0 hello [EMAIL]"]
+    assert (made.findings, questions(tmp_path / "out")) == ((), asked)
+    assert [count.rows_out for count in made.counts] == [3] * 10
+
+
 # ---- the same bytes
 
 CELL = (

@@ -253,6 +253,15 @@ def test_conform_takes_any_arrow_type() -> None:
     assert rows.conform(made)[0] is made
 
 
+@pytest.mark.parametrize("other", [pa.array(["a", "b", "c"]), pa.array([1, 2, 3], pa.int8())])
+def test_numbers_that_json_has_not_are_missing(other: pa.Array) -> None:
+    """Whichever type another column has: that of `f` alone would let the batch pass as it is."""
+    numbers = pa.array([float("nan"), 1.5, float("-inf")])
+    made, faults = rows.conform(pa.RecordBatch.from_arrays([other, numbers], names=["o", "f"]))
+    assert (made.column("f").to_pylist(), made.schema.field("f").type, faults) == ([None, 1.5, None], pa.float64(), [])
+    assert rows.from_dicts([{"f": float("inf")}, {"f": 1.5}, {"f": 2}]).column("f").null_count == 1
+
+
 def test_conform_names_rows_that_do_not_fit() -> None:
     batch = rows.strings(["[]", "no", '[{"role": "user"}]'])
     made, faults = rows.conform(pa.RecordBatch.from_arrays([batch], names=["messages"]))

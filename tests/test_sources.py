@@ -364,6 +364,20 @@ def test_times_as_pandas_writes_them_are_text(tmp_path: Path) -> None:
     assert kept == [(1, {"at": "2023-11-14T22:13:20.123456"})]
 
 
+def test_an_index_that_pandas_wrote_is_no_column(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": ["x", "y"], "__index_level_0__": [3, 7]}), tmp_path / "x.parquet")
+    assert read(sources.parquet, path=str(tmp_path / "x.parquet")) == ([(1, {"a": "x"}), (2, {"a": "y"})], [])
+    kept, _ = read(sources.parquet, path=str(tmp_path / "x.parquet"), columns=["__index_level_0__"])
+    assert kept == [(1, {"__index_level_0__": 3}), (2, {"__index_level_0__": 7})]
+
+
+def test_parquet_with_two_columns_of_one_name(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array([1, 2]), pa.array([3, 4])], names=["a", "a"])
+    pq.write_table(table, tmp_path / "x.parquet")
+    kept, ((_, message),) = read(sources.parquet, path=str(tmp_path / "x.parquet"))
+    assert (kept, message) == ([], "two columns are named 'a'")
+
+
 def test_a_file_that_is_not_parquet(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"no")
     kept, ((_, message),) = read(sources.parquet, path=str(tmp_path / "x.parquet"))

@@ -18,8 +18,9 @@ Scalar = str | int | float | bool | None
 
 def _hidden(names: Iterable[str]) -> Iterator[api.Clash]:
     for name in names:
-        if not name or name.startswith("_"):
-            yield ("columns",), f"a column cannot be called '{name}': columns that begin with '_' are ftspec's own"
+        if not name or rows.fault({name: None}):
+            why = ": that is one of ftspec's own" if name else ""
+            yield ("columns",), f"a column cannot be called '{name}'{why}"
 
 
 def rename_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
@@ -50,7 +51,7 @@ def select(*, columns: Annotated[list[api.Column], Meta(min_length=1)]) -> api.B
     """Keep only these columns."""
 
     def step(batch: pa.RecordBatch) -> pa.RecordBatch:
-        return batch.select([name for name in batch.schema.names if name in columns or name.startswith("_")])
+        return batch.select([name for name in batch.schema.names if name in columns or name in rows.hidden(batch)])
 
     return step
 
@@ -58,7 +59,7 @@ def select(*, columns: Annotated[list[api.Column], Meta(min_length=1)]) -> api.B
 def constant_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     """Names are free ones, and what is put into `messages` and `tools` is messages and tools."""
     yield from _hidden(options["columns"])
-    if fault := rows.fault({name: value for name, value in options["columns"].items() if not name.startswith("_")}):
+    if fault := rows.fault({name: value for name, value in options["columns"].items() if not rows.fault({name: None})}):
         yield ("columns",), fault
 
 

@@ -16,6 +16,7 @@ import msgspec
 from ftspec.layout import chat
 from ftspec.layout.arrays import as_numpy, binaries, is_json, scalar, strings
 from ftspec.layout.chat import decode
+from ftspec.layout.rowcolumns import OWN
 from ftspec.layout.texts import as_text
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _distinct(column: pa.Array) -> pa.Array:
 
 def _filled_ones(batch: pa.RecordBatch, columns: Sequence[str]) -> list[str]:
     """Names of the chosen columns (all visible ones when none are) that hold a value: nulls leave no trace."""
-    names = [name for name in (columns or batch.schema.names) if name in batch.schema.names and name[:1] != "_"]
+    names = [name for name in (columns or batch.schema.names) if name in batch.schema.names and name not in OWN]
     return sorted(name for name in names if batch.column(name).null_count < batch.num_rows)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from ftspec.layout import chat
 from ftspec.layout.arrays import booleans, floats, integers, is_json, json_texts, strings
 from ftspec.layout.chat import decode, messages_type, to_json
-from ftspec.layout.rowcolumns import BYTES, HIDDEN, REASON, listed
+from ftspec.layout.rowcolumns import BYTES, OWN, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ def fault(value: Any) -> str:
     if not isinstance(value, Mapping):
         return "a row must be an object with named columns"
     for name in value:
-        if name.startswith("_") and name in (*HIDDEN, REASON):
+        if name in OWN:
             return f"column '{name}' is one of ftspec's own: rename it"
     given = [value.get(name) for name in ("messages", "tools")]
     messages, tools = read = [_chat(each) for each in given]
@@ -66,12 +66,14 @@ def cell(name: str, values: Sequence[Any], conversations: bool = False) -> pa.Ar
     if name == "tools":
         return strings([None if value is None else to_json(_chat(value)) for value in values])
     kinds = {type(value) for value in values} - {type(None)}
+    if float in kinds:
+        values = [None if isinstance(value, float) and value - value != 0 else value for value in values]
     if kinds <= {str}:
         return strings(values)
     if kinds == {int} and all(value is None or -LARGEST <= value < LARGEST for value in values):
         return integers(values)
     if kinds == {float}:
-        return floats([None if value != value else value for value in values])
+        return floats(values)
     if kinds == {bool}:
         return booleans(values)
     return json_texts([None if value is None else to_json(value) for value in values])
@@ -81,7 +83,7 @@ def conform(batch: pa.RecordBatch, *, checked: bool = False) -> tuple[pa.RecordB
     """Any batch in the layout above, and (index, fault) of rows that cannot be brought into it, which it lacks.
 
     Arrow holds what JSON cannot: text that is not UTF-8 (unless the batch has been `checked`), dates that Python does
-    not have.
+    not have. NaN and infinite numbers become null.
     """
     try:
         if not checked:
@@ -97,12 +99,25 @@ def conform(batch: pa.RecordBatch, *, checked: bool = False) -> tuple[pa.RecordB
 
 def _conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
     if all(_conforms(name, batch.column(index)) for index, name in enumerate(batch.schema.names)):
-        return batch, []
+        return _finite(batch), []
     plain = [_plain(name, batch.column(index)) for index, name in enumerate(batch.schema.names)]
     values = [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*plain, strict=True)]
     faults = [(index, reason) for index, value in enumerate(values) if (reason := fault(value))]
     bad = {index for index, _ in faults}
     return from_dicts([value for index, value in enumerate(values) if index not in bad]), faults
+
+
+def _finite(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with nulls for NaN and infinity: JSON has no such numbers, so another step would lose them later."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for index, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
+        if column.type == pa.float64():
+            sound = pc.is_finite(column)
+            if pc.all(sound).as_py() is False:
+                batch = batch.set_column(index, name, pc.if_else(sound, column, floats([None])[0]))
+    return batch
 
 
 def _conforms(name: str, values: pa.Array) -> bool:

@@ -20,11 +20,13 @@ BYTES = "bytes that are no text"
 PLACE = "_place"
 """Where a row stands among those that a global step gets: of batches that it looks at once more by a shuffle."""
 HIDDEN = (ROW, SIDE)
+OWN = frozenset({ROW, SIDE, REASON, PLACE})
+"""Names that no column of a row can have. All others can, `_id` and `_source` of databases' exports among them."""
 
 
 def visible(batch: pa.RecordBatch) -> list[str]:
     """Names of the columns that are the row's own."""
-    return [name for name in batch.schema.names if not name.startswith("_")]
+    return [name for name in batch.schema.names if name not in OWN]
 
 
 def filled(batch: pa.RecordBatch) -> list[str]:
@@ -35,7 +37,7 @@ def filled(batch: pa.RecordBatch) -> list[str]:
 
 def hidden(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     """The hidden columns by name, for a step that makes its rows anew."""
-    return {name: batch.column(name) for name in batch.schema.names if name.startswith("_")}
+    return {name: batch.column(name) for name in batch.schema.names if name in OWN}
 
 
 def column(batch: pa.RecordBatch, name: str) -> pa.Array:

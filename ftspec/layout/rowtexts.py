@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ftspec.layout import chat
 from ftspec.layout.arrays import is_json, json_texts, scalar, strings
 from ftspec.layout.nested import changed, map_call, map_entry, map_nested, map_part, map_value, map_whole
+from ftspec.layout.rowcolumns import visible
 from ftspec.layout.textmaps import Marked, Prefilter, map_numbers
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def map_text_by_row(
         return functions[row]
 
     named = set(columns)
-    chosen = named or {name for name in batch.schema.names if not name.startswith("_") and name != "tools"}
+    chosen = named or {name for name in visible(batch) if name != "tools"}
     for name in sorted(chosen & set(batch.schema.names), key=lambda name: (name != "messages", name)):
         column = batch.column(name)
         after = _map_column(name, column, at, prefilter, nested or name in named, walk)

@@ -9,6 +9,7 @@ from ftspec.layout import chat
 from ftspec.layout.arrays import integers, is_json, json_texts, scalar, strings, with_texts
 from ftspec.layout.chat import to_json
 from ftspec.layout.nested import LONG, changed, map_call, map_entry, map_nested, map_part, map_value, map_whole
+from ftspec.layout.rowcolumns import visible
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,7 +69,7 @@ def mapped(
     batch: pa.RecordBatch, change: Change, columns: Iterable[str], nested: bool
 ) -> tuple[pa.RecordBatch, pa.Array | None]:
     """`map_text`, and the places of the rows that it changed, rising; None where those are not known."""
-    chosen = set(columns) or {name for name in batch.schema.names if not name.startswith("_") and name != "tools"}
+    chosen = set(columns) or {name for name in visible(batch) if name != "tools"}
     found: list[Sequence[int] | None] = []
     for index, name in enumerate(batch.schema.names):
         if name in chosen:

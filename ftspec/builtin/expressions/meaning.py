@@ -61,7 +61,7 @@ def _literal(node: Node) -> Kind:
 
 
 def _column(node: Node) -> Kind:
-    if node.value.startswith("_"):
+    if rows.fault({node.value: None}):
         raise Fault(node.at, f"'{node.value}' is one of ftspec's own columns")
     return "any"
 

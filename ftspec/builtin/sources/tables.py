@@ -133,6 +133,8 @@ def _header_problem(header: list[str], types: Mapping[str, str]) -> str:
 def _header_hint(header: list[str]) -> str:
     if header[:1] and header[0].lower().startswith("sep="):
         return "that line tells Excel alone what parts the cells: take it out of the file"
+    if header[:1] == [""]:
+        return "name it; where it is an index that pandas wrote, write the table with `index=False`"
     return "name it, or take away the delimiter at the lines' ends" if "" in header else ""
 
 
