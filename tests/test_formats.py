@@ -56,6 +56,34 @@ def test_chat() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("template", "hint"),
+    [
+        ("{{ bodi }}", "did you mean 'body'?"),
+        ("{{ bodi | upper }}", "did you mean 'body'?"),
+        (
+            "{{ Ticket-ID }}",
+            "a name in a template is one word: rename 'Ticket-ID' in `cleaning`, with the step `rename`",
+        ),
+        ("{{ empty }}", "the row has 'Ticket-ID', 'body'; drop such rows with a cleaning step, "),
+        ("{{ other }}", "the row has 'Ticket-ID', 'body'; drop such rows with a cleaning step, "),
+    ],
+)
+def test_a_column_that_is_not_there_may_be_one_that_is(template: str, hint: str) -> None:
+    batch = batch_of([{"body": "a", "Ticket-ID": "1", "empty": None}, {"empty": ""}]).slice(0, 1)
+    with pytest.raises(api.DataError) as caught:
+        formats.chat.build({"user": template, "assistant": "x"})(batch)
+    assert caught.value.findings[0].hint.startswith(hint)
+
+
+def test_a_column_whose_name_is_several_words() -> None:
+    ((path, message),) = problems(user="{{ Erstellt am }}", assistant="x")
+    assert (path, message) == (
+        ("user",),
+        "not a template: a name in it is one word: `rename` the column 'Erstellt am' (line 1 of the text)",
+    )
+
+
 def test_turns() -> None:
     turns = [{"user": "{{ a }}"}, {"assistant": "{{ b }}"}, {"user": "more"}, {"assistant": "{{ c }}"}]
     ((first, *_, last),) = said(formats.chat, [{"a": "1", "b": "2", "c": "3"}], turns=turns)

@@ -27,6 +27,7 @@ from test_more_sources import workbook
 
 from ftspec import api
 from ftspec.builtin import files
+from ftspec.builtin.sources import tables
 from ftspec.cli import guard
 from ftspec.data import pipeline
 
@@ -373,6 +374,20 @@ def test_tables(tmp_path: Path, tried: Callable[..., None]) -> None:
         (tmp_path / f"{number}.csv").write_bytes(content)
         bad += [(f"{number}.csv", line, part) for line, part in found]
     tried("csv: {path: '?.csv'}", sum(good for _, good, _ in TABLES.values()), bad)
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (b'"c,d', "close a cell that a quotation mark opens, and write one within it twice"),
+        (b'"c"x,d', "close a cell that a quotation mark opens, and write one within it twice"),
+        (b"\xe9,c", "iconv -f WINDOWS-1252 -t UTF-8"),
+    ],
+)
+def test_a_line_of_a_table_that_is_no_row_says_what_to_do(tmp_path: Path, line: bytes, hint: str) -> None:
+    (tmp_path / "x.csv").write_bytes(b"text,label\n" + line + b"\n")
+    (found,) = (one for one in tables.csv.build({"path": str(tmp_path / "x.csv")}).read() if hasattr(one, "hint"))
+    assert hint in found.hint
 
 
 HEADERS = {

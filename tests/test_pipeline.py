@@ -299,6 +299,9 @@ def test_a_row_without_the_column_to_split_by_is_found(tmp_path: Path) -> None:
     (finding,) = caught.value.findings
     assert (finding.file, finding.line) == ("data.jsonl", 2)
     assert "no 'by'" in finding.message
+    with pytest.raises(DataError) as caught:
+        prepare(spec_of(tmp_path, split=Split(test=0.4, by="bye")))
+    assert caught.value.findings[0].hint == "columns are 'by', 'label', 'text'"
 
 
 def test_a_named_source_is_held_out_whole(tmp_path: Path) -> None:
@@ -435,6 +438,18 @@ def test_findings_that_are_all_different_are_not_hidden_in_silence(tmp_path: Pat
     messages = [finding.message for finding in caught.value.findings]
     assert found.errors[0].hint == "rows.jsonl:7 has it first"
     assert messages[100:] == ["no value (in 7 rows)", "160 more findings, not shown"]
+
+
+def test_findings_that_only_name_other_rows_are_alike(tmp_path: Path) -> None:
+    found = Findings({row: ("rows.jsonl", row) for row in range(300)}.__getitem__)
+    for row in range(200):
+        found.add(Finding(message=f"asks what {rows.mention(row + 50)} asks", row=row))
+    found.add(Finding(message="no value", row=7))
+    with pytest.raises(DataError) as caught:
+        found.raise_errors()
+    messages = [finding.message for finding in caught.value.findings]
+    assert messages[0] == "asks what rows.jsonl:50 asks"
+    assert messages[5:] == ["no value", "asks what another row asks (in 195 more rows)"]
 
 
 def test_findings_that_are_not_listed_are_counted(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 PIECE = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]*) *(\| *tojson *)?\}\}")
+WORDS = re.compile(r"\{\{ *(\w+(?: +\w+)+) *\}\}")
+MISSED = re.compile(r"column '(.*)' is missing or null$")
 MARKS = re.compile(r"\{[{%#]")
 JINJAS_OWN = {
     "and", "cycler", "dict", "else", "false", "False", "if", "in", "is", "joiner", "lipsum", "loop", "namespace",
@@ -79,7 +82,9 @@ def problem(template: str) -> str:
             return f"`{verb}` wants another template, and here each stands alone (line {other.lineno} of the text)"
         made.compile(template)
     except jinja2.TemplateSyntaxError as error:
-        return f"not a template: {error.message} (line {error.lineno} of the text)"
+        words = WORDS.search(template)
+        told = f"a name in it is one word: `rename` the column '{words[1]}'" if words else error.message
+        return f"not a template: {told} (line {error.lineno} of the text)"
     except (jinja2.TemplateError, RecursionError, ValueError, OverflowError) as error:
         return f"not a template: {type(error).__name__}: {error}"
     return ""
@@ -258,11 +263,24 @@ def findings(batch: pa.RecordBatch, faults: Mapping[int, str]) -> list[api.Findi
     return [
         api.Finding(
             message=reason,
-            hint=_hint([name for name in there if there[name][index]]) if reason.startswith(UNFIT) else MEND,
+            hint=_meant(reason, list(there))
+            or (_hint([name for name in there if there[name][index]]) if reason.startswith(UNFIT) else MEND),
             row=numbers[index],
         )
         for index, reason in sorted(faults.items())
     ]
+
+
+def _meant(reason: str, names: list[str]) -> str:
+    """What to do about a column that is none of `names`, and like one of them; "" where it is like none."""
+    missed = MISSED.match(reason)
+    if missed is None or missed[1] in names:
+        return ""
+    for name in names:
+        if not name.isidentifier() and name.startswith(missed[1]):
+            return f"a name in a template is one word: rename '{name}' in `cleaning`, with the step `rename`"
+    near = get_close_matches(missed[1], names, 1)
+    return f"did you mean '{near[0]}'?" if near else ""
 
 
 def _hint(names: list[str]) -> str:

@@ -15,7 +15,7 @@ from ftspec.spec import Item
 
 KEPT = 100
 KEPT_ALIKE = 5
-"""Findings kept in all, and of those that say the same: a fault in every row must not hide the others."""
+"""Findings kept in all, and of those that say the same, or of other rows the same: one fault must not hide the others."""
 
 MENTION = re.compile(r"\{row (\d+)\}")
 
@@ -34,7 +34,7 @@ class Findings:
 
     def add(self, finding: Finding) -> None:
         self.totals[finding.severity] += 1
-        alike = (finding.severity, finding.message)
+        alike = (finding.severity, MENTION.sub("another row", finding.message))
         self.alike[alike] += 1
         kept = self.errors if finding.severity == "error" else self.warnings
         if len(kept) < KEPT and self.alike[alike] <= KEPT_ALIKE:

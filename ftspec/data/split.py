@@ -38,7 +38,10 @@ def assign(batch: pa.RecordBatch, split: Split) -> tuple[pa.RecordBatch, list[Fi
     undecided = pc.and_(pc.is_null(keys), pc.is_null(given)) if split.by else rows.repeated(False, batch.num_rows)
     numbers = batch.column(rows.ROW).filter(undecided).to_pylist()
     message = f"the row has no '{split.by}', by which rows are split"
-    found = [Finding(message=message, hint="drop such rows, or split by content", row=number) for number in numbers]
+    hint = "drop such rows, or split by content"
+    if split.by and split.by not in batch.schema.names:
+        hint = f"columns are {', '.join(map(repr, sorted(rows.visible(batch))))}"
+    found = [Finding(message=message, hint=hint, row=number) for number in numbers]
     return batch.set_column(index, rows.SIDE, pc.coalesce(given, sides)), found
 
 
