@@ -63,7 +63,7 @@ def test_chat() -> None:
         ("{{ bodi | upper }}", "did you mean 'body'?"),
         (
             "{{ Ticket-ID }}",
-            "a name in a template is one word: rename 'Ticket-ID' in `cleaning`, with the step `rename`",
+            "a name in a template is one word: rename 'Ticket-ID' in `cleaning`, with",
         ),
         ("{{ empty }}", "the row has 'Ticket-ID', 'body'; drop such rows with a cleaning step, "),
         ("{{ other }}", "the row has 'Ticket-ID', 'body'; drop such rows with a cleaning step, "),

@@ -15,7 +15,7 @@ from ftspec.spec import Item
 
 KEPT = 100
 KEPT_ALIKE = 5
-"""Findings kept in all, and of those that say the same, or of other rows the same: one fault must not hide the others."""
+"""Findings kept in all, and of those that say the same, be it of other rows: one fault must not hide the others."""
 
 MENTION = re.compile(r"\{row (\d+)\}")
 
