@@ -205,6 +205,12 @@ def test_a_sheet(tmp_path: Path) -> None:
     assert read(sources.excel, path=path) == ([], [])
 
 
+def test_a_column_may_be_called_by_a_number(tmp_path: Path) -> None:
+    """A year above a column of figures is a number in the sheet, and 2020.0 is none."""
+    path = workbook(tmp_path / "x.xlsx", {"s": [["q", 2020, 1.5], ["a", 3, 4]]})
+    assert read(sources.excel, path=path) == ([(2, {"q": "a", "2020": 3, "1.5": 4})], [])
+
+
 def test_cells_are_called_by_their_place_in_the_sheet(tmp_path: Path) -> None:
     """A reader gives the used part alone: what stands left of it and above it counts as well."""
     right: list[list[Any]] = [[], [], [None, "a", "b"], [None, "1", "2"], [None, "1", "2", "3"]]

@@ -98,7 +98,7 @@ def _rows(
 def _header(cells: list[Any] | None, line: int, left: int) -> tuple[list[str], str]:
     if cells is None:
         return [], f"the sheet has no row {line} that names the columns"
-    names = [str(cell).strip() for cell in cells]
+    names = [str(_whole(cell)).strip() for cell in cells]
     while names and not names[-1]:
         names.pop()
     if not names or "" in names:
