@@ -86,3 +86,45 @@ def test_the_log_says_who_worked_on_a_run_and_what_its_gates_said(ftspec: Cli) -
     said = ftspec("logs")[1]
     assert "judged  accuracy insufficient evidence" in said or "judged  accuracy fail" in said
     assert f", by {socket.gethostname()}-" in said
+
+
+def began(ftspec: Cli, spec: Path) -> str:
+    """The id of the run that this makes of the file in the store that is shared."""
+    known = {run.name for run in Path("shared").glob("runs/*")}
+    assert ftspec("run", str(spec), "-q", "--store", "shared")[0] == 0
+    [run] = {run.name for run in Path("shared").glob("runs/*")} - known
+    return run
+
+
+def test_in_a_shared_store_a_spec_means_its_own_runs(ftspec: Cli) -> None:
+    mine, theirs, other = Path("mine/spec.yaml"), Path("theirs/spec.yaml"), Path("other/spec.yaml")
+    for file, text in ((mine, SPEC), (theirs, SPEC.replace("three", "four")), (other, SPEC.replace("months", "days"))):
+        file.parent.mkdir()
+        file.write_text(text)
+    runs = began(ftspec, mine), began(ftspec, theirs)  # another branch's is the last one
+    at = ("--store", "shared")
+    assert f"/{runs[0]}/" in ftspec("report", str(mine), *at)[1]
+    assert f"/{runs[1]}/" in ftspec("report", str(theirs), *at)[1]
+    code, said = ftspec("cancel", str(other), *at)  # another team's, whose file is called the same
+    assert code == 1 and "other/spec.yaml has not been run yet" in said
+
+    renamed = mine.rename("mine/renamed.yaml")
+    assert ftspec("report", str(renamed), *at)[1] == f"{Path('shared').absolute()}/runs/{runs[0]}/report/report.html\n"
+    renamed = renamed.rename(mine)
+    renamed.write_text(f"{SPEC}# a word more\n")
+    said = ftspec("cancel", str(mine), *at)[1]
+    assert (
+        "no run was begun with mine/spec.yaml as it is now: " in said and f", on {socket.gethostname()}); see" in said
+    )
+    assert f" of {runs[1]} had ended already" in said
+    told = ftspec("compare", f"{mine}@tuned", f"{theirs}@tuned", *at)[1]
+    assert told.count("note: no run was begun with mine/spec.yaml as it is now") == 1
+
+
+def test_a_spec_that_was_edited_since_has_its_last_run_and_says_so(ftspec: Cli) -> None:
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    assert "no run was begun with" not in ftspec("status", "spec.yaml")[1]
+    Path("spec.yaml").write_text(SPEC.replace("three", "four").replace("months", "years"))
+    for command in ("status", "logs", "report", "model show"):
+        code, said = ftspec(*command.split(), "spec.yaml")
+        assert code == 0 and "no run was begun with spec.yaml as it is now: months-" in said, command

@@ -14,6 +14,7 @@ from ftspec.common import figures, terminal
 if TYPE_CHECKING:
     from ftspec.registry import Registry
     from ftspec.run.reopen import Opened
+    from ftspec.state.workspace import Workspace
     from ftspec.validation.validate import Loaded
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,7 +31,8 @@ store_option = click.option(
     help="Where state is kept; .ftspec beside the spec by default.",
 )  # fmt: skip
 run_argument = click.argument("target", metavar="[SPEC|RUN]", required=False)
-"""A spec file (its last run), a run's id or the beginning of one; the last run of all when left out."""
+"""A spec file (the last run of it as it is now, or else its last one), a run's id or the beginning of one; the last run
+of all when left out."""
 resume_option = click.option(
     "--resume", is_flag=True, help="Go on with the run that was begun, and begin none. Without it, either is done."
 )
@@ -129,4 +131,22 @@ def open_run(target: str | None, store: str | None, *, trains: bool = False) -> 
     from ftspec import registry
     from ftspec.run import reopen
 
-    return reopen.open_run(target, store, registry.load(), trains=trains)
+    opened = reopen.open_run(target, store, registry.load(), trains=trains)
+    _note(opened.note)
+    return opened
+
+
+def locate(target: str | None, store: str | None) -> tuple[Workspace, str]:
+    """Where the run that the user means is kept, and its id."""
+    from ftspec.state import history
+
+    space, run, note = history.locate(target, store)
+    _note(note)
+    return space, run
+
+
+def _note(note: str) -> None:
+    if note:
+        from ftspec.cli import hints
+
+        terminal.say(hints.here(terminal.safe(f"{note}; see `ftspec runs`")), err=True)

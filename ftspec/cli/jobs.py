@@ -66,8 +66,10 @@ def pause_command(target: str | None, store: str | None) -> None:
     """Ask the tuner to halt a run's job, where it can; `ftspec resume` takes it up again."""
     from ftspec.views import watching
 
-    job = watching.pause(open_run(target, store))
-    terminal.say(f"asked to pause job {terminal.safe(job.id)}; {hints.here('`ftspec resume`')} takes it up again")
+    run = open_run(target, store)
+    job = watching.pause(run)
+    asked = f"asked to pause job {terminal.safe(job.id)} of {run.run.id}"
+    terminal.say(f"{asked}; {hints.here('`ftspec resume`')} takes it up again")
 
 
 @click.command("resume")
@@ -77,5 +79,7 @@ def resume_command(target: str | None, store: str | None) -> None:
     """Ask the tuner to take up a paused job again."""
     from ftspec.views import watching
 
-    job = watching.resume(open_run(target, store))
-    terminal.say(f"asked to resume job {terminal.safe(job.id)}; {hints.here('`ftspec run`')} follows it")
+    run = open_run(target, store)
+    job = watching.resume(run)
+    asked = f"asked to resume job {terminal.safe(job.id)} of {run.run.id}"
+    terminal.say(f"{asked}; {hints.here('`ftspec run`')} follows it")

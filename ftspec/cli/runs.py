@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftspec.cli import hints
-from ftspec.cli.common import format_option, open_run, run_argument, say_json, show, store_option
+from ftspec.cli.common import format_option, locate, open_run, run_argument, say_json, show, store_option
 from ftspec.common import terminal
 from ftspec.common.errors import FtspecError
 
@@ -45,10 +45,10 @@ def runs_command(store: str | None, format_: str, remove: tuple[str, ...]) -> No
 
 
 def _remove(runs: Sequence[str], store: str | None) -> None:
-    from ftspec.state import accepted, history
+    from ftspec.state import accepted
     from ftspec.upkeep import cleanup
 
-    for space, run in [history.locate(name, store) for name in runs]:
+    for space, run in [locate(name, store) for name in runs]:
         name = run.rpartition("-")[0]
         before = accepted.standing(space.store, name, "").run
         cleanup.remove(space, run)
@@ -112,8 +112,9 @@ def cancel_command(target: str | None, store: str | None) -> None:
     """Ask the tuner to cancel a run's job. A job that has ended is left alone."""
     from ftspec.views import watching
 
-    before = watching.cancel(open_run(target, store))
-    name = terminal.safe(before.job.id) if before.job else ""
+    run = open_run(target, store)
+    before = watching.cancel(run)
+    name = f"{terminal.safe(before.job.id) if before.job else ''} of {run.run.id}"
     if before.state and before.state.terminal:
         terminal.say(f"job {name} had ended already: {before.state}")
     else:
@@ -130,9 +131,7 @@ def cancel_command(target: str | None, store: str | None) -> None:
 @click.option("--open", "open_", is_flag=True, help="Open report.html in the browser.")
 def report_command(target: str | None, store: str | None, format_: str, open_: bool) -> None:
     """Say where a run's report is, print it, or open it."""
-    from ftspec.state import history
-
-    space, run = history.locate(target, store)
+    space, run = locate(target, store)
     names = {"text": "report.html", "markdown": "report.md", "json": "report.json"}
     folder = space.report(run)
     path = folder / names[format_]
@@ -158,7 +157,7 @@ def accept_command(target: str | None, store: str | None) -> None:
     from ftspec.state import accepted, history
     from ftspec.state.journal import Journal
 
-    space, run = history.locate(target, store)
+    space, run = locate(target, store)
     events = Journal(space.store, run).events()
     found = history.info(run, events)
     if history.last(events, "judged") is None:

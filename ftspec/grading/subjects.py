@@ -65,7 +65,7 @@ def _of_run(named: Named, spec: Spec, registry: Registry, workspace: Workspace) 
     """A run's tuned model: of this store by its id, or of a spec file's last run, wherever that keeps its state."""
     of_spec = named.run.endswith((".yaml", ".yml"))
     target = str(spec.folder / named.run) if of_spec else named.run
-    space, run = history.locate(target, None if of_spec else workspace.store.url, trains=True)
+    space, run, _ = history.locate(target, None if of_spec else workspace.store.url, trains=True)
     events = Journal(space.store, run).events()
     tuned, source = history.last(events, "tuned"), history.last(events, "started")
     if tuned is None or source is None:

@@ -68,7 +68,7 @@ def of_site(site: Site, *, faulty: bool = False) -> Iterator[Prepared]:
 @contextlib.contextmanager
 def of_run(target: str, store: str | None) -> Iterator[Prepared]:
     """The data that a run was made of. Raises FtspecError where it has not come so far, or they are gone."""
-    space, run = history.locate(target, store)
+    space, run, _ = history.locate(target, store)
     made = history.last(Journal(space.store, run).events(), "data_made")
     key = f"steps/{made['digest']}" if made else ""
     if not key or not space.store.get(key):

@@ -33,6 +33,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     workspace: Workspace
     provider: Provider
+    note: str = ""
+    """Where it is not quite the run that was asked for: see history.Located."""
 
     @property
     def store(self) -> Store:
@@ -79,7 +81,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_run(target: str | None, where: str | None, registry: Registry, *, trains: bool = False) -> Opened:
     """The run that a user means: a spec's last one, one by id, or the last of all. See history.locate."""
-    space, run = history.locate(target, where, trains=trains)
+    space, run, note = history.locate(target, where, trains=trains)
     events = Journal(space.store, run).events()
     found = history.info(run, events)
     source = history.last(events, "started") or {}
@@ -91,4 +93,5 @@ def open_run(target: str | None, where: str | None, registry: Registry, *, train
         request=items.request_of(spec, registry),
         workspace=space,
         provider=attached(spec, registry, space),
+        note=note,
     )

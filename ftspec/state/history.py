@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,6 +25,9 @@ PHASES = {
     "judged": "report",
 }
 """The phase that a run is in after an event of this kind."""
+
+NAME = re.compile(r"^name:[ \t]+([\"']?)([^\s\"'#]+)\1", re.MULTILINE)
+"""The name of a spec, in its text: where it is written otherwise, nobody needs to know it here."""
 
 ENDS = {"finished", "failed", "cancelled", "detached", "stopped"}
 """Kinds of event after which nobody works on the run; a later `started` opens it again."""
@@ -113,11 +118,20 @@ def previous_plan(store: Store, name: str) -> Plan | None:
     return None
 
 
-def locate(target: str | None, where: str | None, *, trains: bool = False) -> tuple[Workspace, str]:
-    """The workspace and run that a user means.
+class Located(NamedTuple):
+    """The run that a user means, where it is kept, and what to say where it is not quite what was asked for."""
+
+    space: Workspace
+    run: str
+    note: str = ""
+
+
+def locate(target: str | None, where: str | None, *, trains: bool = False) -> Located:
+    """The run that a user means.
 
     Args:
-        target: a spec file (its last run), a run's id or the beginning of one, or None for the last run of all.
+        target: a spec file (the last run that was begun with it as it is now; where there is none, its last one), a
+            run's id or the beginning of one, or None for the last run of all.
         where: the store, or None for `.ftspec` beside the spec or below this folder.
         trains: of the last runs only those count that train, if there are any: `ftspec eval` makes no model.
 
@@ -140,30 +154,61 @@ def locate(target: str | None, where: str | None, *, trains: bool = False) -> tu
     if target and not exact and len(found) > 1:
         raise FtspecError(f"'{target}' could be any of {', '.join(run for _, run in found)}", "write more of it")
     if trains and not target:
-        found = [one for one in found if not _only_evaluates(_plan(*one))] or found
-    return (exact or found)[-1]
+        found = [one for one in found if not _only_evaluates(*one)] or found
+    return Located(*(exact or found)[-1])
 
 
-def _of_spec(file: Path, where: str | None, trains: bool) -> tuple[Workspace, str]:
-    """The run that was last worked on of those that were started from this file."""
-    space, other = Workspace.beside(file, where), ""
+class _Begun(NamedTuple):
+    """How a run was begun, and by which file."""
+
+    run: str
+    first: Event
+    plan: Plan
+    lines: list[str]
+
+    @property
+    def trains(self) -> bool:
+        return not only_evaluates(self.plan.run, self.plan.name)
+
+
+def _of_spec(file: Path, where: str | None, trains: bool) -> Located:
+    """The run of the file as it is now; else of the spec that it is. Of several, the one that was last worked on."""
+    space, lines = Workspace.beside(file, where), _lines(file)
+    # A store that was named is shared: others may have a spec.yaml in it, and other branches this one.
+    name = NAME.search("\n".join(lines)) if where else None
+    others: list[_Begun] = []
     for run in reversed(run_ids(space.store)):
-        plan = _plan(space, run)
-        if Path(plan.spec).name == file.name:
-            if not (trains and _only_evaluates(plan)):
-                return space, run
-            other = other or run
-    if other:
-        return space, other
-    raise FtspecError(f"{file} has not been run yet", f"run it: ftspec run {file}")
+        begun = _begun(space.store, run)
+        same = begun.lines == lines
+        if same and (begun.trains or not trains):
+            return Located(space, run)
+        if same or (Path(begun.plan.spec).name == file.name and (not name or name[2] == begun.plan.name)):
+            others.append(begun)
+    if not others:
+        raise FtspecError(f"{file} has not been run yet", f"run it: ftspec run {file}")
+    found = next((begun for begun in others if begun.trains or not trains), others[0])
+    return Located(space, found.run, "" if found.lines == lines else _of_another_state(found, file))
 
 
-def _plan(space: Workspace, run: str) -> Plan:
-    return plan_of(Journal(space.store, run).events())
+def _of_another_state(found: _Begun, file: Path) -> str:
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.first.at))
+    begun = f"{found.run} was begun with another state of it ({at}, on {found.first.writer.rsplit('-', 2)[0]})"
+    return f"no run was begun with {file} as it is now: {begun}"
 
 
-def _only_evaluates(plan: Plan) -> bool:
-    return only_evaluates(plan.run, plan.name)
+def _begun(store: Store, run: str) -> _Begun:
+    for event in Journal(store, run).walk():
+        if "plan" in event.data:
+            return _Begun(run, event, plan_of([event]), event.data.get("text", "").splitlines())
+    raise StoreError(f"run {run} has lost its first events", "restore them from a backup, or run the spec again")
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_bytes().decode("utf-8-sig", "replace").splitlines()
+
+
+def _only_evaluates(space: Workspace, run: str) -> bool:
+    return not _begun(space.store, run).trains
 
 
 def spaces(where: str | None) -> list[Workspace]:

@@ -58,7 +58,12 @@ class Journal:
 
     def events(self) -> list[Event]:
         """Every event, in order."""
-        return [self._read(stored.key) for stored in self.store.list(self.prefix)]
+        return list(self.walk())
+
+    def walk(self) -> Iterator[Event]:
+        """Every event, in order, each read when it is asked for."""
+        for stored in self.store.list(self.prefix):
+            yield self._read(stored.key)
 
     def _put(self, event: Event) -> bool:
         """Whether the event has its number. Read back, because a lost first try of our own may be what took it."""

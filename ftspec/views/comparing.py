@@ -15,6 +15,7 @@ from ftspec.grading import answersheet, scoring, tally
 from ftspec.grading.answersheet import Row
 from ftspec.grading.tally import Tally
 from ftspec.state import history
+from ftspec.state.history import Located
 
 AT = "@"
 """Between a run and the label of one of its models: `router-1a2b@base`."""
@@ -49,10 +50,11 @@ def compare(targets: Sequence[str], where: str | None) -> Compared:
     Raises FtspecError for a run or model that is not there, or that has kept no answers.
     """
     found: dict[str, tuple[Side, list[Tally]]] = {}
-    for target in targets:
-        for name, run, model, tallies in _asked(target, where, everything=len(targets) == 1):
+    located = {target: history.locate(target.partition(AT)[0], where) for target in targets}
+    for target, of in located.items():
+        for name, model, tallies in _asked(target, of, everything=len(targets) == 1):
             graders = dict.fromkeys(grader for tally in tallies for grader in tally.graders)
-            side = Side(name=name, run=run, model=model, prompts=len(tallies), graders=tuple(graders))
+            side = Side(name=name, run=of.run, model=model, prompts=len(tallies), graders=tuple(graders))
             found.setdefault(name, (side, tallies))
     if len(found) < 2:
         raise FtspecError("there is only one model to compare", f"name another run, or a run's models: RUN{AT}base")
@@ -61,14 +63,14 @@ def compare(targets: Sequence[str], where: str | None) -> Compared:
         {name: tallies for name, (_, tallies) in found.items()}, {}, [(name, first) for name in others]
     )
     sides = tuple(side for side, _ in found.values())
-    return Compared(sides=sides, evaluation=evaluation, notes=tuple(_notes(found, first)))
+    told = dict.fromkeys(of.note for of in located.values() if of.note)
+    return Compared(sides=sides, evaluation=evaluation, notes=(*told, *_notes(found, first)))
 
 
-def _asked(target: str, where: str | None, *, everything: bool) -> Iterator[tuple[str, str, str, list[Tally]]]:
-    """(name, run, label, tallies) of the models that a target means."""
-    written, at, label = target.partition(AT)
-    space, run = history.locate(written, where)
-    folder = space.report(run)
+def _asked(target: str, of: Located, *, everything: bool) -> Iterator[tuple[str, str, list[Tally]]]:
+    """(name, label, tallies) of the models that a target means."""
+    (_, at, label), run = target.partition(AT), of.run
+    folder = of.space.report(run)
     if not (folder / answersheet.FILE).exists():
         raise FtspecError(
             f"run {run} has kept no answers to compare",
@@ -79,7 +81,7 @@ def _asked(target: str, where: str | None, *, everything: bool) -> Iterator[tupl
     for model in wanted:
         if model not in models:
             raise FtspecError(f"run {run} asked no model '{model}'", f"it asked {', '.join(models)}")
-        yield model if everything and not at else target, run, model, models[model]
+        yield model if everything and not at else target, model, models[model]
 
 
 def _only(models: Iterable[str], run: str) -> str:
