@@ -13,6 +13,7 @@ import pytest
 
 from ftspec.common.errors import StoreError
 from ftspec.state.store import STALE, Store
+from ftspec.state.workspace import Workspace
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -248,3 +249,24 @@ def test_a_bucket_behaves_like_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
             Store.open("s3://nobucket/a").put("a", b"")
     finally:
         server.stop()
+
+
+def test_the_report_that_another_machine_wrote_last_is_shown_whatever_the_clock_here_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    here, key = Workspace("memory:///"), "runs/a/report/report.md"
+    own = here.report_folder("a") / "report.md"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    ahead = time.time() + 3600
+    os.utime(own, (ahead, ahead))
+    here.share_report("a")
+    assert here.store.get(key) == b"mine"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.store, "get", lambda key: pytest.fail("what was written here is asked for"))
+        assert here.report("a") == own.parent
+
+    here.store.put(key, b"ours")  # of the same length
+    assert (here.report("a") / "report.md").read_text() == "ours"

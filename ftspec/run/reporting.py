@@ -100,9 +100,7 @@ def write(site: Site, plan: Plan, data: ReportData) -> Path:
     """Write the report's files below the run and return the path of report.html on this machine."""
     folder = site.workspace.report_folder(plan.run)
     report.write(folder, data)
-    if site.store.root is None:
-        for path in folder.iterdir():
-            site.store.put(f"runs/{plan.run}/report/{path.name}", path.read_bytes())
+    site.workspace.share_report(plan.run)
     site.store.put(step_key(step_of(plan, REPORT)), b"{}")
     return folder / "report.html"
 

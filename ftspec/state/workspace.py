@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from ftspec.common.errors import FtspecError, StoreError
 from ftspec.common.wording import as_text, is_text
-from ftspec.state.store import Store
+from ftspec.state.store import Store, Stored
 
 FOLDER = ".ftspec"
 
@@ -53,15 +54,28 @@ class Workspace:
 
     def report(self, run: str) -> Path:
         """The same folder, with what another machine has written of the report: of a bucket there is a copy here."""
-        folder = self.report_folder(run)
-        for stored in () if self.store.root else self.store.list(f"runs/{run}/report"):
-            path = folder / stored.key.rpartition("/")[2]
-            if not path.exists() or path.stat().st_mtime < stored.modified:
-                _make(folder)
+        for stored, path in self._reported(run):
+            if not _is_copy(path, stored):
+                _make(path.parent)
                 part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
                 part.write_bytes(self.store.get(stored.key) or b"")
+                _date(part, stored)
                 part.replace(path)
-        return folder
+        return self.report_folder(run)
+
+    def share_report(self, run: str) -> None:
+        """Put the report that was written on this machine where others see it, too."""
+        if self.store.root is None:
+            for path in self.report_folder(run).iterdir():
+                self.store.put(f"runs/{run}/report/{path.name}", path.read_bytes())
+            for stored, path in self._reported(run):
+                if path.exists() and path.stat().st_size == stored.bytes:
+                    _date(path, stored)
+
+    def _reported(self, run: str) -> Iterator[tuple[Stored, Path]]:
+        """What a bucket has of the run's report, and where its copy is on this machine."""
+        for stored in () if self.store.root else self.store.list(f"runs/{run}/report"):
+            yield stored, self.report_folder(run) / stored.key.rpartition("/")[2]
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -108,6 +122,16 @@ def _make(folder: Path) -> None:
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         hint = "see what stands there: a link to a folder that is gone (a disk that is not mounted?), or a file"
         raise StoreError(f"state at {folder}: this folder cannot be made: {error.strerror}", hint) from error
+
+
+def _date(path: Path, stored: Stored) -> None:
+    """Give a copy the date of the original: by the store's clock, which no two machines' clocks have to agree with."""
+    os.utime(path, (stored.modified, stored.modified))
+
+
+def _is_copy(path: Path, stored: Stored) -> bool:
+    found = path.stat() if path.exists() else None
+    return found is not None and found.st_size == stored.bytes and abs(found.st_mtime - stored.modified) < 1e-5
 
 
 @contextlib.contextmanager
