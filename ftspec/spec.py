@@ -1,4 +1,4 @@
-"""The spec as frozen records: what `schema.to_spec` makes of a sound document and every later room reads."""
+"""The spec as frozen records: what `reading.to_spec` makes of a sound document and every later room reads."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from ftspec.common.errors import SpecError, SpecPath
 from ftspec.document import document as yaml_document
 from ftspec.document.document import Document
 from ftspec.validation import validate
-from ftspec.validation.schema import method_of
+from ftspec.validation.reading import method_of
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.yaml"))
 LOADED = registry.load()

@@ -21,7 +21,7 @@ from ftspec.authoring import starter
 from ftspec.document import document
 from ftspec.registry import Found, Registry
 from ftspec.spec import Spec, Waiver
-from ftspec.validation import keys, places, reference, requires, schema
+from ftspec.validation import keys, places, reading, reference, requires, schema
 
 FILE = Path("/specs/spec.yaml")
 
@@ -341,7 +341,7 @@ eval:
 
 
 def test_a_document_becomes_a_spec(installed: Registry) -> None:
-    spec = schema.to_spec(document.parse(WHOLE, FILE), installed)
+    spec = reading.to_spec(document.parse(WHOLE, FILE))
     assert [(item.name, item.id, item.on_error, item.path) for item in spec.sources] == [
         ("table", "first", "skip", ("sources", 0)),
         ("table", "held-out", "fail", ("sources", 1)),

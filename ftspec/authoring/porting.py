@@ -21,7 +21,7 @@ from ftspec.contracts.provider import Method
 from ftspec.document import editing
 from ftspec.document.document import Document
 from ftspec.registry import Loaded, Registry
-from ftspec.validation import schema
+from ftspec.validation import reading
 from ftspec.validation.unknowns import whereabouts
 
 PORTABLE = ("suffix", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout")
@@ -78,7 +78,7 @@ def port(document: Document, text: str, target: str, registry: Registry, models:
     """
     data: Mapping[str, Any] = document.data
     source = _name(data["provider"])
-    method, options = schema.method_of(data)
+    method, options = reading.method_of(data)
     before, after = _pair(document, source, target, method, registry)
     work = _Porting(document, target)
     wanted = dict(data)
@@ -262,7 +262,7 @@ def _model_id(model: Any) -> str:
 
 def _others(data: Mapping[str, Any], registry: Registry) -> set[str]:
     """Distributions of what the spec names beside its tuner."""
-    named = (item for item in schema.items(data) if item.kind != "provider")
+    named = (item for item in reading.items(data) if item.kind != "provider")
     found = (registry.components[item.kind].get(item.name) for item in named)
     return {loaded.distribution for loaded in found if loaded}
 

@@ -60,7 +60,9 @@ def near_leakage(*, threshold: Threshold = 0.8, shingle: Shingle = 5) -> api.Che
     Questions are what users and tools say, compared as the step `near_dedupe` does: by the Jaccard similarity of their
     shingles. Equal ones are found too; the check `leakage` finds those of any kind of message, for less.
     """
-    return api.Check(partial(_measure, threshold, shingle, ASKED), partial(_judged, threshold, _leaks))
+    return api.Check(
+        partial(_measure, threshold, shingle, ASKED), partial(_judged, threshold, partial(_leaks, threshold))
+    )
 
 
 @api.check(code=CHECK_CODE)
@@ -71,9 +73,7 @@ def near_duplicates(
     shingle: Shingle = 5,
 ) -> api.Check:
     """Want few rows to train on that are nearly the same as an earlier one, as the step `near_dedupe` compares them."""
-    return api.Check(
-        partial(_measure, threshold, shingle, ()), partial(_judged, threshold, partial(_rate, max_rate=max_rate))
-    )
+    return api.Check(partial(_measure, threshold, shingle, ()), partial(_judged, threshold, partial(_rate, max_rate)))
 
 
 def _measure(threshold: float, size: int, roles: tuple[str, ...], batch: pa.RecordBatch) -> Measured:
@@ -88,7 +88,7 @@ def _measure(threshold: float, size: int, roles: tuple[str, ...], batch: pa.Reco
     return Measured(keys, lists, batch.column(rows.ROW), batch.column(rows.SIDE))
 
 
-Tell = Callable[[Found, float], Iterator[api.Finding]]
+Tell = Callable[[Found], Iterator[api.Finding]]
 
 
 def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Iterator[api.Finding]:
@@ -121,7 +121,7 @@ def _judged(threshold: float, tell: Tell, measured: Sequence[Measured]) -> Itera
     first = np.searchsorted(places, distinct[groups.of[kinds]])
     numbers, sides = (pa.concat_arrays(list(column)) for column in zip(*parts, strict=True))
     found = Found(values, kinds, first, rows.as_numpy(numbers), sides.to_pylist(), len(firsts))
-    yield from tell(found, threshold)
+    yield from tell(found)
 
 
 def _inside(places: NDArray[np.int64], start: int, end: int) -> pa.Array:
@@ -132,7 +132,7 @@ def _inside(places: NDArray[np.int64], start: int, end: int) -> pa.Array:
     return rows.from_numpy(here)
 
 
-def _leaks(found: Found, threshold: float) -> Iterator[api.Finding]:
+def _leaks(threshold: float, found: Found) -> Iterator[api.Finding]:
     members: dict[int, list[int]] = {}
     for at, group in enumerate(found.groups.tolist()):
         members.setdefault(group, []).append(at)
@@ -210,7 +210,7 @@ def _leak(found: Found, at: int, other: int, alike: float) -> api.Finding:
     )
 
 
-def _rate(found: Found, threshold: float, max_rate: float) -> Iterator[api.Finding]:
+def _rate(max_rate: float, found: Found) -> Iterator[api.Finding]:
     """One finding with the rate, and one per near-duplicate for the first of them."""
     import numpy as np
 

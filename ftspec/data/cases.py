@@ -19,7 +19,7 @@ from ftspec.contracts.graders import Grader, Judge
 from ftspec.files.kept import Lazy, Picked
 from ftspec.registry import Registry
 from ftspec.spec import Eval, Item, Spec
-from ftspec.validation import schema
+from ftspec.validation import reading
 from ftspec.validation.places import SIBLINGS
 
 VALIDATION = "validation"
@@ -127,7 +127,7 @@ def _column(spec: Spec) -> str:
 def _grader(value: Any, prompt: Prompt, spec: Spec, registry: Registry) -> Item:
     if fault := _grader_fault(value, spec, registry):
         raise FtspecError(f"{prompt.origin}: column '{_column(spec)}': {fault[0]}", fault[1])
-    item = schema.as_item(value, "grader", ())
+    item = reading.as_item(value, "grader", ())
     assert item is not None
     return item
 
@@ -156,7 +156,7 @@ def _values(value: Any) -> list[Any]:
 
 def _grader_fault(value: Any, spec: Spec, registry: Registry) -> Fault | None:
     """Why a value is no grader of one prompt alone."""
-    item = schema.as_item(value, "grader", ())
+    item = reading.as_item(value, "grader", ())
     known = registry.components["grader"]
     if item is None:
         siblings = ", ".join(SIBLINGS["grader"])

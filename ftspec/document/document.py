@@ -103,7 +103,7 @@ def read(file: Path) -> Document:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        return _unusable(file, _unreadable(file, error))
+        return _unusable(file, _unreadable(error))
     if len(content) > MAX_BYTES:
         return _unusable(
             file, Problem(message=f"larger than {MAX_BYTES >> 20} MiB", hint="keep data in files that `sources` name")
@@ -146,7 +146,7 @@ def _unusable(file: Path, problem: Problem, lines: tuple[str, ...] = ()) -> Docu
     return Document(file=file, lines=lines, problems=(problem,), usable=False)
 
 
-def _unreadable(file: Path, error: Exception) -> Problem:
+def _unreadable(error: Exception) -> Problem:
     if isinstance(error, FileNotFoundError):
         return Problem(message="no such file", hint="`ftspec init` writes a starter spec")
     if isinstance(error, IsADirectoryError):

@@ -92,10 +92,10 @@ def _satisfied(wanted: Requirement) -> bool:
 
 def _of_spec(file: Path, installed: Registry) -> Iterator[Check]:
     """What the spec names: its components' packages, and its model. Raises SpecError for a spec that is not valid."""
-    from ftspec.validation import schema, validate
+    from ftspec.validation import reading, validate
 
     loaded = validate.load_spec(file, installed)
-    yield from _components(list(schema.items(loaded.document.data)), installed)
+    yield from _components(list(reading.items(loaded.document.data)), installed)
     yield _model(loaded.spec, installed)
 
 

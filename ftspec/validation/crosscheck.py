@@ -16,7 +16,8 @@ from ftspec.contracts.components import TITLES, Kind
 from ftspec.document.document import Document
 from ftspec.layout.shapes import Shape
 from ftspec.registry import Registry
-from ftspec.validation import evalcheck, lookup, schema
+from ftspec.validation import evalcheck, lookup
+from ftspec.validation.keys import DEFAULT_METHOD
 from ftspec.validation.places import SIDES
 
 SOON = 14
@@ -52,7 +53,7 @@ def shapes(document: Document, registry: Registry) -> Iterator[Problem]:
     """A format or a check for rows of another shape than those that the method trains on."""
     data = document.data
     provider = lookup.name(lookup.get(data, "provider"))
-    method = lookup.name(lookup.get(data, "method") or schema.DEFAULT)
+    method = lookup.name(lookup.get(data, "method") or DEFAULT_METHOD)
     known = registry.components["provider"].get(provider)
     wanted = known and known.component.methods.get(method)
     if not wanted:

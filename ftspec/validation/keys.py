@@ -9,6 +9,7 @@ from ftspec.common.figures import DURATION
 from ftspec.validation.places import ID, PATTERN, Schema
 
 VERSION = 1
+DEFAULT_METHOD = "sft"
 
 _SHARE = {
     "if": {"type": "string"},
@@ -270,7 +271,7 @@ _COSTS: Schema = {
 
 _METHOD: Schema = {
     "description": "How to train, by name, or with options as in `{dpo: {beta: 0.1}}`.",
-    "default": "sft",
+    "default": DEFAULT_METHOD,
     "if": {"type": "object"},
     "then": {"minProperties": 1, "maxProperties": 1},
     "else": {"type": ["string", "object"]},

@@ -14,7 +14,7 @@ from ftspec.common.jobs import Request
 from ftspec.contracts.provider import Provider
 from ftspec.costs import tables
 from ftspec.spec import Item, Spec
-from ftspec.validation import retirement, schema
+from ftspec.validation import reading, retirement
 from ftspec.validation.candidate import Candidate
 from ftspec.validation.itemcheck import broken, exists, file_hint
 
@@ -27,7 +27,7 @@ def model(candidate: Candidate) -> Iterator[Problem]:
     model = document.data.get("model") if isinstance(document.data, dict) else None
     path: SpecPath = ("model", "id") if isinstance(model, dict) else ("model",)
     name = model.get("id") if isinstance(model, dict) else model
-    if isinstance(name, str) and schema.is_path(name) and not exists(candidate.folder, name):
+    if isinstance(name, str) and reading.is_path(name) and not exists(candidate.folder, name):
         written = document.written.get(path, name)
         hint = "a folder is relative to the spec; a hub id has no './' or '/' in front"
         yield Problem(message=f"no such model folder: {written}", hint=hint, path=path)
@@ -49,7 +49,7 @@ def tuner(candidate: Candidate) -> Iterator[Problem]:
 def ends(candidate: Candidate) -> Iterator[Problem]:
     """Tables of prices that cannot be read, and what they say of the end of the model and its tuner."""
     data = candidate.document.data
-    named = schema.costs_of(data).prices if isinstance(data, dict) and ("costs",) not in candidate.faulty else ()
+    named = reading.costs_of(data).prices if isinstance(data, dict) and ("costs",) not in candidate.faulty else ()
     files = []
     for index, name in enumerate(named):
         if (candidate.folder / name).is_file():
@@ -67,7 +67,7 @@ def ends(candidate: Candidate) -> Iterator[Problem]:
         return
     with contextlib.suppress(Exception):  # `tuner` says what is wrong with it
         endpoint = _built(candidate, item).endpoint
-        model = schema.model_of(data, candidate.document).id
+        model = reading.model_of(candidate.document).id
         yield from retirement.problems(known, endpoint, model, candidate.retires_within)
 
 
@@ -117,7 +117,7 @@ def _built(candidate: Candidate, item: Item) -> Provider:
 def _request(candidate: Candidate, provider: Item) -> Request:
     """The request of what will be the spec, though parts that the tuner never sees may still be faulty."""
     data, file = candidate.document.data, candidate.document.file
-    method, method_options = schema.method_of(data)
+    method, method_options = reading.method_of(data)
     return items.request_of(
         Spec(
             version=1,
@@ -126,7 +126,7 @@ def _request(candidate: Candidate, provider: Item) -> Request:
             file=file,
             sources=(),
             provider=provider,
-            model=schema.model_of(data, candidate.document),
+            model=reading.model_of(candidate.document),
             method=method,
             method_options=method_options,
             hyperparameters=data.get("hyperparameters", {}),

@@ -16,7 +16,7 @@ from ftspec.document import document as yaml_document
 from ftspec.document.document import Document
 from ftspec.registry import Registry
 from ftspec.spec import Item, Spec
-from ftspec.validation import crosscheck, evalcheck, itemcheck, requires, schema, secretcheck, tunercheck
+from ftspec.validation import crosscheck, evalcheck, itemcheck, reading, requires, schema, secretcheck, tunercheck
 from ftspec.validation import overrides as changes
 from ftspec.validation.candidate import Candidate
 
@@ -67,7 +67,7 @@ def _load(
     found = problems.in_order(problems.masked(document.locate(problem)) for problem in found)
     if any(problem.severity == "error" for problem in found):
         raise SpecError(found, document)
-    return Loaded(schema.to_spec(document, registry), document, tuple(found))
+    return Loaded(reading.to_spec(document), document, tuple(found))
 
 
 def _filled(document: Document, overrides: Iterable[str]) -> tuple[Document, list[Problem]]:
@@ -132,7 +132,7 @@ def _apart(found: Iterable[Problem], earlier: Iterable[Problem]) -> list[Problem
 
 def _all_items(document: Document, registry: Registry) -> Iterator[Item]:
     """The document's items, and the providers that options of theirs name."""
-    for item in schema.items(document.data):
+    for item in reading.items(document.data):
         yield item
         if item.name in registry.components[item.kind]:
             for path, value in items.references(item, registry.get(item.kind, item.name)):

@@ -51,10 +51,10 @@ def special_tokens(
         found: list[tuple[int, str]] = []
         for name in ("messages", "chosen", "rejected"):
             if wanted and name in batch.schema.names:
-                found += _found(batch.column(name), batch.column(rows.ROW), wanted, pattern)
+                found += _found(batch.column(name), batch.column(rows.ROW), pattern)
         if wanted and "tools" in batch.schema.names and batch.column("tools").null_count < batch.num_rows:
             tools = pa.RecordBatch.from_arrays([batch.column("tools"), batch.column(rows.ROW)], names=["t", rows.ROW])
-            found += _in_texts(tools.column("t"), tools.column(rows.ROW), wanted, pattern)
+            found += _in_texts(tools.column("t"), tools.column(rows.ROW), pattern)
         return found
 
     def judge(measured: Iterable[list[tuple[int, str]]]) -> Iterator[api.Finding]:
@@ -68,17 +68,13 @@ def special_tokens(
     return api.Check(measure, judge)
 
 
-def _found(messages: pa.Array, numbers: pa.Array, wanted: list[str], pattern: str) -> list[tuple[int, str]]:
+def _found(messages: pa.Array, numbers: pa.Array, pattern: str) -> list[tuple[int, str]]:
     """(row, token) of each token in a text of the messages: contents, parts, tool calls."""
     fields, of_rows = rows.children(messages), numbers.take(rows.parents(messages))
-    return [
-        each
-        for name in ("content", "parts", "tool_calls")
-        for each in _in_texts(fields[name], of_rows, wanted, pattern)
-    ]
+    return [each for name in ("content", "parts", "tool_calls") for each in _in_texts(fields[name], of_rows, pattern)]
 
 
-def _in_texts(texts: pa.Array, of_rows: pa.Array, wanted: list[str], pattern: str) -> list[tuple[int, str]]:
+def _in_texts(texts: pa.Array, of_rows: pa.Array, pattern: str) -> list[tuple[int, str]]:
     import pyarrow.compute as pc
 
     if texts.null_count == len(texts):

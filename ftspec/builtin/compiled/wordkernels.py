@@ -107,7 +107,7 @@ def eights(low: NDArray[np.uint8], at: int, length: int) -> np.uint64:
     return eight(low, at) & (np.uint64(ALL) >> np.uint64(64 - 8 * min(length, 8)))
 
 
-def character(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint64, int]:
+def character(low: NDArray[np.uint8], at: int) -> tuple[int, int, np.uint64, int]:
     """(its bytes, how many and which as a number in lower case, its kind) of the character that begins there."""
     found = eight(low, at)
     byte = found & np.uint64(0xFF)
@@ -155,7 +155,7 @@ def mixed(low: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint6
     """`word`, one character at a time."""
     length, rest, value = 0, np.uint64(0), np.uint64(0)
     while at < end:
-        width, more, found, kind = character(low, at, end)
+        width, more, found, kind = character(low, at)
         if kind != WORD:
             if length == 0:
                 return at + width, 0 if kind == APART else more, mix(found)
