@@ -150,16 +150,61 @@ def test_an_authority_that_nobody_trusts_is_told_at_its_place(
     assert not [secret for secret in SECRETS if secret in said]
 
 
+WRONG = {
+    "az": {"AZURE_STORAGE_ACCOUNT_KEY": "czNjcjN0LXMzY3IzdC1zM2NyM3Q="},
+    "s3": {"AWS_ACCESS_KEY_ID": "AKIAczNjcjN0czNjcjN0", "AWS_SECRET_ACCESS_KEY": "czNjcjN0/czNjcjN0"},
+}
+
+
+@pytest.mark.parametrize("more", ["data/top.jsonl", "data/none*.jsonl"], ids=["an object", "a listing"])
 def test_a_wrong_key_is_told_and_not_shown(
-    scheme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    scheme: str, more: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if scheme != "az":
-        pytest.skip("moto and fake-gcs-server accept every key")
-    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "czNjcjN0LXMzY3IzdC1zM2NyM3Q=")
-    assert guard.run(["plan", str(spec_of(tmp_path, scheme, "data/top.jsonl")), "-q"]) == 1
+    if scheme not in WRONG:
+        pytest.skip("fake-gcs-server accepts every key")
+    if scheme == "s3":
+        from moto import settings
+
+        monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+    for name, value in WRONG[scheme].items():
+        monkeypatch.setenv(name, value)
+    assert guard.run(["plan", str(spec_of(tmp_path, scheme, more)), "-q"]) == 1
     said = capsys.readouterr().err
-    assert "spec.yaml:5:19: 'az://data/top.jsonl': access was denied" in said and "AZURE_*" in said
+    assert "spec.yaml:5:19: " in said and "access was denied" in said and "AZURE_*" in said
     assert "czNjcjN0" not in said
+    with pytest.raises(StoreError, match=r"access was denied \((InvalidAccessKeyId|AuthorizationFailure)\)$") as caught:
+        Store.open(f"{scheme}://data/state").list("jobs")
+    assert "AZURE_*" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_SESSION_TOKEN", "s3cr3t-s3cr3t\n", "there is a blank or a new line in AWS_SESSION_TOKEN"),
+        ("AWS_SESSION_TOKEN", "s3cr3t\ns3cr3t", "there is a blank or a new line in AWS_SESSION_TOKEN"),
+        ("AWS_ENDPOINT_URL", "me:s3cr3t-s3cr3t@host:9", "see to the credentials in the environment"),
+    ],
+)
+def test_what_no_request_can_be_made_with_is_no_bug(
+    name: str,
+    value: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client panics at it."""
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    monkeypatch.setenv(name, value)
+    assert guard.run(["plan", str(spec_of(tmp_path, "s3", "data/top.jsonl")), "-q"]) == 1
+    told = capsys.readouterr().err
+    assert "spec.yaml:5:19: cannot reach 's3://data/top.jsonl': no request can be made with what" in told
+    assert said in told and "s3cr3t" not in told
+    with pytest.raises(StoreError, match="no request can be made with what the environment says"):
+        Store.open("s3://data/state").get("a")
 
 
 def test_state_lives_there_too(scheme: str, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_a_signed_address_is_shown_without_its_signature(query: str) -> None:
 def test_what_libraries_read_of_the_environment_is_masked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("")
-    told = {"HF_TOKEN": "hf-Zq81LmPv0aTq", "AWS_SECRET_ACCESS_KEY": "/Zq81LmPv0aTq93kX", "PROXIED_TOKEN": str(file)}
+    told = {"HF_TOKEN": "hf-Zq81LmPv0aTq", "AWS_SECRET_ACCESS_KEY": "/Zq81LmPv0/Tq93kX", "PROXIED_TOKEN": str(file)}
     for name, value in {
         **told,
         "PGPASSWORD": "Zq81-LmPv0aTq",
@@ -198,11 +198,13 @@ def test_what_libraries_read_of_the_environment_is_masked(monkeypatch: pytest.Mo
         "DEVELOPING": "postgresql://me:password@db/shop",
         "HTTPS_PROXY": "http://me:pr0xy-pass@proxy:3128",
         "MY_KEYBOARD": "qwertzuiopasdf",
+        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "none.json"),
     }.items():
         monkeypatch.setenv(name, value)
     assert Mask()("Zq81-LmPv0aTq, data-base-pass, data%2Dbase-pass, a password") == "***, ***, ***, a password"
     said = Mask()(f"{' '.join(told.values())} http://me:pr0xy-pass@proxy:3128 qwertzuiopasdf")
     assert said == f"*** *** {file} http://me:***@proxy:3128 qwertzuiopasdf"
+    assert Mask()(f"no file {tmp_path}/none.json") == f"no file {tmp_path}/none.json"
 
 
 def test_masking_a_long_text_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:

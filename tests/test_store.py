@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -180,6 +183,52 @@ def test_errors_name_the_place_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in caught.value.message
     with pytest.raises(StoreError, match="nonsense"):
         Store.open("nonsense://x").put("a", b"1")
+
+
+class Repeats(http.server.BaseHTTPRequestHandler):
+    """Says no, and repeats all that was asked, as gateways do."""
+
+    status, said = 400, "<Error><Code>ExpiredToken</Code><Message>{}</Message></Error>"
+
+    def do_GET(self) -> None:
+        body = self.said.format(str(self.headers).replace("\n", " ")).encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "told", "hint"),
+    [
+        (400, Repeats.said, "the server says 400 Bad Request (ExpiredToken)", "try again later"),
+        (403, Repeats.said, "access was denied (ExpiredToken)", "see to the credentials"),
+        (401, "<html>{}", "access was denied", "see to the credentials"),
+        (404, "{}", "there is no such bucket or container", "check the address"),
+        (200, "{}", "what answers there is no store", "check the address"),
+    ],
+)
+def test_what_a_server_says_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, status: int, said: str, told: str, hint: str
+) -> None:
+    handler = type("Handler", (Repeats,), {"status": status, "said": said})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    settings = {"AWS_ACCESS_KEY_ID": "AKIAcanary", "AWS_SECRET_ACCESS_KEY": "x", "AWS_ENDPOINT_URL": url}
+    for name, value in {**settings, "AWS_ALLOW_HTTP": "true"}.items():
+        monkeypatch.setenv(name, value)
+    try:
+        with pytest.raises(StoreError) as caught:
+            Store.open("s3://bucket/a").list("runs")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert caught.value.message == f"state at s3://bucket/a: cannot list runs: {told}"
+    assert hint in caught.value.hint
 
 
 def test_one_of_many_writers_wins(tmp_path: Path) -> None:

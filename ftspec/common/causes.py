@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
 
@@ -43,39 +44,78 @@ CAUSES = {
     r"MissingContentLength": Cause(
         "the server does not say how large it is", "fetch it by hand, and name the file that you have"
     ),
+    r"Got invalid \w+ response|token response body|Header missing from response": Cause(
+        "what answers there is no store", "check the address, and the one of the endpoint in the environment"
+    ),
     r"RangeNotSupported": Cause(
         "the connection broke off, and the server cannot go on in the middle", "run again, or fetch it by hand"
     ),
     r"kind: Timeout|TimedOut": Cause("no answer in time"),
 }
 """By what stands in the text of obstore's error (object_store's and reqwest's own names), the first that fits."""
-NO_CREDENTIALS = Cause(
-    "there are no credentials here", "set those of the environment: AWS_*, GOOGLE_APPLICATION_CREDENTIALS or AZURE_*"
-)
+CREDENTIALS = "AWS_*, GOOGLE_APPLICATION_CREDENTIALS or AZURE_*"
+OURS = ("AWS_", "GOOGLE_", "AZURE_")
+NO_CREDENTIALS = Cause("there are no credentials here", f"set those of the environment: {CREDENTIALS}")
+UNREADABLE = re.compile(r"service account file|RSA key|Invalid Access Key|SAS query")
+UNUSABLE = re.compile(r"InvalidHeaderValue|InvalidUri|InvalidPort")
+"""Of an address or a key that no request can be made with, at which the client panics."""
 STATUS = re.compile(r"status code: (\d{3} [A-Z][A-Za-z -]*)")
+CODE = re.compile(r"<Code>([A-Za-z]{3,60})</Code>")
+"""The reason in a word, as S3, Google and Azure give it: `ExpiredToken`, `SignatureDoesNotMatch`."""
+
+
+def is_clients(error: BaseException) -> bool:
+    """Whether it is one of obstore's, or of the system: what `cause` is for. A panic is no Exception."""
+    from obstore.exceptions import BaseError
+
+    return isinstance(error, BaseError | OSError | ValueError) or type(error).__name__ == "PanicException"
 
 
 def cause(error: BaseException, url: str = "") -> Cause:
     """The cause of an obstore error; the client's own words, without addresses, where it is none of those known.
 
-    `url` is the one that was asked: also of one with a blank in it nothing is told.
+    `url` is the one that was asked: also of one with a blank in it nothing is told. Nor is what a server says beyond
+    a status and a word: it may repeat the request, with all that lets one in.
     """
     text = str(error)
     if found := known(error):
         return found
-    if "NoSuchBucket" in text or "status code: 404" in text:
-        return Cause("there is no such bucket or container", "check the address")
     if status := STATUS.search(text):
-        return Cause(f"the server says {status[1].strip()}", "check the address, or try again later")
+        said = text[status.end() :].partition("Debug source")[0]
+        if "NoSuchBucket" in said or status[1].startswith("404"):
+            return Cause("there is no such bucket or container", "check the address")
+        code = f" ({word[1]})" if (word := CODE.search(said)) else ""
+        if status[1].startswith(("401", "403")):
+            return denied(code)
+        return Cause(f"the server says {status[1].strip()}{code}", "check the address, or try again later")
+    if unusable := UNUSABLE.search(text):
+        return Cause(f"no request can be made with what the environment says ({unusable[0]})", _see_to_them())
     text = text.replace(url, "…") if url else text
-    return Cause(mask(re.sub(r"\S+://\S+", "…", text.partition("\n")[0])))
+    told = mask(re.sub(r"\S+://\S+", "…", text.partition("\n")[0]))
+    return Cause(told, _see_to_them()) if UNREADABLE.search(text) else Cause(told)
+
+
+def denied(code: str = "") -> Cause:
+    """What to say where a bucket lets nobody in with these credentials."""
+    return Cause(f"access was denied{code}", _see_to_them())
+
+
+def _see_to_them() -> str:
+    """What to do about the credentials of the environment. What is pasted there may end with a new line."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith(OURS) and value[:1] != "{"}
+    if broken := [name for name, value in ours.items() if value != value.strip() or "\n" in value]:
+        return f"there is a blank or a new line in {' and '.join(broken)}: set it without"
+    return f"see to the credentials in the environment, and to what they may do: {CREDENTIALS}"
 
 
 def known(error: BaseException) -> Cause | None:
     """Why no server answered, or not to the end; None where one did, or why cannot be told."""
     text = str(error)
-    if re.search(r"TokenRequest|169\.254\.|/instance/service-accounts/", text):
+    status = STATUS.search(text)
+    if re.search(r"169\.254\.|/instance/service-accounts/", text):
         return NO_CREDENTIALS
-    if STATUS.search(text):
+    if "TokenRequest" in text and status:
+        return Cause(f"the credentials were refused: {status[1].strip()}", _see_to_them())
+    if status:
         return None
     return next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text)), None)

@@ -69,8 +69,10 @@ def credentials(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_path(value: str) -> bool:
+    """Whether it is the place of a file, be it there or not."""
+    path = Path(value)
     try:
-        return value.startswith("/") and Path(value).exists()
+        return value.startswith("/") and (path.exists() or (path.parent != Path("/") and path.parent.is_dir()))
     except OSError:  # longer than a name may be: base64 may begin with a slash too
         return False
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from ftspec.common.causes import cause
+from ftspec.common.causes import cause, denied, is_clients
 from ftspec.common.errors import DataError, Finding, FtspecError
 from ftspec.files import ondisk, usercache
 
@@ -170,7 +170,7 @@ def _of_environment(url: str) -> dict[str, str]:
 @contextmanager
 def _explained(url: str, action: str) -> Iterator[None]:
     """Turn what the client raises into one line without what may be secret."""
-    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
     name = public(url)
     try:
@@ -178,11 +178,13 @@ def _explained(url: str, action: str) -> Iterator[None]:
     except FileNotFoundError:
         raise FtspecError(f"there is no '{name}'", "check the address") from None
     except (PermissionDeniedError, UnauthenticatedError):
-        hint = "set credentials in the environment: AWS_*, GOOGLE_* or AZURE_*"
+        reason, hint = denied()
         if name.lower().startswith("http"):
             hint = "a browser's login is not enough: use a signed address, or fetch it by hand and name the file"
-        raise FtspecError(f"'{name}': access was denied", hint) from None
-    except (BaseError, OSError, ValueError) as error:
+        raise FtspecError(f"'{name}': {reason}", hint) from None
+    except BaseException as error:
+        if not is_clients(error):
+            raise
         reason, hint = cause(error, url)
         raise FtspecError(f"cannot {action} '{name}': {reason}", hint) from None
 

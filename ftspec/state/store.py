@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftspec.common.causes import known
+from ftspec.common.causes import cause, is_clients
 from ftspec.common.errors import StoreError
 from ftspec.files import ondisk, usercache
 from ftspec.files.fetching import public
@@ -295,13 +295,14 @@ class Store:
     @contextmanager
     def _explained(self, action: str) -> Iterator[None]:
         """Turn what the store's client raises into a StoreError in one line."""
-        from obstore.exceptions import BaseError
-
         try:
             yield
-        except (BaseError, OSError, ValueError) as error:
-            hint = "check that the folder or bucket exists, that you may write there, and that there is space"
-            reason, hint = known(error) or (str(error).partition("\n")[0], hint)
+        except BaseException as error:
+            if not is_clients(error):
+                raise
+            reason, hint = cause(error, self.url)
+            if self.root:
+                hint = "check that the folder exists, that you may write there, and that there is space"
             raise StoreError(f"state at {self.url}: cannot {action}: {reason}", hint) from error
 
 
