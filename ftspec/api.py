@@ -30,6 +30,7 @@ from ftspec.common.evaluation import (
     Verdict,
     Worst,
 )
+from ftspec.common.figures import beside
 from ftspec.common.jobs import (
     Checkpoint,
     DataFile,
@@ -213,6 +214,7 @@ __all__ = [
     "Worst",
     "Written",
     "batch_step",
+    "beside",
     "check",
     "decide",
     "engine",

@@ -174,6 +174,9 @@ def test_balance() -> None:
         (None, "'no' has 20.0% of the rows to train on (2), at least 30.0% is wanted")
     ]
     assert "'yes' has 80.0%" in said("balance", values, max_share=0.7)[0][1]
+    assert (
+        "has 20.0% of the rows to train on (2), at least 20.04% is" in said("balance", values, min_share=0.2004)[0][1]
+    )
     assert said("balance", values, max_ratio=3) == [
         (None, "'yes' is 4.0 times as frequent as 'no', at most 3 times is wanted")
     ]

@@ -49,3 +49,27 @@ def test_percent_never_rounds_to_certainty(value: float | None, shown: str) -> N
 )
 def test_amounts_in_one_column_can_be_compared(amount: float, shown: str) -> None:
     assert figures.money(amount, "USD") == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "shown"),
+    [
+        (0.983, (0.9,), "0.983"),
+        (0.9996, (1,), "0.9996"),
+        (0.89996, (0.9, None), "0.89996"),
+        (0.30000000000000004, (0.3,), "0.300"),
+        (1e-7, (5e-8,), "0.0000001"),
+        (0.0, (0,), "0.000"),
+        (float("nan"), (0.5,), "nan"),
+        (1.0, (), "1.000"),
+    ],
+)
+def test_a_value_beside_a_bound_is_not_written_as_the_bound(
+    value: float, bounds: tuple[float | None, ...], shown: str
+) -> None:
+    assert figures.beside(value, *bounds) == shown
+
+
+def test_an_amount_beside_a_bound() -> None:
+    assert figures.money(1234.501, "USD", 1234.5) == "1,234.501 USD"
+    assert figures.money(1234.501, "USD", 1000) == "1,234.50 USD"

@@ -305,6 +305,21 @@ def dropped(low: float, change: float, high: float, against: str) -> Evaluation:
     return msgspec.structs.replace(evaluation(), further=further, comparisons=(compared,), accepted="run-1")
 
 
+def test_no_message_shows_a_value_as_the_bound_that_it_is_not() -> None:
+    near = with_interval(0.8996, 0.95, 0.99, consistency=0.9996)
+    of = "of the tuned model is"
+    assert f"accuracy {of} 0.950 (95% interval 0.8996 to 0.990), wanted" in judged("accuracy", near, min=0.9).message
+    assert judged("consistency", near, min=1).message == f"consistency {of} 0.9996: 0.0004 short of the wanted 1"
+    late = judged("latency", evaluation(tuned=score(0.9, latency_p95=Measured(value=2.0004, n=9))), max=2)
+    assert late.message.endswith("is 2.0004 s: 0.0004 above the allowed 2")
+    dear = judged("cost", evaluation(tuned=score(0.9, cost=3e-5)), max=1e-8)
+    assert dear.message.endswith("is 0.0000001 USD per answer: 0.0000001 above the allowed 1e-08")
+    lost = judged("regression", dropped(-0.10044, -0.10042, -0.10041, "accepted"), max_drop=0.1).message
+    assert "changed by -0.1004 (95% interval" in lost and lost.endswith("0.0004 more than the allowed drop of 0.1")
+    gained = judged("gain", dropped(-0.0003, -0.0002, -0.0001, "base"), min=0)
+    assert "changed by -0.0002 (95% interval -0.0003 to -0.0001)" in gained.message
+
+
 @pytest.mark.parametrize(
     ("low", "change", "high", "outcome"),
     [(-0.04, 0.0, 0.04, "PASS"), (-0.2, -0.05, 0.1, "INSUFFICIENT_EVIDENCE"), (-0.4, -0.3, -0.2, "FAIL")],

@@ -132,6 +132,7 @@ API = {
     "Worst",
     "Written",
     "batch_step",
+    "beside",
     "check",
     "decide",
     "engine",

@@ -1,4 +1,4 @@
-"""Rules of options `min` and `max`, for whatever takes such a pair."""
+"""Rules of options `min` and `max`, for whatever takes such a pair; how what was measured is told beside them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def in_order(options: Mapping[str, Any]) -> Iterator[api.Clash]:
     low, high = options["min"], options["max"]
     if low is not None and high is not None and low > high:
         yield ("max",), f"`max` {high:g} is below `min` {low:g}"
+
+
+def percent(share: float, bound: float) -> str:
+    """A share that is told beside a bound: 4.9%, and 4.96% beside 5%."""
+    return f"{api.beside(100 * share, 100 * bound, digits=1)}%"
 
 
 def one_or_both(options: Mapping[str, Any]) -> Iterator[api.Clash]:

@@ -105,7 +105,8 @@ def latency(*, max: Positive) -> api.Grader:
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         if answer.seconds is None:
             return passed_if(False, "the provider does not say how long the answer took")
-        return passed_if(answer.seconds <= max, f"took {answer.seconds:.2f} s, wanted at most {max:g}")
+        took = api.beside(answer.seconds, max, digits=2)
+        return passed_if(answer.seconds <= max, f"took {took} s, wanted at most {max:g}")
 
     return grade
 
@@ -124,7 +125,7 @@ def cost(*, max: Price, prompt_price: Price | None = None, completion_price: Pri
             spent = None if None in tokens else _spent(answer, prompt_price or 0, completion_price or 0)
         if spent is None:
             return passed_if(False, "what the answer cost is not known: the model has no price, or says no tokens")
-        return passed_if(spent <= max, f"cost {spent:.6f} USD, wanted at most {max:g}")
+        return passed_if(spent <= max, f"cost {api.beside(spent, max, digits=6)} USD, wanted at most {max:g}")
 
     return grade
 

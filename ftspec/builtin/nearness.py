@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin.bounds import percent
 from ftspec.builtin.checks.leaks import HELD_OUT, said
 from ftspec.builtin.dedupe import CODE, Shingle, Threshold
 from ftspec.builtin.near import join, minhash
@@ -217,8 +218,10 @@ def _rate(max_rate: float, found: Found) -> Iterator[api.Finding]:
     again = np.flatnonzero(found.groups != np.arange(len(found.groups)))
     if not len(again) or len(again) / found.total <= max_rate:
         return
-    message = f"{len(again):,} of {found.total:,} rows to train on are near-duplicates ({len(again) / found.total:.1%})"
-    yield api.Finding(message=f"{message}, at most {max_rate:.1%} may be", hint="use `near_dedupe` in `cleaning`")
+    rate = len(again) / found.total
+    of = f"{len(again):,} of {found.total:,} rows to train on are near-duplicates ({percent(rate, max_rate)})"
+    message = f"{of}, at most {percent(max_rate, rate)} may be"
+    yield api.Finding(message=message, hint="use `near_dedupe` in `cleaning`")
     for at in again[:SHOWN].tolist():
         first = rows.mention(int(found.numbers[found.groups[at]]))
         message = f"is a near-duplicate of {first}, or of one of its"

@@ -88,7 +88,8 @@ def _grade(found: Any) -> api.Grade:
     if isinstance(found, bool):
         return api.Grade(passed=found, score=float(found), reason="" if found else "the function says no")
     if isinstance(found, int | float) and 0 <= found <= 1:
-        return api.Grade(passed=found >= 0.5, score=float(found), reason=f"scored {found:.2f}, wanted 0.5")
+        scored = api.beside(found, 0.5, digits=2)
+        return api.Grade(passed=found >= 0.5, score=float(found), reason=f"scored {scored}, wanted 0.5")
     raise TypeError(f"the function returned {found!r}, not True, False, a score from 0 to 1 or a Grade")
 
 

@@ -30,7 +30,8 @@ def close(measure: Measure, text: str | None, threshold: float) -> api.Grader:
         if expected is None:
             return passed_if(False, NOTHING_EXPECTED)
         score = min(max(measure(said(answer), expected), 0.0), 1.0)
-        return passed_if(score >= threshold, f"{score:.2f} similar to {short(expected)}, wanted {threshold:g}", score)
+        alike = api.beside(score, threshold, digits=2)
+        return passed_if(score >= threshold, f"{alike} similar to {short(expected)}, wanted {threshold:g}", score)
 
     return grade
 

@@ -80,6 +80,27 @@ def percent(share: float | None) -> str:
     return "<0.1%" if 0 < share < 0.001 else f"{min(100 * share, 99.9):.1f}%"
 
 
+def beside(value: float, *bounds: float | None, digits: int = 3, style: str = "") -> str:
+    """A value that is told beside bounds: with more digits where it would be written as one of them and is not it.
+
+    0.983 beside 0.9; 0.9996 beside 1, which is not "1.000, wanted at least 1". Nine digits, by which gates decide.
+
+    Args:
+        style: "+" where a positive value has a sign, "," where thousands are set apart.
+    """
+    known = [(bound, _side(value, bound)) for bound in bounds if bound is not None]
+    for places in range(digits, 10):
+        text = f"{value:{style}.{places}f}"
+        if all(_side(float(text.replace(",", "")), bound) == side for bound, side in known):
+            break
+    return text
+
+
+def _side(value: float, bound: float) -> int:
+    apart = round(value - bound, 9)
+    return (apart > 0) - (apart < 0)
+
+
 def points(difference: float) -> str:
     """A difference of shares in percentage points: 0.2 → +20.0 pp."""
     return f"{100 * difference:+.1f} pp"
@@ -90,8 +111,12 @@ def partly(known: int, unknown: int) -> str:
     return f" (of {known:,} of {plural(known + unknown, 'answer')})" if unknown else ""
 
 
-def money(amount: float, currency: str) -> str:
-    """An amount: 12.34 USD; a small one with two digits that tell it from another: 0.011 USD, 0.0042 USD."""
+def money(amount: float, currency: str, *bounds: float) -> str:
+    """An amount: 12.34 USD; a small one with two digits that tell it from another: 0.011 USD, 0.0042 USD.
+
+    Args:
+        bounds: what it must not be taken for, see `beside`.
+    """
     small = 0 < abs(amount) < 0.1
     digits = 1 - math.floor(math.log10(abs(amount))) if small else 2
-    return f"{amount:,.{digits}f} {currency}".rstrip()
+    return f"{beside(amount, *bounds, digits=digits, style=',')} {currency}".rstrip()

@@ -214,8 +214,9 @@ def objections(budget: Budget | None, costs: Costs, spent: float, *, begun: bool
         most = "at most " if any(part.bound for part in counted) else ""
         parts = ", ".join(f"{part.name} {money(part.amount or 0, '')}" for part in counted)
         before = f", and {money(spent, budget.currency)} are spent already" if spent else ""
+        told = money(total, budget.currency, budget.max - spent)
         yield Problem(
-            message=f"this costs {most}{money(total, budget.currency)} ({parts}){before}: more than the budget",
+            message=f"this costs {most}{told} ({parts}){before}: more than the budget",
             hint="raise it, or ask and train less (`hyperparameters.epochs`, `eval.repeat`, `generation.max_tokens`)",
             path=("budget", "max"),
         )

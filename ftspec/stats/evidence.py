@@ -9,6 +9,7 @@ import math
 from typing import Literal
 
 from ftspec.common.evaluation import Interval, Measured, Outcome, Verdict, Worst
+from ftspec.common.figures import beside
 from ftspec.stats.paired import POWER, standard_error
 from ftspec.stats.statistics import Z, wilson
 
@@ -43,9 +44,9 @@ def decide(
     value = measured.value
     needed = None
     if outcome == "FAIL" and low is not None and sides[0] == "FAIL":
-        message = f"{what}: {low - value:.3f} short of the wanted {low:g}"
+        message = f"{what}: {beside(low - value, 0)} short of the wanted {low:g}"
     elif outcome == "FAIL" and high is not None:
-        message = f"{what}: {value - high:.3f} above the allowed {high:g}"
+        message = f"{what}: {beside(value - high, 0)} above the allowed {high:g}"
     else:
         bounds = {"at least": low, "at most": high}
         wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)

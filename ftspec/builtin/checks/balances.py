@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin.bounds import percent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,16 +97,17 @@ def _unbalanced(
         if count == 0:
             yield api.Finding(message=f"no row to train on has the value {_short(value)}", hint=hint)
         elif share < min_share:
-            message = f"{_short(value)} has {share:.1%} of the rows to train on ({count:,}), at least {min_share:.1%}"
-            yield api.Finding(message=f"{message} is wanted", hint=hint)
+            wanted = f"at least {percent(min_share, share)} is wanted"
+            message = f"{_short(value)} has {percent(share, min_share)} of the rows to train on ({count:,}), {wanted}"
+            yield api.Finding(message=message, hint=hint)
         elif share > max_share:
-            message = f"{_short(value)} has {share:.1%} of the rows to train on ({count:,}), at most {max_share:.1%}"
-            yield api.Finding(message=f"{message} is wanted", hint=hint)
+            wanted = f"at most {percent(max_share, share)} is wanted"
+            message = f"{_short(value)} has {percent(share, max_share)} of the rows to train on ({count:,}), {wanted}"
+            yield api.Finding(message=message, hint=hint)
     (often, most), (rare, least) = ordered[0], ordered[-1]
     if max_ratio is not None and least and most / least > max_ratio:
-        message = (
-            f"{_short(often)} is {most / least:.1f} times as frequent as {_short(rare)}, at most {max_ratio:g} times"
-        )
+        ratio = api.beside(most / least, max_ratio, digits=1)
+        message = f"{_short(often)} is {ratio} times as frequent as {_short(rare)}, at most {max_ratio:g} times"
         yield api.Finding(message=f"{message} is wanted", hint=hint)
 
 

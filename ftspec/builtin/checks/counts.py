@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin.bounds import percent
 from ftspec.builtin.checks.leaks import asked_keys
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def _repeated(measured: Iterable[Keyed], max_rate: float, of: str) -> Iterator[a
         return
     what = "rows" if of == "rows" else "questions"
     yield api.Finding(
-        message=f"{again:,} of {total:,} rows to train on repeat earlier {what} ({again / total:.1%}), "
-        f"at most {max_rate:.1%} may",
+        message=f"{again:,} of {total:,} rows to train on repeat earlier {what} ({percent(again / total, max_rate)}), "
+        f"at most {percent(max_rate, again / total)} may",
         hint="deduplicate in `cleaning`",
     )
     first: dict[int, int] = {}

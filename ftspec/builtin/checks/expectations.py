@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from ftspec import api, rows
+from ftspec.builtin.bounds import percent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -274,7 +275,8 @@ def _judged(name: str, said: str, parts: list[Failed], mostly: float) -> Iterato
     if mostly < 1:
         share = (looked - wrong) / looked
         yield api.Finding(
-            message=f"{message} in {wrong:,} of {looked:,} rows: {share:.1%} hold, at least {mostly:.1%} must",
+            message=f"{message} in {wrong:,} of {looked:,} rows: {percent(share, mostly)} hold, "
+            f"at least {percent(mostly, share)} must",
             hint="clean such rows, or expect less",
         )
     named = 0

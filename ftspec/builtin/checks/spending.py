@@ -89,7 +89,8 @@ def _cost(most: float, currency: str, found: api.Weighed) -> Iterator[api.Findin
         yield api.Finding(message=message, hint=f"say `currency: {found.currency}`")
     elif found.cost > most:
         bound = "at most " if found.bound else ""
-        message = f"tuning costs {bound}{found.cost:.2f} {currency} ({found.basis}), at most {most:g} is allowed"
+        costs = f"{bound}{api.beside(found.cost, most, digits=2)} {currency}"
+        message = f"tuning costs {costs} ({found.basis}), at most {most:g} is allowed"
         yield api.Finding(message=message, hint=_FEWER)
 
 

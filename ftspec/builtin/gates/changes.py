@@ -57,8 +57,9 @@ def gain(
         measured = _difference(evaluation, compared, new - old, metric, (model, against, slice))
         names = "" if (model, against) == ("tuned", "base") else f" from the {against} to the {model} model"
         alike = compared is None or before.prompts == after.prompts
-        levels = f"from {old:.3f} to {new:.3f}" if alike else _over(measured)
-        what = f"{metric}{of_slice(slice)} changed{names} by {measured.value:+.3f}{shown(measured.interval)}, {levels}"
+        levels = _levels(old, new) if alike else _over(measured)
+        change = f"{api.beside(measured.value, min, style='+')}{shown(measured.interval, min)}"
+        what = f"{metric}{of_slice(slice)} changed{names} by {change}, {levels}"
         lost = compared.worst if compared and compared.worst else after.worst
         return api.decide("gain", what, measured, low=min, rule=evidence, worst=lost)
 
@@ -147,8 +148,9 @@ def forgetting(*, max_drop: Share = 0.1, evidence: Evidence = "interval") -> api
             raise UnmeasuredError("the general questions were not asked")
         if general.base.prompts and (known := general.base.accuracy) <= max_drop:
             raise UnmeasuredError(
-                f"the base model answers {known:.3f} of the general questions, no more than the allowed drop of "
-                f"{max_drop:g}: a model that has forgotten all would pass; allow less, or leave the gate out"
+                f"the base model answers {api.beside(known, max_drop)} of the general questions, no more than the "
+                f"allowed drop of {max_drop:g}: a model that has forgotten all would pass; allow less, or leave the "
+                "gate out"
             )
         return _dropped("forgetting", general, ("tuned", "base"), "accuracy", "", max_drop, evidence)
 
@@ -173,16 +175,21 @@ def _dropped(
     measured = api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
     name = "general accuracy" if gate == "forgetting" else f"{metric}{of_slice(slice)}"
     since = f"since the accepted run {evaluation.accepted}" if against == "accepted" else f"from the {against} model"
-    levels = f"from {old:.3f} to {new:.3f}" if before.prompts == after.prompts else _over(measured)
-    what = f"{name} changed by {measured.value:+.3f}{shown(measured.interval)} {since}, {levels}"
+    levels = _levels(old, new) if before.prompts == after.prompts else _over(measured)
+    change = f"{api.beside(measured.value, -max_drop, style='+')}{shown(measured.interval, -max_drop)}"
+    what = f"{name} changed by {change} {since}, {levels}"
     verdict = api.decide(gate, what, measured, low=-max_drop, rule=evidence, worst=compared.worst)
     if verdict.outcome == "FAIL":
         more = -max_drop - measured.value
         return msgspec.structs.replace(
-            verdict, message=f"{what}: {more:.3f} more than the allowed drop of {max_drop:g}"
+            verdict, message=f"{what}: {api.beside(more, 0)} more than the allowed drop of {max_drop:g}"
         )
     seen = f"the smallest change that {compared.prompts:,} prompts show is {compared.detectable or 0.0:.3f}"
     return msgspec.structs.replace(verdict, message=f"{verdict.message}; {seen}")
+
+
+def _levels(old: float, new: float) -> str:
+    return f"from {api.beside(old, new)} to {api.beside(new, old)}"
 
 
 def _over(measured: api.Measured) -> str:

@@ -40,7 +40,7 @@ def latency(
                 gate="latency", passed=False, measured=measured.value, message=why,
                 outcome="INSUFFICIENT_EVIDENCE", needed=ENOUGH[percentile],
             )  # fmt: skip
-        what = f"{of} is {measured.value:.3f} s{shown(measured.interval)}"
+        what = f"{of} is {api.beside(measured.value, max)} s{shown(measured.interval, max)}"
         return api.decide("latency", what, measured, high=max, rule=evidence, worst=score.slowest)
 
     return judge
@@ -65,7 +65,7 @@ def cost(
             raise UnmeasuredError(f"what answers of the {model} model cost is not known")
         value = score.cost / answers if per == "answer" else score.cost
         least = "at least " if score.unpriced else ""
-        what = f"cost{of_slice(slice)} of the {model} model is {least}{value:.6f} USD per {per}"
+        what = f"cost{of_slice(slice)} of the {model} model is {least}{api.beside(value, max, digits=6)} USD per {per}"
         verdict = api.decide("cost", what, api.Measured(value=value), high=max, worst=score.dearest)
         if score.unpriced and verdict.passed:
             raise UnmeasuredError(

@@ -21,7 +21,7 @@ from ftspec.builtin.gates.scores import (
     of_metric,
     of_slice,
     score_of,
-    shown,
+    told,
 )
 
 CODE = ["ftspec.builtin.gates.scores", "ftspec.builtin.bounds"]
@@ -56,7 +56,7 @@ def accuracy(
             need_verdicts(evaluation, model, grader)
             measured = score.measures.get(grader, api.Measured(value=score.graders[grader]))
         of = (f" of grader '{grader}'" if grader else "") + of_slice(slice)
-        what = f"accuracy{of} of the {model} model is {measured.value:.3f}{shown(measured.interval)}"
+        what = f"accuracy{of} of the {model} model is {told(measured, min, max)}"
         return api.decide("accuracy", what, measured, low=min, high=max, rule=evidence, worst=score.worst)
 
     return judge
@@ -70,7 +70,7 @@ def consistency(*, min: Share, model: str = "tuned", slice: str = "", evidence: 
     def judge(evaluation: api.Evaluation) -> api.Verdict:
         score = score_of(evaluation, model, slice)
         measured = _named(score, "consistency")
-        what = f"consistency{of_slice(slice)} of the {model} model is {measured.value:.3f}{shown(measured.interval)}"
+        what = f"consistency{of_slice(slice)} of the {model} model is {told(measured, min)}"
         return api.decide("consistency", what, measured, low=min, rule=evidence, worst=score.worst)
 
     return judge
@@ -100,7 +100,7 @@ def metric(
         score = score_of(evaluation, model, slice)
         need_verdicts(evaluation, model, name)
         measured = _named(score, name)
-        what = f"{name}{of_slice(slice)} of the {model} model is {measured.value:.3f}{shown(measured.interval)}"
+        what = f"{name}{of_slice(slice)} of the {model} model is {told(measured, min, max)}"
         return api.decide("metric", what, measured, low=min, high=max, rule=evidence, worst=score.worst)
 
     return judge

@@ -107,5 +107,12 @@ def of_slice(slice: str) -> str:
     return f" of slice '{slice}'" if slice else ""
 
 
-def shown(interval: api.Interval | None) -> str:
-    return f" (95% interval {interval.low:.3f} to {interval.high:.3f})" if interval else ""
+def shown(interval: api.Interval | None, *bounds: float | None) -> str:
+    if interval is None:
+        return ""
+    return f" (95% interval {api.beside(interval.low, *bounds)} to {api.beside(interval.high, *bounds)})"
+
+
+def told(measured: api.Measured, *bounds: float | None) -> str:
+    """The value and its interval, so that nobody reads a bound where there is none."""
+    return f"{api.beside(measured.value, *bounds)}{shown(measured.interval, *bounds)}"
