@@ -179,6 +179,42 @@ def test_a_value_of_the_wrong_kind_fails_its_row(where: str, bad: list[int]) -> 
         assert found == bad
 
 
+ODD: list[Any] = [1, 2.5, "x", True, [1], {"x": 1}, None, 2**70]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "a > 1",
+        "a == 'x'",
+        "a",
+        "'x' in a",
+        "1 in a",
+        "a in ['x']",
+        "a == b",
+        "a < b",
+        "count(a) > 1",
+        "count(a, 'user') > 1",
+        "-a > 1",
+    ],
+)
+def test_what_is_said_of_a_row_does_not_hang_on_the_rows_beside_it(where: str) -> None:
+    """A column of texts alone has another type than one with a number in it: the reason goes into the ledger."""
+    values = [{"a": one, "b": other} for one in ODD for other in ODD]
+    step = filter_.build({"where": where})
+
+    def told(batch: pa.RecordBatch) -> list[tuple[int | None, str]]:
+        try:
+            step(batch)
+        except api.DataError as error:
+            return [(finding.row, finding.message) for finding in error.findings]
+        return []
+
+    whole = told(batch_of(values))
+    assert whole == [each for index, value in enumerate(values, 1) for each in told(batch_of([value], index))]
+    assert whole and not any("{" in message for _, message in whole)
+
+
 @pytest.mark.parametrize(
     ("where", "at"),
     [

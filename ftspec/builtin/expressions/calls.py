@@ -89,19 +89,20 @@ def differ(what: str, one: Any, other: Any) -> bool:
     """Whether two values of JSON cannot be compared: they are of different kinds, or have no order."""
     if one is None or other is None:
         return False
-    return _kind(one) != _kind(other) or (what not in ("==", "!=") and _kind(one) not in ("text", "number"))
+    return kind(one) != kind(other) or (what not in ("==", "!=") and kind(one) not in ("text", "number"))
 
 
 def compare(what: str, one: Any, other: Any) -> bool | None:
     """The comparison of two values of one kind; None where one is missing."""
     if one is None or other is None:
         return None
-    if _kind(one) == "number":
+    if kind(one) == "number":
         one, other = as_float(one), as_float(other)
     return OPERATORS[what](one, other)
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """Of a decoded value: text, number, truth, list or dict."""
     if isinstance(value, bool):
         return "truth"
     return "text" if isinstance(value, str) else "number" if isinstance(value, int | float) else type(value).__name__

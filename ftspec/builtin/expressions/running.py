@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import api, rows
-from ftspec.builtin.expressions import calls
+from ftspec.builtin.expressions import calls, meaning
 from ftspec.builtin.expressions.grammar import Node
 from ftspec.builtin.expressions.meaning import TITLES
 
@@ -28,6 +28,15 @@ class Value(NamedTuple):
     kind: str
     data: Any
     column: pa.Array | None = None
+
+    def called(self, at: int) -> str:
+        """What the value of a row is, in words."""
+        return CALLED[calls.kind(self.data[at]) if self.kind == "json" else self.kind]
+
+    def listed(self) -> list[Any]:
+        """The values in Python."""
+        held: list[Any] = self.data if self.kind == "json" else self.data.to_pylist()
+        return held
 
 
 def truth(node: Node, batch: pa.RecordBatch) -> pa.Array:
@@ -48,17 +57,28 @@ class Run:
         """The part's values, all of one kind. Raises DataError for rows that have another."""
         value = self.value(node)
         made, bad = as_kind(value, kind, self.batch.num_rows)
-        self.refuse(bad, node, f"is {OTHERWISE.get(value.kind, 'of another kind')} here, and {TITLES[kind]} is wanted")
+        self.refuse(bad, node, f"is {{}} here, and {TITLES[kind]} is wanted", value)
         return made
 
-    def refuse(self, bad: pa.Array | None, node: Node, message: str) -> None:
+    def refuse(self, bad: pa.Array | None, node: Node, message: str, *told: Value) -> None:
+        """Each `{}` of the message is what the row's own value of `told` is: other rows of the batch say nothing of
+        it, or what is told of a row would depend on how rows are cut into batches."""
         import pyarrow.compute as pc
 
         if bad is None or not pc.any(bad).as_py():
             return
-        message = f"filter: what stands at character {node.at} of `where` {message}"
-        numbers = self.batch.column(rows.ROW).filter(bad).to_pylist()
-        raise api.DataError([api.Finding(message=message, hint=HINT, row=number) for number in numbers])
+        numbers = self.batch.column(rows.ROW).to_pylist()
+        raise api.DataError(
+            [
+                api.Finding(
+                    message=f"filter: what stands at character {node.at} of `where` "
+                    + message.format(*(each.called(at) for each in told)),
+                    hint=HINT,
+                    row=numbers[at],
+                )
+                for at in pc.indices_nonzero(bad).to_pylist()
+            ]
+        )
 
     def text(self, node: Node) -> pa.Array:
         """Any value as text: messages by their contents, one per line."""
@@ -73,7 +93,10 @@ class Run:
         return value.data
 
 
-OTHERWISE = {"text": "a text", "number": "a number", "truth": "true or false", "messages": "messages"}
+CALLED = {
+    "text": "a text", "number": "a number", "truth": "true or false", "messages": "messages",
+    "list": "a list", "dict": "an object",
+}  # fmt: skip
 
 
 def as_kind(value: Value, kind: str, count: int) -> tuple[pa.Array, pa.Array | None]:
@@ -202,20 +225,17 @@ def _comparison(run: Run, node: Node) -> Value:
 
     count = run.batch.num_rows
     left, right = (run.value(part) for part in node.parts)
-    known = [value.kind for value in (left, right) if value.kind not in ("json", "null")]
-    if not known and left.kind == right.kind == "json":
-        return _compared_one_by_one(run, node, left.data, right.data)
-    kind = known[-1] if known and known[-1] in FITS else "text"
-    if known and known[0] in FITS and node.parts[0].what == "literal":
-        kind = known[0]
+    if "null" in (left.kind, right.kind):
+        return Value("truth", BUILD["truth"]([None] * count))
+    fixed = [kind for kind in map(meaning.kind, node.parts) if kind != "any"]
+    if not fixed and not (left.kind == right.kind and left.kind in ("text", "number")):
+        return _compared_one_by_one(run, node, left, right)
+    kind = fixed[0] if fixed else left.kind
     (a, bad), (b, worse) = as_kind(left, kind, count), as_kind(right, kind, count)
     both = pc.and_(_there(left, count), _there(right, count))
     for part, value, wrong in ((node.parts[0], left, bad), (node.parts[1], right, worse)):
         if wrong is not None:
-            said = f"is {OTHERWISE.get(value.kind, 'of another kind')} here, and compared with {TITLES[kind]}"
-            run.refuse(pc.and_(wrong, both), part, said)
-    if kind == "truth" and node.what not in ("==", "!="):
-        run.refuse(both, node, "compares true and false, which have no order")
+            run.refuse(pc.and_(wrong, both), part, f"is {{}} here, and compared with {TITLES[kind]}", value)
     return Value("truth", _kernel(node.what)(a, b))
 
 
@@ -228,10 +248,11 @@ def _kernel(operator: str) -> Callable[[Any, Any], Any]:
     return kernels[operator]
 
 
-def _compared_one_by_one(run: Run, node: Node, left: list[Any], right: list[Any]) -> Value:
-    pairs = list(zip(left, right, strict=True))
+def _compared_one_by_one(run: Run, node: Node, left: Value, right: Value) -> Value:
+    """Columns whose kind the batch decides: each row's values are of one kind, and have an order where one is asked."""
+    pairs = list(zip(left.listed(), right.listed(), strict=True))
     bad = [calls.differ(node.what, a, b) for a, b in pairs]
-    run.refuse(rows.booleans(bad), node, "compares values of different kinds")
+    run.refuse(rows.booleans(bad), node, f"compares ('{node.what}') what is {{}} here with what is {{}}", left, right)
     return Value("truth", rows.booleans([calls.compare(node.what, a, b) for a, b in pairs]))
 
 
@@ -246,14 +267,15 @@ def _in(run: Run, node: Node) -> Value:
         found = pc.is_in(values, value_set=BUILD[kind](wanted))
         return Value("truth", pc.if_else(values.is_valid(), found, BUILD["truth"]([None] * len(values))))
     held = run.value(right)
+    said = f"is {{}} here, in which {TITLES[meaning.kind(left)]} cannot be"
     if held.kind == "json":
         bad = [each is not None and not calls.may_hold(each, left.value) for each in held.data]
-        run.refuse(rows.booleans(bad), right, "is neither a list nor a text here")
+        run.refuse(rows.booleans(bad), right, said, held)
         return Value("truth", rows.booleans([calls.holds(each, left.value) for each in held.data]))
     if held.kind == "null":
         return Value("truth", BUILD["truth"]([None] * run.batch.num_rows))
     if held.kind not in ("text", "messages") or not isinstance(left.value, str):
-        run.refuse(_there(held, run.batch.num_rows), right, f"is {OTHERWISE[held.kind]}: nothing of the kind is in it")
+        run.refuse(_there(held, run.batch.num_rows), right, said, held)
     return Value("truth", pc.match_substring(as_text(held, run.batch.num_rows), left.value))
 
 
@@ -272,13 +294,14 @@ def _len(run: Run, node: Node) -> pa.Array:
 
 def _count(run: Run, node: Node, role: str | None = None) -> pa.Array:
     value = run.value(node.parts[0])
+    said = "is {} here: count() counts messages" + ("" if role else " and entries of lists")
     if value.kind == "messages":
         return calls.count(value.data, role)
     if value.kind == "json" and role is None:
         bad = [each is not None and not isinstance(each, list) for each in value.data]
-        run.refuse(rows.booleans(bad), node.parts[0], "is no list here: count() counts messages and entries of lists")
+        run.refuse(rows.booleans(bad), node.parts[0], said, value)
         return rows.floats([float(len(each)) if each else 0.0 for each in value.data])
-    run.refuse(_there(value, run.batch.num_rows), node.parts[0], "is neither messages nor a list")
+    run.refuse(_there(value, run.batch.num_rows), node.parts[0], said, value)
     return rows.repeated(0.0, run.batch.num_rows)
 
 
