@@ -279,11 +279,20 @@ def test_bad_bytes_and_quotes_in_a_table(tmp_path: Path) -> None:
     assert [line for line, _ in kept] == [4]
     assert [line for line, _ in found] == [2, 3, 5]
     assert found[0][1] == "not UTF-8"
+    assert "lines 5 to 6 are in it" in found[2][1]
 
 
 def test_other_delimiters_and_line_ends(tmp_path: Path) -> None:
     kept, _ = csv(tmp_path / "x.csv", "\ufeffa;b\r\n1;2\r\n", delimiter=";")
     assert kept == [(2, {"a": "1", "b": "2"})]
+
+
+@pytest.mark.parametrize(("name", "options"), [("x.tsv", {}), ("x.tsv.gz", {}), ("x.csv", {"delimiter": "\t"})])
+def test_cells_of_a_tsv_are_parted_by_tabs(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    """With commas it would be one column whose name holds a tab, and no fault at all."""
+    text = b"a\tb\n1\t2\n"
+    kept, found = csv(tmp_path / name, gzip.compress(text) if "gz" in name else text, **options)
+    assert (kept, found) == ([(2, {"a": "1", "b": "2"})], [])
 
 
 @pytest.mark.parametrize(
@@ -307,6 +316,7 @@ def test_headers_that_cannot_be_used(tmp_path: Path, table: str, part: str) -> N
         ("a;b\n1,5;2\n", 2, 'say `delimiter: ";"`'),
         ("a\tb\n1,5\t2\n", 2, 'say `delimiter: "\\t"`'),
         ("sep=;\na;b\n1,5;2\n", 3, "that line tells Excel alone"),
+        (",a\n0,1\n", 1, "index=False"),
         ("sep=,\na,b\n1,2\n", 1, "that line tells Excel alone"),
         ("a,b,\n1,2,\n", 1, "take away the delimiter"),
         ("a,b\n1,2,3\n", 2, "between quotation marks"),

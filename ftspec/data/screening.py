@@ -63,7 +63,7 @@ class Reader:
     def references(self, screen: Screen) -> Iterator[Reference]:
         """The rows of the files, then the prompts. Raises DataError for lines that are no row."""
         for path in screen.files:
-            item = Item(kind="source", name=_reader(path), options=_options(path), path=("files",))
+            item = Item(kind="source", name=_reader(path), options={"path": path}, path=("files",))
             for batch in self._read([item]):
                 yield self._reference(batch)
         self.findings.raise_errors()
@@ -102,11 +102,6 @@ class Reader:
 
     def _reference(self, batch: pa.RecordBatch) -> Reference:
         return Reference(batch, [self.origins.where(row) for row in batch.column(rows.ROW).to_pylist()])
-
-
-def _options(path: str) -> dict[str, str]:
-    tabs = ".tsv" in (ending.lower() for ending in PurePath(path).suffixes)
-    return {"path": path, "delimiter": "\t"} if tabs else {"path": path}
 
 
 def _reader(path: str) -> str:

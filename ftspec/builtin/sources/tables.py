@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_module
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,6 +16,8 @@ from ftspec.builtin.files import BATCH_ROWS, File, Lines, Read, each, no_row, re
 CELLS = "where the header has"
 Parser = Callable[[str], Any]
 ColumnType = Literal["text", "integer", "number", "boolean", "json"]
+Delimiter = Annotated[str, Meta(min_length=1, max_length=1)]
+OPEN = "a quotation mark opens a cell that no other one closes: lines {} to {} are in it"
 
 
 def _delimiter(options: Mapping[str, Any]) -> Iterator[api.Clash]:
@@ -26,7 +29,10 @@ def _delimiter(options: Mapping[str, Any]) -> Iterator[api.Clash]:
 def csv(
     *,
     path: api.Path,
-    delimiter: Annotated[str, Meta(min_length=1, max_length=1, description='One character, as ";" or "\\t".')] = ",",
+    delimiter: Annotated[
+        Delimiter | None,
+        Meta(description='One character, as ";" or "\\t"; else a comma, or a tab where a name ends with .tsv.'),
+    ] = None,
     types: dict[str, ColumnType] = {},
 ) -> api.Source:
     """Read rows from a table with a header line.
@@ -34,7 +40,13 @@ def csv(
     Every cell is text, so that "007" and "1.50" stay what they are, unless `types` says otherwise for its column; an
     empty cell of such a column is missing. Quoted cells may hold line breaks. `path` may be a glob or a folder.
     """
-    return api.Source(lambda: each(path, (".csv", ".tsv"), lambda file: _read_csv(file, delimiter, types)))
+    return api.Source(
+        lambda: each(path, (".csv", ".tsv"), lambda file: _read_csv(file, delimiter or _usual(file), types))
+    )
+
+
+def _usual(file: File) -> str:
+    return "\t" if ".tsv" in PurePosixPath(file.name.lower()).suffixes else ","
 
 
 class Table:
@@ -74,7 +86,8 @@ class Table:
             except StopIteration:
                 return
             except csv_module.Error as error:
-                problem = f"not a record of a table: {error}"
+                said = OPEN.format(first, reader.line_num) if "end of data" in str(error) else str(error)
+                problem = f"not a record of a table: {said}"
             if self.faults:
                 problem = self.faults[0]
                 self.faults.clear()
