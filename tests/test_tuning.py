@@ -31,9 +31,10 @@ from ftspec.common.progress import Quiet
 from ftspec.state.journal import WRITER, Journal, Segments
 from ftspec.state.store import Store
 from ftspec.tuning.claims import Outcome, Register
+from ftspec.tuning.control import Status, cancel, status
 from ftspec.tuning.following import Follow, history
 from ftspec.tuning.submission import Times
-from ftspec.tuning.tuning import Status, cancel, status, tune
+from ftspec.tuning.tuning import tune
 
 QUICK = Times(fresh=0.5, grace=0.6, patience=5.0)
 PROCESS = Path(__file__).with_name("tuning_process.py")

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
-from ftspec.common.errors import ProviderError, Transient
+from ftspec.common.errors import Ambiguous, ProviderError, Transient
+from ftspec.common.figures import duration
+from ftspec.common.progress import Progress
+from ftspec.common.references import mask
+
+T = TypeVar("T")
 
 
 class Patience:
@@ -30,6 +37,19 @@ class Patience:
     def fresh(self) -> bool:
         """Whether nothing has failed since it last worked."""
         return self._since is None
+
+    def retry(self, call: Callable[[], T], progress: Progress | None = None) -> T:
+        """What a call that may be repeated returns; that it is repeated is told once, for it may take minutes."""
+        self.reset()
+        while True:
+            try:
+                return call()
+            except (Transient, Ambiguous) as error:
+                first = self.fresh
+                delay = self.delay(error)
+                if first and progress:
+                    progress.note(f"{mask(error.message)}: trying again for up to {duration(self.total)}")
+                time.sleep(delay)
 
     def wait(self, error: ProviderError) -> None:
         """Sleep as long as the error says, or as its turn is. Raises the error when that would be too long."""

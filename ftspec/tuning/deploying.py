@@ -163,11 +163,8 @@ class Deployer:
 
     def _made(self, provider: SupportsDeployment, standing: Standing, patience: Patience) -> Deployment:
         """The key's deployment: found, or made. Every try looks first, so that none is made twice."""
-        while True:
-            try:
-                return provider.find_deployment(key=standing.key) or provider.deploy(standing.model, key=standing.key)
-            except (Transient, Ambiguous) as error:
-                patience.wait(error)
+        key = standing.key
+        return patience.retry(lambda: provider.find_deployment(key=key) or provider.deploy(standing.model, key=key))
 
     def _looked_at(self, provider: SupportsDeployment, made: Deployment, patience: Patience) -> Deployment:
         try:
@@ -228,15 +225,14 @@ def take_down(
     provider: SupportsDeployment, register: Register, standing: Standing, patience: Patience, purse: Purse
 ) -> None:
     """Take a deployment down and write down that it is. Raises ProviderError when the provider does not do it."""
-    while True:
-        try:
-            made = standing.deployment or provider.find_deployment(key=standing.key)
-            if made:
-                provider.undeploy(made)
-            break
-        except (Transient, Ambiguous) as error:
-            patience.wait(error)
-    now = time.time()
+
+    def down() -> Deployment | None:
+        made = standing.deployment or provider.find_deployment(key=standing.key)
+        if made:
+            provider.undeploy(made)
+        return made
+
+    made, now = patience.retry(down), time.time()
     register.put(msgspec.structs.replace(standing, state="down", deployment=made, ended=now))
     purse.fell(WHAT, f"{standing.key}-{standing.since:.0f}", now)
 

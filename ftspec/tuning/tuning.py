@@ -7,58 +7,28 @@ the provider is not even asked.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 
 from ftspec.asking.patience import Patience
-from ftspec.common.errors import Ambiguous, FtspecError, JobFailed, ProviderError, Rejected, Transient
+from ftspec.common.errors import FtspecError, JobFailed, ProviderError, Rejected, Transient
 from ftspec.common.figures import duration
-from ftspec.common.jobs import DataFile, Job, JobState, JobUpdate, RemoteFile, Request, TrainingEvent, TunedModel
+from ftspec.common.jobs import DataFile, Job, JobState, RemoteFile, Request, TunedModel
 from ftspec.common.progress import Progress
-from ftspec.common.records import Record
-from ftspec.common.references import mask
 from ftspec.contracts.abilities import SupportsAdoption
 from ftspec.contracts.provider import Provider
 from ftspec.files import ondisk
 from ftspec.state.journal import Journal
 from ftspec.state.store import Store
 from ftspec.tuning.claims import Register
-from ftspec.tuning.diagnosis import Diagnosis, diagnose
-from ftspec.tuning.following import Follow, Following, Result, chosen, ended, history, when
+from ftspec.tuning.following import Follow, Following, Result, chosen, ended
 from ftspec.tuning.submission import Submission, Times
 from ftspec.tuning.uploads import Uploads
 
-T = TypeVar("T")
-
-CANCEL = 60.0
-"""Seconds for which a job is tried to be cancelled."""
-
 AGAIN = "`ftspec run --again tuning` makes a new job (and a hosted provider may charge for it)"
-
-
-class Status(Record):
-    """What is known about a key's job: `state` is None before one was made. `last` is the latest training event.
-
-    `unknown` says why the provider could not tell the state of a job that was made.
-    `claimed` names the process that claimed a submission of which nothing has been heard; "" where there is none.
-    """
-
-    state: JobState | None = None
-    raw: str = ""
-    unknown: str = ""
-    claimed: str = ""
-    job: Job | None = None
-    model: TunedModel | None = None
-    error: str = ""
-    hint: str = ""
-    last: TrainingEvent | None = None
-    diagnosis: Diagnosis | None = None
-    orphans: tuple[Job, ...] = ()
 
 
 def tune(
@@ -117,89 +87,6 @@ def failure(result: Result) -> JobFailed:
     return JobFailed(f"{said}: {reason}" if reason else said, result.hint or AGAIN)
 
 
-def status(provider: Provider, store: Store, key: str, hyperparameters: Mapping[str, Any] | None = None) -> Status:
-    """What is known about the key's job; asks the provider once unless the job has ended. Changes nothing."""
-    register, events = Register(store, key), history(store, key)
-    result, attempt = ended(store, key), register.latest()
-    job = result.job if result else register.job()
-    orphans = tuple(register.orphans())
-    if job is None:
-        return Status(claimed=attempt.writer if attempt and not attempt.outcome else "", orphans=orphans)
-    try:
-        known: Result | JobUpdate = result or provider.poll(job, cursor=None)
-    except ProviderError as error:
-        last = max(events, key=when, default=None)
-        return Status(unknown=error.message, job=job, hint=error.hint, last=last, orphans=orphans)
-    if isinstance(known, JobUpdate):
-        events += known.events  # from the first one on, perhaps not to the last: of both, the latest counts
-    return Status(
-        state=known.state,
-        raw=known.raw,
-        job=job,
-        model=known.model,
-        error=known.error,
-        hint=known.hint,
-        last=max(events, key=when, default=None),
-        diagnosis=diagnose(events, hyperparameters or {}),
-        orphans=orphans,
-    )
-
-
-def cancel(provider: Provider, store: Store, key: str, request: Request, *, patience: float = CANCEL) -> Job:
-    """Ask the provider to cancel the key's job and return it; one that has ended is left alone.
-
-    A job of which only a doubtful submission is known is looked for first. Asking again changes nothing, so it is done
-    for `patience` seconds where the provider cannot be reached or its answer is lost.
-    """
-    result, register, waits = ended(store, key), Register(store, key), Patience(patience)
-    if result:
-        return result.job
-    job = register.job() or _again(waits, lambda: _doubtful(provider, register, request))
-    try:
-        provider.cancel(job)
-    except (Transient, Ambiguous) as error:
-        if not (isinstance(error, Ambiguous) and _stopped(provider, job)):
-            waits.wait(error)
-            _again(waits, lambda: provider.cancel(job))
-    return job
-
-
-def _stopped(provider: Provider, job: Job) -> bool:
-    """Whether a cancellation was heard though its answer was lost."""
-    with contextlib.suppress(Transient, Ambiguous):
-        state = provider.poll(job, cursor=None).state
-        return state.terminal or state is JobState.CANCELLING
-    return False
-
-
-def _doubtful(provider: Provider, register: Register, request: Request) -> Job:
-    """The job of a submission of which nothing was heard, if it can be found."""
-    attempt = register.latest()
-    if attempt is None or attempt.outcome:
-        raise FtspecError("no job has been submitted for this spec", "there is nothing to cancel; see `ftspec runs`")
-    found = provider.find(request, key=register.key)
-    if not found:
-        raise FtspecError(
-            f"{attempt.writer} may have submitted a job, and the provider shows none",
-            "look at the provider's own list of jobs; `ftspec run` looks again",
-        )
-    return register.adopt(found[0]).job or found[0]
-
-
-def _again(patience: Patience, call: Callable[[], T], progress: Progress | None = None) -> T:
-    """What a call that may be repeated returns; that it is repeated is told once, for it may take minutes."""
-    patience.reset()
-    while True:
-        try:
-            return call()
-        except (Transient, Ambiguous) as error:
-            first = patience.fresh
-            delay = patience.delay(error)
-            if first and progress:
-                progress.note(f"{mask(error.message)}: trying again for up to {duration(patience.total)}")
-            time.sleep(delay)
-
-
 class Tuning:
     """The three things to do about a job; each is durable when it returns."""
 
@@ -232,7 +119,7 @@ class Tuning:
                 "this provider cannot be told the id of a job", "`ftspec run` looks for the job by itself"
             )
         patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
-        return _again(patience, lambda: provider.job(request, name), self.progress)
+        return patience.retry(lambda: provider.job(request, name), self.progress)
 
     def uploaded(self, request: Request, files: Sequence[DataFile], follow: Follow) -> Request:
         """The request with its files at the provider."""
@@ -292,7 +179,7 @@ class Tuning:
         """Upload with retries: a provider finds by its content hash what an earlier try brought there."""
         failing, waiting = (Patience(follow.patience, first=follow.first, longest=follow.longest) for _ in range(2))
         while True:
-            held = _again(failing, lambda: self.provider.upload(file), self.progress)
+            held = failing.retry(lambda: self.provider.upload(file), self.progress)
             if not held.waiting:
                 return held
             if waiting.fresh:

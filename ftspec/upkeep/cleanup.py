@@ -19,7 +19,7 @@ from contextlib import suppress
 import msgspec
 
 from ftspec.asking.patience import Patience
-from ftspec.common.errors import Ambiguous, FtspecError, ProviderError, StoreError, Transient
+from ftspec.common.errors import FtspecError, ProviderError, StoreError
 from ftspec.common.figures import plural
 from ftspec.common.jobs import JobState, RemoteFile
 from ftspec.common.records import Record
@@ -134,15 +134,9 @@ def _state(store: Store, needs: Needs, grace: float) -> Iterator[Litter]:
 
 
 def _delete(provider: Provider, one: Litter) -> None:
-    patience = Patience(TRIES)
     remote = msgspec.convert({"kind": one.kind, "id": one.id, "job": one.job, "sha256": one.sha256}, RemoteObject)
-    while True:
-        try:
-            if isinstance(provider, SupportsCleanup):
-                provider.delete(remote)
-            return
-        except (Transient, Ambiguous) as error:
-            patience.wait(error)
+    if isinstance(provider, SupportsCleanup):
+        Patience(TRIES).retry(lambda: provider.delete(remote))
 
 
 def _forget(workspace: Workspace, provider: Provider, one: Litter) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ftspec.asking.patience import Patience
-from ftspec.common.errors import Ambiguous, FtspecError, StoreError, Transient
+from ftspec.common.errors import FtspecError, StoreError
 from ftspec.common.jobs import RemoteFile
 from ftspec.common.records import DATA, Plan, Record
 from ftspec.contracts.abilities import RemoteObject, SupportsCleanup
@@ -127,12 +127,7 @@ class Memory:
 
 
 def _listed(provider: SupportsCleanup) -> list[RemoteObject]:
-    patience = Patience(TRIES)
-    while True:
-        try:
-            return list(provider.remote_objects())
-        except (Transient, Ambiguous) as error:
-            patience.wait(error)
+    return Patience(TRIES).retry(lambda: list(provider.remote_objects()))
 
 
 def _needed(thing: RemoteObject, needs: Needs, memory: Memory) -> bool:

@@ -13,7 +13,7 @@ from ftspec.contracts.abilities import SupportsPause
 from ftspec.run.reopen import Opened
 from ftspec.state import history
 from ftspec.state.journal import Journal
-from ftspec.tuning import following, tuning
+from ftspec.tuning import control, following
 from ftspec.tuning.claims import Register
 from ftspec.tuning.following import Follow, Following
 
@@ -28,7 +28,7 @@ class Status(Record):
 
     run: RunInfo
     alive: bool
-    job: tuning.Status | None = None
+    job: control.Status | None = None
     error: str = ""
     hint: str = ""
     overrides: tuple[str, ...] = ()
@@ -46,11 +46,11 @@ def _failed(opened: Opened) -> Mapping[str, Any]:
     return history.last(Journal(opened.store, opened.run.id).events(), "failed") or {}
 
 
-def _job(opened: Opened) -> tuning.Status:
-    return tuning.status(opened.provider, opened.store, opened.key, opened.request.hyperparameters)
+def _job(opened: Opened) -> control.Status:
+    return control.status(opened.provider, opened.store, opened.key, opened.request.hyperparameters)
 
 
-def cancel(opened: Opened) -> tuning.Status:
+def cancel(opened: Opened) -> control.Status:
     """Ask the provider to cancel the run's job; one that has ended is left alone.
 
     Returns what was known of the job just before. A process that follows it writes down how it ended; where there is
@@ -60,7 +60,7 @@ def cancel(opened: Opened) -> tuning.Status:
         raise FtspecError(f"run {opened.run.id} has not submitted a job yet", "there is nothing to cancel")
     before = _job(opened)
     if before.state is None or not before.state.terminal:
-        job = tuning.cancel(opened.provider, opened.store, opened.key, opened.request)
+        job = control.cancel(opened.provider, opened.store, opened.key, opened.request)
         if not opened.alive:
             Journal(opened.store, opened.run.id).append("cancelled", job=job.id)
     return before

@@ -23,9 +23,10 @@ from ftspec.common.progress import Quiet
 from ftspec.common.references import mask
 from ftspec.state.journal import Journal
 from ftspec.state.store import Store
+from ftspec.tuning.control import cancel
 from ftspec.tuning.following import Follow, history
 from ftspec.tuning.submission import Times
-from ftspec.tuning.tuning import cancel, tune
+from ftspec.tuning.tuning import tune
 from servers.proxy import FAULTS, Operation, Proxy
 
 OPERATIONS = ("upload", "create", "poll", "events", "cancel", "chat")
