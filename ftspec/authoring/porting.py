@@ -140,7 +140,7 @@ class _Porting:
     def provider(self, item: Any, after: Loaded) -> Any:
         """The provider's item: its options, as far as they mean the same anywhere."""
         if isinstance(item, str):
-            return self.target if not after.component.needs_options else {self.target: {}}
+            return self.target if not after.component.needed else {self.target: {}}
         ((source, options),) = item.items()
         portable = {name: value for name, value in options.items() if name in PORTABLE}
         for name in options.keys() - portable.keys():

@@ -205,9 +205,9 @@ class Component:
         return methods
 
     @property
-    def needs_options(self) -> bool:
-        """Whether some option has no default, so that the bare name is not enough."""
-        return any(field.required for field in msgspec.structs.fields(self.options))
+    def needed(self) -> list[str]:
+        """The options without a default: where there are some, the bare name is not enough."""
+        return [field.encode_name for field in msgspec.structs.fields(self.options) if field.required]
 
     @cached_property
     def asks_tuner(self) -> str:

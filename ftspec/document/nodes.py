@@ -6,6 +6,7 @@ goes on after it: duplicate keys, keys that are not text, tags, alias cycles and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -161,7 +162,9 @@ class _Builder:
         elif text == "<<" and event.implicit[0]:
             self._refuse("merge keys (<<) are not part of YAML 1.2", "write the keys out", span, (*path, text))
         elif event.implicit[0] and not _is_string(text):
-            self._refuse(f"a key must be text, not {text or 'empty'}", f"quote it: '{text}'", span, (*path, text))
+            comma = re.search(r"[-+]?[0-9]+(?=,$)", self.lines[span.line - 1][: span.column - 1])
+            hint = f"write {comma[0]}.{text}, with a point" if comma and text.isdigit() else f"quote it: '{text}'"
+            self._refuse(f"a key must be text, not {text or 'empty'}", hint, span, (*path, text))
         return text
 
     def _alias(self, event: Event, path: SpecPath) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,12 @@ from yaml import YAMLError
 
 from ftspec.common.errors import Problem
 
+NO_COLON = "could not find expected ':'"
+UNCLOSED = "did not find expected key after a quote"
 SYNTAX = (
     ("mapping values are not allowed", "a ':' where no key can stand", "quote the text, or check the indentation"),
-    ("could not find expected ':'", "a key without ':'", "write `key: value`; check the indentation"),
+    (NO_COLON, "a key without ':'", "write `key: value`, with a space after the ':'"),
+    (UNCLOSED, "the quote that closes here was opened in an earlier line", "close that one in its own line"),
     ("did not find expected key", "indented unlike its neighbours", "line it up with the keys of line {line}"),
     ("did not find expected '-'", "not a list item, in the list of line {line}", "start it with '- ', or indent it"),
     ("block sequence entries are not allowed", "a list cannot start here", "start it on the next line"),
@@ -53,8 +57,23 @@ def problem(error: YAMLError, file: str, lines: Sequence[str]) -> Problem:
         return Problem(message=f"not YAML: {said}", hint="check the syntax", file=file, line=1, column=1)
     row = min(mark.line, len(lines) - 1)
     column = min(mark.column, len(lines[row]))
+    said, row, column = _earlier(said, row, column, context, lines)
     message, hint = FIRST_CHARACTER.get(lines[row][column : column + 1], ("", "")) if "token" in said else ("", "")
     if not message:
         found = next((entry[1:] for entry in SYNTAX if entry[0] in said), (f"not YAML: {said}", "check the syntax"))
         message, hint = (text.format(line=context.line + 1) for text in found)
     return Problem(message=message, hint=hint, file=file, line=row + 1, column=column + 1)
+
+
+def _earlier(said: str, row: int, column: int, context: Any, lines: Sequence[str]) -> tuple[str, int, int]:
+    """What libyaml says, and where: it notices a forgotten ':' or quote in a later line than it belongs."""
+    if NO_COLON in said and context.line < row:
+        return said, context.line, context.column
+    before = lines[row][:column]
+    if "mapping values are not allowed" in said and re.fullmatch(r"\s+[\w-]+", before):
+        above = next((each for each in range(row - 1, -1, -1) if lines[each].strip()), row)
+        bare = re.fullmatch(r"([\s-]*)[\w-]+(?:\s[^:#]*)?", lines[above])
+        return (NO_COLON, above, len(bare[1])) if bare else (said, row, column)
+    if "did not find expected key" in said and re.match(r"\s*[\w-]+: *[\"']$", before):
+        return UNCLOSED, row, column - 1
+    return said, row, column

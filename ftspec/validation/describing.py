@@ -54,7 +54,7 @@ class Describer:
     def example(self, kind: Kind) -> str:
         """How an item of this kind is written."""
         offered = self.registry.components[kind]
-        name = next(iter(sorted(offered)), "name")
+        name = min(offered, key=lambda name: (offered[name].distribution != "ftspec", name), default="name")
         return f"{name}: {{}}" if kind in {"provider", "format", "engine"} else f"- {name}: {{...}}"
 
     def provider(self) -> str:

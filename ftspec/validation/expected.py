@@ -72,6 +72,11 @@ def hint(schema: Schema, value: Any) -> str:
     return "quote it" if isinstance(value, bool | int | float) else "write one text"
 
 
+def takes_text(schema: Schema, value: str) -> bool:
+    """Whether a text can stand there."""
+    return value in schema["enum"] if "enum" in schema else "string" in kinds(schema)
+
+
 def meant(schema: Schema, value: Any) -> str:
     """The number that a text, or a float, seems to stand for; "" where it is none that would be taken."""
     text = value.replace("_", "") if isinstance(value, str) else plain(value)

@@ -95,7 +95,7 @@ def _item(kind: Kind, names: Sequence[str], used: Iterable[Component]) -> Schema
     """A bare name, or exactly one component's key and siblings."""
     siblings = SIBLINGS[kind]
     options = {each.name: {"$ref": f"#/$defs/{kind}.{each.name}"} for each in used}
-    incomplete = {each.name for each in used if each.needs_options}
+    incomplete = {each.name for each in used if each.needed}
     return {
         "title": TITLES[kind],
         "if": {"type": "object"},

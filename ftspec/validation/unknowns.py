@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -88,6 +89,10 @@ class Unknowns:
             hint = _rate_hint(key, known) or hint
         else:
             message = f"unknown option {name} of {self.says.owner(path)}"
+            place = place_of(path)
+            if place and len(path) == place[1] + 1 and key in SIBLINGS[place[0]]:
+                message = f"{name} is no option of {self.says.owner(path)}, but stands beside it"
+                hint = f"write it in a line of its own, below the first letter of '{path[-1]}'"
         return Problem(message=message, hint=hint, path=(*path, key), on="key")
 
     def beside(self, kind: Kind, item: Mapping[str, Any], extras: list[str], path: SpecPath) -> Iterator[Problem]:
@@ -149,6 +154,9 @@ def whereabouts(kind: Kind, name: str, registry: Registry) -> str:
     others = [other for other in SIBLINGS if name in registry.components[other]]
     if others:
         return f"'{name}' is {with_article(TITLES[others[0]])}"
+    ending = PurePath(name).suffix.removeprefix(".")
+    if kind == "source" and ending in registry.components[kind]:
+        return f"write `{ending}: {{path: {name}}}`"
     near_plugin = nearest(name, [known for of, known in FIRST_PARTY if of == kind])
     if near_plugin:
         return f"did you mean '{near_plugin}'? It needs `pip install \"{FIRST_PARTY[kind, near_plugin]}\"`"

@@ -6,13 +6,14 @@ the key or value that has to change. Values are shown only when they are short a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ftspec.common.errors import Problem, SpecPath
 from ftspec.common.figures import plural
 from ftspec.common.wording import did_you_mean, dotted, either, plain, with_article
-from ftspec.contracts.components import TITLES
+from ftspec.contracts.components import TITLES, Component
 from ftspec.document.document import Document
 from ftspec.registry import Registry
 from ftspec.validation import expected
@@ -79,21 +80,40 @@ class Translator:
         if value is None:
             return "give it a value, or remove the key"
         if "object" in wanted:
+            if isinstance(value, str) and (option := self._only_option(path)):
+                return f"write `{name}: {{{option}: {self.says.found(value, path)}}}`"
             if isinstance(name, int):
                 return f"write {'a name, or ' if 'string' in wanted else ''}`- {{key: value}}`"
             other = "a name, or " if "string" in wanted else "true, false, or " if "boolean" in wanted else ""
             return f"write {other}its keys below `{name}:`"
         if "array" in wanted:
-            return f"write `{name}: [...]`, or one '- ' per item"
+            return f"write `{name}: [{self._one(schema, value, path)}]`, or one '- ' per item"
         return expected.hint(schema, value)
 
+    def _one(self, schema: Mapping[str, Any], value: Any, path: SpecPath) -> str:
+        """The value as the only item of the list that is wanted, or "..." where it cannot be that."""
+        place = place_of((*path, 0))
+        names = self.registry.components[place[0]] if place else {}
+        if not isinstance(value, str) or not (value in names or expected.takes_text(schema.get("items", {}), value)):
+            return "..."
+        return value if re.fullmatch(r"[^\W\d][\w-]*", value) else self.says.found(value, path)
+
+    def _component(self, path: SpecPath) -> Component | None:
+        """The component whose options stand at the path."""
+        place = place_of(path)
+        loaded = self.registry.components[place[0]].get(str(path[-1])) if place and len(path) == place[1] + 1 else None
+        return loaded.component if loaded else None
+
+    def _only_option(self, path: SpecPath) -> str:
+        """The option of the component that must be given, "" where that is not one alone."""
+        component = self._component(path)
+        needed = component.needed if component else []
+        return needed[0] if len(needed) == 1 else ""
+
     def _options_hint(self, path: SpecPath) -> str:
-        place, name = place_of(path), str(path[-1])
-        if place and len(path) == place[1] + 1 and name in self.registry.components[place[0]]:
-            component = self.registry.components[place[0]][name].component
-            return (
-                "indent its options below it" if component.needs_options else f"write `{name}: {{}}` or just `{name}`"
-            )
+        name, component = str(path[-1]), self._component(path)
+        if component:
+            return "indent its options below it" if component.needed else f"write `{name}: {{}}` or just `{name}`"
         return f"write `{name}: {{}}`, or its keys below it"
 
     def _enum(self, error: Error, path: SpecPath) -> Iterator[Problem]:
