@@ -102,7 +102,7 @@ def load() -> Registry:
 
 def find() -> list[Found]:
     """Installed entry points, builtin first, then by distribution and name; metadata only, nothing is imported."""
-    disabled = set(filter(None, os.environ.get("FTSPEC_DISABLE_PLUGINS", "").split(",")))
+    disabled = {name.strip() for name in os.environ.get("FTSPEC_DISABLE_PLUGINS", "").split(",")}
     found = {
         (entry.name, entry.value): _attributed(entry)
         for entry in importlib.metadata.entry_points(group=GROUP)
@@ -131,7 +131,7 @@ def _import(found: Found) -> object:
 def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager("ftspec")
     manager.add_hookspecs(hookspecs)
-    if os.environ.get("FTSPEC_TRACE_PLUGINS"):
+    if os.environ.get("FTSPEC_TRACE_PLUGINS", "") not in {"", "0"}:
         manager.trace.root.setwriter(lambda text: sys.stderr.write(text))
         manager.enable_tracing()
     return manager

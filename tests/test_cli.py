@@ -412,6 +412,14 @@ def test_a_wrong_duration_is_wrong_usage(spec: Path, capsys: pytest.CaptureFixtu
     assert "30m" in err
 
 
+def test_an_amount_of_memory_in_the_environment_is_called_what_it_is_there(
+    spec: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTSPEC_MEMORY", "lots")
+    code, _, err = run(capsys, "plan", spec.name)
+    assert code == 2 and "FTSPEC_MEMORY: 'lots' is not an amount of memory" in err and "--memory" not in err
+
+
 def test_completion() -> None:
     environment = os.environ | {"_FTSPEC_COMPLETE": "bash_complete", "COMP_WORDS": "ftspec va", "COMP_CWORD": "1"}
     code = "from ftspec.__main__ import main; main()"

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from ftspec.cli.drawing import progress
+from ftspec.common.errors import FtspecError
 from ftspec.files import hubclient, hubwait
 from ftspec.files.hubwait import Away, Waiting
 
@@ -87,13 +88,21 @@ def test_a_hub_may_be_waited_for_all_day(monkeypatch: pytest.MonkeyPatch) -> Non
     assert wait == hubwait.LONGEST
 
 
-@pytest.mark.parametrize("said", ["nan", "inf", "-1", "2 min"])
-def test_what_is_no_number_of_seconds_is_as_if_it_was_not_there(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("said", "left"), [("5m", "5 min 00 s"), ("90", "1 min 30 s"), (" ", "2 min 00 s")])
+def test_how_long_the_hub_is_waited_for(
+    said: str, left: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv(hubwait.VARIABLE, said)
     (waiting := Waiting()).well()
-    assert waiting.failed("refused", "here", time.monotonic() - 100) == 1
-    with pytest.raises(Away):
-        waiting.failed("refused", "here", time.monotonic() - 100, hubwait.PATIENCE)
+    waiting.failed("refused", "here", time.monotonic())
+    assert f"given up in {left}" in caplog.text
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "-1", "2 min", "abc"])
+def test_what_is_no_time_is_told_before_the_hub_is_asked(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hubwait.VARIABLE, said)
+    with pytest.raises(FtspecError, match=f"FTSPEC_HUB_PATIENCE in the environment: '{said}' is not a duration"):
+        hubclient.patient.__wrapped__()
 
 
 def test_a_silence_is_told_of_some_times(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -415,7 +415,7 @@ def test_python_runs_only_where_it_is_allowed(tmp_path: Path, monkeypatch: pytes
         "number = 1\n"
     )
     monkeypatch.delenv("FTSPEC_ALLOW_PYTHON", raising=False)
-    with pytest.raises(FtspecError, match="FTSPEC_ALLOW_PYTHON is not set"):
+    with pytest.raises(FtspecError, match="FTSPEC_ALLOW_PYTHON=1 is not set"):
         graded("python", "yes", file=str(file))
     monkeypatch.setenv("FTSPEC_ALLOW_PYTHON", "1")
     assert graded("python", "yes", file=str(file)).passed

@@ -135,10 +135,19 @@ def test_a_refused_plugin_leaves_no_hook_behind(site: Path) -> None:
 
 def test_a_switch_disables_plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(site, "broken", "raise RuntimeError('no')")
-    monkeypatch.setenv("FTSPEC_DISABLE_PLUGINS", "broken")
+    monkeypatch.setenv("FTSPEC_DISABLE_PLUGINS", "other, broken")
     assert "strip" in registry.load().components["cleaner"]
     monkeypatch.setenv("FTSPEC_DISABLE_PLUGINS", "all")
     assert [found.entry.name for found in registry.find()] == ["builtin"]
+
+
+@pytest.mark.parametrize(("said", "traced"), [("1", True), ("0", False), ("", False)])
+def test_a_switch_traces_plugins(
+    said: str, traced: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FTSPEC_TRACE_PLUGINS", said)
+    registry.load()
+    assert ("ftspec_" in capsys.readouterr().err) == traced
 
 
 def test_what_first_party_plugins_offer_is_known_before_they_are_installed() -> None:

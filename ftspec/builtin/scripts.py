@@ -69,7 +69,7 @@ def _function(who: str, file: str, name: str) -> Callable[..., Any]:
     """The file's function. Raises FtspecError unless the user allows it."""
     if os.environ.get(ALLOWED) != "1":
         raise api.FtspecError(
-            f"{who} 'python': {file} would run with your rights, and {ALLOWED} is not set",
+            f"{who} 'python': {file} would run with your rights, and {ALLOWED}=1 is not set",
             f"read the file, then run `{ALLOWED}=1 ftspec run ...`",
         )
     try:

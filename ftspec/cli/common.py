@@ -83,7 +83,9 @@ def size(context: click.Context, option: click.Parameter, value: str | None) -> 
     try:
         return figures.size_of(value)
     except ValueError as error:
-        raise click.BadParameter(str(error), context, option) from error
+        source = context.get_parameter_source(option.name or "")
+        named = option.envvar if source == click.core.ParameterSource.ENVIRONMENT else None
+        raise click.BadParameter(str(error), context, option, param_hint=str(named) if named else None) from error
 
 
 memory_option = click.option(

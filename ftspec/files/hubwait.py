@@ -7,18 +7,17 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from math import inf
+from contextlib import contextmanager
 from typing import NoReturn
 
 from ftspec.common.errors import FtspecError
-from ftspec.common.figures import duration
+from ftspec.common.figures import duration, seconds
 
 LOG = "ftspec.hub"
 """The log that is told what a user should see while the hub is waited for; the command line shows it as notes."""
 VARIABLE = "FTSPEC_HUB_PATIENCE"
 PATIENCE = 120.0
-"""Seconds of failures in a row after which the hub is given up; VARIABLE sets it."""
+"""Seconds of failures in a row after which the hub is given up; VARIABLE sets it, as 300 or 5m."""
 FIRST = 20.0
 """The same where it has not answered at all yet: a machine without a network learns that soon."""
 LIMITED = 900.0
@@ -70,10 +69,22 @@ class _Silence:
         self.since, self.host, self.told = time.monotonic(), host, 0
 
 
+def allowed() -> float:
+    """Seconds for which the hub may fail. Raises FtspecError where the environment says something else."""
+    try:
+        return seconds(said) if (said := os.environ.get(VARIABLE, "").strip()) else PATIENCE
+    except ValueError as error:
+        raise FtspecError(f"{VARIABLE} in the environment: {error}", "correct it, or take it away") from None
+
+
 class Waiting:
-    """What this process knows of the hub: since when it has not answered, and who waits for a byte of it."""
+    """What this process knows of the hub: since when it has not answered, and who waits for a byte of it.
+
+    Raises FtspecError, see `allowed`.
+    """
 
     def __init__(self) -> None:
+        self._allowed = allowed()
         self._lock = threading.Lock()
         self._answered = self._told = False
         self._since: float | None = None
@@ -127,13 +138,9 @@ class Waiting:
         return f"it asks to be left alone for {duration(asked)}: run again then" if asked > RESUMED else HINT
 
     def _patience(self, limited: bool) -> float:
-        patience = PATIENCE
-        with suppress(ValueError):
-            said = float(os.environ.get(VARIABLE) or PATIENCE)
-            patience = said if 0 <= said < inf else PATIENCE
         if limited:
-            return max(LIMITED, patience)
-        return patience if self._answered else min(FIRST, patience)
+            return max(LIMITED, self._allowed)
+        return self._allowed if self._answered else min(FIRST, self._allowed)
 
     @contextmanager
     def silence(self, host: str) -> Iterator[None]:
