@@ -12,7 +12,7 @@ import pytest
 from ftspec.common.errors import Ambiguous, Rejected, StoreError, Transient
 from ftspec.common.jobs import DataFile, Job, ModelRef, RemoteFile, Request
 from ftspec.common.progress import Quiet
-from ftspec.state.journal import Journal
+from ftspec.state.journal import WRITER, Journal
 from ftspec.state.store import Store
 from ftspec.tuning import claims
 from ftspec.tuning.claims import Outcome, Register
@@ -144,7 +144,7 @@ def test_a_damaged_claim_stops_everything(store: Store) -> None:
 @pytest.mark.parametrize(("wall", "boot"), [(31, 31), (31, 0), (0, 31), (-5, 1)])
 def test_a_claim_is_stale_when_either_clock_says_so(monkeypatch: pytest.MonkeyPatch, wall: int, boot: int) -> None:
     monkeypatch.setattr(claims, "_clocks", lambda: (1000.0, 50.0))
-    ticket = claims.Ticket(1)
+    ticket = claims.Ticket()
     assert ticket.fresh(30.0)
     monkeypatch.setattr(claims, "_clocks", lambda: (1000.0 + wall, 50.0 + boot))
     assert not ticket.fresh(30.0)
@@ -167,6 +167,13 @@ def test_a_job_is_made_once_and_found_in_the_register(store: Store, kind: str) -
     assert kinds(store) == ["job_submitted"]
 
 
+def test_that_a_job_was_submitted_is_told(store: Store) -> None:
+    notes = Notes()
+    submission(Tuner("blind"), store, notes=notes).job()
+    submission(Tuner("blind"), store, notes=notes).job()
+    assert notes.notes == ["submitted job job-1"]
+
+
 def test_a_lost_answer_is_sent_again_where_that_is_safe(store: Store) -> None:
     tuner = Tuner("idempotent", lost, vanished)
     assert submission(tuner, store).job().id == "job-1"
@@ -187,6 +194,36 @@ def test_a_lost_answer_is_asked_about_otherwise(store: Store, kind: str, meet: A
             submission(tuner, store).job()
         assert "--resubmit" in caught.value.hint
     assert tuner.posts == 1
+
+
+def test_a_lost_answer_that_nobody_can_look_up_is_told_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waits"))
+    with pytest.raises(Ambiguous, match="no answer"):
+        submission(Tuner("blind", lost), store).job()
+
+
+def test_who_left_a_submission_open_is_named(store: Store) -> None:
+    Register(store, "key").claim(1)
+    notes = Notes()
+    with pytest.raises(Ambiguous, match=f"{WRITER} claimed it and left no word"):
+        submission(Tuner("blind"), store, notes=notes).job()
+    assert notes.notes == [f"{WRITER} is submitting this job; waiting for what comes of it"]
+
+
+def test_a_look_that_fails_for_now_is_taken_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuner, looks = Tuner("findable", lost), []
+
+    def find(self: Tuner, request: Request, *, key: str) -> Sequence[Job]:
+        looks.append(key)
+        if len(looks) < 4:
+            raise Transient("503")
+        return [job for name, job in self.jobs if name == key]
+
+    Register(store, "key").claim(1)
+    tuner.make("key")
+    monkeypatch.setattr(Tuner, "find", find)
+    assert submission(tuner, store).job().id == "job-1"
+    assert tuner.posts == 0
 
 
 def test_consent_gives_one_more_post(store: Store) -> None:
@@ -239,10 +276,10 @@ def test_a_rate_limit_is_waited_for(store: Store, kind: str) -> None:
     assert (tuner.posts, len(tuner.jobs)) == (3, 1)
 
 
-@pytest.mark.parametrize("kind", ["idempotent", "blind"])
-def test_patience_ends(store: Store, kind: str) -> None:
-    tuner = Tuner(kind, *[limited] * 100)
-    with pytest.raises(Transient, match="rate limit"):
+@pytest.mark.parametrize(("kind", "meet"), [("idempotent", limited), ("idempotent", vanished), ("blind", limited)])
+def test_patience_ends(store: Store, kind: str, meet: Any) -> None:
+    tuner = Tuner(kind, *[meet] * 100)
+    with pytest.raises((Transient, Ambiguous), match=r"rate limit|connection reset"):
         submission(tuner, store, msgspec.structs.replace(QUICK, patience=0.3)).job()
     assert 1 < tuner.posts < 10
 
@@ -253,6 +290,22 @@ def test_a_rejection_waits_for_the_next_run(store: Store) -> None:
         submission(tuner, store).job()
     assert tuner.posts == 1
     assert submission(tuner, store).job().id == "job-1"
+    assert kinds(store) == ["job_rejected", "job_submitted"]
+
+
+def test_a_rejection_is_written_down_without_the_key_that_it_quotes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNER_API_KEY", "key-0123456789")
+
+    def quoting(tuner: Tuner, key: str) -> None:
+        raise Rejected("key-0123456789 is not yours", "ask who has key-0123456789")
+
+    with pytest.raises(Rejected):
+        submission(Tuner("blind", quoting), store).job()
+    [event] = Journal(store, "run").events()
+    assert event.data == {"attempt": 1, "message": "*** is not yours"}
+    assert not [stored for stored in store.list("") if b"key-0123456789" in (store.get(stored.key) or b"")]
 
 
 def test_a_rejection_of_another_run_is_ours_too(store: Store) -> None:

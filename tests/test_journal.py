@@ -19,6 +19,14 @@ def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "state")
 
 
+def test_segments_of_one_instant_are_all_kept_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1)
+    segments = Segments(Store.open(tmp_path), "answers")
+    for number in range(12):
+        segments.append_lines(b"%d\n" % number)
+    assert list(Segments(Store.open(tmp_path), "answers").read(int)) == list(range(12))
+
+
 def test_events_are_numbered_and_come_back(store: Store) -> None:
     journal = Journal(store, "run")
     first = journal.append("started", spec="a.yaml")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,17 @@ def test_a_file_of_ours_is_taken_without_a_copy(store: Store, tmp_path: Path) ->
     assert store.put_file(store.local(sha256)) == sha256
 
 
+def test_a_blob_of_a_bucket_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store, file = Store.open("memory:///"), tmp_path / "rows"
+    file.write_bytes(b"z")
+    sha256 = store.put_file(file)
+    fetched = store.local(sha256)
+    store.delete(f"blobs/{sha256}")
+    assert store.local(sha256) == fetched
+    assert fetched.read_bytes() == b"z"
+
+
 def test_a_file_that_can_have_no_second_name_is_copied(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,8 +116,9 @@ def test_a_blob_that_was_truncated_is_written_again(tmp_path: Path) -> None:
     store, file = Store.open(tmp_path / "state"), tmp_path / "rows"
     file.write_bytes(b"0123456789")
     path = store.local(store.put_file(file))
-    path.write_bytes(b"01")
-    assert store.local(store.put_file(file)).read_bytes() == b"0123456789"
+    for again in (store.put_file, store.take_file):
+        path.write_bytes(b"01")
+        assert store.local(again(file)).read_bytes() == b"0123456789"
 
 
 def test_a_file_that_changes_while_it_is_stored_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,8 +146,13 @@ def test_opening_and_reading_touch_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / ".ftspec").exists()
 
 
-def test_git_never_sees_the_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize("full", [False, True])
+def test_git_never_sees_the_state(tmp_path: Path, full: bool) -> None:
+    """Nor where a full disk has left an empty `.gitignore`."""
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    if full:
+        (tmp_path / ".ftspec").mkdir()
+        (tmp_path / ".ftspec/.gitignore").touch()
     Store.open(tmp_path / ".ftspec").put("steps/x", b"secret-ish")
     status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, check=True, capture_output=True)
     assert status.stdout == b""
@@ -175,10 +193,36 @@ def test_a_store_without_put_if_absent_is_refused(tmp_path: Path, monkeypatch: p
         assert "conditional" in caught.value.hint
 
 
+@pytest.mark.parametrize("way", [Store.put, Store.take_file])
+def test_what_was_put_outlasts_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[..., object]
+) -> None:
+    """The content is on the disk before it has its name, and then the name, that of its folder, and so on upwards."""
+    store, synced, fsync = Store.open(tmp_path / "state"), [], os.fsync
+
+    def recorded(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append((os.fstat(descriptor).st_ino, store.head(key) is not None))
+
+    (tmp_path / "rows").write_bytes(b"rows")
+    key = f"blobs/{hashlib.sha256(b'rows').hexdigest()}"
+    monkeypatch.setattr(os, "fsync", recorded)
+    store.put("other", b"")
+    assert (tmp_path.stat().st_ino, False) in synced  # the store's own name
+    synced.clear()
+    if way is Store.put:
+        store.put(key, b"rows")
+    else:
+        store.take_file(tmp_path / "rows")
+    path = tmp_path / "state" / key
+    content, *names = [each.stat().st_ino for each in (path, path.parent, path.parent.parent)]
+    assert synced == [(content, False), *((name, True) for name in names)]
+
+
 def test_errors_name_the_place_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError) as caught:
-        Store.open(tmp_path / "file").put("a", b"1")
+    with pytest.raises(StoreError, match="a file stands there") as caught:
+        Store.open(tmp_path / "file")
     assert str(tmp_path / "file") in caught.value.message
     assert "\n" not in caught.value.message
     with pytest.raises(StoreError, match="nonsense"):
@@ -229,6 +273,21 @@ def test_what_a_server_says_is_not_repeated(
         server.server_close()
     assert caught.value.message == f"state at s3://bucket/a: cannot list runs: {told}"
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("call", [Store.get, Store.head, Store.list, Store.delete, Store.put_new])
+def test_what_the_disk_refuses_is_told_with_the_place(tmp_path: Path, call: Callable[..., object]) -> None:
+    store = Store.open(tmp_path)
+    store.put("a", b"an object, and no folder")
+    with pytest.raises(StoreError, match=rf"^state at {tmp_path}: cannot \w+ a/b: .*Not a directory"):
+        call(store, "a/b", *[b""] * (call is Store.put_new))
+
+
+def test_a_file_url_is_the_folder(tmp_path: Path) -> None:
+    store = Store.open(f"file://{tmp_path}/state")
+    store.put("a", b"1")
+    assert (store.url, store.root) == (f"file://{tmp_path}/state", tmp_path / "state")
+    assert Store.open(tmp_path / "state").get("a") == b"1"
 
 
 def test_one_of_many_writers_wins(tmp_path: Path) -> None:

@@ -217,25 +217,21 @@ class Store:
 
         assert self.root is not None
         staged = f"{STAGING}/{secrets.token_hex(8)}"
-        (self.root / STAGING).mkdir(parents=True, exist_ok=True)
         try:
             (self.root / staged).hardlink_to(path)
         except OSError:
             return False
-        try:
-            ondisk.sync(self.root / staged)
-            obstore.rename(self._backend, staged, key, overwrite=True)
-        except BaseException:
-            (self.root / staged).unlink(missing_ok=True)
-            raise
+        ondisk.sync(self.root / staged)
+        obstore.rename(self._backend, staged, key, overwrite=True)
         self._sync_folders(self.root / key)
         return True
 
     def _sync_folders(self, path: Path) -> None:
-        """Make the names durable: the object's in its folder, and new folders' in theirs."""
+        """Make the names durable: the object's in its folder, and new folders' in theirs, the store's own too."""
+        assert self.root is not None
         for folder in path.parents:
             ondisk.sync(folder)
-            if folder in self._synced or folder == self.root:
+            if folder in self._synced or folder == self.root.parent:
                 return
             self._synced.add(folder)
 

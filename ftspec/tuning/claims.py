@@ -53,15 +53,14 @@ class Attempt(Record):
 
     number: int
     claimed: float
-    writer: str = "somebody"
+    writer: str
     outcome: Outcome | None = None
 
 
 class Ticket:
     """The right to submit one attempt, for a short while. Its clocks start before the claim is written."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self) -> None:
         self.nonce = secrets.token_hex(16)
         self._started = _clocks()
 
@@ -98,7 +97,7 @@ class Register:
 
     def claim(self, number: int) -> Ticket | None:
         """Claim an attempt; a Ticket if it is ours. Read back, because a lost first write may have been our own."""
-        ticket = Ticket(number)
+        ticket = Ticket()
         key = self._key(number, "claim")
         self.store.put_new(key, msgspec.json.encode(Claim(nonce=ticket.nonce)))
         standing = self._read(key, Claim)
