@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ftspec.cli import guard
+from ftspec.cli import annotations, guard
+from ftspec.common.errors import Finding
 
 ROOT = Path(__file__).parents[1]
 Cli = Callable[..., tuple[int, str, str]]
@@ -108,6 +109,14 @@ def test_faulty_data_are_annotated_at_their_lines_and_told_in_the_summary(reposi
     summary = Path("summary.md").read_text()
     assert summary.startswith("## ❌ `specs/router.yaml` stopped\n\n```text\n") and "rows.jsonl:41" in summary
     assert "::" not in ftspec("plan", "specs/router.yaml")[1]
+
+
+@pytest.mark.parametrize("file", ["hf://team/data[train]", "s3://bucket/rows.jsonl", "book.xlsx[Sheet1]", "x" * 300])
+def test_what_is_no_file_of_the_checkout_is_annotated_at_the_spec(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations.of_data("github", [Finding(message="is empty", file=file, line=7)], "specs/router.yaml")
+    assert capsys.readouterr().out == f"::error file=specs/router.yaml::specs/router.yaml: {file}:7: is empty\n"
 
 
 def test_a_faulty_spec_and_one_that_is_too_dear_are_annotated_once(repository: Path, ftspec: Cli) -> None:

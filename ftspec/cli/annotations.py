@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,24 +43,24 @@ def annotate(format_: str, problems: Iterable[Problem], document: Document | Non
 
 def of_data(format_: str, findings: Sequence[Finding], spec: str) -> None:
     """Annotate findings at the lines of the files that they are in; they name these relative to the spec."""
+    annotate(format_, [_of_finding(finding, spec) for finding in findings])
+
+
+def _of_finding(finding: Finding, spec: str) -> Problem:
+    """What is read from elsewhere (hf://, s3://, a sheet, a database) has no line that GitHub could show: it is told at
+    the spec."""
     from ftspec.common.errors import Problem, SpecFinding
 
-    beside = Path(spec).parent
-    annotate(
-        format_,
-        [
-            Problem(
-                message=finding.said,
-                hint=finding.hint,
-                severity=finding.severity,
-                file=finding.file if isinstance(finding, SpecFinding) else str(beside / finding.file),
-                line=finding.line,
-                column=finding.column or 1,
-            )
-            if finding.file and finding.line
-            else Problem(message=finding.said, hint=finding.hint, severity=finding.severity, file=spec)
-            for finding in findings
-        ],
+    file = finding.file if isinstance(finding, SpecFinding) else str(Path(spec).parent / finding.file)
+    shown = bool(finding.file and finding.line and os.path.isfile(file))  # of any length
+    place = f"{finding.place}: " if finding.file and not shown else ""
+    return Problem(
+        message=f"{place}{finding.said}",
+        hint=finding.hint,
+        severity=finding.severity,
+        file=file if shown else spec,
+        line=finding.line if shown else 0,
+        column=(finding.column or 1) if shown else 0,
     )
 
 
