@@ -52,7 +52,7 @@ def _of_finding(finding: Finding, spec: str) -> Problem:
     from ftspec.common.errors import Problem, SpecFinding
 
     file = finding.file if isinstance(finding, SpecFinding) else str(Path(spec).parent / finding.file)
-    shown = bool(finding.file and finding.line and os.path.isfile(file))  # of any length
+    shown = bool(finding.file and finding.line and os.path.isfile(file))  # noqa: PTH113 a name may have any length
     place = f"{finding.place}: " if finding.file and not shown else ""
     return Problem(
         message=f"{place}{finding.said}",
