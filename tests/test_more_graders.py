@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 
 from ftspec import rows
 from ftspec.builtin import ftspec_graders
+from ftspec.builtin.values import ToolCall
 from ftspec.common.errors import FtspecError
 from ftspec.common.evaluation import Grade, Label
 from ftspec.common.messages import Answer, Prompt
@@ -197,6 +198,11 @@ def test_every_grader_has_a_suite() -> None:
         ("−3", {"value": -3}, True),
         ("1e3", {"value": 1000}, True),
         ("A4 and v1.2", {"value": 4}, False),
+        ("1.5kg", {"value": 1}, False),
+        ("1,234kg", {"value": 1}, False),
+        ("1,2,3", {"value": 1, "which": "first"}, True),
+        ("1,2345", {"value": 2345}, True),
+        ("a loss of -$1,234.50", {"value": -1234.5}, True),
         ("105", {"value": 100, "relative": 0.05}, True),
         ("106", {"value": 100, "relative": 0.05}, False),
         ("5", {"min": 1, "max": 5}, True),
@@ -209,6 +215,73 @@ def test_every_grader_has_a_suite() -> None:
 )
 def test_number(text: str, options: dict[str, Any], passed: bool) -> None:
     assert graded("number", text, **options).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "expected", "options"),
+    [
+        ("json_match", "[" * 200_000, "[1]", {}),
+        ("json_match", "[" * 900 + "]" * 900, "[1]", {}),
+        ("json_match", '{"a": "' + "[" * 200_000 + '"}', '{"a": 1}', {"fields": ["a.b"]}),
+        ("json_match", '{"a": 1' + "0" * 400 + "}", '{"a": 1.5}', {}),
+        ("json_match", '"\ud800"', '"a"', {}),
+        ("number", '{"a": 1' + "0" * 400 + "}", None, {"field": "a", "value": 1}),
+        ("label", "[" * 200_000, '{"a": "b"}', {"field": "a"}),
+        ("json_schema", "[" * 200_000, None, {"schema": {}}),
+        ("json_schema", '{"a":' * 900 + "1" + "}" * 900, None, {"schema": {"additionalProperties": {"$ref": "#"}}}),
+        ("tool_call", Answer(prompt="p", repeat=0, tool_calls=[{"name": "a", "arguments": "[" * 200_000}]), "[]", {}),
+    ],
+)
+def test_what_no_one_can_read_fails_and_is_not_without_a_verdict(
+    name: str, answer: str | Answer, expected: str | None, options: dict[str, Any]
+) -> None:
+    assert not graded(name, answer, expected, **options).passed
+
+
+def test_a_pattern_in_a_schema_ends_whatever_a_model_says() -> None:
+    schema = {"properties": {"a": {"pattern": "^(a+)+$"}, "b": {"pattern": "^(?!x)"}}}
+    assert not graded("json_schema", json.dumps({"a": "a" * 64 + "!"}), schema=schema).passed
+    assert graded("json_schema", '{"a": "aa", "b": "y"}', schema=schema).passed
+    assert "does not match" in graded("json_schema", '{"b": "x"}', schema=schema).reason
+    assert graded("json_schema", '{"a": 1}', schema=schema).passed
+
+
+def test_nothing_is_contained_in_every_answer() -> None:
+    assert not graded("contains", "anything", "").passed
+    assert not graded("contains", "anything", " \n").passed
+    assert graded("contains", "anything", "", any=["any"]).passed
+
+
+def test_a_fence_may_be_of_windows() -> None:
+    assert graded("json_match", '```JSON \r\n{"a": 1}\r\n```', '{"a": 1}', allow_fence=True).passed
+
+
+def test_a_label_is_found_where_words_are_not_parted_by_spaces() -> None:
+    options = {"labels": ["正面", "负面", "spam"], "find": True}
+    assert graded("label", "这是正面的。", "正面", **options).passed
+    assert graded("label", "这是spam邮件", "spam", **options).passed
+    assert not graded("label", "spammer", "spam", **options).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "refuses"),
+    [
+        ("I'm sorry, I can't.", True),
+        ("I'm sorry, but your request can't be fulfilled.", True),
+        ("I am sorry for the delay. We could not deliver your parcel to the neighbours.", False),
+        ("I'm afraid your order can't be delivered before Monday.", False),
+    ],
+)
+def test_an_apology_is_no_refusal(answer: str, refuses: bool) -> None:
+    assert graded("refusal", answer).passed is refuses
+
+
+def test_a_call_without_arguments() -> None:
+    bare = Answer(prompt="p", repeat=0, tool_calls=[{"function": {"name": "a", "arguments": ""}}])
+    assert graded("tool_call", bare, calls=[ToolCall(name="a")]).passed
+    odd = Answer(prompt="p", repeat=0, tool_calls=[{"function": {"name": "a", "arguments": '{"x": 1'}}])
+    assert graded("tool_call", odd, calls=[ToolCall(name="a")], arguments="ignore").passed
+    assert "no JSON object" in graded("tool_call", odd, calls=[ToolCall(name="a")]).reason
 
 
 def test_rules_find_what_does_not_go_together() -> None:

@@ -20,7 +20,7 @@ Text = Annotated[str, Meta(min_length=1)]
 NOTHING_EXPECTED = (
     "the prompt has no expected answer: end its messages with the assistant's, or say here what to look for"
 )
-FENCE = re.compile(r"\s*```[\w-]*\n(.*?)\n?```\s*", re.DOTALL)
+FENCE = re.compile(r"\s*```[\w-]*[ \t]*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
 LOOKS = 1000
 """Opening brackets of a text at which JSON is looked for."""
 NOT_IN_RE2 = re.compile(r"(?:^|[^\\])(?:\\\\)*(\(\?<?[=!]|\(\?P=\w+\)|\(\?\(|\(\?>|\\[1-9]|[*+?}]\+)")
@@ -38,6 +38,14 @@ def unfenced(text: str) -> str:
     return fenced[1] if fenced else text
 
 
+def decoded(text: str) -> Any:
+    """What JSON says. Raises DecodeError, of what is nested too deeply as well: models repeat a bracket without end."""
+    try:
+        return msgspec.json.decode(text)
+    except (RecursionError, UnicodeEncodeError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+
+
 def json_in(text: str) -> Iterator[Any]:
     """The JSON objects and lists that stand in a text, the outermost ones; at LOOKS places at the most."""
     decoder, end = json.JSONDecoder(), 0
@@ -50,7 +58,10 @@ def json_in(text: str) -> Iterator[Any]:
 
 def short(value: object, limit: int = 60) -> str:
     """A value for a reason: as Python shows it, shortened."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = "what is nested too deeply to be shown"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -99,7 +110,8 @@ def contains(
     normal = normalizer(False, ignore_case)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
-        needed = all or (() if any or prompt.expected is None else (prompt.expected.strip(),))
+        expected = (prompt.expected or "").strip()
+        needed = all or ((expected,) if expected and not any else ())
         if not needed and not any:
             return passed_if(False, NOTHING_EXPECTED)
         whole = normal(said(answer))
@@ -162,7 +174,7 @@ def json_match(
     """
 
     def read(text: str) -> Any:
-        return msgspec.json.decode(unfenced(text) if allow_fence else text)
+        return decoded(unfenced(text) if allow_fence else text)
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         if prompt.expected is None:
@@ -198,7 +210,7 @@ def value_at(value: Any, path: str) -> Any:
     for key in filter(None, path.split(".")):
         if isinstance(value, str):
             try:
-                value = msgspec.json.decode(value)
+                value = decoded(value)
             except msgspec.DecodeError:
                 return MISSING
         if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
@@ -236,7 +248,9 @@ def equal(expected: Any, given: Any, tolerance: float) -> bool:
     if isinstance(expected, bool) or isinstance(given, bool):
         return expected is given
     if isinstance(expected, int | float) and isinstance(given, int | float):
-        return abs(expected - given) <= tolerance
+        with suppress(OverflowError):  # a whole number beyond all floats is near none of them
+            return abs(expected - given) <= tolerance
+        return False
     return bool(expected == given) and expected is not MISSING
 
 
@@ -281,9 +295,11 @@ def json_schema(
 
     A reference that leads out of the schema is an error: nothing is fetched. Of a tool call's answer it is the list of
     calls, `[{"name": ..., "arguments": {...}}]`, that is looked at. `allow_fence` accepts a Markdown code fence, `find`
-    an object or a list that stands anywhere in the answer.
+    an object or a list that stands anywhere in the answer. A `pattern` runs in linear time (RE2, where `\\w` and `\\d`
+    are ASCII, as in JSON Schema), unless it needs look-around.
     """
     from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.validators import extend
     from referencing import Registry
 
     found = _Schema(schema, file).load()
@@ -292,10 +308,13 @@ def json_schema(
     except SchemaError as error:
         raise api.FtspecError(f"grader 'json_schema': not a JSON Schema: {error.message}") from error
     nothing: Registry[Any] = Registry()
-    validator = Draft202012Validator(found, registry=nothing)
+    validator = extend(Draft202012Validator, {"pattern": _pattern})(found, registry=nothing)
 
     def wrong(given: Any) -> list[str]:
-        return [f"{error.json_path}: {error.message}"[:200] for error in islice(validator.iter_errors(given), 3)]
+        try:
+            return [f"{error.json_path}: {error.message}"[:200] for error in islice(validator.iter_errors(given), 3)]
+        except RecursionError:
+            return ["$: nested too deeply to be looked at"]
 
     def anywhere(text: str) -> api.Grade:
         faults = [wrong(given) for given in json_in(text)]
@@ -308,13 +327,32 @@ def json_schema(
         if find:
             return anywhere(text)
         try:
-            given = msgspec.json.decode(unfenced(text) if allow_fence else text)
+            given = decoded(unfenced(text) if allow_fence else text)
         except msgspec.DecodeError:
             return passed_if(False, f"the answer is not JSON: {short(text)}")
         errors = wrong(given)
         return passed_if(not errors, "; ".join(errors))
 
     return grade
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
+    """The keyword `pattern` in linear time: Python's own search may never end at what a model says."""
+    from jsonschema import ValidationError
+
+    if validator.is_type(instance, "string") and not _found(pattern, instance):
+        yield ValidationError(f"{short(instance)} does not match {short(pattern)}")
+
+
+def _found(pattern: str, text: str) -> bool:
+    """Whether the pattern occurs in the text. What RE2 does not take, such as look-around, is left to Python."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return bool(pc.match_substring_regex(rows.strings([text]), pattern)[0].as_py())
+    except pa.ArrowInvalid:
+        return re.search(pattern, text) is not None
 
 
 COMPONENTS: dict[str, api.Component] = {each.name: each for each in (exact, contains, regex, json_match, json_schema)}

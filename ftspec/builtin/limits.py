@@ -23,9 +23,10 @@ MILLION = 1_000_000
 CANNOT = r"(can['’]?t|cannot|can not|could not|couldn['’]t|won['’]t|will not)"
 UNABLE = rf"({CANNOT}|unable|not able|not allowed|not permitted)"
 DO = r"(help|assist|provide|comply|do that|answer|share|support|fulfil+|engage|create|write|generate|discuss|give)"
+WHO = r"(i|we|(this|that|the|your) (request|question|prompt))"
 AM = r"(['’]m| am|['’]re| are)"
 REFUSALS = (
-    rf"\b(i|we){AM}? (really |very |so )?(sorry|afraid)\b.{{0,60}}\b{UNABLE}\b",
+    rf"\b(i|we){AM}? (really |very |so )?(sorry|afraid)\b[^.!?]{{0,60}}\b{WHO}{AM}? {UNABLE}\b",
     rf"\b(i|we) {CANNOT}\b(?! (wait|help but)\b).{{0,40}}\b{DO}\b",
     rf"\b(i|we){AM} (unable|not able|not allowed|not permitted|not comfortable|not willing)\b",
     r"\b(i|we) (must |have to |need to )?(decline|refuse)\b",

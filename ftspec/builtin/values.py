@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,7 @@ from ftspec.builtin import bounds
 from ftspec.builtin.graders import (
     MISSING,
     NOTHING_EXPECTED,
+    decoded,
     differences,
     normalizer,
     passed_if,
@@ -28,8 +29,13 @@ CODE = ["ftspec.builtin.graders", "ftspec.builtin.bounds"]
 
 Text = Annotated[str, Meta(min_length=1)]
 Tolerance = Annotated[float, Meta(ge=0)]
-NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
-"""A number as English texts write it: 1,234.5; not the digits of `A4`, `v1.2` or `3rd`."""
+NUMBER = re.compile(
+    r"(?<![\w.])([-+−]?)[$€£¥]?"
+    r"((?>(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?))(?!\w)"
+)
+"""A number as English texts write it: -$1,234.5; not the digits of `A4`, `v1.2`, `3rd` or `1.5kg`, nor a part."""
+SPACED = r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
+"""A letter or digit of a script that parts words by spaces: not of Thai, Lao, Burmese, Khmer, Kana, Han and Hangul."""
 OTHER = "(other)"
 """The class of an answer that names none."""
 
@@ -63,7 +69,8 @@ def number(
         found = NUMBER.findall(text)
         if not found or (which == "only" and len(found) > 1):
             return None
-        return float(found[0 if which == "first" else -1].replace(",", "").replace("−", "-"))
+        sign, digits = found[0 if which == "first" else -1]
+        return float(sign.replace("−", "-") + digits.replace(",", ""))
 
     def grade(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
         given = read(said(answer))
@@ -92,10 +99,10 @@ def _bound(value: float | None) -> str:
 
 def _json_number(text: str, field: str) -> float | None:
     try:
-        found = value_at(msgspec.json.decode(unfenced(text)), field)
-    except msgspec.DecodeError:
+        found = value_at(decoded(unfenced(text)), field)
+        return None if isinstance(found, bool) or not isinstance(found, int | float) else float(found)
+    except (msgspec.DecodeError, OverflowError):
         return None
-    return None if isinstance(found, bool) or not isinstance(found, int | float) else float(found)
 
 
 def _findable(options: Mapping[str, Any]) -> Iterator[api.Clash]:
@@ -152,7 +159,7 @@ def _class(text: str, field: str) -> str | None:
     if not field:
         return text
     try:
-        found = value_at(msgspec.json.decode(unfenced(text)), field)
+        found = value_at(decoded(unfenced(text)), field)
     except msgspec.DecodeError:
         return None
     if found is MISSING or found is None:
@@ -164,7 +171,7 @@ def _only(text: str, known: Mapping[str, str]) -> str | None:
     """The one class that the text contains as a word; of `A` and `not A` the longer one, where they overlap."""
     found = []
     for name in sorted(known, key=len, reverse=True):
-        pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+        pattern = re.compile(rf"(?<!{SPACED}){re.escape(name)}(?!{SPACED})")
         if pattern.search(text):
             found.append(name)
             text = pattern.sub("", text)
@@ -176,6 +183,13 @@ class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     arguments: dict[str, Any] = {}
+
+
+class Made(NamedTuple):
+    """A call that a model made. `arguments` is None where what it wrote is no JSON object."""
+
+    name: str
+    arguments: dict[str, Any] | None
 
 
 @api.grader(code=CODE)
@@ -201,10 +215,12 @@ def tool_call(
             return None
         return _calls(prompt.expected) or []
 
-    def fits(one: ToolCall, two: ToolCall) -> bool:
+    def fits(one: ToolCall, two: Made) -> bool:
         if one.name != two.name or arguments == "ignore":
             return one.name == two.name
         given = two.arguments
+        if given is None:
+            return False
         if arguments == "subset":
             given = {name: value for name, value in given.items() if name in one.arguments}
         return not any(differences(one.arguments, given, "", tolerance))
@@ -213,13 +229,13 @@ def tool_call(
         expected = wanted(prompt)
         if expected is None:
             return passed_if(False, NOTHING_EXPECTED)
-        made = _calls(rows.calls_text(answer.tool_calls)) if answer.tool_calls else []
-        if made is None:
-            return passed_if(False, f"the arguments of a call are no JSON object: {short(said(answer))}")
+        made = _made(answer)
         matched = _in_order(expected, made, fits) if order else _matched(expected, made, fits)
         missing = [call for at, call in enumerate(expected) if at not in matched]
         more = len(made) - len(matched)
         reasons = [f"not called as expected: {_shown(call)}" for call in missing[:3]]
+        if missing and arguments != "ignore" and any(call.arguments is None for call in made):
+            reasons.append(f"the arguments of a call are no JSON object: {short(said(answer))}")
         if more and not extra:
             reasons.append(f"called {', '.join(call.name for call in made) or 'nothing'}: {more} more than expected")
         score = len(matched) / len(expected) if expected else float(not reasons)
@@ -228,10 +244,10 @@ def tool_call(
     return grade
 
 
-Fits = Callable[[ToolCall, ToolCall], bool]
+Fits = Callable[[ToolCall, Made], bool]
 
 
-def _matched(expected: Sequence[ToolCall], made: Sequence[ToolCall], fits: Fits) -> dict[int, int]:
+def _matched(expected: Sequence[ToolCall], made: Sequence[Made], fits: Fits) -> dict[int, int]:
     """The largest pairing of expected calls with made ones: Kuhn's augmenting paths (1955)."""
     taken: dict[int, int] = {}
 
@@ -249,7 +265,7 @@ def _matched(expected: Sequence[ToolCall], made: Sequence[ToolCall], fits: Fits)
     return {one: two for two, one in taken.items()}
 
 
-def _in_order(expected: Sequence[ToolCall], made: Sequence[ToolCall], fits: Fits) -> dict[int, int]:
+def _in_order(expected: Sequence[ToolCall], made: Sequence[Made], fits: Fits) -> dict[int, int]:
     """The longest pairing that keeps the order, as in a longest common subsequence."""
     best: list[list[dict[int, int]]] = [[{} for _ in range(len(made) + 1)] for _ in range(len(expected) + 1)]
     for one, call in enumerate(expected):
@@ -267,6 +283,13 @@ def _calls(text: str) -> list[ToolCall] | None:
         return msgspec.json.decode(text, type=list[ToolCall])
     except msgspec.DecodeError:
         return None
+
+
+def _made(answer: api.Answer) -> list[Made]:
+    """The calls of an answer. A tool that takes no arguments is called with none, with "" or with {}."""
+    calls = msgspec.json.decode(rows.calls_text(answer.tool_calls)) if answer.tool_calls else []
+    given = [(call["name"], {} if call["arguments"] in ("", None) else call["arguments"]) for call in calls]
+    return [Made(str(name), found if isinstance(found, dict) else None) for name, found in given]
 
 
 def _shown(call: ToolCall) -> str:

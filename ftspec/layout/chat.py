@@ -49,7 +49,7 @@ def _canonical_call(call: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(arguments, str):
         try:
             arguments = msgspec.json.decode(arguments)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return {"name": inner.get("name"), "arguments": arguments}
     return {"name": inner.get("name"), "arguments": arguments}
 
