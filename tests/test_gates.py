@@ -261,6 +261,21 @@ def test_gates_look_at_slices() -> None:
     assert "no prompt has a tag" in judged("slices", min=0.9).message
 
 
+def test_a_slice_of_which_nothing_was_answered_is_not_measured() -> None:
+    lost = score(0.0, prompts=2, interval=Interval(low=0.0, high=1.0), errors=2, repeats=1)
+    found = with_interval(0.91, 0.95, 0.99, slices={"lost": lost})
+    for wanted in ({"max": 0.0}, {"max": 0.5, "evidence": "estimate"}, {"min": 0.5, "evidence": "estimate"}):
+        verdict = judged("accuracy", found, slice="lost", **wanted)
+        assert (verdict.passed, verdict.outcome) == (False, "INSUFFICIENT_EVIDENCE")
+        assert verdict.message.startswith("not measured: 2 of 2 questions of slice 'lost' to the tuned model failed")
+    assert judged("slices", found, min=0.5).outcome == "INSUFFICIENT_EVIDENCE"
+
+
+def test_none_of_no_answers_is_no_metric() -> None:
+    verdict = judged("metric", with_interval(0.9, 0.95, 1.0), name="pass@0", min=0)
+    assert "there is no metric 'pass@0'" in verdict.message
+
+
 def test_any_metric() -> None:
     third = Measured(value=0.6, interval=Interval(low=0.5, high=0.7), n=100)
     f1 = Measured(value=0.8, n=100)

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from ftspec import report
 from ftspec.common.errors import Finding, FtspecError
-from ftspec.common.evaluation import Evaluation, Grade, Verdict, Worst
+from ftspec.common.evaluation import Evaluation, Grade, Measured, Verdict, Worst
 from ftspec.common.jobs import Estimate, ModelRef, Size, TrainingEvent, TunedModel
 from ftspec.common.masking import MASK
 from ftspec.common.messages import Answer, Generation, Message, Prompt
@@ -443,6 +443,22 @@ def test_where_no_question_was_answered_no_accuracy_is_told() -> None:
     data = msgspec.structs.replace(sample_data(), evaluation=scoring.evaluate(asked, found), tuned=None)
     assert "answered right: base –." in summary.render(data)
     assert '<span class="figure">–</span>' in page.render(data)
+    assert "| not answered, or without a verdict | 4 |" in summary.render(data)
+
+
+def test_what_nobody_has_counted_is_not_told_as_nothing() -> None:
+    unknown = msgspec.structs.replace(sample_data(), spending=Spent(uncounted=7, currency="USD"))
+    assert "| this run | cannot tell |" in summary.render(unknown)
+    partly = msgspec.structs.replace(unknown, spending=Spent(parts={"judge": 2.0}, uncounted=7, currency="USD"))
+    assert "| this run | at least 2.00 USD |" in summary.render(partly)
+
+
+def test_pass_at_k_is_that_of_the_same_k_for_each_model() -> None:
+    evaluation = sample_data().evaluation
+    assert evaluation is not None
+    lossy = msgspec.structs.replace(evaluation.tuned, pass_at=(Measured(value=0.123456),))
+    data = msgspec.structs.replace(sample_data(), evaluation=msgspec.structs.replace(evaluation, tuned=lossy))
+    assert "12.3%" not in page.render(data)
 
 
 def test_gates_that_did_not_pass_come_first_in_a_summary() -> None:

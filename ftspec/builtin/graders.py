@@ -298,8 +298,7 @@ def json_schema(
     an object or a list that stands anywhere in the answer. A `pattern` runs in linear time (RE2, where `\\w` and `\\d`
     are ASCII, as in JSON Schema), unless it needs look-around.
     """
-    from jsonschema import Draft202012Validator, SchemaError
-    from jsonschema.validators import extend
+    from jsonschema import Draft202012Validator, SchemaError, validators
     from referencing import Registry
 
     found = _Schema(schema, file).load()
@@ -308,6 +307,7 @@ def json_schema(
     except SchemaError as error:
         raise api.FtspecError(f"grader 'json_schema': not a JSON Schema: {error.message}") from error
     nothing: Registry[Any] = Registry()
+    extend: Any = validators.extend
     validator = extend(Draft202012Validator, {"pattern": _pattern})(found, registry=nothing)
 
     def wrong(given: Any) -> list[str]:

@@ -19,9 +19,12 @@ def spent(data: ReportData) -> dict[str, str]:
     table |= dict.fromkeys(found.unknown, "cannot tell")
     if found.uncounted:
         table["not counted"] = f"{found.uncounted:,} answers without a known price"
+    known = money(found.total, found.currency)
+    if found.unknown or found.uncounted:
+        known = f"at least {known}" if found.total else "cannot tell"
     of = f" of {money(found.cap, found.currency)}" if found.cap else ""
     rests = ", unverified prices" if found.total and found.unverified else ""
-    return table | {"together": money(found.total, found.currency) + of + rests}
+    return table | {"together": known + of + rests}
 
 
 def serving(data: ReportData) -> dict[str, str]:

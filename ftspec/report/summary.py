@@ -84,6 +84,8 @@ def _scores(data: ReportData) -> Iterable[str]:
     yield f"| consistency | {' | '.join(known)} |"
     yield f"| quadrant | {' | '.join(s.quadrant for s in scores)} |"
     yield f"| prompts × repeats | {' | '.join(f'{s.prompts} × {s.repeats}' for s in scores)} |"
+    if any(score.errors for score in scores):
+        yield f"| not answered, or without a verdict | {' | '.join(f'{s.errors:,}' for s in scores)} |"
     yield from _more(len(data.evaluation.scores), MODELS, "model")
     if {"base", "tuned"} <= set(shown):
         gain = data.evaluation.gain_interval

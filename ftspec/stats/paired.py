@@ -61,13 +61,14 @@ class PairSums(NamedTuple):
     def size(self) -> float:
         """How many independent pairs of answers these are worth: between the number of prompts and of answers.
 
-        The variance of one such pair over the variance of the mean over prompts, as in `Sums.size`; where the prompts
-        do not differ nothing tells how much a prompt's repeats share, and the upper bound stands.
+        The variance of one such pair over the variance of the mean over prompts, as in `Sums.size`. Where the prompts
+        do not differ nothing tells how much a prompt's repeats share: then they may share all, and the lower bound
+        stands, as where there is one prompt alone.
         """
         worth = self.tuned.worth
         most = worth * min(self.base.verdicts, self.tuned.verdicts) / max(self.tuned.prompts, 1.0)
         alone = self.won + self.lost - self.apart**2
-        return min(max(alone / self.squares, worth), most) if self.squares > TINY else most
+        return min(max(alone / self.squares, worth), most) if self.squares > TINY else worth
 
     @property
     def gain(self) -> tuple[float, Interval]:

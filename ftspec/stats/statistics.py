@@ -195,16 +195,17 @@ def subsets(shares: Sequence[Share], k: int, *, every: bool) -> list[Share]:
     `rate` of these is the unbiased estimator of pass@k, 1 - C(n - c, k) / C(n, k) of Chen et al. (2021),
     arXiv:2107.03374, equation 1; with `every` that of pass^k, C(c, k) / C(n, k), of Yao et al. (2024), tau-bench,
     arXiv:2406.12045, section 4. Both are over n verdicts of a prompt of which c pass; a prompt with fewer than k
-    verdicts says nothing.
+    verdicts says nothing, and every other counts alike, however many it has.
     """
+    most = max((round(share.total) for share in shares), default=0)
     found = []
     for passed, total, weight in shares:
         c, n = round(passed), round(total)
         every_one, none = (math.comb(c, k), math.comb(n - c, k)) if n >= k else (0, 0)
         count = math.comb(n, k)
-        # Huge numbers of subsets are scaled down: only their ratio and the correlation between them matter.
-        scale = min(1.0, n / count) if count else 0.0
-        found.append(Share(scale * (every_one if every else count - none), scale * count, weight))
+        # As many for each prompt: only their ratio and the correlation between them matter.
+        scale = most / count if count else 0.0
+        found.append(Share(scale * (every_one if every else count - none), most if count else 0.0, weight))
     return found
 
 

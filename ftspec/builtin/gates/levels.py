@@ -114,7 +114,7 @@ def _named(score: api.Score, name: str) -> api.Measured:
         return api.Measured(value=consistency_of(score), interval=score.consistency_interval, n=score.prompts)
     if found := PASS_K.fullmatch(name):
         passes, k = score.pass_at if found[1] == "@" else score.pass_all, int(found[2])
-        if 0 < k <= len(passes):
+        if k <= len(passes):
             return passes[k - 1]
         raise UnmeasuredError(f"{name} needs `repeat` of {k} or more, and a `temperature`")
     known = {**score.measures, **score.metrics}

@@ -21,7 +21,7 @@ TOLERATED_ERRORS = 0.02
 AGAIN = "run again, which asks only those"
 UNCLEAR = "a judge whose replies stay no verdict needs another rubric, `max_tokens` or model"
 
-PASS_K = re.compile(r"pass([@^])(\d+)")
+PASS_K = re.compile(r"pass([@^])([1-9]\d*)")
 
 
 def of_metric(options: Mapping[str, Any]) -> api.Needs:
@@ -55,22 +55,22 @@ def score_of(evaluation: api.Evaluation, model: str, slice: str = "") -> api.Sco
     score = evaluation.scores.get(model, getattr(evaluation, model, None) if model in ("base", "tuned") else None)
     if score is None:
         raise UnmeasuredError(f"there is no model '{model}': there are {', '.join(evaluation.scores)}")
-    asked = score.prompts * score.repeats
-    if not asked:
+    if not score.prompts * score.repeats:
         none = "there were no prompts: see `eval.prompts`" if not evaluation.scores else f"there is no {model} model"
         raise UnmeasuredError(none)
-    if score.errors > TOLERATED_ERRORS * asked:
-        raise UnmeasuredError(_lost(score, model, asked))
     if slice:
         need_slices(score, [slice])
-        return score.slices[slice]
-    return score
+    for part, name in ((score, ""), (score.slices.get(slice, score), slice)):
+        if part.errors > TOLERATED_ERRORS * part.prompts * part.repeats:
+            raise UnmeasuredError(_lost(part, model, name))
+    return score.slices.get(slice, score)
 
 
-def _lost(score: api.Score, model: str, asked: int) -> str:
+def _lost(score: api.Score, model: str, slice: str) -> str:
     """How many questions have no answer or no verdict, and what to do."""
     why = f", the first with: {score.lost}" if score.lost else ""
-    failed = f"{score.errors} of {asked} questions to the {model} model failed{why}; {AGAIN}"
+    asked = score.prompts * score.repeats
+    failed = f"{score.errors} of {asked} questions{of_slice(slice)} to the {model} model failed{why}; {AGAIN}"
     return f"{failed}; {UNCLEAR}" if any(use.unclear for use in score.judges) else failed
 
 
