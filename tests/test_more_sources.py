@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -340,11 +341,18 @@ def test_places_that_do_not_go_together() -> None:
 
 
 def test_urls_that_cannot_be_used() -> None:
-    for url, part in (("no url", "not a SQLAlchemy URL"), ("nonsense://h/d", "no driver")):
+    for url, part in (
+        ("no url", "not a SQLAlchemy URL"),
+        ("nonsense://h/d", "no driver"),
+        ("postgresql://me:s3cr3t", "not a SQLAlchemy URL"),
+        ("postgresql://me:a@s3cr3t@h/d", "has an `@` too many"),
+        ("postgresql://me:a@s3cr3t/b@h/d", "has an `@` too many"),
+    ):
         with pytest.raises(api.FtspecError, match=part) as caught:
             read(sources.sql, url=url, query="select 1 order by 1")
         assert caught.value.hint
         assert caught.value.option == "url"
+        assert "s3cr3t" not in str(caught.value)
 
 
 SQL = """\
@@ -381,6 +389,10 @@ def test_what_is_wrong_with_a_database_is_told_at_the_option(
     assert f"spec.yaml:{place}: " in err and said in err
 
 
+PASSWORD = "pa55w0rd@of/a?test#%41"
+"""With what ends a password in an address, unless it is written as addresses have it."""
+
+
 def _postgres() -> Path | None:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     where = found[-1] if found else shutil.which("initdb")
@@ -401,7 +413,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for parent in folder.parents:
             if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
                 parent.chmod(parent.stat().st_mode | 0o011)
-    (folder / "password").write_text("pa55w0rd-of-a-test")
+    (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -417,7 +429,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         [tools / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start"],
         **{**run, "capture_output": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL},
     )
-    yield f"postgresql://tester:pa55w0rd-of-a-test@127.0.0.1:{port}/postgres"
+    yield f"postgresql://tester:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/postgres"
     subprocess.run([tools / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **{**run, "check": False})
 
 
@@ -430,6 +442,13 @@ def test_rows_of_postgresql(postgres: str) -> None:
     price = kept[0][1].pop("price")
     assert float(price) == 0.25
     assert kept[0] == (1, {"id": 1, "t": "text 1", "day": "2026-01-02", "j": {"k": 1}, "ok": False})
+
+
+def test_a_password_is_the_secret_as_it_is(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", PASSWORD)
+    url = f"postgresql://tester:${{secret:DB_PASSWORD}}@{postgres.rpartition('@')[2]}"
+    kept, _ = read(sources.sql, url=api.resolve(url), query="select 1 as a order by 1")
+    assert kept == [(1, {"a": 1})]
 
 
 def test_postgresql_is_streamed(postgres: str) -> None:
@@ -451,7 +470,7 @@ def test_what_a_query_returns_is_its_fingerprint(postgres: str) -> None:
 
 def test_nothing_secret_is_in_an_error(postgres: str) -> None:
     cases = [
-        {"url": postgres.replace("pa55w0rd-of-a-test", "wr0ng-password"), "query": "select 1"},
+        {"url": postgres.replace("pa55w0rd", "wr0ng-password"), "query": "select 1"},
         {"url": postgres.replace("127.0.0.1", "127.0.0.9"), "query": "select 1"},
         {"url": postgres, "query": "select * from none where x = :p", "parameters": {"p": "s3cret-value"}},
         {"url": postgres, "query": "select cast(:p as integer)", "parameters": {"p": "s3cret-value"}},

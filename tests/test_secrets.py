@@ -18,8 +18,9 @@ import pytest
 
 from ftspec import api, hosted, items
 from ftspec.cli import crash, guard
-from ftspec.common.references import Mask, mask
+from ftspec.common.references import Mask, mask, resolve
 from ftspec.contracts.components import Component
+from ftspec.files.fetching import public
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
 
@@ -185,6 +186,26 @@ def test_a_signed_address_is_shown_without_its_signature(query: str) -> None:
     assert signature not in shown
     assert shown.startswith('cannot PUT <a href="https://bucket/a.jsonl?')
     assert shown.endswith('=***">: 403')
+
+
+RAW = "p@ss/w#rd?%41[x] y"
+"""A password as somebody chose it: in an address most of it would be a host, a path and a query."""
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "filled"),
+    [
+        ("https://me:${secret:PW}@host/a", RAW, f"https://me:{quote(RAW, safe='')}@host/a"),
+        ("postgresql+psycopg://${secret:PW}:x${secret:PW}@host/a", "a/b", "postgresql+psycopg://a%2Fb:xa%2Fb@host/a"),
+        ("https://me:${secret:PW}@host/a", "wr%40itten+so", "https://me:wr%40itten+so@host/a"),
+        ("https://host/@v1?sig=${secret:PW}", "a/b#c", "https://host/@v1?sig=a/b#c"),
+        ("${secret:PW}", "https://me:p@ss@host", "https://me:p@ss@host"),
+        ("Basic ${secret:PW}", RAW, f"Basic {RAW}"),
+    ],
+)
+def test_a_password_is_filled_into_an_address_as_addresses_have_it(written: str, value: str, filled: str) -> None:
+    assert resolve(written, {"PW": value}, sent=False) == filled
+    assert not ("me:${secret:PW}@host" in written and "ss" in public(filled))
 
 
 def test_what_libraries_read_of_the_environment_is_masked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

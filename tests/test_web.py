@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from servers import buckets
@@ -119,6 +121,17 @@ def test_a_secret_in_an_address_is_filled_in_and_not_kept(
     said = capsys.readouterr()
     assert "s3cr3t" not in said.out + said.err
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"s3cr3t" in file.read_bytes()]
+
+
+def test_user_and_password_are_sent_but_to_no_other_server(web: Web, tmp_path: Path) -> None:
+    login = base64.b64encode("mé:p@ss/w#rd:%41".encode()).decode()
+    url = web.url.replace("//", f"//{quote('mé')}:{quote('p@ss/w#rd:%41', safe=':')}@")
+    (found,) = api.input_files(f"{url}/a.jsonl")
+    assert (found.name, Path(found.local()).read_bytes()) == (f"{web.url}/a.jsonl", LINES)
+    assert web.logins == [f"Basic {login}"] * 2
+    web.moved["/old.jsonl"] = f"{web.url.replace('127.0.0.1', 'localhost')}/a.jsonl"
+    api.input_files(f"{url}/old.jsonl")
+    assert web.logins[2:] == [f"Basic {login}", ""]
 
 
 def test_redirects_without_an_end(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

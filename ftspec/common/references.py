@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from ftspec.common import masking
 from ftspec.common.errors import FtspecError, SpecPath
@@ -19,6 +20,10 @@ ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
 REFERENCE = re.compile(r"\$\{(?:env|secret)s?:[^}]*\}?", re.IGNORECASE)
 """What looks like a reference; one that ENV and SECRET do not match is misspelt."""
+USER = re.compile(r"(?<=://)[^/?#]*@")
+"""User and password of an address, before references in it are replaced."""
+ENDS_USER = re.compile(r"[/?#@\[\]\s]")
+"""Of a password that is not written as addresses have it: all that follows would be taken for a host or a path."""
 
 
 class Filled(NamedTuple):
@@ -109,7 +114,14 @@ def missing_secrets(value: Any, path: SpecPath = ()) -> Iterator[tuple[SpecPath,
 
 def _replace(value: Any, environment: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return SECRET.sub(lambda match: environment[match[1]], value)
+        within = USER.search(value)
+        start, end = within.span() if within else (0, 0)
+
+        def said(match: re.Match[str]) -> str:
+            secret = environment[match[1]]
+            return quote(secret, safe="") if start <= match.start() < end and ENDS_USER.search(secret) else secret
+
+        return SECRET.sub(said, value)
     if isinstance(value, Mapping):
         return {key: _replace(entry, environment) for key, entry in value.items()}
     if isinstance(value, list | tuple):

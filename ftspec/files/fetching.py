@@ -5,6 +5,7 @@ The cache is `ftspec/inputs` in `$XDG_CACHE_HOME` or `~/.cache`. A file is there
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 from ftspec.common.causes import cause, denied, is_clients
 from ftspec.common.errors import DataError, Finding, FtspecError
@@ -156,8 +158,21 @@ def _store(url: str) -> Any:
     from obstore.store import HTTPStore, from_url
 
     if url.lower().startswith("http"):
-        return HTTPStore.from_url(url, client_options={**CLIENT, "allow_http": True}, retry_config=RETRIES)
+        bare, login = _without_login(url)
+        return HTTPStore.from_url(bare, client_options={**CLIENT, "allow_http": True, **login}, retry_config=RETRIES)
     return from_url(url, client_options=CLIENT | _of_environment(url), retry_config=RETRIES)
+
+
+def _without_login(url: str) -> tuple[str, dict[str, Any]]:
+    """The address, and user and password as a header: the client sends none of an address by itself, and drops a header
+    where it is sent on to another server."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    user, _, password = map(unquote_to_bytes, login.partition(":"))
+    said = base64.b64encode(user + b":" + password).decode()
+    return urlunsplit(parts._replace(netloc=host)), {"default_headers": {"Authorization": f"Basic {said}"}}
 
 
 def _of_environment(url: str) -> dict[str, str]:

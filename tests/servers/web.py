@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 
 
 class Web:
-    """`asked` lists method and path of every request, `ranges` the first byte of each that began in the middle.
+    """`asked` lists method and path of every request, `logins` its Authorization, `ranges` the first byte of
+    each that began in the middle.
 
     `tags`: answer with an ETag. `times`: with Last-Modified. `parts`: give a file from the byte that is asked for.
     `cut`: break the connection after so many bytes of a body, `cuts` times (0: always). `refuses`: the status by which
@@ -26,6 +27,7 @@ class Web:
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url
         self.asked: list[tuple[str, str]] = []
+        self.logins: list[str] = []
         self.ranges: list[int] = []
         self.tags, self.times, self.parts, self.cut, self.cuts = True, True, False, 0, 0
         self.endless = False
@@ -52,6 +54,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def _answer(self, serve: Any) -> None:
         self.web.asked.append((self.command, self.path))
+        self.web.logins.append(self.headers.get("Authorization", ""))
         path = self.path.partition("?")[0]
         if status := self.web.refuses.get(path) or self.web.refuses.get(self.command):
             self.send_error(status)

@@ -14,6 +14,7 @@ import msgspec
 from ftspec import api, rows
 from ftspec.builtin.files import BATCH_ROWS, Read
 
+AT_IN_PASSWORD = re.compile(r"[\w+]+://[^:/]*:[^@]*@.*@", re.DOTALL)
 Value = str | int | float | bool | None
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 STREAMED = {"stream_results": True, "max_row_buffer": BATCH_ROWS}
@@ -130,9 +131,11 @@ def _url(place: _Place) -> Any:
         )
     try:
         url = sqlalchemy.make_url(place.url)
-    except sqlalchemy.exc.ArgumentError:
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number
         hint = "write it as postgresql://user:${secret:PASSWORD}@host:5432/name"
         raise api.FtspecError("`url` is not a SQLAlchemy URL", hint, "url") from None
+    if AT_IN_PASSWORD.match(place.url):  # it would be taken for a host, and shown
+        raise api.FtspecError("`url` has an `@` too many", "write one of the password as %40", "url")
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 
