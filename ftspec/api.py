@@ -17,6 +17,7 @@ from ftspec.common.errors import (
     Rejected,
     SpecFinding,
     Transient,
+    chained,
 )
 from ftspec.common.evaluation import (
     Comparison,
@@ -215,6 +216,7 @@ __all__ = [
     "Written",
     "batch_step",
     "beside",
+    "chained",
     "check",
     "decide",
     "engine",

@@ -1,4 +1,4 @@
-"""Errors that ftspec raises on purpose come back from another process as they were raised there."""
+"""Errors that ftspec raises on purpose come back from another process as they were raised there; chains of errors."""
 
 from __future__ import annotations
 
@@ -22,3 +22,12 @@ def test_an_error_survives_pickling(error: errors.FtspecError) -> None:
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is type(error) and str(back) == str(error)
     assert vars(back) == vars(error)
+
+
+def test_an_error_with_all_that_it_came_from() -> None:
+    first, second, last = ValueError("first"), KeyError("second"), OSError("last")
+    last.__context__, second.__cause__ = second, first
+    assert list(errors.chained(last)) == [last, second, first]
+    first.__context__ = last  # libraries that keep errors tie such knots
+    assert list(errors.chained(last)) == [last, second, first]
+    assert list(errors.chained(None)) == []

@@ -133,6 +133,7 @@ API = {
     "Written",
     "batch_step",
     "beside",
+    "chained",
     "check",
     "decide",
     "engine",

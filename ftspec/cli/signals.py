@@ -77,13 +77,9 @@ def heed() -> None:
 
 def behind(error: BaseException | None) -> KeyboardInterrupt | None:
     """The interrupt that an error comes of: Python, and what puts things in order, may raise another in its place."""
-    seen = set[int]()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, KeyboardInterrupt):
-            return error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return None
+    from ftspec.common.errors import chained
+
+    return next((one for one in chained(error) if isinstance(one, KeyboardInterrupt)), None)
 
 
 def _to_main_thread(number: int) -> None:

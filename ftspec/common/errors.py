@@ -21,7 +21,7 @@ Anything else that escapes is a bug in ftspec: exit code 3 and a log to paste.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -110,6 +110,15 @@ class FtspecError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors come back from other processes as they were raised there: with their fields, not made anew."""
         return _restored, (type(self), self.args), vars(self)
+
+
+def chained(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that it came from, the first cause last."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _restored(cls: type[FtspecError], args: tuple[Any, ...]) -> FtspecError:

@@ -70,13 +70,11 @@ def error(
 
 def unanswered(error: BaseException) -> api.ProviderError:
     """The error of a call without an answer: Transient where it was never sent; our own where one is behind it."""
-    seen: BaseException | None = error
     names: list[str] = []
-    while seen is not None and len(names) < 10:
+    for seen in api.chained(error):
         if isinstance(seen, api.ProviderError):
             return seen
         names.append(type(seen).__name__)
-        seen = seen.__cause__ or seen.__context__
     message = f"no answer: {names[-1]}: {error}"
     unsent = UNSENT & set(names) and not CONNECTED & set(names)
     return api.Transient(message) if unsent else api.Ambiguous(message)

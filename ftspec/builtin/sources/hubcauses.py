@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from ftspec import api
@@ -24,12 +23,12 @@ def cause(error: BaseException, dataset: str) -> Cause | None:
 
     `datasets` wraps what `huggingface_hub` raises, so the error is looked at with all that it came from.
     """
-    return next((found for one in _chain(error) if (found := _one(one, dataset))), None)
+    return next((found for one in api.chained(error) if (found := _one(one, dataset))), None)
 
 
 def away(error: BaseException) -> Cause | None:
     """Why the hub is not reached any more; None where that is not what happened."""
-    for one in _chain(error):
+    for one in api.chained(error):
         if isinstance(one, api.hubclient.Away):
             return Cause(one.reason, one.hint)
         if any(kind.__name__ == "TransportError" for kind in type(one).__mro__):  # httpx's, under whichever name
@@ -78,13 +77,3 @@ def _answered(status: int, credentials: bool) -> Cause | None:
             f"wait and run again; with a token it lets you ask more: {HOW}",
         )
     return Cause(f"the hub fails ({status})", "run again later") if status >= 500 else None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it came from, the first cause last."""
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__ or one.__context__

@@ -194,9 +194,6 @@ def _lost(what: str, error: Exception) -> api.ProviderError:
     meant = hosted.unanswered(error)
     if isinstance(meant, api.Rejected):
         return meant
-    reasons: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        reasons.append(str(cause).strip() or type(cause).__name__)
-        cause = cause.__cause__ or cause.__context__
-    return type(meant)(f"could not {what}: {reasons[-1]}", "check the network and the provider's `base_url`")
+    *_, first = api.chained(error)
+    reason = str(first).strip() or type(first).__name__
+    return type(meant)(f"could not {what}: {reason}", "check the network and the provider's `base_url`")
