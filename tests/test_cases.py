@@ -420,3 +420,59 @@ def test_a_cell_that_is_no_assertion_is_what_equals() -> None:
 
 def test_inline_prompts_are_a_source() -> None:
     assert "examples" in SOURCES
+
+
+def asked(rows: list[dict[str, Any]]) -> list[Any]:
+    """What each row asks: a text, or pairs of role and text."""
+    said = [[(m["role"], m["content"]) for m in row["messages"]] for row in rows]
+    return [messages[0][1] if len(messages) == 1 else messages for messages in said]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "wanted"),
+    [
+        ("file://p.txt", ["File x"]),
+        ("p.txt", ["File x"]),
+        ("Say {{ q }}", ["Say x"]),
+        ("[p.txt, 'sub/*.txt']", ["File x", "One x", "Two x"]),
+        ("{p.txt: a, sub/a.txt: b}", ["File x", "One x", "Two x"]),
+        ("[prompts.csv, prompts.jsonl]", ["CSV x", "Line x", [("system", "s"), ("user", "x")]]),
+        ("[{id: file://p.txt, label: a}, {raw: 'Raw {{ q }}', label: b}]", ["File x", "Raw x"]),
+        (
+            "['What is 2*3/4?', 'Is a.md text, or b.txt?', 'Either/or']",
+            ["What is 2*3/4?", "Is a.md text, or b.txt?", "Either/or"],
+        ),
+        ("file://turns.json", [[("user", "hi"), ("user", 'say "x"')]]),
+    ],
+)
+def test_prompts_of_promptfoo_are_texts_or_files(tmp_path: Path, prompts: str, wanted: list[Any]) -> None:
+    files = {
+        "p.txt": "File {{ q }}\n",
+        "sub/a.txt": "One {{ q }}\n---\nTwo {{ q }}\n",
+        "prompts.csv": 'prompt,label\n"CSV {{ q }}",a\n',
+        "prompts.jsonl": 'Line {{ q }}\n[{"role": "system", "content": "s"}, {"role": "user", "content": "{{ q }}"}]\n',
+        "turns.json": '[{% for t in turns %}{"role": "user", "content": {{ t | dump }}},{% endfor %}\n'
+        '{"role": "user", "content": {{ (\'say "\' ~ q ~ \'"\') | dump }}}]',
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    config = (
+        f"prompts: {prompts}\ntests:\n  - vars: {{q: x, turns: [hi]}}\n    options: {{disableVarExpansion: true}}\n"
+    )
+    rows, findings = promptfoo(tmp_path, config, files=[str(tmp_path / name) for name in files])
+    assert not findings
+    assert asked(rows) == wanted
+
+
+def test_prompts_of_promptfoo_that_no_text_is_are_told_at_their_lines(tmp_path: Path) -> None:
+    listed = "\n- ".join(["missing.txt", "exec:./x.sh", "file://make.py:prompt", "langfuse://a:1", "[1]", "fine"])
+    rows, findings = promptfoo(tmp_path, f"prompts:\n- {listed}\ntests: [{{}}]\n")
+    assert asked(rows) == ["fine"]
+    assert [(one.line, one.message.removeprefix("a prompt is not imported: ")) for one in findings] == [
+        (2, "name missing.txt under the source's `files`"),
+        (3, "exec:./x.sh is a program"),
+        (4, "file://make.py:prompt is a program"),
+        (5, "langfuse://a:1 is elsewhere"),
+        (6, "[1] is no text"),
+    ]

@@ -6,6 +6,7 @@ promptfoo.dev/docs/configuration/reference describes the format.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ OURS = {"prompts", "tests", "defaultTest", "description", "providers", "targets"
 TEST = {"vars", "assert", "description", "metadata", "options"}
 OPTIONS = {"provider", "disableVarExpansion", "prefix", "suffix"}
 """Options of a test that are read; `provider` is a judge's, and the spec says who judges."""
+DUMP = re.compile(r"\|\s*dump\b")
+"""What Nunjucks, promptfoo's templates, calls `tojson`."""
+MADE = re.compile(r"\s*(?:\{%.*?%\}\s*)*(?:\[|- role:)", re.DOTALL)
+"""A template of a list of messages."""
 
 
 def _both_or_none(options: Mapping[str, Any]) -> Iterator[api.Clash]:
@@ -53,12 +58,13 @@ def promptfoo(
     `messages`, the variables as columns, `tags` out of the test's metadata, and `asserts`: the assertions as ftspec's
     graders. Use it as `- promptfoo: {path: promptfooconfig.yaml}` with `as_is: true`, beside `asserts: asserts`.
 
-    `files` names the files that the config refers to, so that what they hold is hashed: prompts, values and variables
-    by `file://`, and tests in YAML, JSON, JSON lines, CSV or Excel (`tests.xlsx#Sheet2`; of tables the columns
-    `__expected`, `__prefix`, `__suffix`, `__metric`, `__description` and `__metadata:...`). Globs name several, there
-    and here. `llm-rubric` and `model-graded-closedqa` are judged by `judge_provider` and `judge_model`. An assertion
-    that has no counterpart is an error at its line; with `on_error: skip` it is left out with a warning. `similar` has
-    none: the grader `embedding` holds its model in memory, and would do so once per text that is compared with.
+    `files` names the files that the config refers to, so that what they hold is hashed: prompts (of text, JSON, YAML,
+    JSON lines or CSV), values and variables by `file://`, and tests in YAML, JSON, JSON lines, CSV or Excel
+    (`tests.xlsx#Sheet2`; of tables the columns `__expected`, `__prefix`, `__suffix`, `__metric`, `__description` and
+    `__metadata:...`). Globs name several, there and here. `llm-rubric` and `model-graded-closedqa` are judged by
+    `judge_provider` and `judge_model`. An assertion that has no counterpart is an error at its line; with `on_error:
+    skip` it is left out with a warning. `similar` has none: the grader `embedding` holds its model in memory, and would
+    do so once per text that is compared with.
     """
 
     def read() -> Iterator[api.Chunk | api.Finding]:
@@ -96,14 +102,13 @@ class _Config:
         if unknown := sorted(set(map(str, data)) - OURS):
             message = f"of the config is not imported: {', '.join(unknown)}"
             yield api.Finding(message=message, file=str(self.path), line=1, severity="warning")
-        prompts = []
-        for place, prompt in enumerate(data.get("prompts") or []):
+        prompts, listed = [], data.get("prompts") or []
+        for place, prompt in enumerate(listed if isinstance(listed, list | dict) else [listed]):
             try:
-                prompts.append(self._prompt(prompt))
+                prompts += self._prompts(prompt)
             except (Unmapped, OSError, ValueError) as error:
-                yield self._finding(
-                    f"a prompt is not imported: {error}", testfiles.line_at(root, "prompts", place) or 1, error
-                )
+                line = testfiles.line_at(root, "prompts", place) or testfiles.line_at(root, "prompts") or 1
+                yield self._finding(f"a prompt is not imported: {error}", line, error)
         if not prompts or not isinstance(data.get("tests"), list | str):
             yield self._finding("no test is imported: there must be `tests`, beside `prompts` that can be read", 1)
             return
@@ -186,26 +191,27 @@ class _Config:
             except Unmapped as error:
                 yield _told(one, f"an assertion is not imported: {error}", error, line, part=True)
 
-    def _prompt(self, prompt: Any) -> Any:
-        """A text, or a list of messages, that is still a template."""
+    def _prompts(self, prompt: Any) -> Iterator[Any]:
+        """Texts, or lists of messages, that are still templates: the prompt itself, or those in files that it names."""
         if isinstance(prompt, dict):
-            prompt = prompt.get("raw", prompt.get("id"))
+            prompt = prompt.get("raw") or prompt.get("id")
         if not isinstance(prompt, str):
-            raise Unmapped(f"{str(prompt)[:80]} is no text")
-        text = self._text(prompt)
-        try:
-            said = testfiles.load(text)
-        except ValueError:
-            return text
-        chat = isinstance(said, list) and said and all(isinstance(m, dict) and "role" in m for m in said)
-        return said if chat else text
+            raise Unmapped(f"{str(prompt)[:80]} is no text", "write the prompt itself, or `file://` and its file")
+        if not testfiles.is_path(self.path.parent, prompt):
+            yield _chat(prompt) or prompt
+        elif prompt.startswith("exec:") or Path(prompt).suffix.partition(":")[0] in testfiles.PROGRAMS:
+            raise Unmapped(f"{prompt} is a program", "write the prompts that it makes into the config")
+        else:
+            for file, _ in testfiles.named(self.path.parent, prompt):
+                for text in testfiles.prompts(self._known(file, prompt)):
+                    yield _chat(text) or text
 
     def _text(self, value: Any) -> Any:
         """What a `file://` holds, as text; any other value as it is."""
         if not isinstance(value, str) or not value.startswith("file://"):
             return value
         file = self._given(value)
-        if file.suffix not in {".txt", ".md", *testfiles.DATA}:
+        if file.suffix not in testfiles.TEXTS:
             raise Unmapped(f"{value} is no text file")
         return file.read_text(encoding="utf-8").strip()
 
@@ -241,11 +247,22 @@ def _multiplied(variables: Json) -> Iterator[Json]:
         yield dict(zip(names, chosen, strict=True))
 
 
+def _chat(text: str) -> list[Json] | None:
+    """The messages that a prompt is written as, in JSON or YAML."""
+    try:
+        said = testfiles.load(text) if text.lstrip().startswith(("[", "-")) else None
+    except ValueError:
+        return None
+    chat = isinstance(said, list) and said and all(isinstance(m, dict) and "role" in m for m in said)
+    return said if chat else None
+
+
 def _filled(prompt: Any, variables: Json, options: Json) -> list[Json]:
     prefix, suffix = (str(options.get(name) or "") for name in ("prefix", "suffix"))
     if isinstance(prompt, str):
-        text = templates.Template(prefix + prompt + suffix).text_of(variables)
-        return [{"role": "user", "content": text}]
+        text = templates.Template(prefix + DUMP.sub("| tojson", prompt) + suffix).text_of(variables)
+        # Where a template makes the messages (`{% for turn in history %}`), they are there once it is filled.
+        return _chat(text if MADE.match(prompt) else "") or [{"role": "user", "content": text}]
     if prefix or suffix:
         raise Unmapped("a prefix or suffix goes around a text, and this prompt is messages", "write it in a message")
     return [

@@ -1,6 +1,6 @@
-"""Files of promptfoo's tests: YAML, JSON and JSON lines as they are, CSV and Excel by their columns.
+"""Files of promptfoo's tests: YAML, JSON and JSON lines as they are, CSV and Excel by their columns; its prompts.
 
-promptfoo.dev/docs/configuration/test-cases describes them.
+promptfoo.dev/docs/configuration/test-cases and .../prompts describe them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ from ftspec.builtin.sources import workbooks
 
 Json = dict[str, Any]
 DATA = {".json", ".yaml", ".yml"}
+TEXTS = {".txt", ".md", ".j2", *DATA}
+PROGRAMS = {".py", ".js", ".cjs", ".mjs", ".ts", ".sh", ".rb", ".pl", ".go"}
 WORKBOOKS = {".xlsx", ".xls"}
 SHEET = re.compile(r"(.*\.xlsx?)#(.+)", re.IGNORECASE)
 """How a sheet is named: by its name, or by its number from 1."""
 WRITTEN = re.compile(r"(?:(not-)?([a-z][a-z-]*))(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL)
 """How a cell of a table says an assertion: `contains: Paris`, `levenshtein(3): Paris`; else it is what equals."""
 SHORT = {"fn": "javascript", "eval": "javascript", "grade": "llm-rubric"}
+LONGEST = 1000
+"""Characters of a path; what is longer is a text."""
+SEPARATOR = re.compile(r"^[ \t]*---[ \t]*$", re.MULTILINE)
 OPTIONS = {"__prefix": "prefix", "__suffix": "suffix"}
 
 
@@ -54,6 +59,32 @@ def named(folder: Path, name: str) -> list[tuple[Path, str]]:
     except api.FtspecError as error:
         raise Unmapped(f"no file matches {name}", "the pattern is relative to the config") from error
     return [(Path(each.local()).resolve(), sheet) for each in found]
+
+
+def is_path(folder: Path, prompt: str) -> bool:
+    """Whether a config's prompt names files, with `file://` or without, and is no text itself."""
+    if re.match(r"file://|exec:|\w+://\S+$", prompt):
+        return True
+    if re.search(r"\n|\{\{|\{%", prompt) or len(prompt) > LONGEST:
+        return False
+    ending = Path(prompt.strip()).suffix.lower()
+    if not re.search(r"\s", prompt.strip()) and ending in {*TEXTS, *PROGRAMS, ".jsonl", ".csv"}:
+        return True
+    return (folder / prompt).is_file() or (has_magic(prompt) and any(folder.glob(prompt)))
+
+
+def prompts(file: Path) -> list[str]:
+    """The prompts in a file: of a text those between lines of `---`, of JSON lines and CSV each. Raises Unmapped."""
+    ending = file.suffix.lower()
+    if ending == ".csv":
+        with file.open(encoding="utf-8-sig", newline="") as table:
+            return [row["prompt"] for row in csv.DictReader(table) if row.get("prompt")]
+    text = file.read_text(encoding="utf-8").strip() if ending in {*TEXTS, ".jsonl"} else ""
+    if ending == ".jsonl":
+        return [line for line in text.splitlines() if line.strip()]
+    if ending not in TEXTS:
+        raise Unmapped(f"{file.name} is no text file", "write its prompts into the config")
+    return [part.strip() for part in SEPARATOR.split(text) if part.strip()] if ending == ".txt" else [text]
 
 
 def read(file: Path, sheet: str = "") -> Iterator[Test | api.Finding]:
