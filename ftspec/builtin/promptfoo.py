@@ -102,7 +102,8 @@ class _Config:
         if unknown := sorted(set(map(str, data)) - OURS):
             message = f"of the config is not imported: {', '.join(unknown)}"
             yield api.Finding(message=message, file=str(self.path), line=1, severity="warning")
-        prompts, listed = [], data.get("prompts") or []
+        prompts: list[Any] = []
+        listed = data.get("prompts") or []
         for place, prompt in enumerate(listed if isinstance(listed, list | dict) else [listed]):
             try:
                 prompts += self._prompts(prompt)
