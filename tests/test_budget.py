@@ -6,6 +6,7 @@ import datetime
 import itertools
 import json
 import re
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -406,6 +407,35 @@ def test_answers_without_a_price_are_counted_by_number(tmp_path: Path) -> None:
             assert meter.may(question)
             meter.record(answer(question))
     assert (mine.spent().total, mine.spent().uncounted) == (0.0, 5)
+
+
+def test_what_was_spent_is_told_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 7200.0)
+    mine = purse(tmp_path, 100.0)
+    mine.commit("tuning", "a", 4.0, verified=False)
+    mine.commit("tuning", "b", None)
+    mine.stands("deployment", "up for two hours", 2.0, since=0.0)
+    mine.stands("deployment", "nobody knows the price", None, since=0.0)
+    spent = mine.spent()
+    assert (spent.parts, spent.total) == ({"tuning": 4.0, "deployment": 4.0}, 8.0)
+    assert (sorted(spent.unknown), spent.unverified) == (["deployment", "tuning"], ("tuning",))
+    for at in (3600.0, 7200.0):  # it is gone since the first time that somebody said so
+        mine.fell("deployment", "up for two hours", at)
+    assert mine.spent().parts["deployment"] == 2.0
+    mine.release("tuning", "a")
+    assert (mine.has("tuning", "a"), mine.has("tuning", "b"), mine.spent().total) == (False, True, 2.0)
+
+
+def test_what_is_in_flight_counts_though_nobody_knows_yet(tmp_path: Path) -> None:
+    mine = purse(tmp_path, 10.0)
+    (question,) = questions(1)
+    with mine.meter("base answers", RATE, GENERATION) as meter:
+        assert meter.may(question)
+        flying = mine.spent()
+        assert flying.parts == {"base answers": 0.0}
+        assert MOST <= flying.unsettled == flying.total
+        meter.record(answer(question))
+    assert (mine.spent().parts["base answers"], mine.spent().unsettled) == (pytest.approx(0.025), 0.0)
 
 
 def test_grants_are_written_seldom(tmp_path: Path) -> None:

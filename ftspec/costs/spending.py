@@ -97,8 +97,6 @@ class Entry(Record):
 
     def counts(self, now: float) -> float:
         """What it counts against the budget at a time (seconds since the epoch)."""
-        if not self.hourly:
-            return self.granted
         return max(self.granted, ((self.ended or now) - self.since) / HOUR * self.hourly)
 
 
