@@ -126,7 +126,7 @@ def judged(provider: Any, rubric: str = "r") -> dict[str, Any]:
         ({"checks": "exact"}, "is no list of graders"),
         ({"checks": [{"exakt": {}}]}, "no grader 'exakt' is installed"),
         ({"checks": [{"exact": {"texts": 1}}]}, "grader 'exact'"),
-        ({"checks": [{"regex": {"pattern": "("}}]}, "not a regular expression"),
+        ({"checks": [{"regex": {"pattern": "("}}]}, "not an RE2 pattern"),
         ({"checks": [3]}, "3 is no grader"),
         ({"checks": [{"exact": {}, "weight": "x"}]}, "'weight' is not what it should be"),
         ({"checks": [{"python": {"file": "mine.py"}}]}, "names a file"),

@@ -143,6 +143,13 @@ def test_expect_looks_at_chosen_sides() -> None:
     assert [row for row, _ in said("expect", values, columns=wanted, sides=["train", "prompt"])] == [2]
 
 
+def test_expect_takes_every_pattern_of_re2() -> None:
+    values = [{"x": "état"}, {"x": "7"}]
+    columns = {"x": {"matches": r"^\pL+\z"}}
+    assert not [clash for rule in CHECKS["expect"].rules for clash in rule({"columns": columns})]
+    assert [row for row, _ in said("expect", values, columns=columns)] == [2]
+
+
 def test_expect_of_messages() -> None:
     values = [chat("hello"), chat("x" * 50)]
     assert [row for row, _ in said("expect", values, columns={"messages": {"length": [1, 20]}})] == [2]
@@ -153,8 +160,9 @@ def test_expect_of_messages() -> None:
     ("options", "where", "part"),
     [
         ({"columns": {"x": {}}}, ("columns", "x"), "nothing is expected"),
-        ({"columns": {"x": {"matches": "("}}}, ("columns", "x", "matches"), "not a regular expression"),
-        ({"columns": {"x": {"matches": "a(?=b)"}}}, ("columns", "x", "matches"), "not supported"),
+        ({"columns": {"x": {"matches": "("}}}, ("columns", "x", "matches"), "not an RE2 pattern"),
+        ({"columns": {"x": {"matches": "a(?=b)"}}}, ("columns", "x", "matches"), "not an RE2 pattern"),
+        ({"columns": {"x": {"matches": "a++"}}}, ("columns", "x", "matches"), "not an RE2 pattern"),
         ({"columns": {"x": {"between": [5, 1]}}}, ("columns", "x", "between"), "5 is above 1"),
         ({"columns": {"x": {"between": [5, "a"]}}}, ("columns", "x", "between"), "both be numbers"),
         ({"columns": {"x": {"length": [None, None]}}}, ("columns", "x", "length"), "both ends are open"),

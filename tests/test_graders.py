@@ -11,7 +11,6 @@ import pytest
 
 from ftspec import rows
 from ftspec.builtin import ftspec_graders
-from ftspec.common.errors import FtspecError
 from ftspec.common.evaluation import Grade
 from ftspec.common.messages import Answer, Prompt
 
@@ -91,21 +90,25 @@ def test_regex_takes_linear_time() -> None:
     assert time.process_time() - started < 2
 
 
-@pytest.mark.parametrize("pattern", ["(", "(?=a)", "(?<!a)b", r"(a)\1", "(?P=x)", "a++", "(?>a)"])
+@pytest.mark.parametrize("pattern", ["(", "(?=a)", "(?<!a)b", r"(a)\1", "(?P=x)", "a++", "(?>a)", ")(", "(?#comment)a"])
 def test_regex_rule_refuses_what_cannot_run(pattern: str) -> None:
-    problems = [problem for rule in COMPONENTS["regex"].rules for problem in rule({"pattern": pattern})]
+    problems = [problem for rule in COMPONENTS["regex"].rules for problem in rule({"pattern": pattern, "whole": True})]
     assert [path for path, _ in problems] == [("pattern",)]
 
 
-@pytest.mark.parametrize("pattern", [r"a\+\+", r"\\d", "(?i)a", "(?P<n>a)", "(?:a)+?", r"\(\?=", "[+]+", r"\d{2,3}"])
+@pytest.mark.parametrize(
+    "pattern", [r"a\+\+", r"\\d", "(?i)a", "(?P<n>a)", "(?:a)+?", r"\(\?=", "[+]+", r"\d{2,3}", r"\pL+", r"a\z", r"\\1"]
+)
 def test_regex_rule_accepts_what_can(pattern: str) -> None:
-    assert not [problem for rule in COMPONENTS["regex"].rules for problem in rule({"pattern": pattern})]
-    COMPONENTS["regex"].build({"pattern": pattern})
+    options = {"pattern": pattern, "whole": False}
+    assert not [problem for rule in COMPONENTS["regex"].rules for problem in rule(options)]
+    assert graded("regex", "", **options).score in (0, 1)
 
 
-def test_a_pattern_that_only_python_knows_is_an_error_with_a_hint() -> None:
-    with pytest.raises(FtspecError, match="not an RE2 pattern"):
-        COMPONENTS["regex"].build({"pattern": r"(?#comment)a"})
+def test_an_unfinished_quotation_is_no_pattern_of_a_whole_answer() -> None:
+    [rule] = COMPONENTS["regex"].rules
+    assert not list(rule({"pattern": r"\Q(", "whole": False}))
+    assert list(rule({"pattern": r"\Q(", "whole": True}))
 
 
 WANTED = json.dumps({"category": "billing", "price": 9.99, "address": {"city": "Bern"}, "items": [1, 2]})

@@ -16,6 +16,7 @@ from ftspec.builtin import (
     formats,
     gates,
     graders,
+    jsongraders,
     judges,
     language,
     limits,
@@ -62,7 +63,7 @@ def ftspec_providers() -> Mapping[str, api.Component]:
 
 @api.hookimpl
 def ftspec_graders() -> Mapping[str, api.Component]:
-    rooms = (graders, values, limits, similarity, scripts, judges)
+    rooms = (graders, jsongraders, values, limits, similarity, scripts, judges)
     return {name: component for room in rooms for name, component in room.COMPONENTS.items()}
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin import templates
-from ftspec.builtin.graders import said, short
+from ftspec.builtin.answers import said, short
 
 Text = Annotated[str, Meta(min_length=1)]
 Against = Literal["", "expected", "base"]
@@ -53,7 +53,7 @@ def _judge_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield ("pass_at",), "`against` compares two answers and has no scale: remove it, or `pass_at`"
 
 
-@api.grader(rules=[_judge_rule], code=["ftspec.builtin.graders", "ftspec.builtin.templates"])
+@api.grader(rules=[_judge_rule], code=["ftspec.builtin.answers", "ftspec.builtin.templates"])
 def llm_judge(
     *,
     provider: api.ProviderRef,

@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from ftspec import api
 from ftspec.builtin import bounds
-from ftspec.builtin.graders import passed_if, said, short
+from ftspec.builtin.answers import passed_if, said, short
 
-CODE = ["ftspec.builtin.graders", "ftspec.builtin.bounds"]
+CODE = ["ftspec.builtin.answers", "ftspec.builtin.bounds"]
 
 
 Count = Annotated[int, Meta(ge=0)]

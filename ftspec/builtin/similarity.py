@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ftspec import api
-from ftspec.builtin.graders import NOTHING_EXPECTED, normalizer, passed_if, said, short
+from ftspec.builtin.answers import NOTHING_EXPECTED, normalizer, passed_if, said, short
 
-CODE = ["ftspec.builtin.graders"]
+CODE = ["ftspec.builtin.answers"]
 
 
 Share = Annotated[float, Meta(ge=0, le=1)]

@@ -11,20 +11,10 @@ from msgspec import Meta
 
 from ftspec import api, rows
 from ftspec.builtin import bounds
-from ftspec.builtin.graders import (
-    MISSING,
-    NOTHING_EXPECTED,
-    decoded,
-    differences,
-    normalizer,
-    passed_if,
-    said,
-    short,
-    unfenced,
-    value_at,
-)
+from ftspec.builtin.answers import NOTHING_EXPECTED, decoded, normalizer, passed_if, said, short, unfenced
+from ftspec.builtin.jsongraders import MISSING, differences, value_at
 
-CODE = ["ftspec.builtin.graders", "ftspec.builtin.bounds"]
+CODE = ["ftspec.builtin.answers", "ftspec.builtin.jsongraders", "ftspec.builtin.bounds"]
 
 
 Text = Annotated[str, Meta(min_length=1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -20,7 +19,6 @@ Bound = float | int | str | None
 Type = Literal["text", "integer", "number", "boolean", "list", "object", "messages"]
 Side = Literal["train", "validation", "test", "prompt"]
 Bounds = Annotated[list[Bound], Meta(min_length=2, max_length=2)]
-NOT_IN_RE2 = re.compile(r"(\(\?(?:<?[=!])|\\[1-9]|\(\?P=)")
 SHOWN = 5
 """Rows per expectation whose value is shown: the first ones, however rows are cut into batches."""
 
@@ -72,20 +70,11 @@ def expectations_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         wanted = msgspec.convert(wanted, Expectation) if isinstance(wanted, Mapping) else wanted
         if not _tests(wanted) and not wanted.unique:
             yield ("columns", name), f"nothing is expected of '{name}': say e.g. `not_null: true`"
-        if wanted.matches is not None and (fault := _pattern_fault(wanted.matches)):
-            yield ("columns", name, "matches"), fault
+        if wanted.matches is not None and (fault := rows.pattern_fault(wanted.matches)):
+            yield ("columns", name, "matches"), f"not an RE2 pattern: {fault}"
         for key, bounds in (("between", wanted.between), ("length", wanted.length)):
             if bounds is not None and (fault := _bounds_fault(*bounds)):
                 yield ("columns", name, key), fault
-
-
-def _pattern_fault(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"not a regular expression: {error}"
-    beyond = NOT_IN_RE2.search(pattern)
-    return f"'{beyond[1]}' is not supported: patterns run in linear time (RE2 syntax)" if beyond else ""
 
 
 def _bounds_fault(low: Any, high: Any) -> str:

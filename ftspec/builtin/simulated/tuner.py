@@ -81,28 +81,24 @@ class Simulated(Hosting):
         idle: Annotated[Seconds, Meta(description="Seconds of silence after which its process leaves.")] = 60.0,
     ) -> None:
         self.submission = submission
-        self.behaviour: dict[str, Any] = {
+        world = {
             "outcome": outcome,
             "fail_at_step": fail_at_step,
-            "seconds_per_step": seconds_per_step,
-            "queue_seconds": queue_seconds,
             "accuracy": accuracy,
             "base_accuracy": base_accuracy,
             "noise": noise,
             "overfits_after": overfits_after,
         }
+        self.endpoint = _endpoint(world)
+        self.behaviour: dict[str, Any] = {
+            **world,
+            "seconds_per_step": seconds_per_step,
+            "queue_seconds": queue_seconds,
+        }
         self.hosting: dict[str, Any] = {"deploy_seconds": deploy_seconds, "deploy_fails": deploy_fails}
         self.needs_deployment = deploy
         limited = (Fault(call="any", kind="429", times=rate_limit),) if rate_limit else ()
         self._connection: dict[str, Any] = {"timeout": timeout, "idle": idle, "faults": (*limited, *faults)}
-        self.endpoint = _endpoint(
-            outcome=outcome,
-            fail_at_step=fail_at_step,
-            accuracy=accuracy,
-            base_accuracy=base_accuracy,
-            noise=noise,
-            overfits_after=overfits_after,
-        )
 
     def attach(self, home: Path) -> None:
         self.client = Client(home, **self._connection)
@@ -206,10 +202,9 @@ class Simulated(Hosting):
         yield Answering(self.client, model, self.behaviour)
 
 
-def _endpoint(**world: Any) -> str:
+def _endpoint(world: Mapping[str, Any]) -> str:
     """Where jobs live. What decides their results is part of it: another world is another endpoint, so another key."""
-    usual = {"outcome": "succeeded", "fail_at_step": None, "accuracy": 0.95, "base_accuracy": 0.1, "noise": 0.05}
-    usual["overfits_after"] = None
+    usual = Simulated.__init__.__kwdefaults__ or {}
     differs = [f"{name}={value}" for name, value in world.items() if value != usual[name]]
     return "?".join(["simulated", "&".join(differs)]) if differs else "simulated"
 
