@@ -16,12 +16,14 @@ import msgspec
 import pluggy
 
 from ftspec import hookspecs
-from ftspec.common.errors import PluginError
-from ftspec.common.wording import did_you_mean, with_article
+from ftspec.common.errors import FtspecError, PluginError
+from ftspec.common.faults import kind_of, raised
+from ftspec.common.wording import did_you_mean, suggestion, with_article
 from ftspec.contracts.components import KINDS, TITLES, Component, Kind
 
 GROUP = "ftspec"
 BUILTIN = "builtin"
+HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("ftspec_"))
 HOOK_OF: dict[Kind, str] = {kind: f"ftspec_{kind}s" for kind in KINDS}
 
 
@@ -123,7 +125,7 @@ def _import(found: Found) -> object:
         return found.entry.load()
     except (Exception, SystemExit) as error:  # a module that ends the process at import must not end ours
         raise PluginError(
-            f"plugin {found.origin} cannot be loaded: {type(error).__name__}: {error}",
+            f"plugin {found.origin} cannot be loaded: {_told(error, found)}",
             f"upgrade or uninstall {found.distribution}, or set FTSPEC_DISABLE_PLUGINS={found.entry.name}",
         ) from error
 
@@ -140,15 +142,32 @@ def _manager() -> pluggy.PluginManager:
 def _try_out(scratch: pluggy.PluginManager, found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]]:
     """What the plugin offers, asked in a scratch manager: a rejected plugin must leave no hook behind."""
     try:
+        _verify_hooks(plugin)
         scratch.register(plugin, name=found.origin)
         scratch.check_pending()
         return {kind: _offered(scratch, kind, found.entry.name == BUILTIN) for kind in KINDS}
     except (Exception, SystemExit) as error:
         hint = getattr(error, "hint", "") or f"report it to the authors of {found.distribution}"
-        raise PluginError(f"plugin {found.origin} breaks its contract: {error}", hint) from error
+        said = str(error) if isinstance(error, FtspecError | pluggy.PluginValidationError) else _told(error, found)
+        raise PluginError(f"plugin {found.origin} breaks its contract: {said}", hint) from error
     finally:
         if scratch.is_registered(plugin):
             scratch.unregister(plugin)
+
+
+def _told(error: BaseException, found: Found) -> str:
+    """What a plugin's code raised, and where."""
+    return f"{type(error).__name__}: {error}{raised(error, found.entry.module)}"
+
+
+def _verify_hooks(plugin: object) -> None:
+    """Raise PluginError for a hook that is misspelt, or that nobody marked: pluggy passes over that one in silence."""
+    for name in dir(plugin):
+        marks = getattr(getattr(plugin, name, None), "ftspec_impl", None)
+        if marks is None and name in HOOKS:
+            raise PluginError(f"{name} is not marked as a hook", "write `@api.hookimpl` above it")
+        if marks and name not in HOOKS and not marks["optionalhook"] and not marks["specname"]:
+            raise PluginError(f"there is no hook '{name}'", suggestion(name, HOOKS))
 
 
 def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str, Component]:
@@ -166,8 +185,10 @@ def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str
             if not isinstance(name, str) or not name:
                 raise PluginError(f"{HOOK_OF[kind]}() offers {component!r} under {name!r}, which is no name")
             if not isinstance(component, Component) or component.kind != kind:
+                given = component if isinstance(component, Component) else kind_of(component)
                 raise PluginError(
-                    f"{HOOK_OF[kind]}() offers '{name}', which is not {with_article(kind)}: {component!r}"
+                    f"{HOOK_OF[kind]}() offers '{name}', which is not {with_article(kind)}: {given!s}",
+                    f"make it one with `@api.{'text_step' if kind == 'cleaner' else kind}` or its like",
                 )
             component = component.called(name)
             if not tried:

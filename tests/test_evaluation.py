@@ -196,7 +196,7 @@ def test_running_again_asks_only_what_could_not_be_asked(installed: Registry, mo
     asking = remote.asking
     monkeypatch.setattr(remote, "asking", sometimes)
     first = evaluated(write(gates="{accuracy: {max: 0.5, model: base}}"), installed)
-    assert "run again, which asks only those" in first.verdicts[0].message
+    assert "run again, which asks only what is missing" in first.verdicts[0].message
     (failed,) = busy
     busy.clear()
     asked[:] = [("", 0)]

@@ -86,9 +86,14 @@ def test_a_message_says_by_how_much() -> None:
             "accuracy",
             {"min": 0.1},
             evaluation(tuned=score(1, errors=7)),
-            "7 of 300 questions to the tuned model failed",
+            "7 of 300 answers of the tuned model are missing or not graded",
         ),
-        ("gain", {"min": 0.1}, evaluation(base=score(0, errors=7)), "7 of 300 questions to the base model failed"),
+        (
+            "gain",
+            {"min": 0.1},
+            evaluation(base=score(0, errors=7)),
+            "7 of 300 answers of the base model are missing or not graded",
+        ),
         ("accuracy", {"min": 0.1}, evaluation(tuned=score(0, prompts=0)), "there is no tuned model"),
     ],
 )
@@ -105,8 +110,8 @@ def test_a_judge_without_verdicts_measures_nothing() -> None:
     silent = score(0.93, errors=9, judges=(use,), lost="the judge did not say a score")
     found = judged("accuracy", evaluation(tuned=silent), min=0.5)
     assert found.message == (
-        "not measured: 9 of 300 questions to the tuned model failed, the first with: the judge did not say a score; "
-        "run again, which asks only those; "
+        "not measured: 9 of 300 answers of the tuned model are missing or not graded, the first with: "
+        "the judge did not say a score; run again, which asks only what is missing; "
         "a judge whose replies stay no verdict needs another rubric, `max_tokens` or model"
     )
     aside = evaluation(tuned=score(0.93, judges=(use,)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -18,7 +20,7 @@ import pytest
 from msgspec import Meta
 from plugged import SPEC, Acme, Nothing, Says, installed, run
 
-from ftspec import api, rows
+from ftspec import api, registry, rows
 from ftspec.cli import guard
 from ftspec.common.errors import DataError, PluginError, PluginFault, SpecError
 from ftspec.common.progress import Quiet
@@ -961,6 +963,60 @@ def test_a_provider_without_what_all_have_is_told(kind: Any, said: str) -> None:
     with pytest.raises(PluginError) as caught:
         installed(ftspec_providers=lambda: {"acme": api.provider(kind)})
     assert caught.value.message.startswith(f"plugin acme[acme] breaks its contract: {said}")
+
+
+def test_a_provider_is_a_class() -> None:
+    def mine() -> Any:
+        """Mine."""
+
+    with pytest.raises(PluginError, match="provider 'acme' is a function; a class is wanted"):
+        installed(ftspec_providers=lambda: {"acme": api.provider(mine)})  # type: ignore[arg-type]
+
+
+def test_a_hook_that_is_misspelt_or_not_marked_is_told() -> None:
+    with pytest.raises(PluginError, match="there is no hook 'ftspec_grader'") as caught:
+        installed(ftspec_grader=dict)
+    assert caught.value.hint == "did you mean 'ftspec_graders'?"
+    entry = importlib.metadata.EntryPoint(name="acme", value="acme", group="ftspec")
+    with pytest.raises(PluginError, match="ftspec_graders is not marked as a hook") as caught:
+        registry.Registry().add(registry.Found(entry, "acme", "1"), SimpleNamespace(ftspec_graders=dict))
+    assert caught.value.hint == "write `@api.hookimpl` above it"
+
+
+def test_a_factory_that_is_not_decorated_is_told() -> None:
+    def mine() -> Any:
+        """Mine."""
+
+    with pytest.raises(PluginError, match="offers 'mine', which is not a gate: a function") as caught:
+        installed(ftspec_gates=lambda: {"mine": mine})
+    assert caught.value.hint.startswith("make it one with `@api.gate`")
+
+
+def test_a_hook_that_raises_says_what() -> None:
+    def offers() -> Any:
+        return {"mine": {}["missing"]}
+
+    with pytest.raises(PluginError, match="breaks its contract: KeyError: 'missing'"):
+        installed(ftspec_graders=offers)
+
+
+def test_a_plugin_that_cannot_be_imported_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "faulty_acme.py").write_text("from ftspec import api\n\napi.nothing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = importlib.metadata.EntryPoint(name="acme", value="faulty_acme", group="ftspec")
+    monkeypatch.setattr(registry, "find", lambda: [registry.Found(entry, "acme", "1")])
+    with pytest.raises(PluginError, match=r"has no attribute 'nothing' \(faulty_acme.py:3\)"):
+        registry.load()
+
+
+def test_a_text_step_that_returns_no_text_is_told(tmp_path: Path) -> None:
+    @api.text_step
+    def mine() -> api.Text:
+        """Mine."""
+        return api.Text(lambda text: cast(str, None))
+
+    with pytest.raises(PluginError, match="TypeError: its function returned None; a text is wanted"):
+        run(tmp_path, installed(ftspec_cleaners=lambda: {"mine": mine}), SPEC.replace(*PLACES["cleaners"]))
 
 
 def test_a_default_of_another_type_is_told() -> None:

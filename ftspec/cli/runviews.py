@@ -101,7 +101,9 @@ def _judges(found: Evaluation) -> list[str]:
 
 
 def _errors(base: Score, tuned: Score) -> str:
-    return f"; {plural(base.errors + tuned.errors, 'answer')} could not be had" if base.errors + tuned.errors else ""
+    return (
+        f"; {plural(base.errors + tuned.errors, 'answer')} missing or not graded" if base.errors + tuned.errors else ""
+    )
 
 
 def _shares(interval: Interval) -> str:

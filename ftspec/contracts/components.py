@@ -308,6 +308,8 @@ def _mistyped(default: Any, type_: Any) -> str:
 
 def _verify_provider(name: str, factory: Any) -> None:
     """Raise PluginError where a provider's class lacks what all have. Two facts may be each instance's own."""
+    if not isinstance(factory, type):
+        raise PluginError(f"provider '{name}' is {kind_of(factory)}; a class is wanted")
     needed = {*Provider.__annotations__, *vars(Provider)} - {"endpoint", "submission"}
     lacking = sorted(one for one in needed if not one.startswith("_") and not hasattr(factory, one))
     if lacking:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ftspec.common.faults import kind_of
 from ftspec.layout import chat
 from ftspec.layout.arrays import integers, is_json, json_texts, scalar, strings, with_texts
 from ftspec.layout.chat import to_json
@@ -171,6 +172,9 @@ class Marked:
     def put(self, after: Sequence[str]) -> Mapped:
         """The array with these texts in their places."""
         others = [at for at, (old, new) in enumerate(zip(self.texts, after, strict=True)) if old != new]
+        for at in others:
+            if not isinstance(after[at], str):
+                raise TypeError(f"its function returned {kind_of(after[at])}; a text is wanted")
         places = [self.places[at] for at in others]
         return Mapped(with_texts(self.array, places, [after[at] for at in others]), places)
 

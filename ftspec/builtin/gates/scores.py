@@ -18,7 +18,7 @@ Metric = Literal["accuracy", "consistency"]
 TOLERATED_ERRORS = 0.02
 """Questions that could not be asked count neither way; above this share of them there is too little to judge by."""
 
-AGAIN = "run again, which asks only those"
+AGAIN = "run again, which asks only what is missing"
 UNCLEAR = "a judge whose replies stay no verdict needs another rubric, `max_tokens` or model"
 
 PASS_K = re.compile(r"pass([@^])([1-9]\d*)")
@@ -70,7 +70,8 @@ def _lost(score: api.Score, model: str, slice: str) -> str:
     """How many questions have no answer or no verdict, and what to do."""
     why = f", the first with: {score.lost}" if score.lost else ""
     asked = score.prompts * score.repeats
-    failed = f"{score.errors} of {asked} questions{of_slice(slice)} to the {model} model failed{why}; {AGAIN}"
+    whose = f"{of_slice(slice)} of the {model} model"
+    failed = f"{score.errors} of {asked} answers{whose} are missing or not graded{why}; {AGAIN}"
     return f"{failed}; {UNCLEAR}" if any(use.unclear for use in score.judges) else failed
 
 
