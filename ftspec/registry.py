@@ -185,9 +185,9 @@ def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str
             if not isinstance(name, str) or not name:
                 raise PluginError(f"{HOOK_OF[kind]}() offers {component!r} under {name!r}, which is no name")
             if not isinstance(component, Component) or component.kind != kind:
-                given = component if isinstance(component, Component) else kind_of(component)
+                given = repr(component) if isinstance(component, Component) else kind_of(component)
                 raise PluginError(
-                    f"{HOOK_OF[kind]}() offers '{name}', which is not {with_article(kind)}: {given!s}",
+                    f"{HOOK_OF[kind]}() offers '{name}', which is not {with_article(kind)}: {given}",
                     f"make it one with `@api.{'text_step' if kind == 'cleaner' else kind}` or its like",
                 )
             component = component.called(name)

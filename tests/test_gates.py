@@ -272,7 +272,7 @@ def test_a_slice_of_which_nothing_was_answered_is_not_measured() -> None:
     for wanted in ({"max": 0.0}, {"max": 0.5, "evidence": "estimate"}, {"min": 0.5, "evidence": "estimate"}):
         verdict = judged("accuracy", found, slice="lost", **wanted)
         assert (verdict.passed, verdict.outcome) == (False, "INSUFFICIENT_EVIDENCE")
-        assert verdict.message.startswith("not measured: 2 of 2 questions of slice 'lost' to the tuned model failed")
+        assert verdict.message.startswith("not measured: 2 of 2 answers of slice 'lost' of the tuned model are missing")
     assert judged("slices", found, min=0.5).outcome == "INSUFFICIENT_EVIDENCE"
 
 

@@ -974,12 +974,16 @@ def test_a_provider_is_a_class() -> None:
 
 
 def test_a_hook_that_is_misspelt_or_not_marked_is_told() -> None:
+    def offers() -> dict[str, api.Component]:
+        return {}
+
     with pytest.raises(PluginError, match="there is no hook 'ftspec_grader'") as caught:
-        installed(ftspec_grader=dict)
+        installed(ftspec_grader=offers)
     assert caught.value.hint == "did you mean 'ftspec_graders'?"
+    del offers.ftspec_impl  # type: ignore[attr-defined]
     entry = importlib.metadata.EntryPoint(name="acme", value="acme", group="ftspec")
     with pytest.raises(PluginError, match="ftspec_graders is not marked as a hook") as caught:
-        registry.Registry().add(registry.Found(entry, "acme", "1"), SimpleNamespace(ftspec_graders=dict))
+        registry.Registry().add(registry.Found(entry, "acme", "1"), SimpleNamespace(ftspec_graders=offers))
     assert caught.value.hint == "write `@api.hookimpl` above it"
 
 

@@ -314,7 +314,7 @@ def _verify_provider(name: str, factory: Any) -> None:
     lacking = sorted(one for one in needed if not one.startswith("_") and not hasattr(factory, one))
     if lacking:
         raise PluginError(f"provider '{name}' has no {every(lacking)}: it must follow the protocol api.Provider")
-    methods = factory.methods
+    methods: Any = getattr(factory, "methods", None)
     if not isinstance(methods, Mapping) or not all(isinstance(one, Method) for one in methods.values()) or not methods:
         raise PluginError(f"provider '{name}': its 'methods' must map names of training methods to api.Method")
     for method, one in methods.items():
