@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ftspec.cli import guard
+from ftspec.common.records import Step
+from ftspec.run import evaluating
 
 Cli = Callable[..., tuple[int, str]]
 
@@ -74,6 +77,18 @@ def test_the_first_run_has_nothing_to_fall_behind_and_the_next_is_compared_with_
     code, said = ftspec("run", "spec.yaml", "-q")
     assert code == 4 and "accuracy changed by -1.000" in said and ": 0.900 more than the allowed drop of 0.1\n" in said
     assert sum(f"p{number} " in said or f"p{number}\n" in said for number in range(60)) >= 3
+
+
+def test_what_was_accepted_of_another_tuner_or_base_model_is_called_that(ftspec: Cli) -> None:
+    write(REGRESSION)
+    assert ftspec("run", "spec.yaml", "-q")[0] == 0
+    spec = Path("spec.yaml")
+    spec.write_text(spec.read_text().replace("some-model", "other-model"))
+    code, said = ftspec("run", "spec.yaml", "-q", "--no-accept")
+    assert code == 0 and re.search(r"since the accepted run kept-\w+ \(of some-model\), from 1.000", said), said
+    keys = {"model": "some-model", "endpoint": "https://tuner.example/v1?project=p1"}
+    found = evaluating._model_at(Step(name="tuned answers", digest="", keys=keys))
+    assert found == ("some-model", "https://tuner.example/v1")
 
 
 def test_a_run_that_a_gate_refused_counts_once_a_person_accepts_it(ftspec: Cli) -> None:

@@ -218,7 +218,8 @@ class Evaluation(Record):
     `base` and `tuned` are NOT_ASKED where there is no such model. `further` holds other models, earlier runs and
     checkpoints by label; `scores` has every model that was asked. `suites` holds the evaluations on sets of items that
     ship with ftspec, by name ("general"): they count in nothing else. `accepted` is the run that was accepted last, ""
-    where there is none yet; its model is `further["accepted"]`, unless it was asked none of these prompts.
+    where there is none yet; its model is `further["accepted"]`, unless it was asked none of these prompts, and
+    `accepted_of` says what that was tuned from, where it is another base model or another tuner than this run's.
     `unfallen` says why nothing can have been lost since, whatever the answers: "hand" where a person has accepted this
     very run (`ftspec accept`), "same" where the accepted run's model is this one, asked in the same way.
     """
@@ -231,6 +232,7 @@ class Evaluation(Record):
     comparisons: tuple[Comparison, ...] = ()
     suites: dict[str, Evaluation] = {}
     accepted: str = ""
+    accepted_of: str = ""
     unfallen: Literal["", "hand", "same"] = ""
 
     @property

@@ -11,7 +11,7 @@ from ftspec.common.evaluation import Evaluation
 from ftspec.common.figures import percent, plural
 from ftspec.common.jobs import TunedModel
 from ftspec.common.messages import Prompt
-from ftspec.common.records import BASE, TUNED, Plan
+from ftspec.common.records import BASE, TUNED, Plan, Step
 from ftspec.common.references import mask
 from ftspec.costs.spending import Purse
 from ftspec.data import cases
@@ -71,14 +71,20 @@ class Evaluator:
             suites[name] = evaluate(suite.prompts, self._suite(suite, model))
         pairs = usual_pairs(list(answered), [need.compared for need in needs if need.compared])
         evaluation = evaluate(asking.prompts, answered, pairs)
-        why = "hand" if stands.by_hand else "same" if stands.run and self._is_same(stands.run) else ""
-        return msgspec.structs.replace(evaluation, suites=suites, accepted=stands.run, unfallen=why), answered
+        same, of = self._likeness(stands.run) if stands.run else (False, "")
+        why = "hand" if stands.by_hand else "same" if same else ""
+        more = {"suites": suites, "accepted": stands.run, "accepted_of": of, "unfallen": why}
+        return msgspec.structs.replace(evaluation, **more), answered
 
-    def _is_same(self, run: str) -> bool:
-        """Whether another run's tuned model is this one's, and asked in the same way."""
-        theirs = history.plan_of(Journal(self.site.store, run).events())
-        mine, other = (answers_digest(step_of(plan, TUNED)) for plan in (self.plan, theirs))
-        return mine == other
+    def _likeness(self, run: str) -> tuple[bool, str]:
+        """Whether another run's tuned model is this one's, and asked in the same way; and what that one was tuned from
+        where it is something else: a spec that was ported keeps its name, and with it what was accepted."""
+        earlier = history.plan_of(Journal(self.site.store, run).events())
+        mine, theirs = (step_of(plan, TUNED) for plan in (self.plan, earlier))
+        (model, tuner), now = _model_at(theirs), _model_at(mine)
+        at = f" at {tuner}" if tuner != now[1] else ""
+        of = f"{model}{at}" if (model, tuner) != now else ""
+        return answers_digest(mine) == answers_digest(theirs), of
 
     def _earlier(self, run: str, asking: Asking, answered: dict[str, Answered]) -> None:
         """Add the last accepted run's answers, where it was asked any of the prompts."""
@@ -162,3 +168,8 @@ class Evaluator:
     def _answers(self, subject: Subject, asking: Asking, base: Answered | None = None) -> Answered:
         step = step_of(self.plan, answers_step(subject.label))
         return answering.answers(self.site, step, subject, asking, self.purse, base)
+
+
+def _model_at(step: Step) -> tuple[str, str]:
+    """The base model of a step in which a tuned one answers, and the tuner's address without account and project."""
+    return step.keys.get("model", ""), step.keys.get("endpoint", "").partition("?")[0]

@@ -174,7 +174,9 @@ def _dropped(
     old, new = getattr(before, metric), getattr(after, metric)
     measured = api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
     name = "general accuracy" if gate == "forgetting" else f"{metric}{of_slice(slice)}"
-    since = f"since the accepted run {evaluation.accepted}" if against == "accepted" else f"from the {against} model"
+    of = f" (of {evaluation.accepted_of})" if evaluation.accepted_of else ""
+    earlier = f"since the accepted run {evaluation.accepted}{of}"
+    since = earlier if against == "accepted" else f"from the {against} model"
     levels = _levels(old, new) if before.prompts == after.prompts else _over(measured)
     change = f"{api.beside(measured.value, -max_drop, style='+')}{shown(measured.interval, -max_drop)}"
     what = f"{name} changed by {change} {since}, {levels}"
