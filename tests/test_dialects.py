@@ -298,3 +298,12 @@ def test_a_row_of_no_shape_is_told_of_read_as(tmp_path: Path) -> None:
     (found,) = raised.value.findings
     assert (found.file, found.line) == ("data.jsonl", 1)
     assert "`read_as` at its source" in found.message
+
+
+@pytest.mark.parametrize("name", ["parametersJsonSchema", "parameters_json_schema"])
+def test_a_function_of_gemini_may_have_a_schema_that_is_json_schema(name: str) -> None:
+    """https://ai.google.dev/api/caching#FunctionDeclaration: in the place of `parameters`, whose types are in capitals."""
+    schema = {"type": "object", "properties": {"type": {"type": "string", "enum": ["A"]}}}
+    row = {"tools": [{"functionDeclarations": [{"name": "f", name: schema}]}], "contents": [{"parts": [{"text": "q"}]}]}
+    (tool,) = dialects.read(row, "gemini")[0]["tools"]
+    assert tool["function"] == {"name": "f", "parameters": schema}

@@ -121,7 +121,13 @@ def gemini(request: Row, response: Row | None) -> Made:
         for each in listed(request.get("tools"), "tools")
         for function in listed(_either(mapping(each, "tool"), "functionDeclarations"), "functionDeclarations")
     ]
-    return made(messages, [tool(each, _lower(each.get("parameters"))) for each in declared])
+    return made(messages, [tool(each, _parameters(each)) for each in declared])
+
+
+def _parameters(declared: Row) -> Any:
+    """Of a function: Gemini's own schema, or one that is JSON Schema already."""
+    own = declared.get("parameters")
+    return _either(declared, "parametersJsonSchema") if own is None else _lower(own)
 
 
 def _gemini_part(part: Row, calls: _Calls) -> Made:
