@@ -100,6 +100,19 @@ def test_rules_see_options_together() -> None:
     assert problems(chance.sample, count=3) == []
 
 
+def test_columns_that_get_the_name_of_another_one() -> None:
+    """Row by row: neither the rows beside it nor the order of its columns decides what a row keeps."""
+    both = {"old": "a", "new": "b", "o": {"x": 2, "y": None}, "o_y": 3, "o_x": 1}
+    table: list[dict[str, Any]] = [{"new": "b", "o_x": 1}, both, {"old": 5}, {"new": [1]}]
+    rename, flatten = columns.rename.build({"columns": {"old": "new"}}), columns.flatten.build({"columns": ["o"]})
+    expected = ["b", "a", 5, [1]]
+    assert [row["new"] for row in rows.to_dicts(rename(batch_of(table)))] == expected
+    assert [rows.to_dicts(rename(batch_of([row])))[0]["new"] for row in table] == expected
+    assert flatten(both) == flatten(dict(reversed(both.items()))) == {
+        "old": "a", "new": "b", "o_x": 2, "o_y": 3
+    }  # fmt: skip
+
+
 def test_rename_select_flatten() -> None:
     batch = batch_of([{"a": 1, "b": {"c": {"d": "x"}, "e": 2}}])
     renamed = columns.rename.build({"columns": {"a": "b"}})(batch)
@@ -164,7 +177,7 @@ def test_map_fails_and_says_which_row() -> None:
     with pytest.raises(api.DataError) as raised:
         columns.map_.build({"column": "a", "values": {"y": "1"}, "unknown": "fail"})(batch_of(LABELS))
     assert [finding.row for finding in raised.value.findings] == [2, 3, 4]
-    assert "'n'" in raised.value.findings[0].message
+    assert "'n'" in raised.value.findings[0].hint
 
 
 def test_constant() -> None:

@@ -614,7 +614,7 @@ def test_a_step_that_breaks_its_contract_is_named(
 def test_a_step_may_tell_of_one_row_at_a_time(with_bad_steps: Registry) -> None:
     step = runner(item("cleaner", "one_at_a_time"), with_bad_steps, Path())
     batch = rows.from_dicts([{"text": "good" if at % 400 == 0 else "bad"} for at in range(1600)])
-    after, found, _ = step(batch.append_column(rows.ROW, rows.integers(range(1, 1601))))
+    after, found, *_ = step(batch.append_column(rows.ROW, rows.integers(range(1, 1601))))
     assert after["_row"].to_pylist() == [1, 401, 801, 1201]
     assert len({finding.row for finding in found}) == 1596
 
@@ -642,6 +642,44 @@ def test_a_row_on_which_a_row_step_fails_is_found_or_skipped(tmp_path: Path, wit
     skipping = msgspec.structs.replace(spec, cleaning=(item("cleaner", "upper_label", on_error="skip"),))
     assert prepare(skipping, known=with_bad_steps).sides["train"] == 1
     assert lines(tmp_path / "out/training.jsonl")[0][1]["content"] == "X"
+
+
+def test_a_row_on_which_a_batch_step_fails_may_be_set_aside(tmp_path: Path) -> None:
+    write(tmp_path, [{"text": "a", "label": "x", "n": 3}, {"text": "b", "label": "y", "n": "many"}])
+    where = {"filter": {"where": "n > 1"}}
+    assert [line for _, line, _ in found(spec_of(tmp_path, cleaning=[where]))] == [2]
+    skipping = msgspec.structs.replace(spec_of(tmp_path), cleaning=(item("cleaner", where, on_error="skip"),))
+    made = prepare(skipping)
+    assert (made.sides["train"], made.findings) == (1, ())
+    (aside,) = lines(tmp_path / "out/rejected.jsonl")
+    assert (aside["line"], "is a text here" in aside["reason"]) == (2, True)
+    assert aside["reason"] in made.counts[1].reasons
+
+
+TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+@pytest.mark.parametrize("block", [1, 1 << 20])
+def test_a_column_that_becomes_messages_holds_messages(
+    tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`messages` has one type from the source on, which every later step and check counts on."""
+    monkeypatch.setattr(files, "BLOCK", block)
+    write(tmp_path, [{"said": TURNS, "can": TOOLS}, {"said": json.dumps(TURNS), "messages": [1]}, {"messages": TURNS}])
+    steps: list[Any] = [{"rename": {"columns": {"said": "messages", "can": "tools"}}}, "dedupe", "strip"]
+    with pytest.raises(DataError):  # the second one is no row
+        prepare(spec_of(tmp_path, cleaning=steps, format=None))
+    write(tmp_path, [{"said": TURNS, "can": TOOLS}, {"said": json.dumps(TURNS)}, {"messages": TURNS}])
+    made = prepare(spec_of(tmp_path, cleaning=steps, format=None))
+    assert [count.rows_out for count in made.counts] == [3, 3, 2, 2]
+    assert lines(tmp_path / "out/training.jsonl") == [TURNS, TURNS]
+    (batch,) = read_rows(tmp_path / "out", ("train",))
+    assert rows.values(batch, "tools") == [TOOLS, None]
+    write(tmp_path, [{"said": TURNS, "can": TOOLS}, {"said": "hello"}, {"said": [3]}, {"can": {"a": 1}}])
+    said = found(spec_of(tmp_path, cleaning=steps, format=None))
+    assert [line for _, line, _ in said] == [2, 3, 4]
+    assert all(message.startswith("step 'rename': ") for *_, message in said)
 
 
 def test_work_is_sent_as_names_and_options(tmp_path: Path) -> None:

@@ -33,17 +33,36 @@ def rename_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
 
 @api.batch_step(rules=[rename_rule])
 def rename(*, columns: Annotated[dict[api.Column, str], Meta(min_length=1)]) -> api.BatchStep:
-    """Rename columns: `old: new`. A column that already has the new name is replaced."""
+    """Rename columns: `old: new`. Where a row has both, the old one replaces the other.
+
+    So rows of several files come to one name: those that have only the new one keep it.
+    """
 
     def step(batch: pa.RecordBatch) -> pa.RecordBatch:
         import pyarrow as pa
 
-        new = {columns[name]: batch.column(name) for name in batch.schema.names if name in columns}
-        old = {name: batch.column(name) for name in batch.schema.names if name not in columns and name not in new}
-        named = {**old, **new}
+        named = {name: batch.column(name) for name in batch.schema.names if name not in columns}
+        for old, new in columns.items():
+            if old in batch.schema.names:
+                renamed = batch.column(old)
+                named[new] = _filled("", renamed, named[new]) if new in named else renamed
         return pa.RecordBatch.from_arrays(list(named.values()), names=list(named))
 
     return step
+
+
+def _filled(name: str, values: pa.Array, other: pa.Array) -> pa.Array:
+    """The values of a column, and where there is none those of the other."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if values.null_count in (0, len(values)):
+        return other if values.null_count else values
+    if values.type == other.type and not rows.is_json(values.type) and values.type != rows.MESSAGES:
+        return pc.coalesce(values, other)
+    batches = [pa.RecordBatch.from_arrays([each], names=[name]) for each in (values, other)]
+    pairs = zip(*(rows.values(batch, name) for batch in batches), strict=True)
+    return rows.cell(name, [second if first is None else first for first, second in pairs])
 
 
 @api.batch_step
@@ -80,17 +99,8 @@ def constant(*, columns: Annotated[dict[str, Any], Meta(min_length=1)], keep: bo
 
 def _given(batch: pa.RecordBatch, name: str, value: Any, keep: bool) -> pa.Array:
     """The column's new values: one for all, or only where there is none."""
-    import pyarrow.compute as pc
-
     same = rows.cell(name, [value]).take(rows.repeated(0, batch.num_rows))
-    if not keep or name not in batch.schema.names:
-        return same
-    there = batch.column(name)
-    if there.null_count in (0, len(there)):
-        return same if there.null_count else there
-    if there.type == same.type and not rows.is_json(there.type) and there.type != rows.MESSAGES:
-        return pc.coalesce(there, same)
-    return rows.cell(name, [value if each is None else each for each in rows.values(batch, name)])
+    return _filled(name, batch.column(name), same) if keep and name in batch.schema.names else same
 
 
 def map_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
@@ -162,8 +172,8 @@ def _fail(batch: pa.RecordBatch, lacking: pa.Array, column: str) -> None:
         raise api.DataError(
             [
                 api.Finding(
-                    message=f"the table does not know the value of '{column}': {text[:60]!r}",
-                    hint="add it to `values`, or say `default` or `unknown: drop`",
+                    message=f"the table does not know the value of '{column}'",
+                    hint=f"add {text[:60]!r} to `values`, or say `default` or `unknown: drop`",
                     row=number,
                 )
                 for number, text in zip(bad.column(rows.ROW).to_pylist(), shown, strict=True)
@@ -199,12 +209,16 @@ def _values(
 
 @api.row_step
 def flatten(*, columns: Annotated[list[api.Column], Meta(min_length=1)], separator: str = "_") -> api.RowStep:
-    """Turn objects into columns of their own: `address: {city: Rome}` becomes `address_city: Rome`."""
+    """Turn objects into columns of their own: `address: {city: Rome}` becomes `address_city: Rome`.
+
+    Where a row has a column of that name already, what the object has replaces it.
+    """
 
     def step(row: dict[str, Any]) -> dict[str, Any] | None:
-        flat: dict[str, Any] = {}
-        for name, value in row.items():
-            flat.update(_entries(name, value, separator) if name in columns else {name: value})
+        flat = {name: value for name, value in row.items() if name not in columns}
+        for name in columns:
+            if name in row:
+                flat.update(_entries(name, row[name], separator))
         return flat
 
     return step
@@ -215,7 +229,8 @@ def _entries(name: str, value: Any, separator: str) -> dict[str, Any]:
         return {name: value}
     flat: dict[str, Any] = {}
     for key, entry in value.items():
-        flat.update(_entries(f"{name}{separator}{key}", entry, separator))
+        if entry is not None:
+            flat.update(_entries(f"{name}{separator}{key}", entry, separator))
     return flat
 
 

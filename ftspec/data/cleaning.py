@@ -6,6 +6,7 @@ What it did is told in terms of rows: which went and why, which changed, and a f
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from ftspec.data.stepping import DROPPED, Runner, tried
 from ftspec.items import culprit, guarded
 from ftspec.layout.alike import differ
 from ftspec.layout.arrays import undictionaried, without
+from ftspec.layout.conforming import CONVERSATION, settled
 from ftspec.layout.rowcolumns import filled, having
 from ftspec.layout.shapes import COLUMNS
 from ftspec.registry import Registry
@@ -56,10 +58,12 @@ def run_step(stage: Stage, registry: Registry, step: Runner, batch: pa.RecordBat
     """Apply one step, and see what it did."""
     started = time.perf_counter()
     with guarded(stage.item, registry):
-        made, found, changed = step(batch)
+        made, found, changed, why = step(batch)
     verify(culprit(stage.item, registry), batch, made)
-    made = undictionaried(made)
-    dropped = gone(batch, made)
+    made, odd = conversing(batch, undictionaried(made))
+    if odd and stage.item.on_error == "fail":
+        found = [*found, *(Finding(message=f"step '{stage.item.name}': {odd[row]}", row=row) for row in odd)]
+    dropped = gone(batch, made, {**why, **odd})
     before = batch if made.num_rows == batch.num_rows else having(batch, made.column(rows.ROW))
     places = changes(before, made) if changed is None else changed
     after = staying(made)
@@ -100,12 +104,28 @@ def verify(who: str, before: pa.RecordBatch, after: pa.RecordBatch, *, same: boo
     if not isinstance(after, pa.RecordBatch):
         raise PluginError(f"{who} must return a RecordBatch, not {type(after).__name__}")
     if not {rows.ROW, rows.SIDE} <= set(after.schema.names):
-        raise PluginError(f"{who} lost the hidden columns: keep every column whose name starts with '_'")
+        raise PluginError(f"{who} lost the hidden columns: keep those that `rows.hidden` gives")
     _verify_order(who, before.column(rows.ROW), after.column(rows.ROW), same)
 
 
-def gone(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows that are missing or have a reason to go, and why, in the order of the batch."""
+def conversing(before: pa.RecordBatch, after: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """`after` with `messages` and `tools` in their types, where a step has put other values there (`rename` of a column
+    of lists, say), and by number the rows that it lacks, because these are none."""
+    odd: dict[int, str] = {}
+    for name in CONVERSATION:
+        if name in after.schema.names and not after.column(name).equals(rows.column(before, name)):
+            column, faults = settled(name, after.column(name))
+            numbers = after.column(rows.ROW)
+            after = after.set_column(after.schema.get_field_index(name), name, column)
+            if faults:
+                odd |= {numbers[at].as_py(): fault for at, fault in faults.items()}
+                after = having(after, rows.integers(list(odd)), invert=True)
+    return after, odd
+
+
+def gone(before: pa.RecordBatch, after: pa.RecordBatch, told: Mapping[int, str]) -> pa.RecordBatch:
+    """Rows that are missing or have a reason to go, and why, in the order of the batch; `told` is why some are missing,
+    by number."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -115,7 +135,9 @@ def gone(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch:
     numbers = before.column(rows.ROW)
     if after.num_rows < before.num_rows:
         places = pc.index_in(numbers, value_set=after.column(rows.ROW))
-        missing = pc.if_else(places.is_null(), rows.scalar(DROPPED), rows.strings([None])[0])
+        reasons = [told.get(number, DROPPED) for number in numbers.to_pylist()] if told else []
+        missing = rows.strings(reasons) if told else rows.repeated(DROPPED, len(numbers))
+        missing = pc.if_else(places.is_null(), missing, rows.strings([None])[0])
         why = pc.coalesce(why.take(places), missing)
     return pa.RecordBatch.from_arrays([numbers, why], names=["row", "reason"]).filter(why.is_valid())
 

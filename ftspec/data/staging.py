@@ -50,8 +50,8 @@ def _texts_shown(at: int, last_private: int) -> Literal["both", "after", "none"]
 
 
 def may_skip(stages: Sequence[Stage], form: Stage | None, registry: Registry) -> set[int]:
-    """Accounts of the steps whose failures are set aside: row steps and the format."""
-    opened = [stage for stage in stages if registry.get("cleaner", stage.item.name).level == "row"]
+    """Accounts of the steps whose failures are set aside: those that fail on single rows, and the format."""
+    opened = [stage for stage in stages if registry.get("cleaner", stage.item.name).level in ("row", "batch")]
     opened += [form] if form else []
     return {stage.index for stage in opened if stage.item.on_error == "skip"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
 from traceback import walk_tb
@@ -26,12 +26,13 @@ DROPPED = "dropped"
 
 
 class Made(NamedTuple):
-    """What a step made of a batch: the rows that it leaves, what it found, and the places of those that it changed, of
-    a step that leaves all and knows them."""
+    """What a step made of a batch: the rows that it leaves, what it found, the places of those that it changed, of a
+    step that leaves all and knows them, and why it failed on which of the others, by number."""
 
     batch: pa.RecordBatch
     findings: list[Finding]
     changed: pa.Array | None = None
+    why: Mapping[int, str] = {}
 
 
 Runner = Callable[["pa.RecordBatch"], Made]
@@ -47,12 +48,16 @@ def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = N
     if component.level == "row":
         return lambda batch: _run_rows(item, step, batch)
     who = culprit(item, registry)
-    return partial(_run_batch, who, partial(step.step, learned) if component.level == "screen" else step)
+    if component.level == "screen":
+        return lambda batch: Made(*tried(who, partial(step.step, learned), batch)[1:])
+    return partial(_run_batch, who, item, step)
 
 
-def _run_batch(who: str, step: Any, batch: pa.RecordBatch) -> Made:
+def _run_batch(who: str, item: Item, step: Any, batch: pa.RecordBatch) -> Made:
+    """Rows on which the step fails are dropped, and reported unless `on_error` is skip."""
     _, after, found = tried(who, step, batch)
-    return Made(after, found)
+    why = {finding.row: finding.message for finding in found if finding.row}
+    return Made(after, found if item.on_error == "fail" else [], why=why)
 
 
 def tried(who: str, step: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, list[Finding]]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LARGEST = 2**63
+CONVERSATION = ("messages", "tools")
+"""Columns that have their type from the source on, whatever is in them."""
 
 
 def fault(value: Any) -> str:
@@ -105,6 +107,16 @@ def _conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str
     faults = [(index, reason) for index, value in enumerate(values) if (reason := fault(value))]
     bad = {index for index, _ in faults}
     return from_dicts([value for index, value in enumerate(values) if index not in bad]), faults
+
+
+def settled(name: str, values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """A column `messages` or `tools` in the layout above, made of whatever a step has put there, and what is wrong with
+    which of its values, by index; these are null."""
+    if name == "messages" and values.type == messages_type():
+        return values, {}
+    plain = _plain(name, values) if not is_json(values.type) else listed("", values)
+    faults = {at: reason for at, value in enumerate(plain) if (reason := fault({name: value}))}
+    return cell(name, [None if at in faults else value for at, value in enumerate(plain)]), faults
 
 
 def _finite(batch: pa.RecordBatch) -> pa.RecordBatch:

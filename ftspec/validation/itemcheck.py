@@ -90,10 +90,9 @@ def rules(candidate: Candidate) -> Iterator[Problem]:
 
 def _ignored(item: Item, component: Component) -> Iterator[Problem]:
     """A key that has no effect is an error, not a silent drop."""
-    if item.kind == "cleaner" and item.on_error != "fail" and component.level != "row":
-        message = (
-            f"'on_error' works on row steps; '{item.name}' is a {component.level} step, which fails on no single row"
-        )
+    if item.kind == "cleaner" and item.on_error != "fail" and component.level not in ("row", "batch"):
+        message = f"'on_error' works on row and batch steps; '{item.name}' is a {component.level} step"
+        message += ", which fails on no single row"
         yield Problem(message=message, hint="remove it", path=(*item.path, "on_error"), on="key")
 
 
