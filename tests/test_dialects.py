@@ -302,7 +302,7 @@ def test_a_row_of_no_shape_is_told_of_read_as(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["parametersJsonSchema", "parameters_json_schema"])
 def test_a_function_of_gemini_may_have_a_schema_that_is_json_schema(name: str) -> None:
-    """https://ai.google.dev/api/caching#FunctionDeclaration: in the place of `parameters`, whose types are in capitals."""
+    """https://ai.google.dev/api/caching#FunctionDeclaration: in the place of `parameters`."""
     schema = {"type": "object", "properties": {"type": {"type": "string", "enum": ["A"]}}}
     row = {"tools": [{"functionDeclarations": [{"name": "f", name: schema}]}], "contents": [{"parts": [{"text": "q"}]}]}
     (tool,) = dialects.read(row, "gemini")[0]["tools"]
