@@ -93,12 +93,15 @@ def test_seeds_differ_per_question_and_depend_on_nothing_else() -> None:
     alone, among = seeds("a", 3), seeds("za", 3)
     assert alone == {key: seed for key, seed in among.items() if key[0] == "a"}
     assert len(set(seeds("ab", 5).values())) == 10
-    assert asking.question_seed(7, "a", 0) == 1865861993  # fixed for good: another hash would ask everything anew
+    assert (
+        asking.question_seed(7, "a", 0) == alone["a", 0] == 1865861993
+    )  # fixed for good: another hash would ask everything anew
     assert all(0 <= asking.question_seed(seed, "a", 0) < 2**31 for seed in range(100))
 
 
 def test_what_was_kept_is_not_asked_again_but_its_errors_are() -> None:
     done = [Answer(prompt="a", repeat=0, text="kept"), Answer(prompt="a", repeat=1, error="lost")]
+    done += [Answer(prompt="a", repeat=0, error="of another process, which asked as well")]
     done += [Answer(prompt="gone", repeat=0, text="of another spec"), Answer(prompt="a", repeat=9, text="or repeat")]
     model = Echo()
     found = run(model, [prompt("a")], done=done)
@@ -117,13 +120,47 @@ def test_an_error_is_retried_once_and_kept_only_when_it_stays() -> None:
     kept: list[Answer] = []
     progress = Recorder()
     model = Echo({("a", 0): 1, ("b", 1): 9})
-    run(model, [prompt("a"), prompt("b")], keep=kept.append, progress=progress, repeat=2)
+    done = [Answer(prompt="b", repeat=1, error="of an earlier run")]
+    run(model, [prompt("a"), prompt("b")], done=done, keep=kept.append, progress=progress, repeat=2)
     assert len(model.asked) == 4 + 2
     assert sorted(keys(kept)) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     assert [answer.error for answer in kept if answer.error] == ["boom"]
-    assert "2 of 4 questions to the base model failed" in progress.notes[0]
-    assert "1 of 2" in progress.notes[1]
+    failed = "questions to the base model failed, the first with: boom; "
+    assert progress.notes == [
+        f"2 of 4 {failed}asking them once more",
+        f"1 of 2 {failed}they count neither as passed nor as failed",
+    ]
     assert progress.done[-1] == 4
+
+
+def test_an_error_that_stays_is_the_answer_with_its_own_words() -> None:
+    found = run(Echo({("a", 0): 9}), [prompt("a"), prompt("b")], GREEDY)
+    assert [answer.error for answer in found] == ["boom", ""]
+
+
+def test_what_failed_on_the_way_already_is_not_asked_once_more() -> None:
+    model, wanted, heard = Echo({("a", 0): 9}), Round([prompt("a")], GREEDY, repeat=1, seed=7), []
+    with remote.asking(model) as answers:
+        kept: list[Answer] = []
+        ask(answers, wanted, label="base", keep=kept.append, progress=Quiet(), again=False, tell=heard.append)
+    assert (len(model.asked), [answer.error for answer in kept]) == (1, ["boom"])
+    assert len(heard) == 1
+
+
+def test_a_prompt_that_is_asked_anew_gets_the_repeats_after_the_known_ones() -> None:
+    wanted = Round([prompt("a"), prompt("b")], WARM, repeat=2, seed=7)
+    early = [Answer(prompt=name, repeat=repeat, text="early") for name in "ab" for repeat in range(2)]
+    for answer in early:
+        wanted.note(answer)
+    assert list(wanted.given()) == ["a", "b"]
+    wanted.ask_anew("a")
+    assert list(wanted.given()) == ["b"]
+    assert [(question.prompt.id, question.repeat) for question in wanted.missing()] == [("a", 2), ("a", 3)]
+    late = [Answer(prompt="a", repeat=repeat, text="late") for repeat in (2, 3)]
+    for answer in late:
+        wanted.note(answer)
+    assert (wanted.known, list(wanted.given())) == (4, ["a", "b"])
+    assert keys(sorted(wanted.answers([*early, *late]), key=wanted.order)) == [("a", 2), ("a", 3), ("b", 0), ("b", 1)]
 
 
 def test_a_silent_model_is_an_error_per_question() -> None:
@@ -131,7 +168,10 @@ def test_a_silent_model_is_an_error_per_question() -> None:
         def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
             return iter(())
 
-    assert [answer.error for answer in run(Silent(), [prompt("a")], repeat=1)] == ["the model gave no answer"]
+    progress = Recorder()
+    found = run(Silent(), [prompt("a")], repeat=1, progress=progress)
+    assert [answer.error for answer in found] == ["the model gave no answer"]
+    assert "the first with: the model gave no answer" in progress.notes[0]
 
 
 def test_what_arrived_is_kept_when_the_model_raises() -> None:
@@ -182,10 +222,20 @@ def test_an_answer_to_another_question_is_the_providers_fault(answer: tuple[str,
         run(Confused(), [prompt("a")])
 
 
-def test_an_answer_that_comes_twice_is_the_providers_fault() -> None:
+@pytest.mark.parametrize("error", ["", "boom"])
+def test_an_answer_that_comes_twice_is_the_providers_fault(error: str) -> None:
     class Twice:
         def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
-            yield from [Answer(prompt="a", repeat=0, text="hm")] * 2
+            yield from [Answer(prompt="a", repeat=0, text="hm", error=error)] * 2
 
     with pytest.raises(PluginError, match="not asked"):
         run(Twice(), [prompt("a")])
+
+
+def test_an_answer_to_what_is_known_is_the_providers_fault() -> None:
+    class Eager:
+        def answer(self, questions: Sequence[Question], generation: Generation) -> Iterator[Answer]:
+            yield Answer(prompt="a", repeat=0, text="again")
+
+    with pytest.raises(PluginError, match="not asked"):
+        run(Eager(), [prompt("a")], done=[Answer(prompt="a", repeat=0, text="kept")])

@@ -55,9 +55,8 @@ class Round:
 
     def given(self) -> Iterator[str]:
         """The ids of prompts whose every repeat has an answer."""
-        whole = bytes([KNOWN]) * self.repeats
-        for identity, number in self.numbers.items():
-            if self.state[number * self.repeats : (number + 1) * self.repeats] == whole:
+        for identity in self.numbers:
+            if all(self.state[place] == KNOWN for place, _ in self._questions(identity)):
                 yield identity
 
     def place(self, answer: Answer) -> int | None:
@@ -70,13 +69,18 @@ class Round:
         return self.numbers[answer.prompt] * self.repeats + answer.repeat - self._first(answer.prompt)
 
     def _first(self, prompt: str) -> int:
-        return self.first.get(prompt, 0) if self.first else 0
+        return self.first.get(prompt, 0)
+
+    def _questions(self, prompt: str) -> Iterator[tuple[int, int]]:
+        """(where it stands among all, repeat) of a prompt's questions."""
+        first = self._first(prompt)
+        return enumerate(range(first, first + self.repeats), self.numbers[prompt] * self.repeats)
 
     def ask_anew(self, prompt: str) -> None:
         """Want the repeats after the known ones of a prompt, in their place."""
         self.first[prompt] = self._first(prompt) + self.repeats
-        number = self.numbers[prompt] * self.repeats
-        self.state[number : number + self.repeats] = bytes(self.repeats)
+        for place, _ in self._questions(prompt):
+            self.state[place] = UNKNOWN
 
     def note(self, answer: Answer) -> None:
         """Mark an answer's question; one of another evaluation is passed over."""
@@ -86,10 +90,9 @@ class Round:
 
     def missing(self) -> Iterator[Question]:
         """The questions that had no answer when each was looked at."""
-        for number, prompt in enumerate(self.prompts):
-            first = self._first(prompt.id)
-            for repeat in range(first, first + self.repeats):
-                if self.state[number * self.repeats + repeat - first] != KNOWN:
+        for prompt in self.prompts:
+            for place, repeat in self._questions(prompt.id):
+                if self.state[place] != KNOWN:
                     yield Question(prompt=prompt, repeat=repeat, seed=question_seed(self.seed, prompt.id, repeat))
 
     def answers(self, kept: Iterable[Answer], silent: str = SILENT) -> Iterator[Answer]:
@@ -106,10 +109,8 @@ class Round:
             else:
                 given[place] = 1
                 yield answer
-        for identity, number in self.numbers.items():
-            first = self._first(identity)
-            for repeat in range(first, first + self.repeats):
-                place = number * self.repeats + repeat - first
+        for identity in self.numbers:
+            for place, repeat in self._questions(identity):
                 if not given[place]:
                     yield errors.get(place) or Answer(prompt=identity, repeat=repeat, error=silent)
 

@@ -76,7 +76,7 @@ class Spill:
             path.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.jsonl"))
+        return list(self.folder.glob("*.jsonl"))
 
     def _created(self) -> tuple[Path, int]:
         """A file of this writer's own. One that another process took for left behind, before this one had locked it,
