@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from ftspec import registry
@@ -149,7 +151,8 @@ def test_a_fleet_keeps_to_so_many_looks_a_second() -> None:
     [
         (JobState.SUCCEEDED, False, "last", "final"),
         (JobState.SUCCEEDED, False, "best", "step-1"),
-        (JobState.CANCELLED, True, "last", "step-2"),
+        (JobState.SUCCEEDED, True, "last", "final"),
+        (JobState.CANCELLED, True, "last", "step-3"),
         (JobState.CANCELLED, False, "last", None),
         (JobState.CANCELLED, False, "best", "step-1"),
         (JobState.FAILED, False, "best", None),
@@ -157,11 +160,13 @@ def test_a_fleet_keeps_to_so_many_looks_a_second() -> None:
 )
 def test_which_model_a_job_made(state: JobState, stopped: bool, which: str, expected: str | None) -> None:
     base = ModelRef(id="base")
-    kept = tuple(_checkpoint(base, step, loss) for step, loss in ((2, 1.5), (1, 1.0)))
+    kept = tuple(_checkpoint(base, step, loss) for step, loss in ((2, 1.5), (3, math.nan), (1, 1.0)))
     final = TunedModel(id="final", base=base) if state is JobState.SUCCEEDED else None
     result = Job(job=Named(id="job"), state=state, model=final, checkpoints=kept, stopped=stopped)
     model = chosen(result, which)  # type: ignore[arg-type]
     assert (model.id if model else None) == expected
+    without = chosen(msgspec.structs.replace(result, checkpoints=()), which)  # type: ignore[arg-type]
+    assert without == final, "none was kept, and there is but what the job itself made"
 
 
 def _checkpoint(base: ModelRef, step: int, loss: float) -> Checkpoint:
