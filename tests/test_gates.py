@@ -244,6 +244,12 @@ def test_a_gate_that_did_not_pass_names_the_worst_cases() -> None:
     verdict = judged("accuracy", with_interval(0.5, 0.6, 0.7, worst=worst), min=0.9)
     assert [one.prompt for one in verdict.worst] == ["p0", "p1", "p2"]
     assert judged("accuracy", with_interval(0.95, 0.96, 0.97, worst=worst), min=0.9).worst == ()
+    divided = score(
+        0.5, consistency=0.5, consistency_interval=Interval(low=0.4, high=0.6), worst=worst, divided=worst[3:]
+    )
+    for gate, options in (("consistency", {}), ("metric", {"name": "consistency"})):
+        verdict = judged(gate, evaluation(tuned=divided), min=0.9, **options)
+        assert [one.prompt for one in verdict.worst] == ["p3"]
 
 
 def slice_of(low: float, value: float, high: float) -> Score:

@@ -130,6 +130,8 @@ def test_the_worst_cases_say_what_was_asked_and_why_it_failed() -> None:
     assert [(one.prompt, one.value) for one in found.worst] == [("q", 0), ("p", 0.5), ("s", 0.5)]
     first = found.worst[0]
     assert (first.asked, first.expected, first.said, first.reason) == ("ask q", "q", "x", "a: no a")
+    divided = [(one.prompt, one.said, one.reason) for one in found.divided]
+    assert divided == [("p", "x", "passed 1 of 2 times"), ("s", "x", "passed 1 of 2 times")]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,8 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
     yield f"  {sign} {one_line(verdict.gate, 40)}: {thin}{one_line(verdict.message, 320)}"
     for case in () if verdict.passed else verdict.worst[:3]:
         said = f" → {one_line(case.said or '(nothing)', 60)}" if case.said or case.expected else ""
-        wanted = f", expected {one_line(case.expected, 60)}" if case.expected else ""
+        told = not case.expected or case.reason.startswith("expected ")
+        wanted = "" if told else f", expected {one_line(case.expected, 60)}"
         why = f" ({one_line(case.reason, 80)})" if case.reason else ""
         yield style(f"      {one_line(case.asked or case.prompt, 60)}{said}{wanted}{why}", "dim")
 

@@ -139,7 +139,8 @@ class Score(Record):
         slices: the same of the prompts that bear a tag, by the tag.
         classes: confusion matrix, precision, recall and F1 of each grader that says labels, by the grader's id.
         judges: what graders that ask a model were told, and how far those agree with people.
-        worst: the prompts that pass least often; `slowest` and `dearest` those that took or cost most.
+        worst: the prompts that pass least often; `divided` those whose repeats agree least; `slowest` and `dearest`
+            those that took or cost most.
     """
 
     model: str
@@ -164,6 +165,7 @@ class Score(Record):
     cost: float | None = None
     slices: dict[str, Score] = {}
     worst: tuple[Worst, ...] = ()
+    divided: tuple[Worst, ...] = ()
     slowest: tuple[Worst, ...] = ()
     dearest: tuple[Worst, ...] = ()
     classes: dict[str, Classes] = {}

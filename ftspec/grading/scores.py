@@ -45,6 +45,7 @@ def score(label: str, found: Sequence[Tally], seconds: float = 0.0, *, slices: b
         unpriced=sum(one.unpriced for one in found),
         slices=_slices(label, found) if slices else {},
         worst=_worst(found, lambda one: one.share.rate, lambda one: one.share.passed < one.share.total),
+        divided=_divided(found),
         slowest=_because("took {:.3f} s", _worst(found, lambda one: -max(one.seconds), lambda one: bool(one.seconds))),
         lost=next((one.lost for one in found if one.lost), ""),
         dearest=_because("cost {:.6f} USD", _worst(found, lambda one: -(one.cost or 0), lambda one: bool(one.cost))),
@@ -96,6 +97,16 @@ def _worst(found: Iterable[Tally], key: Callable[[Tally], float], wanted: Callab
     """The cases with the smallest key; a negative key stands for a value of which the largest are the worst."""
     chosen = heapq.nsmallest(WORST, (one for one in found if wanted(one)), key=key)
     return tuple(worst(one, abs(key(one))) for one in chosen)
+
+
+def _divided(found: Iterable[Tally]) -> tuple[Worst, ...]:
+    """The cases whose repeats agree least, told by how often they passed."""
+    by_id = {one.prompt.id: one.share for one in found if 0 < one.share.passed < one.share.total}
+    chosen = _worst(found, lambda one: abs(2 * one.share.rate - 1), lambda one: one.prompt.id in by_id)
+    return tuple(
+        msgspec.structs.replace(one, reason=f"passed {by_id[one.prompt].passed:g} of {by_id[one.prompt].total:g} times")
+        for one in chosen
+    )
 
 
 def _because(words: str, found: Iterable[Worst]) -> tuple[Worst, ...]:

@@ -71,7 +71,7 @@ def consistency(*, min: Share, model: str = "tuned", slice: str = "", evidence: 
         score = score_of(evaluation, model, slice)
         measured = _named(score, "consistency")
         what = f"consistency{of_slice(slice)} of the {model} model is {told(measured, min)}"
-        return api.decide("consistency", what, measured, low=min, rule=evidence, worst=score.worst)
+        return api.decide("consistency", what, measured, low=min, rule=evidence, worst=score.divided)
 
     return judge
 
@@ -101,7 +101,8 @@ def metric(
         need_verdicts(evaluation, model, name)
         measured = _named(score, name)
         what = f"{name}{of_slice(slice)} of the {model} model is {told(measured, min, max)}"
-        return api.decide("metric", what, measured, low=min, high=max, rule=evidence, worst=score.worst)
+        cases = score.divided if name == "consistency" else score.worst
+        return api.decide("metric", what, measured, low=min, high=max, rule=evidence, worst=cases)
 
     return judge
 
