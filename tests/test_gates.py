@@ -247,8 +247,8 @@ def test_a_gate_that_did_not_pass_names_the_worst_cases() -> None:
     divided = score(
         0.5, consistency=0.5, consistency_interval=Interval(low=0.4, high=0.6), worst=worst, divided=worst[3:]
     )
-    for gate, options in (("consistency", {}), ("metric", {"name": "consistency"})):
-        verdict = judged(gate, evaluation(tuned=divided), min=0.9, **options)
+    for name, options in (("consistency", {}), ("metric", {"name": "consistency"})):
+        verdict = judged(name, evaluation(tuned=divided), min=0.9, **options)
         assert [one.prompt for one in verdict.worst] == ["p3"]
 
 
