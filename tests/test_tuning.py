@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from ftspec.builtin.simulated import COMPONENTS
-from ftspec.common.errors import Ambiguous, FtspecError, JobFailed, Rejected, StillRunning, Transient
+from ftspec.common.errors import Ambiguous, FtspecError, JobFailed, NotFound, Rejected, StillRunning, Transient
 from ftspec.common.jobs import (
     DataFile,
     Job,
@@ -423,6 +423,57 @@ def test_a_rejection_looks_for_the_files_anew(bench: Bench) -> None:
         bench.run(provider)
     assert bench.run().id
     assert (len(bench.look("files")), len(bench.jobs)) == (2, 1)
+
+
+def test_files_that_were_there_and_are_gone_are_brought_there_once_more(bench: Bench) -> None:
+    """A register that others share, or that is older than what became of the files."""
+    assert bench.run().id
+    for held in (bench.folder / "service/files").iterdir():
+        held.unlink()
+    bench.key = "another-key"
+    provider = bench.provider()
+    submit = provider.submit
+
+    def told(request: Request, *, key: str) -> Job:
+        try:
+            made: Job = submit(request, key=key)
+        except Rejected as error:
+            raise NotFound(error.message) from error
+        return made
+
+    provider.submit = told
+    assert bench.run(provider).id
+    assert (len(bench.look("files")), len(bench.jobs)) == (2, 2)
+    assert any("upload it first" in note and "once more" in note for note in bench.heard.notes)
+
+
+def test_what_is_not_there_is_looked_for_once_more_only_where_it_was_known(bench: Bench) -> None:
+    provider = bench.provider()
+    tries = []
+
+    def told(request: Request, *, key: str) -> Job:
+        tries.append(key)
+        raise NotFound("no such model")
+
+    provider.submit = told
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            bench.run(provider)
+    assert len(tries) == 2
+
+
+def test_of_a_job_that_has_stopped_nobody_says_that_it_goes_on(bench: Bench) -> None:
+    provider = bench.provider()
+
+    def stopped(job: Job, *, cursor: str | None) -> JobUpdate:
+        raise JobFailed("no room", "make some")
+
+    provider.poll = stopped
+    with pytest.raises(JobFailed, match="no room"):
+        bench.run(provider)
+    assert not any("goes on" in note for note in bench.heard.notes)
+    assert bench.run().id  # it was not the end of it
+    assert len(bench.jobs) == 1
 
 
 # ---- faults

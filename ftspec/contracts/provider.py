@@ -116,7 +116,8 @@ class Provider(Protocol):
         ...
 
     def poll(self, job: Job, *, cursor: str | None) -> JobUpdate:
-        """The job's state and the events since `cursor`. Raises Transient."""
+        """The job's state and the events since `cursor`. Raises Transient, or JobFailed for a job that has stopped
+        without having ended: the next look may set it going again."""
         ...
 
     def cancel(self, job: Job) -> None:

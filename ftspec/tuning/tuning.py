@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from ftspec.asking.patience import Patience
-from ftspec.common.errors import FtspecError, JobFailed, ProviderError, Rejected, Transient
+from ftspec.common.errors import FtspecError, JobFailed, NotFound, ProviderError, Rejected, Transient
 from ftspec.common.figures import duration
 from ftspec.common.jobs import DataFile, Job, JobState, RemoteFile, Request, TunedModel
 from ftspec.common.progress import Progress
+from ftspec.common.references import mask
 from ftspec.contracts.abilities import SupportsAdoption
 from ftspec.contracts.provider import Provider
 from ftspec.files import ondisk
@@ -66,8 +67,7 @@ def tune(
         try:
             job = Register(store, key).job()
             if job is None:
-                ready = tuning.uploaded(request, files, follow)
-                job = tuning.submitted(ready, files, resubmit, times or Times())
+                job = tuning.made(request, files, resubmit, follow, times or Times())
             else:
                 tuning.say_who_submitted(job)
             result = tuning.followed(job, request, follow)
@@ -121,6 +121,17 @@ class Tuning:
         patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
         return patience.retry(lambda: provider.job(request, name), self.progress)
 
+    def made(self, request: Request, files: Sequence[DataFile], resubmit: bool, follow: Follow, times: Times) -> Job:
+        """The job of the request, whoever makes it. Files that were there and are gone are brought there once more."""
+        known = any(self.uploads.get(file) for file in files)
+        try:
+            return self.submitted(self.uploaded(request, files, follow), files, resubmit, times)
+        except NotFound as error:
+            if not known:
+                raise
+            self.progress.note(f"{mask(error.message)}: the files are brought there once more")
+        return self.submitted(self.uploaded(request, files, follow), files, False, times)
+
     def uploaded(self, request: Request, files: Sequence[DataFile], follow: Follow) -> Request:
         """The request with its files at the provider."""
         remote = {}
@@ -154,6 +165,8 @@ class Tuning:
         wanted = request.hyperparameters
         try:
             result = Following(self.provider, job, self.store, self.key, self.progress, follow, wanted).result()
+        except JobFailed:
+            raise  # nothing goes on
         except ProviderError:
             self.say_what_goes_on()
             raise

@@ -9,13 +9,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from ftspec_local.jobs import make_durable, sync
+
 MARK = "complete"
 PREFIX = "checkpoint-"
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Say that everything is there."""
+    """Say that everything is there, once it is on the disk."""
+    make_durable(checkpoint)
     (checkpoint / MARK).touch()
+    sync(checkpoint)
 
 
 def step_of(checkpoint: Path) -> int:

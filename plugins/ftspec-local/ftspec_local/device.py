@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftspec_local.options import Settings
+from ftspec_local.options import Device, Settings
+from ftspec_local.refusals import Refused
 
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's, that of Windows below Linux, AMD's
 CPU_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "sve_bf16"}  # x86, then ARM's names
 
 
-class DeviceError(ValueError):
-    """The machine has not what the spec asks for."""
+class DeviceError(Refused):
+    """The machine has no such device."""
+
+    hint = "write `device: auto` to have one found, or see to its driver and to how torch was installed"
 
 
 class Resolved(NamedTuple):
@@ -48,6 +55,29 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def lacking(device: Device) -> str:
+    """Why there can be no such device here, as far as can be told without torch, which takes seconds; "" otherwise."""
+    none = f"this machine has no usable '{device}' device"
+    if device == "mps" and sys.platform != "darwin":
+        return f"{none}: that is Apple's"
+    if device == "cuda" and not _built_for_gpus():
+        return f"{none}: torch is installed without CUDA"
+    if device == "cuda" and sys.platform == "linux" and not any(map(os.path.exists, DRIVERS)):
+        return f"{none}: there is no driver of a GPU"
+    return ""
+
+
+def _built_for_gpus() -> bool:
+    """Whether the torch that is installed may use NVIDIA's or AMD's; True where that cannot be told."""
+    found = find_spec("torch")
+    try:
+        text = Path(str(found and found.origin)).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:
+        return True
+    built = re.findall(r"^(?:cuda|hip)\b.*= *(.*)$", text, re.MULTILINE)
+    return not built or any(version.strip() != "None" for version in built)
+
+
 def _device(wanted: str) -> str:
     import torch
 
@@ -55,7 +85,7 @@ def _device(wanted: str) -> str:
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if available[name])
     if not available[wanted]:
-        raise DeviceError(f"this machine has no usable '{wanted}' device; use `device: auto`")
+        raise DeviceError(f"this machine has no usable '{wanted}' device")
     return wanted
 
 

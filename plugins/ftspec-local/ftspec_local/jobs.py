@@ -8,6 +8,7 @@
     kept-STEP/     the model (or its adapter) as it was after that step; `best-STEP` that of the lowest validation loss
     model/         the adapter, or the whole model
     result.json    how it ended; written once, atomically, last
+    halted.json    what the machine refused the last worker, where the next one may go on; taken away once it is told
     worker.log     what the worker printed
 
 This module is the whole protocol. It needs nothing but the standard library, and it does not matter who runs the other
@@ -62,6 +63,12 @@ class JobFolder:
         """When the job was made, in seconds since the epoch."""
         return self._job_file.stat().st_mtime
 
+    def adjust(self, settings: dict[str, Any]) -> None:
+        """Have the next worker use the machine like that."""
+        job = self.job()
+        if job["settings"] != settings:
+            write_atomically(self._job_file, {**job, "settings": settings})
+
     def start(self) -> None:
         """Make sure that a worker is at work, or that there is a result. Never two workers: the lock decides."""
         if self.result() is not None or self.is_running():
@@ -107,6 +114,15 @@ class JobFolder:
             return dict(json.loads((self.path / "result.json").read_bytes()))
         except FileNotFoundError:
             return None
+
+    def halted(self) -> dict[str, str] | None:
+        """What the machine refused the last worker: {"error", "hint"}; told once."""
+        try:
+            said = dict(json.loads(self._halted_file.read_bytes()))
+        except FileNotFoundError:
+            return None
+        self._halted_file.unlink(missing_ok=True)
+        return said
 
     def cancel(self) -> None:
         """Ask for the job to be cancelled. A job that no worker holds is cancelled at once."""
@@ -169,6 +185,10 @@ class JobFolder:
         """Write the result: after this the job has ended."""
         write_atomically(self.path / "result.json", result)
 
+    def halt(self, error: str, hint: str) -> None:
+        """Leave the job to a later worker, and say why."""
+        write_atomically(self._halted_file, {"error": error, "hint": hint})
+
     def event_log(self) -> EventLog:
         """Where the worker writes its events."""
         return EventLog(self._events_file)
@@ -188,6 +208,10 @@ class JobFolder:
     @property
     def _lock_file(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def _halted_file(self) -> Path:
+        return self.path / "halted.json"
 
     @property
     def _events_file(self) -> Path:
@@ -223,11 +247,34 @@ class EventLog:
 def write_atomically(path: Path, content: dict[str, Any]) -> None:
     """Write JSON so that a reader sees all of it or nothing, also after a power cut."""
     staging = path.with_name(f".{path.name}.{os.getpid()}")
-    with staging.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    staging.replace(path)
+    try:
+        with staging.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(path)
+    except OSError:
+        staging.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def make_durable(folder: Path) -> None:
+    """Have all that is in a folder on the disk. Libraries that write models leave that to the system, which takes half
+    a minute: a power cut would leave empty files of the right names."""
+    for file in folder.rglob("*"):
+        sync(file)
+    sync(folder)
+    sync(folder.parent)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

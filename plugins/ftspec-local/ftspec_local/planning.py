@@ -17,11 +17,16 @@ FLOPS = 7e10  # of one core in fp32, measured on a server's CPU; only an estimat
 STARTUP_SECONDS = 12.0
 
 
-def problems(request: api.Request) -> Iterator[api.Problem]:
-    """Packages that are missing, a model that cannot be had, hyperparameters that do not go together."""
+def problems(request: api.Request, settings: Settings) -> Iterator[api.Problem]:
+    """Packages that are missing, a device or model that cannot be had, hyperparameters that do not go together.
+
+    A device that is missing is a warning: who checks a spec (CI, say) may not be the machine that trains."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         yield api.Problem(message=f"the local provider lacks {', '.join(missing)}", hint=INSTALL, path=("provider",))
+    elif lacking := device.lacking(settings.device):
+        path = ("provider", "local", "device")
+        yield api.Problem(message=lacking, hint=device.DeviceError.hint, path=path, severity="warning")
     if fault := models.problem(request.model.id, request.model.revision):
         yield api.Problem(message=str(fault), hint=fault.hint, path=("model",), severity=fault.severity)
     else:

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from ftspec import api
 from ftspec_local import children, device, hub, models, planning, updates, writing
-from ftspec_local.jobs import JobFolder
+from ftspec_local.jobs import JobFolder, sync
 from ftspec_local.options import Device, Dpo, DpoHyperparameters, Hyperparameters, Precision, Settings, Sft
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SHAPES_DATA = ("max_length", "truncate")
 AGAIN = "`ftspec run --again tuning` trains it again"
+ELSEWHERE = f"run it on the machine that has it; where there is none, {AGAIN}"
+GOES_ON = "then run the same command again: the job goes on from its last checkpoint"
 RESTARTS = 3  # by one runner; a job whose worker dies again and again is better looked at
 
 
@@ -61,6 +63,7 @@ class LocalProvider:
         self.settings = Settings(device=device, precision=precision, threads=threads)
         self.home = Path()
         self._restarts: dict[str, int] = {}
+        self._seen: set[str] = set()  # jobs of which we know that a worker was there
         self._renderers: dict[Path, Renderer] = {}
 
     def attach(self, home: Path) -> None:
@@ -70,8 +73,8 @@ class LocalProvider:
     # --- before anything happens --------------------------------------------------------------------------------------
 
     def problems(self, request: api.Request) -> Iterator[api.Problem]:
-        """Packages that are missing, a model that cannot be had, hyperparameters that do not go together."""
-        return planning.problems(request)
+        """Packages that are missing, a device or model that cannot be had, hyperparameters that do not go together."""
+        return planning.problems(request, self.settings)
 
     def keeps_no_checkpoints(self, request: api.Request) -> api.Problem | None:
         """A full fine-tuning keeps none unless it is told how many: each is as large as the model."""
@@ -119,11 +122,16 @@ class LocalProvider:
     def upload(self, file: api.DataFile) -> api.RemoteFile:
         """Keep the file under its hash, where it stays until the job has read it."""
         kept = self._file(file.sha256)
-        if not kept.exists():
+        if not kept.exists() or kept.stat().st_size != file.bytes:
             kept.parent.mkdir(parents=True, exist_ok=True)
             staging = kept.with_name(f".{kept.name}.{os.getpid()}")
-            shutil.copyfile(file.path, staging)
-            staging.replace(kept)
+            try:
+                shutil.copyfile(file.path, staging)
+                sync(staging)
+                staging.replace(kept)
+            except OSError:
+                staging.unlink(missing_ok=True)
+                raise
         return api.RemoteFile(id=file.sha256, sha256=file.sha256, bytes=file.bytes)
 
     # --- the job ------------------------------------------------------------------------------------------------------
@@ -134,8 +142,10 @@ class LocalProvider:
             raise api.Rejected("there is no training file")
         folder = self._job(key)
         if not folder.exists():
+            if lacking := device.lacking(self.settings.device):
+                raise api.Rejected(lacking, device.DeviceError.hint)
             folder.create(self._job_content(request, request.training))
-        folder.start()
+        self._start(key, folder)
         return self._describe(key)
 
     def find(self, request: api.Request, *, key: str) -> Sequence[api.Job]:
@@ -143,14 +153,17 @@ class LocalProvider:
         return [self._describe(key)] if self._job(key).exists() else []
 
     def poll(self, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
-        """Read the job's files; a worker that has died is started again and goes on from its last checkpoint."""
+        """Read the job's files; a worker that has died is started again and goes on from its last checkpoint.
+
+        Raises JobFailed where the machine does not let it."""
         folder = self._job(job.id)
         if not folder.exists():
-            return api.JobUpdate(
-                state=api.JobState.FAILED, raw="lost", error=f"the job's folder {folder.path} is gone", hint=AGAIN
-            )
+            # No end of the job: another machine that shares the state may be at work on it.
+            raise api.JobFailed(f"the job's folder {folder.path} is not on this machine", ELSEWHERE)
         result = folder.result()  # before the events, so that a result never comes without the last of them
-        if result is None and not folder.is_running():
+        if result is None and folder.is_running():
+            self._seen.add(job.id)
+        elif result is None:
             result = folder.result() or self._revive(job.id, folder)
         events = folder.events(after=int(cursor or 0))
         return updates.update(job, folder, result, events, cursor)
@@ -221,6 +234,9 @@ class LocalProvider:
 
     def _job_content(self, request: api.Request, training: api.RemoteFile) -> dict[str, Any]:
         threads = self.settings.threads or device.cores()  # fixed now: sums of floats depend on it
+        for file in filter(None, (training, request.validation)):
+            if not self._file(file.sha256).exists():
+                raise api.NotFound(f"{self._file(file.sha256)} is not there any more", "run the same command again")
         return {
             "request": msgspec.to_builtins(request),
             "base": str(_base_folder(request.model)),
@@ -236,16 +252,30 @@ class LocalProvider:
         return api.Job(id=key, created_at=folder.created_at(), details={"folder": str(folder.path)})
 
     def _revive(self, key: str, folder: JobFolder) -> dict[str, Any] | None:
-        """Start a new worker in place of one that has died, unless that did not help before."""
+        """Start a new worker in place of one that has ended, unless that would not help, or did not before.
+
+        What the machine refused before we came may be mended by now.
+        """
+        halted = folder.halted()
+        if halted and key in self._seen:
+            raise api.JobFailed(f"the job has stopped: {halted['error']}", f"{halted['hint']}, {GOES_ON}")
         self._restarts[key] = self._restarts.get(key, 0) + 1
         if self._restarts[key] > RESTARTS:
-            return {
-                "state": "failed",
-                "error": f"the worker died {RESTARTS + 1} times without a word, perhaps because memory ran out",
-                "hint": f"lower batch_size or max_length; its log is {folder.path / 'worker.log'}",
-            }
-        folder.start()
+            raise api.JobFailed(
+                f"the job has stopped: its worker died {RESTARTS + 1} times without a word, perhaps killed because "
+                f"memory ran out (its log is {folder.path / 'worker.log'})",
+                f"end what else runs here, or lower batch_size or max_length, {GOES_ON}",
+            )
+        self._start(key, folder)
         return folder.result()
+
+    def _start(self, key: str, folder: JobFolder) -> None:
+        """Have a worker at it, which uses the machine as the spec says by now: it may say `device: cpu` where there was
+        no GPU. Threads that were chosen for the job stay, since sums of floats depend on their number."""
+        threads = self.settings.threads or folder.job()["settings"]["threads"]
+        folder.adjust({**msgspec.to_builtins(self.settings), "threads": threads})
+        folder.start()
+        self._seen.add(key)
 
     def _where(self, model: api.ModelRef | api.TunedModel) -> dict[str, str]:
         if isinstance(model, api.ModelRef):

@@ -22,7 +22,7 @@ from trl import SFTConfig, SFTTrainer
 
 from ftspec_local import checkpoints, rows
 from ftspec_local.device import Resolved, prepare
-from ftspec_local.jobs import EventLog, JobFolder, write_atomically
+from ftspec_local.jobs import EventLog, JobFolder, make_durable, write_atomically
 from ftspec_local.options import Hyperparameters, Lora, Sft
 from ftspec_local.render import Renderer
 
@@ -154,6 +154,7 @@ class Training:
         """Save the model in its ecosystem's own format: a peft adapter, or a transformers model with its tokenizer."""
         trainer.model.save_pretrained(self.folder.model)
         trainer.processing_class.save_pretrained(self.folder.model)
+        make_durable(self.folder.model)
 
 
 class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
@@ -282,6 +283,7 @@ def _keep(folder: JobFolder, name: str, parts: Sequence[Any], step: int, **besid
             part.save_pretrained(staging)
         for file, content in beside.items():
             write_atomically(staging / file, content)
+        make_durable(staging)
         staging.replace(place)
     return place
 
