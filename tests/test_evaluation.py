@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -282,6 +283,31 @@ def test_runs_are_compared_by_their_tuned_models_over_the_prompts_of_both(instal
     differences = {c.label: (c.difference, c.prompts) for c in said.evaluation.comparisons if c.metric == "accuracy"}
     assert differences == {two.run.id: (0.0, 11), f"{one.run.id}@base": (-1.0, 12)}
     assert said.notes == (f"{two.run.id} and {one.run.id} share 11 prompts: 12 and 12 were asked",)
+
+
+def test_what_was_graded_or_asked_otherwise_is_said(installed: Registry) -> None:
+    one = run(write(), installed)
+    text = Path("spec.yaml").read_text()
+    for old, new in (("graders: [exact", "graders: [{exact: {text: x}}"), ("temperature: 0.5", "temperature: 0.7")):
+        assert old in text
+        text = text.replace(old, new)
+    Path("two.yaml").write_text(text)
+    two = run(Path("two.yaml"), installed)
+    graded, asked = compared(one.run.id, two.run.id).notes
+    assert graded == f"{two.run.id} was graded otherwise than {one.run.id}: eval.graders[0].text is x, not null"
+    assert asked == f"{two.run.id} was asked otherwise than {one.run.id}: eval.generation.temperature is 0.7, not 0.5"
+
+
+def test_where_no_prompt_is_the_same_no_difference_is_told(
+    installed: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = run(write(), installed)
+    Path("two.yaml").write_text(re.sub(r"prompt: p(\d+),", r"prompt: q\1,", Path("spec.yaml").read_text()))
+    two = run(Path("two.yaml"), installed)
+    assert guard.run(["compare", one.run.id, two.run.id]) == 0
+    out = capsys.readouterr().out
+    assert "+0.0 pp" not in out
+    assert "share 0 prompts" in out
 
 
 def test_what_cannot_be_compared_is_said(installed: Registry) -> None:

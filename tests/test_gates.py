@@ -282,6 +282,17 @@ def test_a_slice_of_which_nothing_was_answered_is_not_measured() -> None:
     assert judged("slices", found, min=0.5).outcome == "INSUFFICIENT_EVIDENCE"
 
 
+def test_levels_that_are_the_same_are_told_shortly() -> None:
+    found = dropped(-0.1, 0.0, 0.1, "base")
+    found = msgspec.structs.replace(found, base=score(0.588888888), tuned=score(0.588888888))
+    assert "from 0.589 to 0.589" in judged("gain", found, min=0).message
+
+
+def test_a_model_is_not_compared_with_itself() -> None:
+    options = {"min": 0, "model": "base", "against": "base"}
+    assert [text for rule in COMPONENTS["gain"].rules for _, text in rule(options)]
+
+
 def test_none_of_no_answers_is_no_metric() -> None:
     verdict = judged("metric", with_interval(0.9, 0.95, 1.0), name="pass@0", min=0)
     assert "there is no metric 'pass@0'" in verdict.message

@@ -51,8 +51,8 @@ def _difference(one: Comparison) -> tuple[str, ...]:
     return (
         f"{safe(one.label)} − {safe(one.against)}",
         one.metric,
-        points(one.difference),
-        _span(one.interval),
+        points(one.difference) if one.prompts else "–",
+        _span(one.interval) if one.prompts else "–",
         "–" if one.p_value is None else f"{one.p_value:.3g}",
         str(one.better),
         str(one.worse),

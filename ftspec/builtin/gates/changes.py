@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -31,7 +31,12 @@ def _of_gain(options: Mapping[str, Any]) -> api.Needs:
     return msgspec.structs.replace(of_metric(options), compared=(options["model"], options["against"]))
 
 
-@api.gate(needs=_of_gain, code=CODE)
+def _two(options: Mapping[str, Any]) -> Iterator[api.Clash]:
+    if options["model"] == options["against"]:
+        yield ("against",), f"the {options['model']} model is compared with itself"
+
+
+@api.gate(needs=_of_gain, rules=[_two], code=CODE)
 def gain(
     *,
     min: Difference,
@@ -191,6 +196,8 @@ def _dropped(
 
 
 def _levels(old: float, new: float) -> str:
+    if not round(new - old, 9):
+        return f"from {old:.3f} to {new:.3f}"
     return f"from {api.beside(old, new)} to {api.beside(new, old)}"
 
 
