@@ -147,7 +147,12 @@ def registry() -> Registry:
         return judge
 
     found = Registry()
-    for component in (*COMPONENTS.values(), broken):
+
+    @gate
+    def lost() -> Any:
+        return lambda evaluation: Verdict(gate="lost", passed=True, measured=float("nan"), message="fine")
+
+    for component in (*COMPONENTS.values(), broken, lost):
         found.components["gate"][component.name] = Loaded(component, "test", "1", "test")
     return found
 
@@ -188,10 +193,37 @@ def test_a_gate_that_raises_has_not_passed_and_hides_nothing() -> None:
 
 
 def test_negate_turns_a_verdict_around_but_never_one_without_measure() -> None:
-    high, broken = judge(item("accuracy", {"min": 0.999}, negate=True), item("broken", negate=True))
-    assert high.passed
-    assert high.message.startswith("negated: ")
-    assert not broken.passed
+    missed, met, broken = judge(
+        item("accuracy", {"min": 0.999}, negate=True),
+        item("accuracy", {"min": 0.1}, negate=True),
+        item("broken", negate=True),
+    )
+    assert [(verdict.passed, verdict.outcome) for verdict in (missed, met, broken)] == [
+        (True, "PASS"),
+        (False, "FAIL"),
+        (False, "INSUFFICIENT_EVIDENCE"),
+    ]
+    assert missed.message.startswith("negated: ")
+
+
+def test_a_gate_that_measures_no_number_says_nothing() -> None:
+    [verdict] = judge(item("lost"))
+    assert (verdict.passed, verdict.measured) == (False, None)
+    assert "returned a Verdict whose measured is no number; None says so" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("options", "asks"),
+    [
+        ({}, True),
+        ({"model": "base"}, False),
+        ({"model": "rival"}, False),
+        ({"model": "rival", "against": "base"}, False),
+        ({"model": "rival", "against": "tuned"}, True),
+    ],
+)
+def test_a_gate_that_names_no_other_model_asks_the_tuned_one(options: dict[str, Any], asks: bool) -> None:
+    assert gates.asks_tuned(item("accuracy", options)) is asks
 
 
 def with_interval(low: float, value: float, high: float, prompts: int = 100, **more: Any) -> Evaluation:

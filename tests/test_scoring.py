@@ -59,6 +59,38 @@ def test_a_score_counts_passes_agreement_and_errors() -> None:
     assert found.quadrant == "right but inconsistent"
 
 
+def test_a_prompt_in_brief_is_what_was_last_asked() -> None:
+    talk = [("system", "be kind"), ("user", "once"), ("assistant", "no"), ("user", "again " * 100), ("tool", "42")]
+    long = Prompt(
+        id="p",
+        messages=[Message(role=role, content=said) for role, said in talk],
+        expected="yes " * 100,
+        tools=[{"type": "function"}],
+        row={"text": "all of it"},
+        tags=("short",),
+        weight=2.0,
+    )
+    told = tally.brief(long)
+    [asked] = told.messages
+    assert (asked.role, asked.content) == ("user", f"{('again ' * 100)[: tally.EXCERPT - 1]}…")
+    assert told.expected == f"{('yes ' * 100)[: tally.EXCERPT - 1]}…"
+    assert (told.id, told.tags, told.weight, told.tools, told.row) == ("p", ("short",), 2.0, None, {})
+    assert tally.brief(msgspec.structs.replace(long, messages=talk_of("system"), expected=None)).expected is None
+
+
+def talk_of(*roles: str) -> list[Message]:
+    return [Message(role=role, content=role) for role in roles]
+
+
+def test_a_tally_tells_what_was_lost_and_who_was_silent() -> None:
+    """Of answers that did not pass, of answers with an error, and of graders that had no opinion on some."""
+    given = scored({"p": ["a", "x", "!"]})
+    graded = [given.graded[0], msgspec.structs.replace(given.graded[1], grades={"a": given.graded[1].grades["a"]})]
+    [found] = tally.tallies([prompt("p")], msgspec.structs.replace(given, graded=(*graded, given.graded[2])))
+    assert (found.said, found.reason, found.lost) == ("x", "no a", "boom")
+    assert (found.errors, found.silent) == (1, {"b": 1})
+
+
 def test_secrets_are_looked_for_once_and_not_for_each_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[object] = []
     now = Mask.now
