@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -161,6 +163,11 @@ def test_a_model_that_answered_nobody_is_asked_little_the_next_time_and_without_
     model.calls.clear()
     assert sorted(answer.text for answer in breaking(model, 20, breaker)) == ["", *["yes"] * 19]
     assert breaker.reason == "", "who answers again is asked everything, and is patient"
+    breaker.open("reset")
+    model.says = lambda question, call: "yes"
+    model.calls.clear()
+    breaking(model, 20, breaker)
+    assert set(model.calls.values()) == {1}, "and no question twice"
 
 
 def test_nobody_waits_for_a_thousand_questions_to_a_model_that_answers_none() -> None:
@@ -172,10 +179,25 @@ def test_nobody_waits_for_a_thousand_questions_to_a_model_that_answers_none() ->
     assert breaker.reason == "", "it has answered, so that the fault may be the questions'"
 
 
+def test_who_leaves_questions_because_nobody_answers_blames_no_budget() -> None:
+    breaker = Breaker()
+    breaker.open("reset")
+    model, purse = Server(lambda question, call: Ambiguous("reset")), Purse(99)
+    with remote.asking(model, purse, breaker=breaker) as answers:
+        assert list(answers(questions(20), HOW)) == []
+    assert (purse.unasked, purse.missed) == (0, inflight.PROBES)
+
+
+def test_without_a_breaker_every_question_is_tried_to_the_end() -> None:
+    assert [answer.error for answer in ask(Server(lambda question, call: Ambiguous("reset")), 3)] == ["reset"] * 3
+
+
 def test_refusals_open_no_breaker() -> None:
     breaker = Breaker()
     breaking(Server(lambda question, call: Rejected("no")), 3, breaker)
     assert breaker.reason == ""
+    breaking(Server(lambda q, call: Ambiguous("reset") if q.prompt.id == "0" else Rejected("no")), 3, breaker)
+    assert breaker.reason == "", "who says no is there"
 
 
 def test_who_waits_is_told_why_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +217,35 @@ def test_a_fault_of_the_plugin_is_named_and_hangs_nothing() -> None:
     model = Server(lambda question, call: KeyError("choices") if question.prompt.id == "1" else "yes")
     with pytest.raises(PluginError, match=r"KeyError.*choices"):
         ask(model, 50)
+
+
+def test_the_first_fault_ends_the_calls_in_flight() -> None:
+    class Slow(Server):
+        async def ask(self, question: Question, generation: Generation) -> Answer:
+            answer = await super().ask(question, generation)
+            self.flying += 1
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.flying -= 1
+            return answer
+
+    model = Slow(lambda question, call: KeyError("choices") if question.prompt.id == "1" else "yes")
+    started = time.monotonic()
+    with remote.asking(model) as answers, pytest.raises(PluginError):
+        list(answers(questions(8), HOW))
+    assert (model.flying, time.monotonic() - started < 60) == (0, True)
+
+
+def test_no_more_is_asked_while_nobody_takes_what_is_there() -> None:
+    model = Server(concurrency=2)
+    with remote.asking(model) as answers:
+        arriving = answers(questions(10_000), HOW)
+        next(arriving)
+        time.sleep(0.5)
+        assert model.calls.total() <= 1 + 2 * inflight.BEHIND + 2 * 2
+        assert len(list(itertools.islice(arriving, 100))) == 100
+        arriving.close()  # type: ignore[attr-defined]
 
 
 def test_who_stops_listening_ends_the_calls() -> None:
@@ -292,14 +343,14 @@ class Time:
 
 def paced(limits: RateLimits, calls: int, tokens: int) -> list[float]:
     """When each call was let in, seconds after the first one, when each takes so many tokens."""
-    time = Time()
+    clock = Time()
 
     async def all() -> list[float]:
-        pace = Pace(limits, time, time.sleep)
+        pace = Pace(limits, clock, clock.sleep)
         at = []
         for question in questions(calls):
             expected = await pace.admit(question, HOW)
-            at.append(time.now - 100)
+            at.append(clock.now - 100)
             pace.settle(expected, Answer(prompt="0", repeat=0, prompt_tokens=tokens, completion_tokens=0))
         return at
 
@@ -332,13 +383,13 @@ def test_without_limits_nobody_waits() -> None:
 
 
 def test_a_pause_holds_everybody() -> None:
-    time = Time()
+    clock = Time()
 
     async def wait() -> float:
-        pace = Pace(RateLimits(), time, time.sleep)
+        pace = Pace(RateLimits(), clock, clock.sleep)
         pace.pause(30)
         pace.pause(10)
         await pace.admit(questions(1)[0], HOW)
-        return time.now - 100
+        return clock.now - 100
 
     assert asyncio.run(wait()) == 30
