@@ -57,6 +57,11 @@ def test_a_score_counts_passes_agreement_and_errors() -> None:
     assert found.graders == pytest.approx({"a": 4 / 5, "b": 1 / 5})
     assert found.completion_tokens == 12
     assert found.quadrant == "right but inconsistent"
+    assert (found.seconds, found.lost, found.cost) == (1.5, "boom", None)
+    assert {name: measured.n for name, measured in found.measures.items()} == {"a": 3, "b": 3}
+    assert found.consistency_interval
+    assert found.bootstrap_interval
+    assert found.bootstrap_interval.low < found.accuracy <= found.bootstrap_interval.high
 
 
 def test_a_prompt_in_brief_is_what_was_last_asked() -> None:
@@ -120,6 +125,26 @@ def test_a_cost_says_of_how_many_answers_it_is() -> None:
     assert (found.cost, found.priced, found.unpriced) == (1.0, 2, 1), "what was not answered costs nothing"
     assert (found.slices["t"].priced, found.slices["t"].unpriced) == (2, 0)
     assert "1.00 USD (of 2 of 3 answers)" in table_of(Evaluation(base=found))
+
+
+def test_the_slowest_and_the_dearest_are_named_with_what_they_took() -> None:
+    took = {"p": (0.5, 0.0), "q": (2.0, 0.25), "r": (1.0, 0.5), "s": (None, None)}
+    answers = [
+        Answer(prompt=name, repeat=0, text="a", seconds=seconds, cost=cost, prompt_tokens=3)
+        for name, (seconds, cost) in took.items()
+    ]
+    prompts = [prompt(name, origin=f"{name}.jsonl:1") for name in took]
+    graded = grade.grade(prompts, answers, [(item(), says("a"))])
+    found = score(prompts, grade.Answered(model="m", answers=tuple(answers), graded=tuple(graded), seconds=1.0))
+    assert [(one.prompt, one.reason) for one in found.slowest] == [
+        ("q", "took 2.000 s"), ("r", "took 1.000 s"), ("p", "took 0.500 s"),
+    ]  # fmt: skip
+    assert [(one.prompt, one.reason) for one in found.dearest] == [
+        ("r", "cost 0.500000 USD"),
+        ("q", "cost 0.250000 USD"),
+    ]
+    assert (found.dearest[0].origin, found.dearest[0].asked) == ("r.jsonl:1", "ask r")
+    assert (found.cost, found.prompt_tokens, found.worst) == (0.75, 12, ())
 
 
 def test_evaluate_pairs_the_models_over_prompts() -> None:
