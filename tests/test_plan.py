@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from plugged import installed
 
-from ftspec import registry
+from ftspec import api, registry
 from ftspec.common.errors import FtspecError, StoreError
 from ftspec.common.progress import Quiet
 from ftspec.common.records import Plan, Step
@@ -138,6 +139,29 @@ def test_code_that_changed_is_named_by_its_component(folder: Path) -> None:
 
     assert why(f"revision 1 {'0' * 16}") == ("cleaning[0] (strip) code changed",)
     assert why(f"revision 0 {'0' * 16}") == ("cleaning[0] (strip) code changed: revision 0 → revision 1",)
+
+
+def test_another_step_without_options_is_another_step(folder: Path) -> None:
+    """Both have the code of one module: only their names tell them apart."""
+
+    @api.row_step
+    def upper() -> api.RowStep:
+        """Write completions in capitals."""
+        return lambda row: {**row, "completion": row["completion"].upper()}
+
+    @api.row_step
+    def double() -> api.RowStep:
+        """Say completions twice."""
+        return lambda row: {**row, "completion": row["completion"] * 2}
+
+    def trained(step: str) -> bytes:
+        plugged = installed(ftspec_cleaners=lambda: {"upper": upper, "double": double})
+        loaded = validate.load_spec(folder / "spec.yaml", plugged, [f"cleaning=[{step}]"])
+        runner.run(loaded, plugged, Options(until="data"), Quiet())
+        return b"".join(sorted(path.read_bytes() for path in folder.glob(".ftspec/blobs/*")))
+
+    once = trained("upper")
+    assert trained("double") != once
 
 
 def test_changed_rows_are_named_by_their_source(folder: Path) -> None:

@@ -150,7 +150,7 @@ class StepKeys:
         options = msgspec.to_builtins(component.convert(item.options))
         for where, _ in items.paths(item.options, component):
             options.pop(str(where[0]), None)  # the content counts, not the path
-        keys = {place: item.name, f"{place} code": code_of(component, item.options)} | _flat(place, options)
+        keys = {place: item.name, f"{place} code": code_of(component, item.options)} | _leaves(place, options)
         if place in self.inventory.contents:
             keys[f"{place} content"] = self.inventory.contents[place]
         for field in ("id", "weight", "negate", "severity", "on_error", "waive", "as_is", "read_as"):
