@@ -253,6 +253,18 @@ def test_conform_takes_any_arrow_type() -> None:
     assert rows.conform(made)[0] is made
 
 
+def test_messages_stay_what_they_are_beside_what_does_not_conform() -> None:
+    """`json.dumps(None)` in the place of tools: parts of contents became a key `parts`, and the contents were gone."""
+    said = [{"role": "user", "content": [{"type": "text", "text": "q"}]}, {"role": "assistant", "content": "a", "x": 1}]
+    values = [{"messages": said, "tools": "null"}, {"messages": said, "tools": [{"type": "function"}]}]
+    made = rows.from_dicts(values)
+    assert made.column("tools").null_count == 1
+    odd = made.set_column(1, "tools", rows.strings(["null", "[]"]))
+    for batch in (made, odd):
+        after, faults = rows.conform(batch)
+        assert ([row["messages"] for row in rows.to_dicts(after)], faults) == ([said, said], [])
+
+
 @pytest.mark.parametrize("other", [pa.array(["a", "b", "c"]), pa.array([1, 2, 3], pa.int8())])
 def test_numbers_that_json_has_not_are_missing(other: pa.Array) -> None:
     """Whichever type another column has: that of `f` alone would let the batch pass as it is."""

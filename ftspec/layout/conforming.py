@@ -66,7 +66,8 @@ def cell(name: str, values: Sequence[Any], conversations: bool = False) -> pa.Ar
     if name == "messages" or (conversations and not any(map(chat.fault, values))):
         return chat.to_array([_chat(value) for value in values])
     if name == "tools":
-        return strings([None if value is None else to_json(_chat(value)) for value in values])
+        read = [_chat(value) for value in values]
+        return strings([None if value is None else to_json(value) for value in read])
     kinds = {type(value) for value in values} - {type(None)}
     if float in kinds:
         values = [None if isinstance(value, float) and value - value != 0 else value for value in values]
@@ -164,7 +165,7 @@ def _plain(name: str, values: pa.Array) -> list[Any]:
     """Values that JSON knows, of any Arrow type: dates, times and decimals become text, bytes are read as UTF-8."""
     import pyarrow as pa
 
-    if is_json(values.type):
+    if is_json(values.type) or values.type == messages_type():
         return listed(name, values)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
