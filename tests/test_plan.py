@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from plugged import installed
 
-from ftspec import api, registry
+from ftspec import api, registry, rows
 from ftspec.common.errors import FtspecError, StoreError
 from ftspec.common.progress import Quiet
 from ftspec.common.records import Plan, Step
@@ -162,6 +162,23 @@ def test_another_step_without_options_is_another_step(folder: Path) -> None:
 
     once = trained("upper")
     assert trained("double") != once
+
+
+def test_an_option_counts_beside_a_key_of_the_same_name(folder: Path) -> None:
+    @api.source
+    def sheet(*, id: str) -> api.Source:
+        """A sheet by its id."""
+        given = rows.from_dicts([{"prompt": id, "completion": id}])
+        return api.Source(lambda: iter([api.Chunk(given, "sheet", [1])]), lambda: "")
+
+    plugged = installed(ftspec_sources=lambda: {"sheet": sheet})
+
+    def digest(sheet: str, name: str) -> str:
+        said = [f"sources=[{{sheet: {{id: {sheet}}}, id: {name}}}]", "split={}"]
+        loaded = validate.load_spec(folder / "spec.yaml", plugged, said)
+        return steps(planning.plan(loaded, plugged, Options(), Quiet()).plan)["data"].digest
+
+    assert len({digest("a", "x"), digest("b", "x"), digest("a", "y")}) == 3
 
 
 def test_changed_rows_are_named_by_their_source(folder: Path) -> None:

@@ -156,7 +156,9 @@ class StepKeys:
         for field in ("id", "weight", "negate", "severity", "on_error", "waive", "as_is", "read_as"):
             value = getattr(item, field)
             if value != getattr(_PLAIN, field):
-                keys[f"{place}.{field}"] = _short(msgspec.to_builtins(value))
+                # A component may have an option of that name: both count.
+                said = f"{place} {field}" if field in options else f"{place}.{field}"
+                keys[said] = _short(msgspec.to_builtins(value))
         return keys
 
 
