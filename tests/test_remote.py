@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import threading
 import time
 from collections import Counter
@@ -230,11 +231,44 @@ def test_the_first_fault_ends_the_calls_in_flight() -> None:
                 self.flying -= 1
             return answer
 
-    model = Slow(lambda question, call: KeyError("choices") if question.prompt.id == "1" else "yes")
+    model, purse = Slow(lambda question, call: KeyError("choices") if question.prompt.id == "1" else "yes"), Purse(99)
     started = time.monotonic()
-    with remote.asking(model) as answers, pytest.raises(PluginError):
+    with remote.asking(model, purse) as answers, pytest.raises(PluginError):
         list(answers(questions(8), HOW))
     assert (model.flying, time.monotonic() - started < 60) == (0, True)
+    assert (purse.missed, purse.recorded) == (8, []), "each may be billed"
+
+
+class Timed(Server):
+    """Knows when it was called."""
+
+    def __init__(self, says: Callable[[Question, int], str | Exception]) -> None:
+        super().__init__(says, concurrency=1)
+        self.at: list[float] = []
+
+    async def ask(self, question: Question, generation: Generation) -> Answer:
+        self.at.append(time.monotonic())
+        return await super().ask(question, generation)
+
+    @property
+    def waits(self) -> list[float]:
+        return [after - before for before, after in itertools.pairwise(self.at)]
+
+
+def test_each_wait_is_twice_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflight, "FIRST", 0.05)
+    monkeypatch.setattr(inflight, "LONGEST", 0.1)
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    model = Timed(lambda question, call: Ambiguous("reset") if call < 4 else "yes")
+    ask(model, 1)
+    assert all(wait >= least for wait, least in zip(model.waits, (0.05, 0.1, 0.1), strict=True))
+    assert sum(model.waits) < 10
+
+
+def test_who_has_had_enough_is_asked_by_nobody_for_so_long() -> None:
+    model = Timed(lambda question, call: Transient("busy", retry_after=0.3) if call == 1 else "yes")
+    ask(model, 1)
+    assert min(model.waits) >= 0.3
 
 
 def test_no_more_is_asked_while_nobody_takes_what_is_there() -> None:

@@ -13,8 +13,9 @@ from ftspec.common.evaluation import Evaluation, Grade, Interval, Score, Verdict
 from ftspec.common.messages import Answer, Message, Prompt
 from ftspec.common.references import Mask
 from ftspec.data import prompts
-from ftspec.grading import grade, scores, scoring, tally
+from ftspec.grading import differences, grade, scores, scoring, tally
 from ftspec.spec import Item
+from ftspec.stats import paired
 
 
 def item(name: str = "is", **siblings: object) -> Item:
@@ -145,6 +146,34 @@ def test_the_slowest_and_the_dearest_are_named_with_what_they_took() -> None:
     ]
     assert (found.dearest[0].origin, found.dearest[0].asked) == ("r.jsonl:1", "ask r")
     assert (found.cost, found.prompt_tokens, found.worst) == (0.75, 12, ())
+
+
+def test_a_comparison_is_over_what_both_have_answered() -> None:
+    """`lost` has no answer of the base model, and `new` was not asked of it."""
+    before = {"worse": ["a", "a"], "better": ["x", "x"], "steadier": ["x", "a"], "lost": ["!", "!"]}
+    after = {"worse": ["x", "x"], "better": ["a", "a"], "steadier": ["a", "a"], "lost": ["a", "a"], "new": ["a", "a"]}
+    prompts = [prompt(name, tags=("even",) if name in ("better", "lost") else ("odd",)) for name in after]
+    base, tuned = (tally.tallies(prompts, scored(each)) for each in (before, after))
+    accuracy, consistency = differences.compare(tuned, base, "tuned", "base")
+    shares = [[one.share for one in side[:3]] for side in (base, tuned)]
+    assert (accuracy.prompts, accuracy.better, accuracy.worse) == (3, 2, 1)
+    assert accuracy.difference == pytest.approx((-1 + 1 + 0.5) / 3)
+    assert accuracy.p_value == paired.p_value(*shares)
+    assert accuracy.detectable == paired.detectable(accuracy.interval)
+    assert [(one.prompt, one.value) for one in accuracy.worst] == [("worse", -1)]
+    assert (consistency.metric, consistency.prompts, consistency.better, consistency.worse) == ("consistency", 3, 1, 0)
+    known = {tag: one.p_value for tag, one in accuracy.slices.items() if one.p_value is not None}
+    corrected = dict(zip(known, paired.holm(list(known.values())), strict=True))
+    assert {tag: one.adjusted for tag, one in accuracy.slices.items()} == {
+        tag: corrected.get(tag) for tag in ("odd", "even")
+    }
+
+
+def test_models_with_nothing_in_common_are_compared_as_nothing() -> None:
+    one, other = (tally.tallies([prompt(name)], scored({name: ["a"]})) for name in "pq")
+    [found] = differences.compare(one, other, "tuned", "base")
+    assert (found.prompts, found.difference, found.interval) == (0, 0.0, Interval(low=-1.0, high=1.0))
+    assert (found.detectable, found.worst, found.slices) == (None, (), {})
 
 
 def test_evaluate_pairs_the_models_over_prompts() -> None:

@@ -43,16 +43,16 @@ def decide(
     outcome: Outcome = "FAIL" if "FAIL" in sides else "PASS" if set(sides) == {"PASS"} else "INSUFFICIENT_EVIDENCE"
     value = measured.value
     needed = None
-    if outcome == "FAIL" and low is not None and sides[0] == "FAIL":
+    if low is not None and sides[0] == "FAIL":
         message = f"{what}: {beside(low - value, 0)} short of the wanted {low:g}"
-    elif outcome == "FAIL" and high is not None:
+    elif high is not None and sides[1] == "FAIL":
         message = f"{what}: {beside(value - high, 0)} above the allowed {high:g}"
     else:
         bounds = {"at least": low, "at most": high}
         wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)
         message = f"{what}, wanted {wanted}"
     if outcome == "INSUFFICIENT_EVIDENCE":
-        open_bound = low if low is not None and sides[0] == outcome else high
+        open_bound = low if sides[0] == outcome else high
         needed = prompts_needed(measured, open_bound or 0.0)
         message += f": {too_few(measured.n)}{_about(needed)}"
     return Verdict(
