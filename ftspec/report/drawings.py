@@ -24,6 +24,8 @@ from ftspec.report.text import visible
 
 ENGINE = "vl_convert"
 WIDTH, HEIGHT = 400, 260
+NAMELESS = re.compile(r' role="graphics-symbol" aria-roledescription="[a-z ]+ mark container"')
+"""What the engine calls an image, and gives no name."""
 SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"[^>]*>')
 
 Json = dict[str, Any]
@@ -99,4 +101,4 @@ def _placed(svg: str, words: str) -> str:
     found = SIZE.search(svg)
     assert found, "vl-convert makes an <svg> with its size"
     box = f'viewBox="0 0 {found[1]} {found[2]}" role="img" aria-label="{escape(visible(words), quote=True)}"'
-    return f"<svg {box}>{svg[found.end() :]}"
+    return f"<svg {box}>{NAMELESS.sub('', svg[found.end() :])}"
