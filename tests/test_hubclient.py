@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from ftspec import api, hosted
 from ftspec.cli.drawing import progress
 from ftspec.common.errors import FtspecError
 from ftspec.files import hubclient, hubwait
@@ -103,6 +104,21 @@ def test_what_is_no_time_is_told_before_the_hub_is_asked(said: str, monkeypatch:
     monkeypatch.setenv(hubwait.VARIABLE, said)
     with pytest.raises(FtspecError, match=f"FTSPEC_HUB_PATIENCE in the environment: '{said}' is not a duration"):
         hubclient.patient.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("HTTPS_PROXY", "socks5://127.0.0.1:9"), ("HTTPS_PROXY", "http://[::1"), ("SSL_CERT_FILE", "/nowhere")],
+)
+def test_a_proxy_that_is_none_is_not_called_a_fault_of_ours(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, said)
+    with pytest.raises(FtspecError, match="proxy or certificates that the environment names: ") as raised:
+        hubclient._session(httpx.Client)
+    assert "HTTPS_PROXY" in raised.value.hint
+    with pytest.raises(api.Rejected, match="proxy or certificates that the environment names: "):
+        hosted.http_client(httpx.AsyncClient)
 
 
 def test_a_silence_is_told_of_some_times(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

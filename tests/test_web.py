@@ -16,7 +16,7 @@ from servers.web import Web, serving
 
 from ftspec import api
 from ftspec.cli import guard
-from ftspec.common.causes import cause
+from ftspec.common.causes import PROXIES, cause
 from ftspec.files import fetching
 
 ROWS = 40_000
@@ -267,6 +267,17 @@ def test_what_nobody_knows_is_told_without_addresses() -> None:
     assert said.reason == "odd thing at …"
     url = "https://host/a b?sig=s3cr3t"
     assert cause(ValueError(f"odd thing at {url} today"), url).reason == "odd thing at … today"
+
+
+def test_a_proxy_is_named_where_nothing_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    refused = ValueError("kind: ConnectionRefused")
+    assert cause(refused).hint == "check the address and the network"
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    assert cause(refused).hint == "check the address and the network, and the proxy that HTTPS_PROXY names"
+    assert "one for SOCKS" in cause(ValueError('error: "unsupported scheme socks5"')).reason
 
 
 def test_rows_are_those_of_the_file(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 from ftspec.common.references import mask
 
+NETWORK = "check the address and the network"
+PROXIES = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
+
 
 class Cause(NamedTuple):
     """What happened, and what to do about it."""
 
     reason: str
-    hint: str = "check the address and the network"
+    hint: str = NETWORK
 
 
 NO_ISSUER = "put the certificate of who issued it into a file, and name that by SSL_CERT_FILE"
@@ -38,6 +41,9 @@ CAUSES = {
     r"IncompleteBody|UnexpectedEof|IncompleteMessage": Cause("the connection broke off", "run again"),
     r"TooManyRedirects": Cause("it sends on and on to other addresses", "check the address"),
     r"ProxyAuthRequired": Cause("the proxy wants a user and a password", "write those that it takes into HTTPS_PROXY"),
+    r"unsupported scheme socks": Cause(
+        "the proxy of the environment is one for SOCKS, which is not spoken here", "name one for HTTP by HTTPS_PROXY"
+    ),
     r"TunnelUnsuccessful|TunnelUnexpectedEof": Cause(
         "the proxy does not let it through", "check HTTPS_PROXY and NO_PROXY"
     ),
@@ -118,4 +124,11 @@ def known(error: BaseException) -> Cause | None:
         return Cause(f"the credentials were refused: {status[1].strip()}", _see_to_them())
     if status:
         return None
-    return next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text)), None)
+    found = next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text)), None)
+    return found._replace(hint=f"{found.hint}{_proxied()}") if found and found.hint == NETWORK else found
+
+
+def _proxied() -> str:
+    """What else may be wrong where the environment names a proxy: that is what was not reached then, perhaps."""
+    names = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    return f", and the proxy that {names[0]} names" if names else ""

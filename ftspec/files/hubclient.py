@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+from ftspec.common.errors import FtspecError
 from ftspec.files.hubwait import HINT, RESUMED, Away, Waiting, reason, tell
 
 __all__ = ["HINT", "Away", "Waiting", "patient", "reason", "tell"]
@@ -38,7 +39,7 @@ def patient() -> Waiting:
     waiting = Waiting()
     if not hasattr(huggingface_hub, "set_client_factory"):  # before its version 1 it asked by another library
         return waiting
-    default = huggingface_hub.get_session()
+    default = _session(huggingface_hub.get_session)
     library = importlib.import_module(type(default).__module__.partition(".")[0])
 
     def client() -> Any:
@@ -51,6 +52,19 @@ def patient() -> Waiting:
         huggingface_hub.utils.logging.set_verbosity_error()  # what it says of attempts is said by hubwait
     threading.Thread(target=waiting.watch, daemon=True, name="hub").start()
     return waiting
+
+
+def _session(make: Callable[[], Any]) -> Any:
+    """The client's own session. Raises FtspecError where the environment names a proxy or certificates that none can be
+    made with."""
+    try:
+        return make()
+    except Exception as error:  # httpx has several kinds for that
+        said = f"{type(error).__name__}: {error}"
+        raise FtspecError(
+            f"the hub cannot be asked with the proxy or certificates that the environment names: {said}",
+            "correct or take away HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE",
+        ) from error
 
 
 def _patiently(send: Callable[..., Any], library: Any, waiting: Waiting) -> Callable[..., Any]:

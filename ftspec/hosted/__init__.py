@@ -5,7 +5,7 @@ that OpenAI's `/chat/completions` made common. Images in messages are in `hosted
 """
 
 from ftspec.hosted.chat import ChatModel, chat_answer, chat_body
-from ftspec.hosted.clients import Clients
+from ftspec.hosted.clients import Clients, http_client
 from ftspec.hosted.failures import GONE, Hints, calling, error, key, retry_after, unanswered, unreadable
 from ftspec.hosted.lines import DROP, Unfit, chat_message, only_answer, pair, text_of, write_lines
 from ftspec.hosted.names import PREFIX, name_of, timestamp
@@ -26,6 +26,7 @@ __all__ = [
     "chat_message",
     "error",
     "hooks",
+    "http_client",
     "key",
     "name_of",
     "only_answer",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from ftspec import api
 from ftspec.hosted import redirects
 from ftspec.hosted.failures import key
+
+T = TypeVar("T")
 
 
 class Clients:
@@ -26,19 +29,30 @@ class Clients:
         """The blocking client, the same each time."""
         if self._sync is None:
             client = self.classes()[0]
-            http = _sdk(client).DefaultHttpxClient(event_hooks=redirects.hooks())
+            http = http_client(_sdk(client).DefaultHttpxClient, event_hooks=redirects.hooks())
             self._sync = self._made(client, http)
         return self._sync
 
     def asynchronous(self) -> Any:
         """A client for the running loop."""
         client = self.classes()[1]
-        http = _sdk(client).DefaultAsyncHttpxClient(event_hooks=redirects.asynchronous_hooks())
+        http = http_client(_sdk(client).DefaultAsyncHttpxClient, event_hooks=redirects.asynchronous_hooks())
         return self._made(client, http)
 
     def _made(self, client: Any, http: Any) -> Any:
         # Without retries: an SDK repeats even a call whose outcome nobody knows, and ftspec what may be repeated.
         return client(api_key=key(self.api_key), timeout=self.timeout, max_retries=0, http_client=http, **self.more)
+
+
+def http_client(make: Callable[..., T], **how: Any) -> T:
+    """An SDK's HTTP client. Raises Rejected where the environment names a proxy or certificates that it cannot use."""
+    try:
+        return make(**how)
+    except Exception as error:  # httpx has several kinds for that
+        said = f"{type(error).__name__}: {error}"
+        message = f"no connection can be made with the proxy or certificates that the environment names: {said}"
+        hint = "correct or take away HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE"
+        raise api.Rejected(message, hint) from error
 
 
 def _sdk(client: Any) -> Any:

@@ -59,7 +59,7 @@ class Address(Struct, frozen=True, kw_only=True):
         """The SDK's client, for whoever calls and waits."""
         import openai
 
-        http = openai.DefaultHttpxClient(event_hooks=hosted.hooks())
+        http = hosted.http_client(openai.DefaultHttpxClient, event_hooks=hosted.hooks())
         headers = self.public | self.secret()
         client = openai.OpenAI(**self.arguments() | {"default_headers": headers}, http_client=http)
         return self._settled(client)
@@ -98,7 +98,8 @@ class Address(Struct, frozen=True, kw_only=True):
         if getproxies().keys() - {"no"}:
             limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
             hooks = hosted.asynchronous_hooks()
-            return openai.DefaultAioHttpClient(limits=limits, timeout=self._timeout(), event_hooks=hooks)
+            make = openai.DefaultAioHttpClient
+            return hosted.http_client(make, limits=limits, timeout=self._timeout(), event_hooks=hooks)
         connect = min(CONNECT, self.timeout)
         return Sender(Wire(concurrency, self.timeout, connect), self._timeout())
 
