@@ -90,7 +90,7 @@ def _listed(keys: pa.Array, numbers: pa.Array, sides: pa.Array, mask: pa.Array) 
 def _leak(number: int, side: str, other: int, other_side: str) -> api.Finding:
     return api.Finding(
         message=said(side, f"asks what {rows.mention(other)} asks", other_side),
-        hint="deduplicate by the column that makes the question, or split `by` a column that such rows share",
+        hint="`dedupe: {columns: [...]}` by what makes the question, or split `by` a column that such rows share",
         row=number,
     )
 
