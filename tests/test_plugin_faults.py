@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import importlib.metadata
 import inspect
 import math
+import pickle
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,7 +26,7 @@ from ftspec import api, registry, rows
 from ftspec.cli import guard
 from ftspec.common.errors import DataError, PluginError, PluginFault, SpecError
 from ftspec.common.progress import Quiet
-from ftspec.contracts import abilities, providercalls, tuner
+from ftspec.contracts import abilities, enginecalls, providercalls, tuner
 from ftspec.contracts.provider import Provider
 from ftspec.data.intake import Intake
 from ftspec.data.segments import Segment
@@ -301,6 +303,15 @@ def test_a_held_provider_can_do_what_it_can_and_no_more() -> None:
     assert isinstance(plain, Provider)
     assert (isinstance(plain, api.SupportsStop), isinstance(stopping, api.SupportsStop)) == (False, True)
     assert not isinstance(stopping, api.SupportsDeployment)
+
+
+@pytest.mark.parametrize("held", [providercalls.held, enginecalls.held])
+def test_what_is_held_can_be_copied(held: Callable[..., Any]) -> None:
+    made = held(Acme(), providercalls.Culprit("the plugin"))
+    assert copy.copy(made).endpoint == made.endpoint
+    assert type(copy.deepcopy(made)) is type(made)
+    with pytest.raises((pickle.PicklingError, AttributeError)):  # a class of its own: no recursion
+        pickle.dumps(made)
 
 
 def test_every_method_of_the_contract_is_held() -> None:

@@ -42,6 +42,8 @@ class _Held:
         self._engine, self._culprit = engine, culprit
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_engine":  # of a copy that is only being made
+            raise AttributeError(name)
         return getattr(self._engine, name)
 
     def map(self, work: Work, items: Iterable[pa.RecordBatch]) -> Iterator[Any]:

@@ -159,6 +159,8 @@ class _Held:
         self._provider, self._culprit = provider, culprit
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_provider":  # of a copy that is only being made
+            raise AttributeError(name)
         return getattr(self._provider, name)
 
     @property
