@@ -257,6 +257,41 @@ def test_a_secret_in_a_wrong_place_of_the_file_is_shown_nowhere(folder: Path) ->
     assert found_in(folder) == []
 
 
+def with_plugin(folder: Path, *arguments: str) -> str:
+    """What a command says where the plugin site/leaky.py is installed."""
+    info = folder / "site" / "leaky-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[ftspec]\nleaky = leaky\n")
+    return ftspec(folder, *arguments, PYTHONPATH=str(folder / "site"))
+
+
+def test_what_a_plugin_prints_in_another_process_is_masked(folder: Path) -> None:
+    """As a whole and in pieces."""
+    (folder / "site").mkdir()
+    (folder / "site" / "leaky.py").write_text(
+        "import sys\n"
+        "from ftspec import api\n"
+        "@api.row_step\n"
+        "def leaky(*, key: api.Secret = ''):\n"
+        "    '''Prints its key.'''\n"
+        "    def of_row(row):\n"
+        "        print('printed', key, flush=True)\n"
+        "        for piece in ('in pieces ', *key, '\\n'):\n"
+        "            sys.stderr.write(piece)\n"
+        "        return row\n"
+        "    return of_row\n"
+        "@api.hookimpl\n"
+        "def ftspec_cleaners():\n"
+        "    return {'leaky': leaky}\n"
+    )
+    steps = "cleaning:\n  - leaky: {key: '${secret:API_KEY}'}\nengine: {threads: {processes: always, workers: 2}}\n"
+    (folder / "spec.yaml").write_text(SPEC.replace("format:", f"{steps}format:"))
+    said = with_plugin(folder, "run", "spec.yaml", "--until", "data")
+    assert "printed ***" in said and "in pieces ***" in said
+    assert VALUE not in said
+
+
 def test_a_bug_report_hides_the_secret(folder: Path) -> None:
     """A plugin that raises with the secret in its message, and prints, warns of and logs it before: neither the log
     nor the screen shows it."""
@@ -283,21 +318,9 @@ def test_a_bug_report_hides_the_secret(folder: Path) -> None:
         "def ftspec_sources():\n"
         "    return {'leaky': api.source(leaky)}\n"
     )
-    info = folder / "site" / "leaky-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[ftspec]\nleaky = leaky\n")
     spec = folder / "spec.yaml"
     spec.write_text(SPEC.replace("sources:\n", "sources:\n  - leaky: {key: '${secret:API_KEY}'}\n"))
-    done = subprocess.run(
-        [sys.executable, "-m", "ftspec", "run", "spec.yaml"],
-        cwd=folder,
-        env=os.environ | {"API_KEY": VALUE, "TMPDIR": str(folder), "PYTHONPATH": str(plugin.parent)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    said = done.stdout + done.stderr
+    said = with_plugin(folder, "run", "spec.yaml")
     for how in ("printed", "written", "warned of", "logged", "ended a thread with", "cannot log in with"):
         assert f"{how} ***" in said, said
     assert VALUE not in said

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import io
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import click
 import pytest
 
-from ftspec.cli.streams import Masked
+from ftspec.common import terminal
 from ftspec.common.masking import MASK
 from ftspec.common.references import mask
+from ftspec.common.streams import Masked
 
 KEY = "sk-Zq81LmPv0aTq93kX"
 
@@ -40,7 +42,46 @@ def test_bytes_that_are_no_text_stay_as_they_are(monkeypatch: pytest.MonkeyPatch
     data = bytes(range(256))
     assert out.buffer.write(memoryview(data)) == 256
     out.buffer.write(b"\xff" + KEY.encode() + b"\xfe")
+    out.flush()
     assert written.getvalue() == data + b"\xff" + MASK.encode() + b"\xfe"
+
+
+def test_a_secret_that_comes_in_pieces_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line waits until it has ended, or is to be shown."""
+    out, written = stream("utf-8", monkeypatch)
+    for piece in ("a ", KEY[:7], KEY[7:9], KEY[9:], " b\nnext"):
+        assert out.write(piece) == len(piece)
+    out.unmasked.flush()
+    assert written.getvalue() == f"a {MASK} b\n".encode()
+    terminal.write(" line\n", out)  # what others have begun comes before what ftspec says
+    for at in range(0, len(KEY), 2):
+        out.buffer.write(KEY[at : at + 2].encode())
+    assert written.getvalue() == f"a {MASK} b\nnext line\n".encode()
+    out.flush()
+    assert written.getvalue() == f"a {MASK} b\nnext line\n{MASK}".encode()
+
+
+def test_a_line_without_an_end_is_held_back_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, written = stream("utf-8", monkeypatch)
+    for _ in range(100):
+        out.write("x" * 1000)
+    assert len(written.getvalue()) > 2**16
+    out.write("50 %\r")
+    out.unmasked.flush()
+    assert written.getvalue().endswith(b"50 %\r")
+    with pytest.raises(TypeError):
+        out.write(5)
+    out.close()
+    assert out.closed
+
+
+def test_threads_that_write_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, written = stream("utf-8", monkeypatch)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(8):
+            pool.submit(lambda number=number: [out.write(f"{number}") + out.write("\n") for _ in range(2000)])
+    out.flush()
+    assert sorted(written.getvalue().replace(b"\n", b"")) == sorted(b"01234567" * 2000)
 
 
 def test_it_can_be_copied_and_closed_as_any(monkeypatch: pytest.MonkeyPatch) -> None:

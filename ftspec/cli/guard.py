@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ftspec.cli import hints, signals, streams
+from ftspec.cli import hints, signals
 from ftspec.cli.root import cli
-from ftspec.common import terminal
+from ftspec.common import streams, terminal
 
 if TYPE_CHECKING:
     from ftspec.common.errors import FtspecError, SpecError

@@ -50,7 +50,9 @@ def write(text: str, stream: TextIO) -> None:
     # Imported late: `ftspec --version` shows nothing that needs a mask, and msgspec takes half of its time.
     from ftspec.common.references import mask
 
-    bare: TextIO = getattr(stream, "unmasked", stream)  # ours masks what others write (ftspec.cli.streams)
+    bare: TextIO = getattr(stream, "unmasked", stream)  # ours masks what others write (ftspec.common.streams)
+    if bare is not stream:
+        stream.flush()  # what they have begun
     bare.write(spell(mask(text), stream))
     stream.flush()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ftspec.common import streams
 from ftspec.common.faults import Culprit, kind_of
 from ftspec.common.figures import plural
 from ftspec.common.wording import every
@@ -112,6 +113,11 @@ class Marked:
 
     def __init__(self, work: Work) -> None:
         self.work = work
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In another process, where it is unpacked: what plugins print there is masked as here."""
+        vars(self).update(state)
+        streams.open_all()
 
     @property
     def rowwise(self) -> bool:
