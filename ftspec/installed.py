@@ -13,12 +13,23 @@ PLAIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?: *>= *(?P<least>[0-9
 RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
 """The name that a requirement begins with: https://packaging.python.org/en/latest/specifications/name-normalization/"""
+OURS = {f"ftspec-{name}" for name in ("bedrock", "fireworks", "local", "names", "openai", "ray", "together", "vertex")}
+"""The plugins of the project's checkout."""
+UPDATE = "bring ftspec up to date, from where you have it"
 INVALID = "is not a requirement"
 
 
 def lacking(component: Component, options: Mapping[str, Any]) -> dict[str, str]:
     """What the component needs with these options and is not installed here, with the lines that install it."""
     return {text: line for text, line in component.wanted(options).items() if trouble(text)}
+
+
+def line(requirement: str) -> str:
+    """The line that installs a distribution. Ours are in the checkout only: on PyPI their names are anybody's."""
+    name = found[0].lower() if (found := NAME.match(requirement)) else ""
+    if name == "ftspec":
+        return UPDATE
+    return f"pip install ./plugins/{name}" if name in OURS else f'pip install "{requirement}"'
 
 
 def remedy(missing: Mapping[str, str]) -> str:

@@ -441,7 +441,7 @@ def test_the_plugin_of_the_provider_that_a_judge_names_is_told(tmp_path: Path) -
     without.components["provider"] = {"simulated": without.components["provider"]["simulated"]}
     with pytest.raises(SpecError) as raised:
         validate.load_spec(tmp_path / "spec.yaml", without)
-    assert [problem.hint for problem in raised.value.problems] == ['pip install "ftspec-openai"']
+    assert [problem.hint for problem in raised.value.problems] == ["pip install ./plugins/ftspec-openai"]
 
 
 def test_the_contract_is_public() -> None:

@@ -210,7 +210,7 @@ def test_the_plugin_of_the_other_tuner_is_told() -> None:
     file = SPECS[0]
     with pytest.raises(SpecError) as caught:
         porting.port(yaml_document.read_text(TEXT, file), TEXT, "azure", without, MODELS)
-    assert [problem.hint for problem in caught.value.problems] == ['pip install "ftspec-openai"']
+    assert [problem.hint for problem in caught.value.problems] == ["pip install ./plugins/ftspec-openai"]
 
 
 # ---- models

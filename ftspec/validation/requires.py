@@ -7,7 +7,7 @@ from typing import Any
 
 from ftspec import __version__
 from ftspec.common.errors import Problem
-from ftspec.installed import INVALID, trouble
+from ftspec.installed import INVALID, UPDATE, line, trouble
 from ftspec.validation.keys import VERSION
 
 
@@ -18,7 +18,7 @@ def version_problem(data: Any) -> Problem | None:
         return None
     return Problem(
         message=f"this spec needs a newer ftspec: it is of version {version}, ftspec {__version__} reads {VERSION}",
-        hint="pip install -U ftspec",
+        hint=UPDATE,
         path=("version",),
     )
 
@@ -33,7 +33,7 @@ def _problems(wanted: list[Any]) -> Iterator[Problem]:
     for index, text in enumerate(wanted):
         fault = trouble(text) if isinstance(text, str) and text else ""
         if fault:
-            hint = f'pip install "{text}"'
+            hint = line(text)
             if fault == INVALID:
                 hint = 'write a distribution and its versions, e.g. "ftspec-local>=0.1"'
             yield Problem(message=f"'{text[:80]}' {fault}", hint=hint, path=("requires", index))

@@ -11,6 +11,7 @@ import msgspec
 from ftspec.common.errors import Problem, SpecPath
 from ftspec.common.wording import either, every, nearest, quoted, suggestion, with_article
 from ftspec.contracts.components import TITLES, Kind
+from ftspec.installed import line
 from ftspec.registry import Registry
 from ftspec.validation.describing import Describer
 from ftspec.validation.keys import STAGES
@@ -147,7 +148,7 @@ def whereabouts(kind: Kind, name: str, registry: Registry) -> str:
     """What may have been meant by a name that is not installed, or what to install."""
     plugin = FIRST_PARTY.get((kind, name))
     if plugin:
-        return f'pip install "{plugin}"'
+        return line(plugin)
     near = nearest(name, [*registry.components[kind]])
     if near:
         return f"did you mean '{near}'?"
@@ -159,7 +160,7 @@ def whereabouts(kind: Kind, name: str, registry: Registry) -> str:
         return f"write `{ending}: {{path: {name}}}`"
     near_plugin = nearest(name, [known for of, known in FIRST_PARTY if of == kind])
     if near_plugin:
-        return f"did you mean '{near_plugin}'? It needs `pip install \"{FIRST_PARTY[kind, near_plugin]}\"`"
+        return f"did you mean '{near_plugin}'? It needs `{line(FIRST_PARTY[kind, near_plugin])}`"
     installed = ", ".join(sorted(registry.components[kind])[:LISTED])
     return f"there are {installed}" if installed else "see `ftspec plugins`"
 

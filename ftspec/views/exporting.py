@@ -17,6 +17,7 @@ from ftspec.contracts.components import Component
 from ftspec.contracts.provider import Provider
 from ftspec.data.ledger import locator
 from ftspec.data.spool import read_rows
+from ftspec.installed import line
 from ftspec.items import build, shape_of
 from ftspec.layout.shapes import Shape
 from ftspec.registry import Registry
@@ -116,7 +117,7 @@ def _method(spec: Spec, registry: Registry, to: str, method: str, shape: Shape) 
         plugin = FIRST_PARTY.get(("provider", to))
         raise FtspecError(
             f"no format '{to}' is installed{f'; {near}' if near and not plugin else ''}",
-            f'pip install "{plugin}"' if plugin else f"there are {', '.join(known)}",
+            line(plugin) if plugin else f"there are {', '.join(known)}",
         )
     component = registry.get("provider", to)
     fitting = [name for name, each in component.methods.items() if each.data == shape]

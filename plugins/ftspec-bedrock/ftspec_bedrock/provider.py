@@ -20,7 +20,7 @@ from ftspec_bedrock.serving import LONG, Serving
 if TYPE_CHECKING:
     import pyarrow as pa
 
-INSTALL = "pip install ftspec-bedrock"
+INSTALL = "pip install ./plugins/ftspec-bedrock"
 STATES = {
     "InProgress": api.JobState.RUNNING,
     "Completed": api.JobState.SUCCEEDED,

@@ -20,7 +20,7 @@ from ftspec_fireworks.serving import Serving
 if TYPE_CHECKING:
     import pyarrow as pa
 
-INSTALL = "pip install ftspec-fireworks"
+INSTALL = "pip install ./plugins/ftspec-fireworks"
 STATES = {
     "JOB_STATE_CREATING": api.JobState.QUEUED,
     "JOB_STATE_PENDING": api.JobState.QUEUED,

@@ -12,7 +12,7 @@ from ftspec_local import device, hub, models
 from ftspec_local.options import Settings, hyperparameters_of
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "safetensors", "tokenizers")
-INSTALL = "pip install ftspec-local"
+INSTALL = "pip install ./plugins/ftspec-local"
 FLOPS = 7e10  # of one core in fp32, measured on a server's CPU; only an estimate of time is made of it
 STARTUP_SECONDS = 12.0
 

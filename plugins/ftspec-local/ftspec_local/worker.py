@@ -62,7 +62,7 @@ def _train(folder: JobFolder, log: EventLog) -> dict[str, Any]:
         from ftspec_local.preferences import PreferenceTraining
         from ftspec_local.training import Cancelled, Training
     except ImportError as error:
-        return _failed(f"a package is missing: {error}", "pip install --upgrade ftspec-local")
+        return _failed(f"a package is missing: {error}", "pip install --upgrade ./plugins/ftspec-local")
     import msgspec
 
     from ftspec_local import device

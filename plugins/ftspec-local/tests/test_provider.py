@@ -186,7 +186,7 @@ def test_missing_packages_are_a_problem_with_the_line_that_helps(provider, reque
 
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "torch" else object())
     problem = next(iter(provider.problems(request_)))
-    assert "torch" in problem.message and problem.hint == "pip install ftspec-local"
+    assert "torch" in problem.message and problem.hint == "pip install ./plugins/ftspec-local"
 
 
 def test_fingerprint_changes_with_the_weights(provider, tmp_path):

@@ -45,7 +45,7 @@ def model_package(options: Mapping[str, Any]) -> dict[str, str]:
     private=True,
     rules=[model_rule, folder_rule],
     dependencies=["spacy>=3.8.2"],
-    install="pip install ftspec-names",
+    install="pip install ./plugins/ftspec-names",
     packages=model_package,
     code=["ftspec_names.finding", "ftspec_names.replacing"],
 )

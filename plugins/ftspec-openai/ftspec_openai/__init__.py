@@ -13,7 +13,7 @@ from ftspec_openai.tuners import Azure, BedrockMantle, Compatible, Nebius, OpenA
 
 __version__ = "0.1.0"
 
-INSTALL = "pip install ftspec-openai"
+INSTALL = "pip install ./plugins/ftspec-openai"
 NEEDS = ("openai>=3.54",)
 UNTRIED = "it was tried only against a server of our own, never a real account"
 UNCALLED = "what it sends was only compared with AWS's documentation, it never met a server that speaks its API"

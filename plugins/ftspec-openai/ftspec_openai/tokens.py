@@ -171,7 +171,7 @@ def tokenizer() -> Tokenizer | None:
 def shown(example: api.Example) -> list[api.Token]:
     """Every token with its weight; marks of the conversation as the cookbook writes them, without an id."""
     if find_spec("rs_bpe") is None:
-        raise api.ProviderError("tokens cannot be shown", "pip install 'ftspec-openai[tokens]'")
+        raise api.ProviderError("tokens cannot be shown", "pip install './plugins/ftspec-openai[tokens]'")
     encoding = _encoding()
     tokens = []
     for message, weight in _weighted(example):

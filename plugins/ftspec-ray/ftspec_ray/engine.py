@@ -39,7 +39,7 @@ SLOW = {"RAY_agent_register_timeout_ms": "300000"}
 """What the parts of a node are given to find each other, for the same reason."""
 
 
-@api.engine(dependencies=["ray>=2.50"], install="pip install ftspec-ray")
+@api.engine(dependencies=["ray>=2.50"], install="pip install ./plugins/ftspec-ray")
 def ray(*, address: str = "", cpus: Annotated[int, Meta(ge=0)] = 0) -> api.Engine:
     """Run on Ray: `ray: {address: auto}` joins the cluster that this machine belongs to.
 

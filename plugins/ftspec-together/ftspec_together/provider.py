@@ -20,7 +20,7 @@ from ftspec_together.serving import Serving
 if TYPE_CHECKING:
     import pyarrow as pa
 
-INSTALL = "pip install ftspec-together"
+INSTALL = "pip install ./plugins/ftspec-together"
 STATES = {
     "pending": api.JobState.QUEUED,
     "queued": api.JobState.QUEUED,

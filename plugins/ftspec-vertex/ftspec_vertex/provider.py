@@ -19,7 +19,7 @@ from ftspec_vertex.google import Google, calling
 if TYPE_CHECKING:
     import pyarrow as pa
 
-INSTALL = "pip install ftspec-vertex"
+INSTALL = "pip install ./plugins/ftspec-vertex"
 LABEL = "ftspec"
 LONGEST = 63
 STATES = {
