@@ -15,7 +15,7 @@ from ftspec.contracts.decorators import gate
 from ftspec.grading import gates
 from ftspec.registry import Loaded, Registry
 from ftspec.spec import Item
-from ftspec.stats import evidence, statistics
+from ftspec.stats import evidence, paired, statistics
 from ftspec.stats.statistics import Share
 
 
@@ -312,6 +312,31 @@ def test_a_slice_of_which_nothing_was_answered_is_not_measured() -> None:
         assert (verdict.passed, verdict.outcome) == (False, "INSUFFICIENT_EVIDENCE")
         assert verdict.message.startswith("not measured: 2 of 2 answers of slice 'lost' of the tuned model are missing")
     assert judged("slices", found, min=0.5).outcome == "INSUFFICIENT_EVIDENCE"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "apart", "repeats", "drop"), [(11, 0.0, 1, 0.05), (50, 0.1, 1, 0.1), (30, 0.3, 3, 0.1)]
+)
+def test_so_many_prompts_decide_about_a_difference_in_four_of_five_samples(
+    prompts: int, apart: float, repeats: int, drop: float
+) -> None:
+    rng = random.Random(7)
+
+    def share() -> Share:
+        return Share(sum(rng.random() >= apart / 2 for _ in range(repeats)), repeats)
+
+    before, after = [share() for _ in range(prompts)], [share() for _ in range(prompts)]
+    sums = paired.PairSums.of(before, after)
+    value, interval = sums.gain
+    measured = Measured(value=value, interval=interval, n=prompts, pairs=sums.size)
+    needed = evidence.prompts_needed(measured, -drop) or 0
+    assert needed > prompts
+    decided = 0
+    for _ in range(100):
+        drawn = rng.choices(range(prompts), k=needed)
+        ends = paired.gain([before[i] for i in drawn], [after[i] for i in drawn])[1]
+        decided += ends.low >= -drop or ends.high < -drop
+    assert decided >= 65 if apart else needed == 73
 
 
 def test_levels_that_are_the_same_are_told_shortly() -> None:

@@ -93,11 +93,15 @@ Quadrant = Literal["reliable and repeatable", "right but inconsistent", "repeate
 
 
 class Measured(Record):
-    """A number with its 95 percent interval, None where none is known; `n` is how many prompts it rests on."""
+    """A number with its 95 percent interval, None where none is known; `n` is how many prompts it rests on.
+
+    `pairs` is, of a difference, how many independent pairs of answers its prompts are worth; 0 of anything else.
+    """
 
     value: float
     interval: Interval | None = None
     n: int = 0
+    pairs: float = 0.0
 
 
 class Worst(Record):
@@ -193,6 +197,7 @@ class Comparison(Record):
         better, worse: prompts that pass more often, and less often, with `label`.
         slices: the same of the prompts that bear a tag, by the tag.
         worst: the prompts that lost most.
+        pairs: how many independent pairs of answers the prompts are worth, between the numbers of prompts and answers.
     """
 
     label: str
@@ -208,6 +213,7 @@ class Comparison(Record):
     worse: int = 0
     slices: dict[str, Comparison] = {}
     worst: tuple[Worst, ...] = ()
+    pairs: float = 0.0
 
 
 NOT_ASKED = Score(model="", prompts=0, repeats=0, accuracy=0.0, interval=Interval(low=0.0, high=1.0))

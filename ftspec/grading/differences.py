@@ -46,7 +46,8 @@ def _adjusted(slices: Mapping[str, Comparison]) -> dict[str, Comparison]:
 
 def _difference(both: Sequence[Both], share: Callable[[Tally], Share], blank: Comparison) -> Comparison:
     before, after = [share(one) for one, _ in both], [share(one) for _, one in both]
-    difference, interval = paired.gain(before, after)
+    sums = paired.PairSums.of(before, after)
+    difference, interval = sums.gain
     changes = [
         (two.rate - one.rate, pair[1])
         for pair, one, two in zip(both, before, after, strict=True)
@@ -63,4 +64,5 @@ def _difference(both: Sequence[Both], share: Callable[[Tally], Share], blank: Co
         better=sum(change > 0 for change, _ in changes),
         worse=sum(change < 0 for change, _ in changes),
         worst=tuple(worst(one, change) for change, one in lost),
+        pairs=sums.size if changes else 0.0,
     )

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ftspec.common.evaluation import Interval, Measured, Outcome, Verdict, Worst
 from ftspec.common.figures import beside
-from ftspec.stats.paired import POWER, standard_error
+from ftspec.stats.paired import HALVINGS, POWER, score_interval, standard_error
 from ftspec.stats.statistics import Z, wilson
 
 Rule = Literal["interval", "estimate"]
@@ -94,20 +94,42 @@ def prompts_needed(measured: Measured, bound: float) -> int | None:
 
     The usual sample size, (1.96 SE₀ + 0.84 SE₁)² / distance², as a multiple of what there is, with the standard
     error at the bound and at the value: of a share, Chow, Shao and Wang (2008), Sample Size Calculations in Clinical
-    Research, 4.1.1; of anything else both are that of the interval.
+    Research, 4.1.1; of anything else both are that of the interval. Of a difference whose pairs are known it is the
+    size whose own interval ends 0.84 SE₁ before the bound: where the models hardly differ, that shrinks faster.
     """
     distance = abs(measured.value - bound)
     if measured.interval is None or distance < 1e-9 or not measured.n:
         return None
-    size = _size(measured.value, measured.interval)
+    size = None if measured.pairs else _size(measured.value, measured.interval)
     if size and 0 < bound < 1:
         p = measured.value
         wanted = ((Z * math.sqrt(bound * (1 - bound)) + POWER * math.sqrt(p * (1 - p))) / distance) ** 2
         ratio = wanted / size
+    elif measured.pairs:
+        ratio = _pairs(measured.value, measured.interval, measured.pairs, bound) / measured.pairs
     else:
         ratio = ((Z + POWER) * standard_error(measured.interval) / distance) ** 2
     needed = max(measured.n + 1, math.ceil(measured.n * ratio))
     return needed if needed <= MOST else None
+
+
+def _pairs(value: float, interval: Interval, pairs: float, bound: float) -> float:
+    """How many pairs of answers would decide about a difference, if it and the share of pairs that differ stay."""
+
+    def of(apart: float, n: float) -> Interval:
+        return score_interval((apart + value) / 2, (apart - value) / 2, n)
+
+    few, many = abs(value), 1.0
+    for _ in range(HALVINGS):  # the share of pairs that differ: the more, the wider
+        apart = (few + many) / 2
+        few, many = (apart, many) if of(apart, pairs).low > interval.low else (few, apart)
+    least, most = pairs, 1e9
+    for _ in range(HALVINGS):
+        n = math.sqrt(least * most)
+        end = of(few, n).low if bound < value else of(few, n).high
+        reach = abs(value - end) + POWER * math.sqrt(max(0.0, few - value**2) / n)
+        least, most = (n, most) if reach > abs(value - bound) else (least, n)
+    return most
 
 
 def _size(share: float, interval: Interval) -> float | None:

@@ -84,7 +84,7 @@ def _difference(
 ) -> api.Measured:
     """The paired difference; of an evaluation from before there were comparisons, what it has."""
     if compared:
-        return api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
+        return _measured(compared)
     if evaluation.comparisons:
         raise UnmeasuredError(f"the {which[0]} and the {which[1]} model have no {metric} on the same prompts")
     told = metric == "accuracy" and which == ("tuned", "base", "")
@@ -177,7 +177,7 @@ def _dropped(
     if compared is None or not compared.prompts:
         raise UnmeasuredError(f"the {label} and the {against} model have no {metric} on the same prompts")
     old, new = getattr(before, metric), getattr(after, metric)
-    measured = api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts)
+    measured = _measured(compared)
     name = "general accuracy" if gate == "forgetting" else f"{metric}{of_slice(slice)}"
     of = f" (of {evaluation.accepted_of})" if evaluation.accepted_of else ""
     earlier = f"since the accepted run {evaluation.accepted}{of}"
@@ -193,6 +193,10 @@ def _dropped(
         )
     seen = f"the smallest change that {compared.prompts:,} prompts show is {compared.detectable or 0.0:.3f}"
     return msgspec.structs.replace(verdict, message=f"{verdict.message}; {seen}")
+
+
+def _measured(compared: api.Comparison) -> api.Measured:
+    return api.Measured(value=compared.difference, interval=compared.interval, n=compared.prompts, pairs=compared.pairs)
 
 
 def _levels(old: float, new: float) -> str:
