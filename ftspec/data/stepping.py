@@ -56,7 +56,7 @@ def runner(item: Item, registry: Registry, folder: Path, tuner: Tuner | None = N
 def _run_batch(who: str, item: Item, step: Any, batch: pa.RecordBatch) -> Made:
     """Rows on which the step fails are dropped, and reported unless `on_error` is skip."""
     _, after, found = tried(who, step, batch)
-    why = {finding.row: finding.message for finding in found if finding.row}
+    why = {each.row: each.message.removeprefix(f"{item.name}: ") for each in found if each.row}
     return Made(after, found if item.on_error == "fail" else [], why=why)
 
 

@@ -113,9 +113,7 @@ def _conform(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str
 def settled(name: str, values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
     """A column `messages` or `tools` in the layout above, made of whatever a step has put there, and what is wrong with
     which of its values, by index; these are null."""
-    if name == "messages" and values.type == messages_type():
-        return values, {}
-    plain = _plain(name, values) if not is_json(values.type) else listed("", values)
+    plain = _plain("", values)
     faults = {at: reason for at, value in enumerate(plain) if (reason := fault({name: value}))}
     return cell(name, [None if at in faults else value for at, value in enumerate(plain)]), faults
 
