@@ -69,6 +69,31 @@ def test_a_bad_line_is_found_and_the_others_are_kept(tmp_path: Path, line: bytes
 
 
 @pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('[{"a": 1}, {"a": 2}]', "an array of objects"),
+        ('[\n{"a": 1},\n{"a": 2}\n]\n', "an array of objects"),
+        ('\n[{"a": 1},\n {"a": 2}]\n', "an array of objects"),
+        ('[\n  {\n    "a": 1\n  }\n]\n', "an array of objects"),
+        ('{\n  "a": 1\n}\n{\n  "a": 2\n}\n', "over several lines"),
+    ],
+)
+def test_json_that_is_no_lines_is_told_once(tmp_path: Path, text: str, part: str) -> None:
+    """With `on_error: skip` it was the last object of an array that was trained on."""
+    kept, ((line, message),) = jsonl(tmp_path / "x.jsonl", text.encode())
+    assert (kept, line, part in message) == ([], 1, True)
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"a": 1}]\n{"a": 2}', '[\n{"a": 2}', '{\n{"a": 2}', '[1]\n{"a": 2}', '[3, 4]\n[5]\n{"a": 2}']
+)
+def test_lines_after_a_broken_first_one_are_kept(tmp_path: Path, text: str) -> None:
+    kept, found = jsonl(tmp_path / "x.jsonl", text.encode())
+    last = text.count("\n") + 1
+    assert (kept, [line for line, _ in found]) == ([(last, {"a": 2})], list(range(1, last)))
+
+
+@pytest.mark.parametrize(
     ("line", "column", "message"),
     [
         ('{"ä": "ö" "b": 2}', 11, "not JSON: expected ',' or '}'"),

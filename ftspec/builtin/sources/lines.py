@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,11 +37,37 @@ def jsonl(*, path: api.Path) -> api.Source:
 
 def _read_jsonl(file: File) -> Read:
     parser = Parser(file.name)
-    for block in read_lines(file):
+    blocks = read_lines(file)
+    begin = list(islice(blocks, 2))  # a last line without a line feed is a block of its own
+    if other := _no_lines([block for block in begin if not isinstance(block, api.Finding)]):
+        yield no_row(other[0], file.name, 1, hint=other[1])
+        return
+    while begin or (begin := list(islice(blocks, 1))):
+        block = begin.pop(0)
         if isinstance(block, api.Finding):
             yield block
         else:
             yield from parser.read(block)
+
+
+ARRAY = "the file is an array of objects, and no JSON lines", "name the source `json`, which reads it"
+SPREAD = (
+    "the file has objects that go over several lines, and no JSON lines",
+    "write each object on a line of its own, as `jq -c .` does",
+)
+
+
+def _no_lines(begin: list[Lines]) -> tuple[str, str] | None:
+    """What a file is by its first two lines that holds JSON, but not a row a line, and what to do. Each of its lines
+    would be told as broken, but the last of an array."""
+    lines = [line.strip() for block in begin for line in block.data.split(b"\n", 8)[:8]]
+    first, second = ([line for line in lines if line] + [b"", b""])[:2]
+    if first[:1] not in (b"[", b"{") or (second and not row_of(second)[1]):
+        return None
+    begun = first[1:].lstrip()[:1]
+    if first[:1] == b"{":
+        return SPREAD if second and not begun else None
+    return ARRAY if begun == b"{" or (second and not begun) else None
 
 
 class Parser:
