@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN_REASONS = 6
 SHOWN_WARNINGS = 6
-SIDES = {"validation": "for validation", "test": "for test", "prompt": "prompts"}
+SIDES = {"validation": "{:,} for validation", "test": "{:,} for test"}
 
 
 def plan(spec: Spec, planned: Planned) -> str:
@@ -68,7 +68,11 @@ def data_facts(data: DataResult | None) -> Iterator[str]:
     if data is None:
         yield fact("data", "not measured")
         return
-    others = [f"{count:,} {SIDES[side]}" for side, count in data.sides.items() if count and side != "train"]
+    others = [
+        SIDES[side].format(count) if side in SIDES else plural(count, "prompt")
+        for side, count in data.sides.items()
+        if count and side != "train"
+    ]
     yield fact("data", ", ".join([plural(data.size.rows, "training row"), *others]))
     dropped = sum(count.rows_in - count.rows_out for count in data.counts if count.rows_out < count.rows_in)
     if dropped:

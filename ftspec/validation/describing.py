@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from ftspec.common.errors import SpecPath
 from ftspec.common.references import SECRET
 from ftspec.common.wording import SHOWN, plain, quoted
@@ -56,6 +58,12 @@ class Describer:
         offered = self.registry.components[kind]
         name = min(offered, key=lambda name: (offered[name].distribution != "ftspec", name), default="name")
         return f"{name}: {{}}" if kind in {"provider", "format", "engine"} else f"- {name}: {{...}}"
+
+    def hyperparameters(self) -> set[str]:
+        """Those of all methods of the spec's provider."""
+        loaded = self.registry.components["provider"].get(self.provider())
+        methods = loaded.component.methods.values() if loaded else ()
+        return {field.encode_name for one in methods for field in msgspec.structs.fields(one.hyperparameters)}
 
     def provider(self) -> str:
         """The name of the spec's provider, "" where there is none."""

@@ -14,7 +14,7 @@ from ftspec.contracts.components import TITLES, Kind
 from ftspec.installed import line
 from ftspec.registry import Registry
 from ftspec.validation.describing import Describer
-from ftspec.validation.keys import STAGES
+from ftspec.validation.keys import KEYS, STAGES
 from ftspec.validation.places import SIBLINGS, SPLIT_PROMPTS, place_of
 
 FIRST_PARTY: dict[tuple[Kind, str], str] = {
@@ -82,6 +82,10 @@ class Unknowns:
             homes = [kind for kind in SIBLINGS if key in self.says.registry.components[kind]]
             if homes:
                 hint = f"it is {with_article(TITLES[homes[0]])}: indent it"
+            elif key in self.says.hyperparameters():
+                hint = "it belongs below `hyperparameters`"
+            elif home := _home(key, KEYS):
+                hint = f"it belongs below `{home}`"
             return Problem(message=f"unknown key {name}", hint=hint, path=(key,), on="key")
         if path == ("method",):
             message = f"provider '{self.says.provider()}' has no method {name}"
@@ -142,6 +146,17 @@ class Unknowns:
     def _noted(self, problem: Problem) -> Problem:
         self.found.append(problem)
         return problem
+
+
+def _home(key: str, properties: Mapping[str, Any], place: str = "") -> str:
+    """Below which of core's own keys this one stands: `eval`, `eval.generation`; "" where it is none of theirs."""
+    for name, schema in properties.items():
+        below = schema.get("properties", {})
+        if key in below:
+            return f"{place}{name}"
+        if found := _home(key, below, f"{place}{name}."):
+            return found
+    return ""
 
 
 def whereabouts(kind: Kind, name: str, registry: Registry) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ftspec.common.errors import FtspecError
 from ftspec.common.evaluation import Evaluation
+from ftspec.common.figures import plural
 from ftspec.common.messages import Message, Prompt
 from ftspec.common.records import REPORT, Plan, Record
 from ftspec.common.references import mask
@@ -127,7 +128,7 @@ def _notes(found: Mapping[str, tuple[Side, list[Tally]]], first: str, plans: Map
     for name, (other, theirs) in found.items():
         both = sum(tally.prompt.id in prompts for tally in theirs)
         if name != first and not both == len(prompts) == len(theirs):
-            yield f"{name} and {first} share {both} prompts: {len(theirs)} and {len(prompts)} were asked"
+            yield f"{name} and {first} share {plural(both, 'prompt')}: {len(theirs):,} and {len(prompts):,} were asked"
         one, two = plans[side.run], plans[other.run]
         if other.graders != side.graders:
             yield f"{name} was graded by {', '.join(other.graders)}; {first} by {', '.join(side.graders)}"
