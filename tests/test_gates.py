@@ -226,6 +226,26 @@ def test_a_gate_that_names_no_other_model_asks_the_tuned_one(options: dict[str, 
     assert gates.asks_tuned(item("accuracy", options)) is asks
 
 
+@pytest.mark.parametrize(("low", "high", "open_bound"), [(0.5, 0.9, 0.9), (0.83, 0.99, 0.83)])
+def test_of_two_bounds_the_open_one_says_how_many_prompts_would_decide(
+    low: float, high: float, open_bound: float
+) -> None:
+    measured = Measured(value=0.86, interval=Interval(low=0.81, high=0.92), n=100)
+    verdict = evidence.decide("accuracy", "accuracy is 0.86", measured, low=low, high=high)
+    assert (verdict.outcome, verdict.needed) == (
+        "INSUFFICIENT_EVIDENCE",
+        evidence.prompts_needed(measured, open_bound),
+    )
+    assert verdict.message == (
+        f"accuracy is 0.86, wanted at least {low:g} and at most {high:g}: 100 prompts are too few to tell, "
+        f"about {verdict.needed:,} would"
+    )
+
+
+def test_one_prompt_is_too_few_in_the_singular() -> None:
+    assert evidence.too_few(1) == "1 prompt is too few to tell"
+
+
 def with_interval(low: float, value: float, high: float, prompts: int = 100, **more: Any) -> Evaluation:
     return evaluation(tuned=score(value, prompts=prompts, interval=Interval(low=low, high=high), **more))
 

@@ -209,6 +209,19 @@ def test_who_waits_is_told_why_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == ["no answer yet: full; it is asked for up to 10 min 00 s"]
 
 
+def test_patience_is_for_the_time_since_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, passed = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now() + passed[0])
+
+    def late(question: Question, call: int) -> str | Exception:
+        if question.prompt.id == "3":
+            return Transient("busy") if call == 1 else "yes"
+        passed[0] += 0.7 * inflight.PATIENCE
+        return "yes"
+
+    assert len(ask(Server(late, concurrency=1), 4)) == 4
+
+
 def test_a_wait_that_is_too_long_is_not_begun() -> None:
     with pytest.raises(Transient):
         ask(Server(lambda question, call: Transient("quota", retry_after=86_400.0)), 3)
@@ -263,6 +276,19 @@ def test_each_wait_is_twice_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
     ask(model, 1)
     assert all(wait >= least for wait, least in zip(model.waits, (0.05, 0.1, 0.1), strict=True))
     assert sum(model.waits) < 10
+
+
+def test_the_pace_is_by_what_answers_have_taken() -> None:
+    """10,000 tokens a second: each of the three takes more than a second's."""
+
+    class Long(Timed):
+        async def ask(self, question: Question, generation: Generation) -> Answer:
+            return msgspec.structs.replace(await super().ask(question, generation), prompt_tokens=15_000)
+
+    model = Long(lambda question, call: "yes")
+    model.limits = RateLimits(concurrency=1, tokens_per_minute=600_000)
+    ask(model, 3)
+    assert max(model.waits) > 0.5
 
 
 def test_who_has_had_enough_is_asked_by_nobody_for_so_long() -> None:

@@ -131,14 +131,6 @@ class JobFolder:
             if mine and self.result() is None:
                 self.finish({"state": "cancelled"})
 
-    def log_tail(self, lines: int = 20) -> str:
-        """The end of the worker's log."""
-        try:
-            text = (self.path / "worker.log").read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
-
     # --- what the worker's side does ----------------------------------------------------------------------------------
 
     def job(self) -> dict[str, Any]:

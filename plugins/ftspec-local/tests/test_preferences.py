@@ -92,7 +92,7 @@ def test_the_better_answer_is_learned(make_job):
 @pytest.mark.parametrize("more", [{}, {"lora": False}])
 def test_a_killed_job_goes_on_to_the_same_loss_and_weights(make_job, more):
     whole = make_job("whole", method="dpo", validation=True, **{**SETTINGS, **more})
-    assert finish(whole)["state"] == "succeeded", whole.log_tail()
+    assert finish(whole)["state"] == "succeeded", (whole.path / "worker.log").read_text()
 
     killed = make_job("killed", method="dpo", validation=True, **{**SETTINGS, **more})
     killed.start()

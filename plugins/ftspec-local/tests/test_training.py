@@ -17,7 +17,7 @@ def finish(folder: JobFolder, timeout: float = 120) -> dict:
         folder.start()
         time.sleep(0.05)
     result = folder.result()
-    assert result is not None, folder.log_tail()
+    assert result is not None, (folder.path / "worker.log").read_text()
     return result
 
 
@@ -41,7 +41,7 @@ def wait_for(folder: JobFolder, event: str, timeout: float = 300) -> None:
         if any(e["id"] == event for e in folder.events()) or folder.result():
             return
         time.sleep(0.002)
-    raise AssertionError(f"no event {event}: {folder.log_tail()}")
+    raise AssertionError(f"no event {event}: {(folder.path / 'worker.log').read_text()}")
 
 
 def wait_for_the_end(folder: JobFolder, timeout: float = 60) -> None:
@@ -228,7 +228,7 @@ def test_a_failure_is_one_sentence_and_the_traceback_is_in_the_log(make_job):
     result = finish(folder)
     assert result["state"] == "failed"
     assert "more than max_length (8)" in result["error"] and "max_length" in result["hint"]
-    assert "Traceback" in folder.log_tail(100) and "Traceback" not in result["error"]
+    assert "Traceback" in (folder.path / "worker.log").read_text() and "Traceback" not in result["error"]
 
 
 def test_the_model_of_the_lowest_validation_loss_is_kept(make_job):
