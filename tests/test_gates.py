@@ -242,6 +242,27 @@ def test_of_two_bounds_the_open_one_says_how_many_prompts_would_decide(
     )
 
 
+@pytest.mark.parametrize(
+    ("measured", "bound"),
+    [
+        (Measured(value=0.5, interval=None, n=100), 0.6),
+        (Measured(value=0.5, interval=Interval(low=0.4, high=0.6), n=0), 0.6),
+        (Measured(value=0.5, interval=Interval(low=0.4, high=0.6), n=100), 0.5),
+        (Measured(value=0.5, interval=Interval(low=0.4, high=0.6), n=100), 0.5001),
+    ],
+    ids=["without an interval", "of nothing", "at the bound", "more than anybody asks"],
+)
+def test_how_many_would_decide_cannot_always_be_told(measured: Measured, bound: float) -> None:
+    assert evidence.prompts_needed(measured, bound) is None
+
+
+def test_how_many_would_decide_of_what_is_no_share() -> None:
+    """Seconds: with a standard error of 0.051, and power 0.8, (2.8 x 0.051 / distance)² times as many."""
+    seconds = Measured(value=2.0, interval=Interval(low=1.9, high=2.1), n=100)
+    assert evidence.prompts_needed(seconds, 1.95) == pytest.approx(817, abs=3)
+    assert evidence.prompts_needed(seconds, 3.0) == 101, "more than there are"
+
+
 def test_one_prompt_is_too_few_in_the_singular() -> None:
     assert evidence.too_few(1) == "1 prompt is too few to tell"
 

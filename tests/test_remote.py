@@ -93,6 +93,12 @@ def test_a_key_that_a_server_gives_back_is_no_part_of_an_answer(monkeypatch: pyt
     assert answer.tool_calls == [{"function": {"name": "f", "arguments": {"given": ["Bearer ***", 1]}}}]
 
 
+def test_a_key_that_a_refusal_quotes_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNER_API_KEY", "key-0123456789")
+    (answer,) = ask(Server(lambda question, call: Rejected("key-0123456789 may not")), 1)
+    assert answer.error == "*** may not"
+
+
 def test_nothing_to_ask_is_no_call() -> None:
     assert ask(Server(), 0) == []
 
@@ -101,6 +107,14 @@ def test_connections_are_closed_in_the_loop_that_used_them() -> None:
     model = Server()
     ask(model, 2)
     assert model.closed_in is model.asked_in is not threading.current_thread()
+
+
+def test_a_connection_that_will_not_close_takes_no_answer_away() -> None:
+    class Stuck(Server):
+        async def close(self) -> None:
+            raise OSError("broken pipe")
+
+    assert len(ask(Stuck(), 2)) == 2
 
 
 def test_several_rounds_share_the_connections() -> None:
@@ -126,9 +140,15 @@ def test_who_cannot_know_asks_only_so_often() -> None:
 
 
 def test_a_refusal_is_an_answer_and_is_not_repeated() -> None:
-    model = Server(lambda question, call: Rejected("no") if question.prompt.id == "1" else "yes")
-    assert sorted(answer.error for answer in ask(model, 3)) == ["", "", "no"]
+    model, purse = Server(lambda question, call: Rejected("no") if question.prompt.id == "1" else "yes"), Purse(99)
+    assert sorted(answer.error for answer in ask(model, 3, purse)) == ["", "", "no"]
     assert model.calls["1"] == 1
+    assert sorted(purse.recorded) == ["no", "ok", "ok"], "what was set aside for it is free again"
+
+
+def test_many_refusals_are_the_questions_fault_where_one_was_answered() -> None:
+    model = Server(lambda question, call: "yes" if question.prompt.id == "0" else Rejected("no"), concurrency=1)
+    assert len(ask(model, 2 * inflight.REFUSALS)) == 2 * inflight.REFUSALS
 
 
 def test_when_all_are_refused_nobody_asks_ten_thousand_times() -> None:
@@ -175,6 +195,8 @@ def test_nobody_waits_for_a_thousand_questions_to_a_model_that_answers_none() ->
     model, breaker = Server(lambda question, call: Ambiguous("reset"), concurrency=4), Breaker()
     breaking(model, 1000, breaker)
     assert model.calls.total() <= (inflight.GIVEN_UP + 4) * inflight.TRIES
+    model, few = Server(lambda question, call: Ambiguous("reset"), concurrency=1), inflight.GIVEN_UP - 1
+    assert len(breaking(model, few, Breaker())) == few, "a few are tried to the end"
     model, breaker = Server(lambda question, call: Ambiguous("no") if int(question.prompt.id) > 1 else "yes"), Breaker()
     assert len(breaking(model, 50, breaker)) == 50
     assert breaker.reason == "", "it has answered, so that the fault may be the questions'"
@@ -196,7 +218,7 @@ def test_without_a_breaker_every_question_is_tried_to_the_end() -> None:
 def test_refusals_open_no_breaker() -> None:
     breaker = Breaker()
     breaking(Server(lambda question, call: Rejected("no")), 3, breaker)
-    assert breaker.reason == ""
+    assert (breaker.reason, breaker.reached) == ("", True)
     breaking(Server(lambda q, call: Ambiguous("reset") if q.prompt.id == "0" else Rejected("no")), 3, breaker)
     assert breaker.reason == "", "who says no is there"
 
@@ -359,7 +381,10 @@ class Batches:
 
 
 @pytest.mark.parametrize("model", [Server(), Batches()])
-def test_the_meter_stops_new_calls_and_what_was_paid_for_is_kept(model: object) -> None:
+def test_the_meter_stops_new_calls_and_what_was_paid_for_is_kept(
+    monkeypatch: pytest.MonkeyPatch, model: object
+) -> None:
+    monkeypatch.setattr(remote, "CHUNK", 10)
     purse = Purse(7)
     found = []
     with remote.asking(model, purse) as answers, pytest.raises(BudgetReached):  # type: ignore[arg-type]
@@ -431,6 +456,17 @@ def test_tokens_keep_to_the_limit_per_minute_by_what_calls_really_take() -> None
     at = paced(RateLimits(tokens_per_minute=6000), 300, 100)
     assert most_in_a_minute(at) * 100 <= 6000 + 6000 * BURST / 60 + 2 * 100
     assert at[-1] == pytest.approx(300, abs=5)
+
+
+def test_a_call_is_expected_to_take_what_those_before_it_took() -> None:
+    async def expected() -> list[float]:
+        pace, found = Pace(RateLimits(tokens_per_minute=1e9)), []
+        for prompt, completion in ((20, 10), (None, None), (50, None), (0, 0)):
+            found.append(await pace.admit(questions(1)[0], HOW))
+            pace.settle(found[-1], Answer(prompt="0", repeat=0, prompt_tokens=prompt, completion_tokens=completion))
+        return found
+
+    assert asyncio.run(expected()) == [len("hi") / 4 + 8, 30, 30, 40]
 
 
 def test_a_call_that_is_larger_than_the_limit_is_made_all_the_same() -> None:

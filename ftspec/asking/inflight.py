@@ -222,11 +222,13 @@ def stop(meter: Meter, left: int) -> None:
 def without_keys(answer: Answer) -> Answer:
     """The answer as it may be kept: a server that gives back what it was sent gives back its key as well."""
     masked = mask.answers()
-    said = {"text": masked(answer.text), "finish_reason": masked(answer.finish_reason), "error": masked(answer.error)}
-    calls = map_whole(answer.tool_calls, masked)
-    if calls == answer.tool_calls and all(getattr(answer, name) == text for name, text in said.items()):
-        return answer
-    return msgspec.structs.replace(answer, tool_calls=calls, **said)
+    return msgspec.structs.replace(
+        answer,
+        text=masked(answer.text),
+        tool_calls=map_whole(answer.tool_calls, masked),
+        finish_reason=masked(answer.finish_reason),
+        error=masked(answer.error),
+    )
 
 
 def _failed(question: Question, error: ProviderError) -> Answer:
