@@ -640,6 +640,13 @@ def test_charts_are_drawn_the_same_in_a_process_of_its_own(monkeypatch: pytest.M
     assert drawings.ENGINE not in sys.modules
 
 
+def test_a_process_that_is_killed_as_it_draws_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.CompletedProcess([], -9, b"", b"libc.so.6(+0x1098ec) [0x7ffb9c1278ec]")
+    monkeypatch.setattr(drawings.subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(FtspecError, match="ended by SIGKILL, as where there is no memory left"):
+        drawings._elsewhere([])
+
+
 def test_a_chart_that_cannot_be_drawn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         with pytest.raises(FtspecError, match="charts cannot be drawn: "):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -87,6 +88,9 @@ def _elsewhere(asked: Sequence[Json]) -> list[str]:
         done = subprocess.run(command, input=given, capture_output=True, env=without_secrets(), start_new_session=True)
     except (OSError, TypeError) as error:  # no interpreter, no memory for another process
         raise _undrawn(str(error)) from error
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise _undrawn(f"the process that draws them was ended by {name}, as where there is no memory left")
     if done.returncode:
         raise _undrawn(done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}")
     return msgspec.json.decode(done.stdout, type=list[str])
