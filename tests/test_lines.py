@@ -1,8 +1,9 @@
-"""JSON lines by Arrow and one by one: the same rows and the same findings, whatever stands on the lines."""
+"""JSON lines by machine code, by Arrow and one by one: the same rows and the same findings, whatever the lines hold."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftspec import api, rows
+from ftspec.builtin.compiled import native
 from ftspec.builtin.files import Lines
 from ftspec.builtin.sources import lines
 from ftspec.builtin.sources.layout import Layout
+
+
+@pytest.fixture(scope="module", params=["machine code", "Arrow"], autouse=True)
+def kernels(request: pytest.FixtureRequest) -> Iterator[native.Native | None]:
+    """What is asked first in every test of this file."""
+    made = None
+    if request.param == "machine code":
+        pytest.importorskip("numba")
+        made = request.getfixturevalue("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "loaded", lambda more=0: made)
+        yield made
 
 
 class Never(Layout):
@@ -61,6 +75,11 @@ ODD_MESSAGE = st.dictionaries(
     st.sampled_from(["role", "content", "name", "tool_calls", "tool_call_id", "weight", "x"]), WEIRD, max_size=4
 )
 USUAL = st.fixed_dictionaries({"messages": st.lists(MESSAGE, min_size=1, max_size=3)})
+LONG = st.lists(
+    TEXT | st.sampled_from(["word ", "\u2028", "\ud7ff\ue000", "\x7f\x80", "/\b\f", "x" * 31]), max_size=9
+).map("".join)
+SPEAKER = st.fixed_dictionaries({"role": st.just("user")}, optional={"content": LONG, "name": st.just("Ada")})
+PLAIN = st.fixed_dictionaries({"a": LONG, "messages": st.lists(SPEAKER, max_size=4), "\u00e9": LONG, "b": st.just("")})
 ROW = st.fixed_dictionaries(
     {},
     optional={
@@ -108,6 +127,46 @@ BROKEN = [
 )
 def test_a_line_is_read_the_same_way_by_arrow_and_by_itself(blocks: list[list[bytes]]) -> None:
     both([b"\n".join(block) for block in blocks])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(PLAIN, min_size=1, max_size=5), min_size=1, max_size=3), st.booleans(), st.booleans())
+def test_rows_of_texts_alone(blocks: list[list[Any]], ascii: bool, spaced: bool) -> None:
+    both([b"\n".join(written(value, ascii, spaced) for value in block) for block in blocks])
+
+
+@settings(max_examples=100, deadline=None)
+@given(PLAIN, st.booleans(), st.data())
+def test_a_plain_row_that_was_damaged(row: Any, ascii: bool, data: st.DataObject) -> None:
+    """One byte of it is another one, is not there, or stands there twice."""
+    whole = written(row, ascii, False)
+    at = data.draw(st.integers(0, len(whole) - 1))
+    other = data.draw(
+        st.sampled_from([bytes([value]) for value in b'"\\{}[],:u0 \n\r\x00\x1f\xc3']) | st.just(whole[at : at + 1] * 2)
+    )
+    learnt = b"\n".join([whole, whole])
+    both([learnt, whole[:at] + other + whole[at + 1 :], whole[:at] + whole[at + 1 :], learnt])
+
+
+def test_machine_code_reads_plain_rows_and_no_others(kernels: native.Native | None) -> None:
+    kinds = {"text": pa.string(), "messages": rows.MESSAGES}
+    plain = Layout(kinds, frozenset({"role", "content"})).plain
+    usual = b' {"messages" : [ {"content":"\\u00e4\\n","role":"user"}, {"role":"tool"}],\t"text":"x"}\r'
+    assert plain.is_read
+    if kernels:
+        read = plain.parse(usual + b"\n" + usual)
+        assert read is not None
+        value = {"messages": [{"role": "user", "content": "ä\n"}, {"role": "tool"}], "text": "x"}
+        assert read.equals(rows.from_dicts([value, value]).select(["text", "messages"]))
+        assert plain.parse(b'{"text":"a","messages":[]}') is not None
+    else:
+        assert plain.parse(usual) is None
+    for other in (b'{"text":null,"messages":[]}', b'{"text":"a"}', b'{"text":"a","messages":[{}]}', usual + b"\n", b""):
+        assert plain.parse(other) is None
+    assert not Layout({**kinds, "number": pa.int64()}).plain.is_read
+    assert not Layout(kinds, frozenset({"role", "weight"})).plain.is_read
+    assert not Layout({'a"b': pa.string()}).plain.is_read
+    assert not Layout({f"c{number}": pa.string() for number in range(61)}).plain.is_read
 
 
 @settings(max_examples=40, deadline=None)
@@ -164,6 +223,13 @@ def test_a_column_that_no_row_of_a_block_has_is_not_made_up() -> None:
 def test_fields_named_like_the_decoder_s_own() -> None:
     row = msgspec.json.encode({"c1": "x", "c0": 1, "class": 0.5, "": True})
     both([row, row, row + b"\n" + row])
+
+
+@pytest.mark.parametrize("name", ["a\\b", 'a"b', "a\nb"])
+def test_a_column_whose_name_has_to_be_escaped(name: str) -> None:
+    row = msgspec.json.encode({name: "x"})
+    made, _ = both([row, row + b'\n{"a":1}', row])
+    assert [sorted(columns) for _, _, columns in made] == [[name], ["a", name], [name]]
 
 
 def test_a_file_s_own_numbers(tmp_path: Path) -> None:

@@ -81,7 +81,14 @@ class Lines:
         self.first, self.data = first, data
 
     def __len__(self) -> int:
-        return len(self.feeds) + 1
+        return self.count
+
+    @cached_property
+    def count(self) -> int:
+        """How many lines."""
+        import numpy as np
+
+        return int(np.count_nonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))) + 1
 
     @property
     def lines(self) -> list[bytes]:

@@ -1,18 +1,19 @@
-"""Machine code for near-duplicates and for what texts are searched for, where the extra `fast` (Numba) is installed and
-there is text enough for it to pay.
+"""Machine code to read lines, for near-duplicates and for what texts are searched for, where the extra `fast` (Numba)
+is installed and there is text enough for it to pay.
 
-Where it cannot be had, for whatever reason, `words` and `minhash` do the same work in NumPy: the results are equal bit
+Where it cannot be had, for whatever reason, Arrow, `words` and `minhash` do the same work: the results are equal bit
 for bit, so nothing depends on when, or whether, the one takes the other's place.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.compiled import hashes, objects, setkernels, wordkernels
+from ftspec.builtin.compiled import hashes, linekernels, objects, setkernels, wordkernels
 from ftspec.builtin.compiled.hashes import LONGEST, Hashes
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ SEARCHED = 8
 """A text that is only searched counts as an eighth of its bytes: machine code saves so much less there."""
 
 
+class Lines(NamedTuple):
+    """JSON lines: the texts under each name, by its place among the names, and where each row's messages begin."""
+
+    texts: dict[int, pa.Array]
+    offsets: NDArray[np.int32]
+
+
 class Native:
     """The kernels, called as the functions of `words` and `minhash` are that they stand for."""
 
@@ -35,7 +43,7 @@ class Native:
         self._engine = engine  # frees the code when it goes
         functions = (self._function(name) for name in objects.signatures())
         self._words, self._shingles, self._sketch, self._sets, self._shared, *others = functions
-        self._marks, self._telling = others
+        self._marks, self._telling, self._lines, self._decoded = others
 
     def _function(self, name: str) -> Any:
         import ctypes
@@ -140,6 +148,45 @@ class Native:
         made: NDArray[np.uint8] = np.empty(len(bounds) - 1, np.uint8)
         self._telling(_at(data), _at(bounds), len(made), _at(kinds), _at(names), _at(made))
         return made
+
+    def lines(self, data: bytes, names: Sequence[bytes], columns: int, messages: int) -> Lines | None:
+        """The texts of lines that hold these columns, the first of the names, and no others; None if one holds anything
+        else. `messages` is the column whose values are lists of objects under the other names, -1 where there is none.
+        """
+        import numpy as np
+
+        found, joined = (
+            np.frombuffer(each, np.uint8) for each in (data, b"".join(names))
+        )  # CPython puts a zero behind
+        least = [sum(len(name) + linekernels.LEAST for name in names[:columns]), *map(len, names[columns:])]
+        room = len(data) // min(least) + 2  # of which no more is touched than there is to be written
+        starts: NDArray[np.int64] = np.empty((len(names), room), np.int64)
+        ends: NDArray[np.int64] = np.empty((len(names), room), np.int64)
+        offsets: NDArray[np.int64] = np.empty(room, np.int64)
+        ends[:, 0] = offsets[0] = 0
+        bounds = np.cumsum([0, *map(len, names)], dtype=np.int64)
+        wanted = _at(joined), _at(bounds), columns, len(names) - columns
+        count = self._lines(_at(found), len(data), *wanted, messages, room, _at(starts), _at(ends), _at(offsets))
+        if count < 0:
+            return None
+        texts = {}
+        for name in range(len(names)):
+            if name != messages:
+                filled = slice(0, (count if name < columns else int(offsets[count])) + 1)
+                texts[name] = self._texts(found, starts[name, filled], ends[name, filled])
+        return Lines(texts, offsets[: count + 1].astype(np.int32))
+
+    def _texts(self, data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> pa.Array:
+        """Of each place behind the first one its text, null where it is missing."""
+        import numpy as np
+        import pyarrow as pa
+
+        made: NDArray[np.uint8] = np.empty(int(ends[-1]), np.uint8)
+        self._decoded(_at(data), len(data), _at(starts), _at(ends), len(starts) - 1, _at(made))
+        missing = starts[1:] == linekernels.MISSING
+        valid = rows.from_numpy(~missing).buffers()[1] if missing.any() else None
+        offsets = pa.py_buffer(ends.astype(np.int32))
+        return pa.Array.from_buffers(pa.string(), len(missing), [valid, offsets, pa.py_buffer(made)])
 
 
 def _most(offsets: NDArray[np.int64]) -> int:

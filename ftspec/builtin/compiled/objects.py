@@ -14,9 +14,9 @@ from types import FunctionType
 from typing import Any
 
 from ftspec import api
-from ftspec.builtin.compiled import characters, entitykernels, hashes, scankernels, setkernels, wordkernels
+from ftspec.builtin.compiled import characters, entitykernels, hashes, linekernels, scankernels, setkernels, wordkernels
 
-MODULES = (wordkernels, setkernels, scankernels, entitykernels)
+MODULES = (wordkernels, setkernels, scankernels, entitykernels, linekernels)
 """Each has kernels by their SIGNATURES, and the HELPERS that these call."""
 OURS = re.compile(r"[0-9a-f]{16}\.o")
 """Names of object code, which other versions may have left."""

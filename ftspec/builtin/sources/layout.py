@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import rows
+from ftspec.builtin.sources.machine import ESCAPED, LARGEST, Plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 KEYS = ("role", "content", "name", "tool_call_id", "weight")
 """Keys of messages whose values Arrow reads as they are."""
-LARGEST = 2**31 - 2
-"""Bytes that Arrow's parser takes at once."""
 NOTHING = {type(None), msgspec.UnsetType}
 
 
@@ -33,6 +32,11 @@ class Layout:
     @property
     def is_empty(self) -> bool:
         return not self.columns
+
+    @cached_property
+    def is_odd(self) -> bool:
+        """Whether a column's name is one that no decoder of structs takes: such rows are read one by one."""
+        return any(ESCAPED.intersection(name) for name in self.columns)
 
     def learn(self, batch: pa.RecordBatch) -> Layout:
         """With what these rows have."""
@@ -60,6 +64,8 @@ class Layout:
 
     def fits(self, line: bytes) -> bool:
         """Whether a line is a row with these columns and no others."""
+        if self.is_odd:
+            return False
         try:
             self._decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -74,7 +80,7 @@ class Layout:
         import pyarrow as pa
         import pyarrow.json as arrow_json
 
-        if len(data) > LARGEST or not self.columns:
+        if len(data) > LARGEST or self.is_odd or not self.columns:
             return None
         reading = arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1)
         parsing = arrow_json.ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error")
@@ -116,6 +122,10 @@ class Layout:
         values = self._decoder.decode_lines(data)
         fields = {name: f"c{at}" for at, name in enumerate(self.columns)}
         return {name: {type(getattr(value, fields[name])) for value in values} for name in names}
+
+    @cached_property
+    def plain(self) -> Plain:
+        return Plain(self.columns, self.keys)
 
     @cached_property
     def _schema(self) -> pa.Schema:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import api, rows
+from ftspec.builtin import compiled
 from ftspec.builtin.files import File, Lines, Read, each, no_row, or_empty, read_lines
 from ftspec.builtin.sources.layout import Layout
 
@@ -26,7 +27,9 @@ NAME_ENDS = b'":'
 """What follows on a name, in most texts and in ours. In a text that JSON holds it stands as often in both."""
 
 
-@api.source(code=["ftspec.builtin.files", "ftspec.builtin.sources.layout"])
+@api.source(
+    code=["ftspec.builtin.files", "ftspec.builtin.sources.layout", "ftspec.builtin.sources.machine", *compiled.CODE]
+)
 def jsonl(*, path: api.Path) -> api.Source:
     """Read rows from JSON lines: one object per line.
 
@@ -83,6 +86,11 @@ class Parser:
         """The rows of a block, after a Finding for each line that is none."""
         if self.layout.is_empty:
             self.layout = self.layout.learn(rows.from_dicts(_some_rows(block.data.split(b"\n", FIRST)[:FIRST])))
+        read = None if self.mixed else self.layout.plain.parse(block.data)
+        if read is not None:
+            block.count = read.num_rows  # by now that is known: nobody has to look for line feeds again
+            yield api.Chunk(read, self.name, range(block.first, block.first + read.num_rows), checked=True)
+            return
         sure = not self.mixed and _are_objects(block)
         batch = self.layout.parse(block.data) if sure else None
         if batch is None or batch.num_rows != len(block):
