@@ -495,6 +495,20 @@ def test_nothing_to_train_on_or_to_ask(tmp_path: Path) -> None:
     assert messages == ["no row is left to train on", "the evaluation has no prompts"]
 
 
+@pytest.mark.parametrize(("text", "warned"), [("x", True), (None, False)])
+def test_where_nothing_is_left_a_warning_is_named_unless_errors_are(
+    tmp_path: Path, text: str | None, warned: bool
+) -> None:
+    write(tmp_path, [{"text": text, "label": "x"}] if text is None else [])
+    with (tmp_path / "data.jsonl").open("a") as file:
+        file.write("no row\n")
+    sources = (item("source", {"jsonl": {"path": "data.jsonl"}}, ("sources", 0), on_error="skip"),)
+    with pytest.raises(DataError) as caught:
+        prepare(spec_of(tmp_path, sources=sources))
+    (nothing,) = (one for one in caught.value.findings if one.message == "no row is left to train on")
+    assert ("the first warning is data.jsonl" in nothing.hint) is warned
+
+
 def test_leakage_names_both_rows(tmp_path: Path) -> None:
     write(tmp_path, numbered(5))
     write(tmp_path, [{"text": "Question   3", "label": "other"}, {"text": "fresh", "label": "x"}], "cases.jsonl")

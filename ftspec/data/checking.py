@@ -61,9 +61,8 @@ def found(item: Item, registry: Registry, said: Iterable[Any], function: Any) ->
 
 def _nothing_left(spec: Spec, finished: Finished, findings: Findings) -> Iterator[Finding]:
     if not finished.sides["train"]:
-        said = "".join(
-            f"; the first warning is {each.place}: {each.message}" for each in findings.bounded()[:1] if each.file
-        )
+        warnings = findings.bounded()[:1] if not findings.totals["error"] else ()
+        said = "".join(f"; the first warning is {each.place}: {each.message}" for each in warnings if each.file)
         hint = f"look at what the cleaning dropped and the split held out{said}"
         yield Finding(message="no row is left to train on", hint=hint)
     if spec.eval and not finished.prompts:
