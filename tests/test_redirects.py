@@ -131,6 +131,22 @@ async def ask(provider: Any) -> api.Answer:
             await model.close()
 
 
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [("POST", {"Accept": "*/*"}), ("get", {"accept": "application/json"}), ("GET", None)],
+    ids=["data", "an answer of JSON", "headers that cannot be taken away"],
+)
+def test_what_is_no_files_content_goes_to_no_other_server(method: str, headers: dict[str, str] | None) -> None:
+    with pytest.raises(api.Rejected, match="http://here sends the call on to http://there, where neither key nor data"):
+        hosted.sent_on(method, "http://here/v1/files", "http://there:80/v1", headers)
+
+
+def test_a_files_content_is_read_elsewhere_by_nobody_in_particular() -> None:
+    headers = {"Accept": "*/*", "Authorization": "Bearer key", "X-Gateway-Key": "key", "Cookie": "key"}
+    hosted.sent_on("GET", "http://here/files/1/content", "http://there/blob", headers)
+    assert headers == {"Accept": "*/*"}
+
+
 @pytest.mark.parametrize("name", PROVIDERS)
 @pytest.mark.parametrize("status", [302, 307])
 def test_nothing_goes_where_a_server_sends_calls_on_to(sent: Sent, tmp_path: Path, name: str, status: int) -> None:
@@ -187,6 +203,7 @@ def test_the_next_page_of_deployments_is_on_the_same_server(sent: Sent) -> None:
         ("https://a/x", "https://me:pass-w0rd@b/x", False),
         ("http://[::1]:80/x", "http://[::1]/y", True),
         ("https://a/x", "//b/x", False),
+        ("https://a/x", "https://a:port/x", False),
     ],
 )
 def test_what_another_server_is(here: str, location: str, follows: bool) -> None:
