@@ -6,7 +6,9 @@ import datetime
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from ftspec import problems, registry
@@ -181,17 +183,82 @@ def test_bytes_bound_tokens_where_nobody_counts_them() -> None:
     assert (part.amount, part.bound) == (pytest.approx(1.0), True)
 
 
+def price(**known: Any) -> tables.Price:
+    day = datetime.date(2026, 1, 1)
+    return tables.Price(models=("*",), endpoints=("*",), currency="USD", source="x", as_of=day, **known)
+
+
 def test_hours_are_billed_where_a_table_says_so() -> None:
-    price = tables.Price(
-        models=("*",), endpoints=("*",), currency="USD", source="x", as_of=datetime.date(2026, 1, 1), tuning_hour=100.0
+    by_hour = price(tuning_hour=100.0)
+    assert costs.training(by_hour, None, None, 1800.0) == 50.0
+    assert costs.training(by_hour, 10**6, 3, None) is None
+    assert costs.training(price(), 10**6, 3, 1800.0) is None
+    assert costs.training(None, 10**6, 3, 1800.0) is None
+
+
+def test_what_is_free_costs_nothing_however_long() -> None:
+    assert costs.training(price(tuning=0.0), None, None, None) == 0.0
+    assert costs.training(price(tuning=1.0), 10**6, 3, None) == 3.0
+
+
+def part(name: str, amount: float | None, currency: str = "USD", **more: Any) -> costs.Part:
+    return costs.Part(name=name, amount=amount, currency=currency, **more)
+
+
+def test_a_run_costs_the_sum_of_its_parts() -> None:
+    whole = costs.Costs(parts=(part("a", 1.0), part("b", 2.5), part("free", 0.0, "")))
+    assert (whole.total, whole.currency, whole.unknown) == (3.5, "USD", ())
+    assert costs.Costs(parts=(part("free", 0.0, ""),)).total == 0.0
+    unknown = part("c", None)
+    assert (costs.Costs(parts=(part("a", 1.0), unknown)).total, costs.Costs(parts=(unknown,)).unknown) == (
+        None,
+        (unknown,),
     )
-    assert costs.training(price, None, None, 1800.0) == 50.0
-    assert costs.training(price, 10**6, 3, None) is None
 
 
 def test_amounts_of_two_currencies_are_never_added() -> None:
-    parts = (costs.Part(name="a", amount=1.0, currency="USD"), costs.Part(name="b", amount=1.0, currency="EUR"))
-    assert costs.Costs(parts=parts).total is None
+    both = costs.Costs(parts=(part("a", 1.0, "USD"), part("b", 1.0, "EUR")))
+    assert (both.total, both.currency) == (None, "")
+
+
+def test_only_what_costs_something_rests_on_its_price() -> None:
+    parts = (part("a", 1.0, verified=False), part("b", 0.0, verified=False), part("c", None, verified=False))
+    assert costs.Costs(parts=(*parts, part("d", 1.0))).unverified == parts[:1]
+
+
+def test_parts_of_one_price_are_told_as_one() -> None:
+    some = [part("a", 0.0, "", basis="kept"), part("a", 1.0, basis="one", bound=True), part("a", 2.0, basis="two")]
+    told = costs.together(some)
+    assert (told.amount, told.currency, told.bound, told.basis) == (3.0, "USD", True, "one, and two")
+    assert costs.together(some[:1]) == some[0]
+    assert costs.together([*some, part("a", None)]).amount is None
+
+
+def test_asking_costs_at_the_most_what_the_longest_answers_would() -> None:
+    rate = tables.Rate(prompt=1.0, completion=10.0)
+    asked = costs.answers_part("base answers", price(), rate, 1000, 500_000, 100, kept=7)
+    assert (asked.amount, asked.bound, asked.currency) == (0.5 + 1.0, True, "USD")
+    assert asked.basis == "1,000 answers (7 more are kept) of 100 tokens, 1 and 10 a million"
+    free = tables.Rate(prompt=0.0, completion=0.0)
+    assert costs.answers_part("base answers", price(), free, 1000, None, 100).amount == 0.0
+    uncounted = costs.answers_part("base answers", price(), rate, 1000, None, 100)
+    assert (uncounted.amount, uncounted.basis) == (None, "the prompts have not been counted")
+    assert costs.answers_part("base answers", None, rate, 1, 1, 1).amount is None
+    assert costs.answers_part("base answers", price(), None, 1, 1, 1).amount is None
+
+
+def test_a_deployment_costs_while_it_stands() -> None:
+    hosted = costs.hosting_part("deployment", price(hosting_hour=4.0), 1800.0, "as last time")
+    assert (hosted.amount, hosted.basis) == (2.0, "4 an hour, as last time")
+    for unknown in (None, price()):
+        assert costs.hosting_part("deployment", unknown, 1800.0, "").amount is None
+
+
+def test_a_judge_is_told_from_a_model_under_test_by_its_part() -> None:
+    for model in ("gpt-9", "panel answers"):
+        assert costs.is_judging(costs.judge_name(model))
+    assert not costs.is_judging("judge panel answers"), "those of a model that is called so"
+    assert not costs.is_judging("tuning")
 
 
 def test_an_answer_costs_what_was_counted() -> None:
@@ -206,6 +273,15 @@ def test_no_tokenizer_makes_more_of_a_prompt_than_its_bytes() -> None:
     text = "größer 漢字 🙂 " * 20
     prompt = Prompt(id="p", messages=[Message(role="user", content=text)])
     assert costs.most_tokens(prompt) >= len(text.encode())
+    call = [{"function": {"name": "look_up", "arguments": "{}"}}]
+    parts = [{"type": "text", "text": text}]
+    for more in (
+        msgspec.structs.replace(prompt, tools=call),
+        msgspec.structs.replace(prompt, messages=[*prompt.messages, Message(role="assistant", tool_calls=call)]),
+        msgspec.structs.replace(prompt, messages=[Message(role="user", content=parts)]),
+        msgspec.structs.replace(prompt, messages=[*prompt.messages, Message(role="assistant")]),
+    ):
+        assert costs.most_tokens(more) > costs.most_tokens(prompt)
 
 
 def test_serving_compares_by_what_was_counted() -> None:
@@ -213,6 +289,11 @@ def test_serving_compares_by_what_was_counted() -> None:
     answers = [Answer(prompt="p", repeat=n, prompt_tokens=100 + n, completion_tokens=10) for n in range(3)]
     served = costs.serving("tuned", "m", None, rate, answers, None)
     assert (served.prompt_tokens, served.thousand) == (101.0, pytest.approx(0.282))
+    failed = Answer(prompt="q", repeat=0, error="no")
+    paid = costs.serving("tuned", "m", price(verified=False), rate, [*answers, failed], price(hosting_hour=4.0))
+    assert (paid.thousand, paid.hosting_hour, paid.currency, paid.verified) == (served.thousand, 4.0, "USD", False)
+    assert costs.serving("tuned", "m", None, None, answers, None).basis == "no price is known"
+    assert costs.serving("tuned", "m", None, rate, [], None).thousand is None
     blind = costs.serving("tuned", "m", None, rate, [*answers, Answer(prompt="q", repeat=0)], None)
     assert (blind.thousand, blind.basis) == (None, "the provider does not count tokens")
 
