@@ -114,11 +114,12 @@ def test_in_a_shared_store_a_spec_means_its_own_runs(ftspec: Cli) -> None:
     renamed.write_text(f"{SPEC}# a word more\n")
     said = ftspec("cancel", str(mine), *at)[1]
     assert (
-        "no run was begun with mine/spec.yaml as it is now: " in said and f", on {socket.gethostname()}); see" in said
+        "no run was begun with mine/spec.yaml and its files as they are now: " in said
+        and f", on {socket.gethostname()}); see" in said
     )
     assert f" of {runs[1]} had ended already" in said
     told = ftspec("compare", f"{mine}@tuned", f"{theirs}@tuned", *at)[1]
-    assert told.count("note: no run was begun with mine/spec.yaml as it is now") == 1
+    assert told.count("note: no run was begun with mine/spec.yaml and its files") == 1
 
 
 def test_a_spec_that_was_edited_since_has_its_last_run_and_says_so(ftspec: Cli) -> None:
@@ -127,4 +128,21 @@ def test_a_spec_that_was_edited_since_has_its_last_run_and_says_so(ftspec: Cli) 
     Path("spec.yaml").write_text(SPEC.replace("three", "four").replace("months", "years"))
     for command in ("status", "logs", "report", "model show"):
         code, said = ftspec(*command.split(), "spec.yaml")
-        assert code == 0 and "no run was begun with spec.yaml as it is now: months-" in said, command
+        assert code == 0 and "no run was begun with spec.yaml and its files as they are now: months-" in said, command
+
+
+def test_a_branch_that_changes_data_alone_has_its_own_runs(ftspec: Cli) -> None:
+    text = SPEC.replace(
+        "examples: {rows: [{prompt: one", "jsonl: {path: rows.jsonl}\n  - examples: {rows: [{prompt: one"
+    )
+    runs = []
+    for name in ("mine", "theirs"):
+        (file := Path(name, "spec.yaml")).parent.mkdir()
+        file.write_text(text)
+        Path(name, "rows.jsonl").write_text(f'{{"prompt": "of {name}", "completion": "3"}}\n')
+        runs.append(began(ftspec, file))
+    for name, run in zip(("mine", "theirs"), runs, strict=True):
+        assert f"/{run}/" in ftspec("report", f"{name}/spec.yaml", "--store", "shared")[1]
+    Path("mine/rows.jsonl").unlink()  # not brought here: nothing speaks against it
+    said = ftspec("report", "mine/spec.yaml", "--store", "shared")[1]
+    assert f"/{runs[1]}/" in said and "as they are now" not in said

@@ -170,6 +170,18 @@ class _Begun(NamedTuple):
     def trains(self) -> bool:
         return not only_evaluates(self.plan.run, self.plan.name)
 
+    def is_of(self, lines: list[str], folder: Path) -> bool:
+        """Whether the spec has these lines, and its files have the sizes that they have in the folder: what they hold
+        is not looked at, and not whether they are here."""
+        return self.lines == lines and all(_may_be(folder / one.path, one.bytes) for one in self.plan.inputs)
+
+
+def _may_be(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return True
+
 
 def _of_spec(file: Path, where: str | None, trains: bool) -> Located:
     """The run of the file as it is now; else of the spec that it is. Of several, the one that was last worked on."""
@@ -179,7 +191,7 @@ def _of_spec(file: Path, where: str | None, trains: bool) -> Located:
     others: list[_Begun] = []
     for run in reversed(run_ids(space.store)):
         begun = _begun(space.store, run)
-        same = begun.lines == lines
+        same = begun.is_of(lines, file.parent)
         if same and (begun.trains or not trains):
             return Located(space, run)
         if same or (Path(begun.plan.spec).name == file.name and (not name or name[2] == begun.plan.name)):
@@ -187,13 +199,14 @@ def _of_spec(file: Path, where: str | None, trains: bool) -> Located:
     if not others:
         raise FtspecError(f"{file} has not been run yet", f"run it: ftspec run {file}")
     found = next((begun for begun in others if begun.trains or not trains), others[0])
-    return Located(space, found.run, "" if found.lines == lines else _of_another_state(found, file))
+    same = found.is_of(lines, file.parent)
+    return Located(space, found.run, "" if same else _of_another_state(found, file))
 
 
 def _of_another_state(found: _Begun, file: Path) -> str:
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.first.at))
-    begun = f"{found.run} was begun with another state of it ({at}, on {found.first.writer.rsplit('-', 2)[0]})"
-    return f"no run was begun with {file} as it is now: {begun}"
+    begun = f"{found.run} was begun with another state of them ({at}, on {found.first.writer.rsplit('-', 2)[0]})"
+    return f"no run was begun with {file} and its files as they are now: {begun}"
 
 
 def _begun(store: Store, run: str) -> _Begun:
