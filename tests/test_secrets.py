@@ -125,6 +125,22 @@ def test_parts_of_a_key_are_masked_as_well(monkeypatch: pytest.MonkeyPatch, said
     assert Mask(["PARTS"])(said) == shown
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("headers={'Authorization': 'Bearer ya29.a0AfB_byC1-x/yz=='}", "headers={'Authorization': 'Bearer ***'}"),
+        ("authorization: bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "authorization: bearer ***"),
+        ("b'x-amz-security-token', b'IQoJb3JpZ2luX2VjEJr//wEa'", "b'x-amz-security-token', b'***'"),
+        ("Basic authentication is what the realm wants", "Basic authentication is what the realm wants"),
+        ("the bearer of internationalization-standards", "the bearer of internationalization-standards"),
+        ("Basic internationalization-standards", "Basic internationalization-standards"),
+    ],
+)
+def test_what_a_request_was_let_in_by_is_masked_though_nobody_knows_it(said: str, shown: str) -> None:
+    """A token that a library got for itself, in an error that repeats the headers."""
+    assert mask(said) == shown
+
+
 @pytest.mark.parametrize("value", [" abc12345678", "abc1234\n", "\t sk-live-998877665544 "])
 def test_a_key_is_masked_as_a_header_carries_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("PARTS", value)
@@ -160,6 +176,23 @@ def test_a_key_is_masked_as_other_formats_write_it(monkeypatch: pytest.MonkeyPat
     assert "***" in shown
     for form in (ODD, "Zq81", "aTqWx93Rb", *(base64.b64encode(ODD[at:].encode()).decode()[4:12] for at in range(3))):
         assert form not in shown
+
+
+@pytest.mark.parametrize("written", [ascii, str.encode, lambda value: json.dumps(value).encode()])
+def test_a_password_that_is_not_ascii_is_masked_as_python_spells_it(
+    monkeypatch: pytest.MonkeyPatch, written: Callable[[str], object]
+) -> None:
+    monkeypatch.setenv("PARTS", "pässwört-für-x")
+    assert Mask(["PARTS"])(f"it said {written('pässwört-für-x')!s}").replace('"', "'") in (
+        "it said '***'",
+        "it said b'***'",
+        "it said b''***''",
+    )
+
+
+def test_a_short_password_is_masked_in_a_header_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTS", "hunter2")
+    assert Mask(["PARTS"])(f"{base64.b64encode(b'me:hunter2').decode()} hunter2").startswith("bWU6***")
 
 
 def test_of_an_address_that_is_a_secret_its_password_is_masked_alone(monkeypatch: pytest.MonkeyPatch) -> None:

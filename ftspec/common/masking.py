@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
 MASKED_LINE = 8
+SPELT = 6
+"""Characters of a secret from which on it is also looked for as other formats write it."""
 FRAGMENT = 12
 """Characters in a row of a secret that are masked too: services put parts of keys into their messages."""
 PROBE = 6
@@ -43,7 +45,12 @@ SIGNED = re.compile(
     r"([?&;](?:X-(?:Amz|Goog)-(?:Signature|Security-Token)|Signature|sig)=)([^&\s\"'<>\\]{6,})", re.IGNORECASE
 )
 """What lets whoever has the address in: of S3, Google's and Azure's storage, as services put it into what they say."""
-SIGNS = ("ignature=", "sig=", "ecurity-")
+LOGIN = re.compile(
+    r"(\b(?:Bearer|Basic)[ \t]+|X-Amz-Security-Token[\"']?[:=,][ \t]*b?[\"']?)(?=[A-Za-z._~+/-]*\d)([\w.~+/-]{20,}=*)",
+    re.IGNORECASE | re.ASCII,
+)
+"""What a request's header says to be let in, as errors repeat it: it may be a token that was got on the way."""
+SIGNS = ("ignature=", "sig=", "ecurity-", "earer", "asic", "EARER", "ASIC")
 """One of these stands where there is such a thing: quick to look for."""
 
 Masking = Callable[[str], str]
@@ -84,7 +91,7 @@ def of(secrets: frozenset[str], *, shortened: bool = True) -> Masking:
     # A key of several lines is also masked line by line, since output shows lines.
     whole |= {line for value in whole for line in value.splitlines() if len(line) >= MASKED_LINE}
     whole |= {part for value in whole for part in _of_address(value)}
-    written = {form for value in whole if len(value) >= MASKED_LINE for form in _forms(value)}
+    written = {form for value in whole if len(value) >= SPELT for form in _forms(value)}
     values = sorted(filter(None, whole | written), key=len, reverse=True)
     keys = [(value, _probes(value)) for value in values if FRAGMENT < len(value) <= LONGEST]
     in_words = all(WORD.fullmatch(value) for value, _ in keys)
@@ -105,8 +112,10 @@ def of(secrets: frozenset[str], *, shortened: bool = True) -> Masking:
 
 
 def unsigned(text: str) -> str:
-    """The text, where it holds an address that is signed, without the signature."""
-    return SIGNED.sub(rf"\1{MASK}", text) if any(one in text for one in SIGNS) else text
+    """The text without the signature of an address that it holds, and without what a header says to be let in."""
+    if not any(one in text for one in SIGNS):
+        return text
+    return LOGIN.sub(rf"\1{MASK}", SIGNED.sub(rf"\1{MASK}", text))
 
 
 def signatures(text: str) -> list[str]:
@@ -119,7 +128,7 @@ def _forms(value: str) -> Iterator[str]:
     addresses also within another of their kind), as hexadecimal digits, in base64."""
     data = value.encode("utf-8", "surrogateescape")
     spelt, plain = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
-    yield from (spelt, plain, repr(value)[1:-1])
+    yield from (spelt, plain, repr(value)[1:-1], ascii(value)[1:-1], repr(data)[2:-1])
     yield from (plain.replace("/", r"\/"), json.dumps(spelt)[1:-1], html.escape(value), html.escape(value, quote=False))
     for text in (quote(data, safe=""), quote(data), quote_plus(data)):
         yield from (text, ESCAPE.sub(lambda match: match[0].lower(), text), quote(text))
