@@ -123,6 +123,8 @@ def judged(provider: Any, rubric: str = "r") -> dict[str, Any]:
         ({"importance": "much"}, "is the prompt's weight, and is much"),
         ({"importance": -1}, "is the prompt's weight"),
         ({"importance": True}, "is the prompt's weight"),
+        ({"importance": 1e-300}, "is the prompt's weight"),
+        ({"importance": 1e300}, "is the prompt's weight"),
         ({"checks": "exact"}, "is no list of graders"),
         ({"checks": [{"exakt": {}}]}, "no grader 'exakt' is installed"),
         ({"checks": [{"exact": {"texts": 1}}]}, "grader 'exact'"),

@@ -391,6 +391,19 @@ def test_a_model_is_not_compared_with_itself() -> None:
     assert [text for rule in COMPONENTS["gain"].rules for _, text in rule(options)]
 
 
+def test_a_base_model_that_was_away_knows_not_nothing() -> None:
+    general = evaluation(base=score(0.0, errors=300))
+    verdict = judged("forgetting", msgspec.structs.replace(evaluation(), suites={"general": general}), max_drop=0.1)
+    assert verdict.message.startswith("not measured: 300 of 300 answers of the base model are missing")
+
+
+def test_where_no_prompt_counts_nothing_is_measured() -> None:
+    found = evaluation(tuned=score(0.0, interval=Interval(low=0.0, high=1.0)))
+    assert found.tuned.known is None
+    verdict = judged("accuracy", found, max=0.0)
+    assert verdict.message == "not measured: no prompt counts: the weight of each is 0"
+
+
 def test_none_of_no_answers_is_no_metric() -> None:
     verdict = judged("metric", with_interval(0.9, 0.95, 1.0), name="pass@0", min=0)
     assert "there is no metric 'pass@0'" in verdict.message

@@ -77,8 +77,8 @@ def _sentence(found: Outcome) -> str:
 def _evaluation(found: Evaluation) -> Iterator[str]:
     base, tuned = found.base, found.tuned
     repeats = f", {tuned.repeats} answers each" if tuned.repeats > 1 else ""
-    better = style(percent(tuned.accuracy), "bold")
-    yield fact("accuracy", f"{percent(base.accuracy)} → {better} (95% interval {_shares(tuned.interval)})")
+    better = style(percent(tuned.known), "bold")
+    yield fact("accuracy", f"{percent(base.known)} → {better} (95% interval {_shares(tuned.interval)})")
     yield fact("gain", f"{found.gain * 100:+.1f} points (95% interval {_points(found.gain_interval)})")
     yield fact("consistency", f"{_consistency(base)} → {_consistency(tuned)}")
     if tuned.quadrant != "not measured":

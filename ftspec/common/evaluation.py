@@ -181,8 +181,9 @@ class Score(Record):
 
     @property
     def known(self) -> float | None:
-        """The accuracy; None where no question was answered."""
-        return None if self.errors >= self.prompts * self.repeats else self.accuracy
+        """The accuracy; None where no question was answered, or no answer counts: of weight 0, nothing is known."""
+        nothing = self.errors >= self.prompts * self.repeats or (self.interval.low, self.interval.high) == (0.0, 1.0)
+        return None if nothing else self.accuracy
 
 
 class Comparison(Record):

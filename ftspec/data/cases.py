@@ -25,6 +25,9 @@ from ftspec.validation.places import SIBLINGS
 VALIDATION = "validation"
 """The tag, or a column's value, of prompts that choose the best checkpoint and are not reported on for it."""
 
+LIGHTEST, HEAVIEST = 1e-6, 1e6
+"""Weights of prompts, beside 0: what is far beyond adds nothing, or takes all, and its square may be no number."""
+
 Fault = tuple[str, str]
 """(message, hint)."""
 NOT_HERE = "rows do not say where answers and keys are sent: name the provider, with the same options, in the spec"
@@ -137,8 +140,11 @@ def faults(prompt: Prompt, spec: Spec, registry: Registry) -> Iterator[Fault]:
     evaluation = spec.eval
     if evaluation and evaluation.weight:
         weight = prompt.row.get(evaluation.weight, 1)
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-            yield f"column '{evaluation.weight}' is the prompt's weight, and is {_plain(weight)[:60]}", "write a number"
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not (weight == 0 or LIGHTEST <= weight <= HEAVIEST):
+            text = f"; of a table say `types: {{{evaluation.weight}: number}}`" if isinstance(weight, str) else ""
+            hint = f"write a number: 0, or from {LIGHTEST:g} to {HEAVIEST:,.0f}{text}"
+            yield f"column '{evaluation.weight}' is the prompt's weight, and is {_plain(weight)[:60]}", hint
     if evaluation and evaluation.asserts:
         value = prompt.row.get(evaluation.asserts)
         if value is not None and not isinstance(value, list):

@@ -94,7 +94,7 @@ def _scores(data: ReportData) -> Iterable[str]:
     compared = [one for one in data.evaluation.comparisons if one.metric == "accuracy"]
     yield from _compared([one for one in compared if (one.label, one.against) != ("tuned", "base")])
     for name, suite in data.evaluation.suites.items():
-        told = ", ".join(f"{code(label, 30)} {percent(score.accuracy)}" for label, score in suite.scores.items())
+        told = ", ".join(f"{code(label, 30)} {percent(score.known)}" for label, score in suite.scores.items())
         yield from (f"{plain(name.capitalize())} ability: {told}.", "")
     for grader, told in list(words.judges(data.evaluation))[:MODELS]:
         yield from (f"Judge {code(grader, 30)}: {plain(told)}.", "")

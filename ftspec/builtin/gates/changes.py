@@ -151,7 +151,7 @@ def forgetting(*, max_drop: Share = 0.1, evidence: Evidence = "interval") -> api
         general = evaluation.suites.get("general")
         if general is None:
             raise UnmeasuredError("the general questions were not asked")
-        if general.base.prompts and (known := general.base.accuracy) <= max_drop:
+        if (known := score_of(general, "base").accuracy) <= max_drop:
             raise UnmeasuredError(
                 f"the base model answers {api.beside(known, max_drop)} of the general questions, no more than the "
                 f"allowed drop of {max_drop:g}: a model that has forgotten all would pass; allow less, or leave the "

@@ -63,7 +63,10 @@ def score_of(evaluation: api.Evaluation, model: str, slice: str = "") -> api.Sco
     for part, name in ((score, ""), (score.slices.get(slice, score), slice)):
         if part.errors > TOLERATED_ERRORS * part.prompts * part.repeats:
             raise UnmeasuredError(_lost(part, model, name))
-    return score.slices.get(slice, score)
+    found = score.slices.get(slice, score)
+    if found.known is None:
+        raise UnmeasuredError(f"no prompt{of_slice(slice)} counts: the weight of each is 0")
+    return found
 
 
 def _lost(score: api.Score, model: str, slice: str) -> str:
