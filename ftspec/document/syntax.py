@@ -39,6 +39,9 @@ SYNTAX = (
 )
 """A part of what libyaml says, the message, the hint. {line} is where the construct began."""
 
+NO_BREAK_SPACE = re.compile(r" *\u00a0|[ -]*[\w-]+:\u00a0")
+"""In the indentation, or after a key: as pages and chats give it to who copies from there. It looks like a space."""
+
 FIRST_CHARACTER = {
     "\t": ("a tab cannot indent", "use spaces"),
     "@": ("a text cannot start with '@'", "quote it"),
@@ -59,6 +62,9 @@ def problem(error: YAMLError, file: str, lines: Sequence[str]) -> Problem:
     column = min(mark.column, len(lines[row]))
     said, row, column = _earlier(said, row, column, context, lines)
     message, hint = FIRST_CHARACTER.get(lines[row][column : column + 1], ("", "")) if "token" in said else ("", "")
+    for odd in (each for each in (row, row - 1) if each >= 0 and NO_BREAK_SPACE.match(lines[each])):
+        row, column = odd, lines[odd].index("\u00a0")
+        message, hint = "a no-break space (U+00A0) stands where YAML wants a space", "type that space anew"
     if not message:
         found = next((entry[1:] for entry in SYNTAX if entry[0] in said), (f"not YAML: {said}", "check the syntax"))
         message, hint = (text.format(line=context.line + 1) for text in found)
