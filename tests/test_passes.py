@@ -19,7 +19,7 @@ from ftspec import api, registry, rows
 from ftspec.builtin import files
 from ftspec.common.errors import PluginError
 from ftspec.common.messages import Prompt
-from ftspec.data import buffers, columns, ordering, passes
+from ftspec.data import buffers, columns, ordering, passes, positions
 from ftspec.data.columns import Column, Memory
 from ftspec.data.prompts import load_prompts
 from ftspec.registry import Found, Registry
@@ -343,4 +343,4 @@ def test_texts_that_are_too_long_for_one_array(monkeypatch: pytest.MonkeyPatch) 
 @given(st.lists(st.integers(0, 40), unique=True), st.lists(st.integers(0, 60), unique=True))
 def test_row_numbers_are_told_as_arrow_tells_them(numbers: list[int], wanted: list[int]) -> None:
     given, sought = rows.integers(numbers), rows.integers(wanted)
-    assert passes.among(given, sought).equals(pc.is_in(given, value_set=sought))
+    assert positions.among(given, sought).equals(pc.is_in(given, value_set=sought))

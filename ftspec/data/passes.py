@@ -21,19 +21,17 @@ from ftspec.data.cleaning import Stage
 from ftspec.data.columns import Column, Memory
 from ftspec.data.ledger import Ledger
 from ftspec.data.ordering import Sorter, inverse
+from ftspec.data.positions import among, in_order_of, inside, standing
 from ftspec.data.reducing import Named, reduced
 from ftspec.data.samples import SAMPLES
 from ftspec.data.segments import Details, Outcome, Segment
 from ftspec.data.spool import Spool
 from ftspec.files.memory import give_back
 from ftspec.items import culprit, guarded
-from ftspec.layout.arrays import as_numpy, from_numpy
 from ftspec.layout.rowcolumns import filled
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 MANY = 250_000
 """Rows whose keys take memory enough for what batches have freed to be worth giving back first."""
@@ -132,7 +130,7 @@ class Pass:
                 looked.append(found)
                 self._append(stage, "details", details, values)
             if self.sorted and len(looked):
-                order = _in_order_of(looked.whole(), numbers.whole())
+                order = in_order_of(looked.whole(), numbers.whole())
                 looked, details = (held.enter_context(closing(_taken(each, order))) for each in (looked, details))
             arrays = [column.whole() for column in (keys, numbers, looked, details)]
             if not len(looked):
@@ -182,11 +180,11 @@ class Pass:
 
     def _again(self, wanted: pa.Array) -> Iterator[pa.RecordBatch]:
         """The spooled rows with these numbers, as they came."""
-        positions = _positions(self.numbers.whole(), wanted)
+        positions = standing(self.numbers.whole(), wanted)
         for batch, start, _ in self._batches():
-            here = _between(positions, start, start + batch.num_rows)
+            here = inside(positions, start, start + batch.num_rows)
             if len(here):
-                yield batch.take(_minus(here, start))
+                yield batch.take(here)
 
     def _placed(self, places: pa.Array) -> Iterator[pa.RecordBatch]:
         """The spooled rows at these places among those that are left, as they came, each with its place."""
@@ -197,9 +195,9 @@ class Pass:
         positions, places = positions.take(order), places.take(order)
         first = 0
         for batch, start, _ in self._batches():
-            here = _between(positions, start, start + batch.num_rows)
+            here = inside(positions, start, start + batch.num_rows)
             if len(here):
-                made = batch.take(_minus(here, start))
+                made = batch.take(here)
                 yield made.append_column(rows.PLACE, places.take(rows.integers(range(first, first + len(here)))))
                 first += len(here)
 
@@ -254,10 +252,10 @@ class Pass:
         for batch, start, shown in self._batches(samples=True):
             self._sample(shown)
             if self.left is not None:
-                here = _between(self.left, start, start + batch.num_rows)
+                here = inside(self.left, start, start + batch.num_rows)
                 if len(here) == 0:
                     continue
-                batch = batch if len(here) == batch.num_rows else batch.take(_minus(here, start))
+                batch = batch if len(here) == batch.num_rows else batch.take(here)
             yield batch
 
     def _in_new_order(self) -> Iterator[pa.RecordBatch]:
@@ -267,9 +265,9 @@ class Pass:
         for batch, start, shown in self._batches(samples=True):
             self._sample(shown)
             first = bisect_left(positions, start, key=lambda number: number.as_py())
-            here = _between(positions, start, start + batch.num_rows)
+            here = inside(positions, start, start + batch.num_rows)
             if len(here):
-                sorter.add(batch.take(_minus(here, start)), places.slice(first, len(here)))
+                sorter.add(batch.take(here), places.slice(first, len(here)))
         self.left = None
         yield from sorter.read()
 
@@ -294,45 +292,7 @@ def _dropped(found: Dropped) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(found), names=["row", "because"])
 
 
-def _positions(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
-    """Where in `numbers` the wanted ones stand, rising."""
-    import pyarrow.compute as pc
-
-    return pc.indices_nonzero(among(numbers, wanted)).cast(numbers.type)
-
-
-def among(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
-    """Whether each is a wanted one. Rows are numbered from 0, so a mark for each takes little, and a table of hashes
-    long."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    last = max(pc.max(numbers).as_py() or 0, pc.max(wanted).as_py() or 0)
-    marks: NDArray[np.bool_] = np.zeros(last + 1, np.bool_)
-    marks[as_numpy(wanted)] = True
-    return from_numpy(marks[as_numpy(numbers)])
-
-
-def _between(rising: pa.Array, start: int, end: int) -> pa.Array:
-    """Those of the rising numbers that are at least `start` and below `end`."""
-    first = bisect_left(rising, start, key=lambda number: number.as_py())
-    return rising.slice(first, bisect_left(rising, end, key=lambda number: number.as_py()) - first)
-
-
-def _minus(numbers: pa.Array, start: int) -> pa.Array:
-    import pyarrow.compute as pc
-
-    return pc.subtract(numbers, rows.scalar(start))
-
-
 def _taken(column: Column, places: pa.Array) -> Column:
     """A column of the values at these places, in their order, which is on disk where the first one is."""
     with closing(column):
         return column.take(places)
-
-
-def _in_order_of(some: pa.Array, order: pa.Array) -> pa.Array:
-    """The places of `some` in the order in which they stand in `order`."""
-    import pyarrow.compute as pc
-
-    return pc.sort_indices(pc.index_in(some, value_set=order))
