@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from itertools import combinations, product
 
@@ -107,6 +108,21 @@ def test_repeats_that_always_agree_say_no_more_of_the_gain_than_one() -> None:
     single = paired.gain(of(1), [Share(1, 1)] * 20)[1]
     repeated = paired.gain(of(5), [Share(5, 5)] * 20)[1]
     assert (repeated.low, repeated.high) == pytest.approx((single.low, single.high))
+
+
+def test_what_pairs_are_worth_by_hand() -> None:
+    """One prompt is won, one lost, one open: of a pair of answers the variance is 5/6, of the mean of prompts 2/9."""
+    base, tuned = [Share(0, 2), Share(2, 2), Share(1, 2)], [Share(2, 2), Share(0, 2), Share(1, 2)]
+    sums = paired.PairSums.of(base, tuned)
+    assert (sums.won, sums.lost, sums.apart, sums.squares) == pytest.approx((5 / 12, 5 / 12, 0.0, 2 / 9))
+    assert sums.size == pytest.approx((5 / 6) / (2 / 9))
+    weightless = paired.PairSums.of([*base, Share(0, 9, 0.0)], [*tuned, Share(9, 9, 0.0)])
+    assert weightless == sums
+
+
+def test_pairs_are_worth_no_more_than_the_fewer_answers_of_the_two() -> None:
+    base, tuned = [Share(n % 2, 1) for n in range(20)], [Share(5 + n % 2, 10) for n in range(20)]
+    assert paired.PairSums.of(base, tuned).size <= 20 + 1e-9
 
 
 def test_a_prompt_that_only_one_model_answered_is_no_pair() -> None:
@@ -259,6 +275,13 @@ def test_the_paired_test_of_very_many_prompts_is_the_normal_one() -> None:
     assert paired.p_value(base, tuned) == pytest.approx(0.0, abs=1e-9)
     assert paired.p_value(base, base) == 1.0
     assert paired.p_value([Share(0, 0)], [Share(1, 1)]) is None
+
+
+def test_the_paired_test_of_unequal_weights_is_the_normal_one_and_the_same_both_ways() -> None:
+    base = [Share(0, 1, 1.0), Share(1, 1, 2.0), Share(0, 1, 3.0), Share(0, 1, 0.0)]
+    tuned = [Share(1, 1, 1.0), Share(0, 1, 2.0), Share(1, 1, 3.0), Share(1, 1, 0.0)]
+    expected = math.erfc(2 / math.sqrt(1 + 4 + 9) / math.sqrt(2))
+    assert paired.p_value(base, tuned) == pytest.approx(expected) == paired.p_value(tuned, base)
 
 
 @pytest.mark.parametrize("values", [[0.01, 0.04, 0.03], [0.5, 0.001, 0.02, 0.02], [0.9], []])

@@ -44,7 +44,7 @@ class PairSums(NamedTuple):
 
     @classmethod
     def of(cls, base: Sequence[Share], tuned: Sequence[Share]) -> PairSums:
-        both = [(b, t) for b, t in zip(base, tuned, strict=True) if b.total and t.total and t.weight]
+        both = _counting(base, tuned)
         rates = [(t.weight, b.rate, t.rate) for b, t in both]
         whole = sum(weight for weight, _, _ in rates) or 1.0
         apart = math.fsum(weight * (t - b) for weight, b, t in rates) / whole
@@ -77,6 +77,11 @@ class PairSums(NamedTuple):
             return 0.0, Interval(low=-1.0, high=1.0)
         open_ = max(self.won + self.lost, abs(self.apart))
         return self.apart, score_interval((open_ + self.apart) / 2, (open_ - self.apart) / 2, self.size)
+
+
+def _counting(base: Sequence[Share], tuned: Sequence[Share]) -> list[tuple[Share, Share]]:
+    """The prompts that both answered, but for those that weigh nothing."""
+    return [(b, t) for b, t in zip(base, tuned, strict=True) if b.total and t.total and t.weight]
 
 
 def gain(base: Sequence[Share], tuned: Sequence[Share]) -> tuple[float, Interval]:
@@ -130,7 +135,7 @@ def p_value(base: Sequence[Share], tuned: Sequence[Share]) -> float | None:
     Research Methodology 13:91, recommend; the normal approximation of the same test where that would take long, or
     where weights differ.
     """
-    both = [(b, t) for b, t in zip(base, tuned, strict=True) if b.total and t.total and t.weight]
+    both = _counting(base, tuned)
     if not both:
         return None
     differences = [t.weight * (t.rate - b.rate) for b, t in both]
