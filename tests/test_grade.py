@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ftspec.builtin import ftspec_graders
 from ftspec.common.evaluation import Grade
 from ftspec.common.messages import Answer, Prompt
 from ftspec.grading import grade
@@ -70,6 +71,17 @@ def test_a_grader_without_weight_that_raises_is_one_opinion_less() -> None:
     (found,) = grade.grade([prompt()], [answer("a")], graders, failures=failures)
     assert (found.error, found.passed, list(found.grades)) == ("", True, ["other"])
     assert list(failures.found) == ["is"]
+
+
+@pytest.mark.parametrize("name", ["exact", "contains", "json_match", "number", "label", "tool_call", "similarity"])
+@pytest.mark.parametrize("negate", [False, True])
+def test_answers_that_a_grader_has_nothing_to_compare_with_are_counted(name: str, negate: bool) -> None:
+    failures = grade.Failures()
+    asked = Prompt(id="p", messages=[])
+    of = Item(kind="grader", name=name, negate=negate)
+    given = [Answer(prompt="p", repeat=0, text="a"), Answer(prompt="p", repeat=1, text="b")]
+    assert len(list(grade.grade([asked], given, [(of, ftspec_graders()[name].build({}))], failures=failures))) == 2
+    assert failures.unexpected == {name: 2}
 
 
 def test_graders_of_one_name_are_told_apart() -> None:

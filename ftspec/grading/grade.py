@@ -61,11 +61,17 @@ class Answered(Record):
 Pair = tuple[Item, Grader]
 
 
+NOTHING = "the prompt has no expected answer"
+"""How graders begin the reason of an answer that they have nothing to compare with."""
+
+
 class Failures:
-    """Graders that raised, by name: (how often, what the first time)."""
+    """Graders that raised, by name: (how often, what the first time). `unexpected` counts the answers that a grader had
+    nothing to compare with."""
 
     def __init__(self) -> None:
         self.found: dict[str, tuple[int, str]] = {}
+        self.unexpected: dict[str, int] = {}
 
     def add(self, name: str, said: str) -> None:
         count, first = self.found.get(name, (0, said))
@@ -118,6 +124,8 @@ def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, Pair]],
     for name, (item, grader) in graders:
         try:
             grades[name] = _one(item, grader, prompt, answer)
+            if failures and not prompt.expected and NOTHING in grades[name].reason:
+                failures.unexpected[name] = failures.unexpected.get(name, 0) + 1
         except Exception as error:  # a plugin's grader meets whatever a model says: one answer must not end the run
             said = str(error) if isinstance(error, Unjudged | FtspecError) else f"{type(error).__name__}: {error}"
             if failures and not isinstance(error, Unjudged):

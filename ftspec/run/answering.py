@@ -223,6 +223,11 @@ def _graded(site: Site, answered: Answered, what: Asking, base: Answered | None,
         about = f"{plural(count, 'answer')} of the {answered.model} model"
         said = f"grader '{name}' gave no verdict on {about}, which count neither as passed nor as failed"
         site.progress.note(f"{said}: {first}")
+    for name, count in failures.unexpected.items():
+        about = f"{plural(count, 'answer')} of the {answered.model} model"
+        site.progress.note(
+            f"grader '{name}' had nothing to compare {about} with: their prompts have no expected answer"
+        )
     return msgspec.structs.replace(answered, graded=found, judges=settled.uses)
 
 
