@@ -144,6 +144,15 @@ def test_what_others_made_is_counted_and_left_alone(spec: Path) -> None:
     assert kinds(find(spec, foreign=True)) >= {"file", "model"}
 
 
+def test_a_run_whose_plugin_is_gone_says_what_to_install(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(spec)
+    for event in Path(".ftspec/runs").glob("*/events/*"):
+        event.write_bytes(event.read_bytes().replace(b"  simulated: {", b"  openay: {"))
+    assert guard.run(["gc"]) == 0
+    said = capsys.readouterr().err
+    assert " cannot be opened: no provider named 'openay' is installed; did you mean 'openai'?" in said
+
+
 def test_it_asks_before_it_deletes(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 

@@ -52,7 +52,7 @@ def _tell(found: Sequence[Found], delete_: bool) -> None:
 
     litter = [one for each in found for one in each.litter]
     for note in (note for each in found for note in each.notes):
-        terminal.say(f"note: {terminal.one_line(note)}", err=True)
+        terminal.say(f"note: {terminal.one_line(note, 240)}", err=True)
     if litter:
         terminal.say(runviews.litter(litter))
         if not delete_:

@@ -153,6 +153,17 @@ class DataError(FtspecError):
         super().__init__(f"{plural(self.total, 'finding')} in the data")
 
 
+def in_short(error: FtspecError) -> tuple[str, str]:
+    """The error and its hint, in a line: of several problems the first one."""
+    found: Sequence[Problem | Finding] = ()
+    if isinstance(error, SpecError):
+        found = error.problems
+    elif isinstance(error, DataError):
+        found = error.findings
+    first = found[0] if found else error
+    return first.message + (f" (of {error.message})" if len(found) > 1 else ""), first.hint
+
+
 class PluginError(FtspecError):
     """A plugin cannot be loaded, or broke its contract; the message names the culprit as `distribution[entry]`."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ftspec.common.errors import DataError, Finding, FtspecError, Problem, SpecError, StillRunning
+from ftspec.common.errors import FtspecError, StillRunning, in_short
 from ftspec.common.records import Event, RunInfo
 from ftspec.common.references import mask
 from ftspec.observers import notify
@@ -43,7 +43,7 @@ class Diary:
         if isinstance(error, StillRunning):
             self.decide("detached")
         elif isinstance(error, FtspecError):
-            message, hint = _said(error)
+            message, hint = in_short(error)
             self.decide("failed", error=mask(message), hint=mask(hint))
 
     def decide(self, kind: str, **data: Any) -> None:
@@ -66,14 +66,3 @@ class Diary:
 
     def _notify(self, hook: str, **facts: Any) -> None:
         notify(self.site.registry, self.site.progress, hook, **facts)
-
-
-def _said(error: FtspecError) -> tuple[str, str]:
-    """The error and its hint; of several problems the first one."""
-    found: Sequence[Problem | Finding] = ()
-    if isinstance(error, SpecError):
-        found = error.problems
-    elif isinstance(error, DataError):
-        found = error.findings
-    first = found[0] if found else error
-    return first.message + (f" (of {error.message})" if len(found) > 1 else ""), first.hint

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ftspec.asking.patience import Patience
-from ftspec.common.errors import FtspecError, StoreError
+from ftspec.common.errors import FtspecError, StoreError, in_short
 from ftspec.common.jobs import RemoteFile
 from ftspec.common.records import DATA, Plan, Record
 from ftspec.contracts.abilities import RemoteObject, SupportsCleanup
@@ -65,7 +65,8 @@ def providers(workspace: Workspace, registry: Registry, notes: list[str]) -> Ite
                 seen.add(spec.provider.name)
                 yield spec.provider.name, attached(spec, registry, workspace)
         except FtspecError as error:
-            notes.append(f"run {run} cannot be opened: {error.message}")
+            message, hint = in_short(error)
+            notes.append(f"run {run} cannot be opened: {message}{f'; {hint}' if hint else ''}")
 
 
 def _sources(store: Store) -> Iterator[tuple[str, Source]]:
