@@ -325,6 +325,33 @@ def test_what_a_plugin_prints_in_another_process_is_masked(folder: Path) -> None
     assert VALUE not in said
 
 
+def test_what_a_plugin_finds_fault_with_is_kept_without_its_secret(folder: Path) -> None:
+    """Warnings are kept with the data, and reasons of rows that were set aside in a file."""
+    (folder / "site").mkdir()
+    (folder / "site" / "leaky.py").write_text(
+        "from ftspec import api, rows\n"
+        "@api.source\n"
+        "def leaky(*, key: str = ''):\n"
+        "    '''Tells its key.'''\n"
+        "    def read():\n"
+        "        for line in range(1, 9):\n"
+        "            yield api.Finding(message=f'no row by {key}', hint=f'take {key}', file='kept.jsonl', line=line)\n"
+        "        yield api.Chunk(rows.from_dicts([{'prompt': 'one', 'completion': '1'}] * 8), 'kept.jsonl', [9] * 8)\n"
+        "    return api.Source(read)\n"
+        "@api.hookimpl\n"
+        "def ftspec_sources():\n"
+        "    return {'leaky': leaky}\n"
+    )
+    source = "  - leaky: {key: '${secret:API_KEY}'}\n    on_error: skip\n"
+    (folder / "spec.yaml").write_text(SPEC.replace("sources:\n", f"sources:\n{source}"))
+    said = with_plugin(folder, "run", "spec.yaml", "--until", "data")
+    assert "warnings about the data" in said, said
+    shown = ftspec(folder, "data", "show", "spec.yaml", PYTHONPATH=str(folder / "site"))
+    assert "no row by ***; take ***" in shown and "no row by *** (in 3 more rows)" in shown
+    assert any(b"no row by ***" in path.read_bytes() for path in folder.glob(".ftspec/blobs/*"))
+    assert found_in(folder) == []
+
+
 def test_a_bug_report_hides_the_secret(folder: Path) -> None:
     """A plugin that raises with the secret in its message, and prints, warns of and logs it before: neither the log
     nor the screen shows it."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ftspec.common.errors import DataError, Finding, Severity, SpecFinding
 from ftspec.common.figures import plural
+from ftspec.common.references import mask
 from ftspec.spec import Item
 
 KEPT = 100
@@ -49,7 +50,9 @@ class Findings:
             self.add(waived(item, replace(finding, check=item.id or item.name), datetime.date.today()))
 
     def bounded(self) -> tuple[Finding, ...]:
-        """The warnings, in the order of files and lines, and one line for each kind of which some were left out."""
+        """The warnings, in the order of files and lines, and one line for each kind of which some were left out.
+
+        They are kept with the data, and what a plugin says may hold a secret of its options: it is masked."""
         return self._summed(self.warnings, "warning")
 
     def raise_errors(self) -> None:
@@ -68,7 +71,11 @@ class Findings:
         more += [f"{plural(rest, 'more finding')}, not shown"] if rest else []
         # What has no place is often what comes of the others: that no row is left, say.
         ordered = sorted(kept, key=lambda finding: (not finding.file, finding.file, finding.line, finding.column))
-        return (*ordered, *(Finding(message=message, severity=severity) for message in more))
+        said = (*ordered, *(Finding(message=message, severity=severity) for message in more))
+        masked = mask.now()
+        return tuple(
+            replace(one, message=masked(one.message), hint=masked(one.hint), file=masked(one.file)) for one in said
+        )
 
     def _located(self, finding: Finding) -> Finding:
         said = replace(finding, message=self._named(finding.message), hint=self._named(finding.hint))

@@ -6,11 +6,13 @@ Lines that are no rows come first, then rows on which a step or the format faile
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from ftspec.common.references import mask
 from ftspec.files.kept import nameless
 
 FILE = "rejected.jsonl"
@@ -23,12 +25,14 @@ class Rejected:
         self.folder = folder
         self.parts: tuple[IO[bytes], IO[bytes]] | None = None
         self.count = 0
+        self.masked: Callable[[str], str] = mask
 
     def add(self, file: str, line: int, step: str, reason: str, *, read: bool) -> None:
         """`read` says whether it became a row at all."""
         if self.parts is None:
             self.parts = (nameless(self.folder), nameless(self.folder))
-        told = {"file": file, "line": line, "step": step, "reason": reason}
+            self.masked = mask.now()  # all that could fail is built, and its secrets are known
+        told = {"file": file, "line": line, "step": step, "reason": self.masked(reason)}
         self.parts[read].write(msgspec.json.encode(told) + b"\n")
         self.count += 1
 
