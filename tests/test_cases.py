@@ -478,3 +478,12 @@ def test_prompts_of_promptfoo_that_no_text_is_are_told_at_their_lines(tmp_path: 
         (5, "langfuse://a:1 is elsewhere"),
         (6, "[1] is no text"),
     ]
+
+
+def test_variables_of_promptfoo_may_name_each_other(tmp_path: Path) -> None:
+    variables = "{name: [A, B], greeting: 'Hi {{ name }}', code: '{{ x }}'}"
+    config = f"prompts: ['{{{{ greeting }}}} {{{{ code }}}}']\ntests:\n- vars: {variables}\n"
+    rows, findings = promptfoo(tmp_path, config)
+    assert not findings
+    assert asked(rows) == ["Hi A {{ x }}", "Hi B {{ x }}"]
+    assert [row["greeting"] for row in rows] == ["Hi A", "Hi B"]

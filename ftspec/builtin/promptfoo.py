@@ -159,7 +159,8 @@ class _Config:
         except (Unmapped, OSError, ValueError) as error:
             yield _told(one, f"a test is not imported: {error}", error)
             return
-        for chosen in [variables] if options.get("disableVarExpansion") else _multiplied(variables):
+        for given in [variables] if options.get("disableVarExpansion") else _multiplied(variables):
+            chosen = {name: _of_others(value, given) for name, value in given.items()}
             graders = []
             for found in (*self._graders(default, chosen), *self._graders(one, chosen)):
                 if isinstance(found, api.Finding):
@@ -246,6 +247,16 @@ def _multiplied(variables: Json) -> Iterator[Json]:
     values = [value if isinstance(value, list) else [value] for value in variables.values()]
     for chosen in itertools.product(*values):
         yield dict(zip(names, chosen, strict=True))
+
+
+def _of_others(value: Any, variables: Json) -> Any:
+    """A variable may be a template over the others; one that names what is none of them is taken as it is."""
+    if not isinstance(value, str) or not ("{{" in value or "{%" in value):
+        return value
+    try:
+        return templates.Template(value).text_of(variables)
+    except ValueError:
+        return value
 
 
 def _chat(text: str) -> list[Json] | None:
