@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from itertools import combinations, product
+from statistics import NormalDist
 
 import pytest
 
@@ -348,3 +349,11 @@ def test_identical_answers_of_few_prompts_leave_room_for_a_difference() -> None:
     few, many = [Share(1, 1), Share(0, 1)] * 5, [Share(1, 1), Share(0, 1)] * 500
     assert paired.gain(few, few)[1].low < -0.05
     assert -0.02 < paired.gain(many, many)[1].low < 0
+
+
+def test_what_is_detectable_is_shown_by_four_of_five_samples() -> None:
+    interval = Interval(low=-0.1, high=0.3)
+    error = paired.standard_error(interval)
+    assert error == pytest.approx(0.2 / 1.96, abs=1e-4)
+    missed = NormalDist(paired.detectable(interval), error).cdf(1.96 * error)
+    assert missed == pytest.approx(0.2, abs=1e-4)
