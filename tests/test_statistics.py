@@ -357,3 +357,16 @@ def test_what_is_detectable_is_shown_by_four_of_five_samples() -> None:
     assert error == pytest.approx(0.2 / 1.96, abs=1e-4)
     missed = NormalDist(paired.detectable(interval), error).cdf(1.96 * error)
     assert missed == pytest.approx(0.2, abs=1e-4)
+
+
+def test_prompts_without_verdicts_or_weight_count_for_nothing() -> None:
+    shares = [Share(1, 2), Share(2, 3, 2.0), Share(0, 1)]
+    assert statistics.Sums.of([*shares, Share(0, 0), Share(3, 3, 0.0)]) == statistics.Sums.of(shares)
+    assert statistics.bootstrap([*shares, Share(0, 0), Share(3, 3, 0.0)]) == statistics.bootstrap(shares)
+
+
+def test_a_quantile_and_its_interval_are_measurements() -> None:
+    """The ends are those at the ends of the interval of the share below: 0.404 to 0.596 of 100 at the median."""
+    assert statistics.quantile([[value] for value in range(100, 0, -1)], 0.5) == (50, Interval(low=41, high=60))
+    assert statistics.quantile([[value] for value in range(1, 21)], 0.95) == (19, None), "too few for an upper end"
+    assert statistics.quantile([[3.0, 1.0, 2.0]], 0.01)[0] == 1.0

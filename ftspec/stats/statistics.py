@@ -21,6 +21,8 @@ TAIL = 0.025
 DOUBT = 0.25
 """Prompts added on either side when a design effect is estimated: see `Sums.size`."""
 
+DRAWS = 1000
+"""Resamples of a bootstrap."""
 BOOTSTRAPPED = 2000
 """Of more prompts no bootstrap is made."""
 
@@ -141,8 +143,8 @@ def interval(shares: Sequence[Share]) -> Interval:
     return Sums.of(shares).interval
 
 
-def bootstrap(shares: Sequence[Share], *, draws: int = 1000, seed: int = 0) -> Interval | None:
-    """The interval of `rate` by resampling prompts with all their repeats: the percentiles of `draws` resamples.
+def bootstrap(shares: Sequence[Share]) -> Interval | None:
+    """The interval of `rate` by resampling prompts with all their repeats: the percentiles of DRAWS resamples.
 
     The cluster bootstrap of Field and Welsh (2007), JRSS B 69:369-390. It assumes no form, and says too little where
     almost every verdict is the same, so it stands beside the interval and never decides. Seeded: the same shares give
@@ -155,10 +157,10 @@ def bootstrap(shares: Sequence[Share], *, draws: int = 1000, seed: int = 0) -> I
         return None
     passed = [share.weight * share.passed for share in asked]
     totals = [share.weight * share.total for share in asked]
-    over, under = random.Random(seed), random.Random(seed)  # of one seed: they draw the same prompts
+    over, under = random.Random(0), random.Random(0)  # of one seed: they draw the same prompts
     count = len(asked)
-    means = sorted(sum(over.choices(passed, k=count)) / sum(under.choices(totals, k=count)) for _ in range(draws))
-    return Interval(low=means[math.floor(TAIL * draws)], high=means[math.ceil((1 - TAIL) * draws) - 1])
+    means = sorted(sum(over.choices(passed, k=count)) / sum(under.choices(totals, k=count)) for _ in range(DRAWS))
+    return Interval(low=means[math.floor(TAIL * DRAWS)], high=means[math.ceil((1 - TAIL) * DRAWS) - 1])
 
 
 def agreement(counts: Sequence[int]) -> float | None:
@@ -201,11 +203,10 @@ def subsets(shares: Sequence[Share], k: int, *, every: bool) -> list[Share]:
     found = []
     for passed, total, weight in shares:
         c, n = round(passed), round(total)
-        every_one, none = (math.comb(c, k), math.comb(n - c, k)) if n >= k else (0, 0)
         count = math.comb(n, k)
+        passing = math.comb(c, k) if every else count - math.comb(n - c, k)
         # As many for each prompt: only their ratio and the correlation between them matter.
-        scale = most / count if count else 0.0
-        found.append(Share(scale * (every_one if every else count - none), most if count else 0.0, weight))
+        found.append(Share(most * passing / count, most, weight) if count else Share(0.0, 0.0, weight))
     return found
 
 
