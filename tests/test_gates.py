@@ -325,6 +325,19 @@ def test_a_gate_that_did_not_pass_names_the_worst_cases() -> None:
         assert [one.prompt for one in verdict.worst] == ["p3"]
 
 
+def test_cases_that_do_not_speak_against_a_gate_are_not_named() -> None:
+    worst = (
+        Worst(prompt="a", reason="exact: no"),
+        Worst(prompt="b", reason="routing: no"),
+        Worst(prompt="c", reason="routing"),
+    )
+    found = with_interval(0.5, 0.6, 0.7, worst=worst, graders={"exact": 0.6, "routing": 0.6})
+    of_one = judged("accuracy", found, min=0.9, grader="routing")
+    assert [one.prompt for one in of_one.worst] == ["b", "c"]
+    assert [one.prompt for one in judged("accuracy", found, min=0.9).worst] == ["a", "b", "c"]
+    assert judged("accuracy", found, max=0.1).worst == ()
+
+
 def slice_of(low: float, value: float, high: float) -> Score:
     return score(value, prompts=20, interval=Interval(low=low, high=high))
 

@@ -57,7 +57,8 @@ def accuracy(
             measured = score.measures.get(grader, api.Measured(value=score.graders[grader]))
         of = (f" of grader '{grader}'" if grader else "") + of_slice(slice)
         what = f"accuracy{of} of the {model} model is {told(measured, min, max)}"
-        return api.decide("accuracy", what, measured, low=min, high=max, rule=evidence, worst=score.worst)
+        worst = _against(score, grader, min)
+        return api.decide("accuracy", what, measured, low=min, high=max, rule=evidence, worst=worst)
 
     return judge
 
@@ -101,10 +102,20 @@ def metric(
         need_verdicts(evaluation, model, name)
         measured = _named(score, name)
         what = f"{name}{of_slice(slice)} of the {model} model is {told(measured, min, max)}"
-        cases = score.divided if name == "consistency" else score.worst
+        cases = score.divided if name == "consistency" else _against(score, name, min)
         return api.decide("metric", what, measured, low=min, high=max, rule=evidence, worst=cases)
 
     return judge
+
+
+def _against(score: api.Score, metric: str, least: float | None) -> tuple[api.Worst, ...]:
+    """The worst cases, as far as they speak against the metric: none where only too much of it can, and of a grader's
+    those that it let fail."""
+    if least is None:
+        return ()
+    if metric not in score.graders or len(score.graders) == 1:
+        return score.worst
+    return tuple(one for one in score.worst if one.reason == metric or one.reason.startswith(f"{metric}: "))
 
 
 def _named(score: api.Score, name: str) -> api.Measured:
