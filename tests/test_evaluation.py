@@ -84,7 +84,7 @@ class Notes(Quiet):
         self.notes.append(message)
 
 
-def run(spec: Path, installed: Registry, **options: bool | tuple[str, ...]) -> Outcome:
+def run(spec: Path, installed: Registry, **options: bool | str | tuple[str, ...]) -> Outcome:
     loaded = validate.load_spec(spec, installed)
     return runner.run(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
 
@@ -137,6 +137,18 @@ def test_the_model_of_another_spec_is_asked_where_that_run_lies(installed: Regis
     run(write(name="elsewhere/first.yaml"), installed)
     found = evaluated(write("{run: elsewhere/first.yaml}"), installed)
     assert accuracies(found) == {"base": 0, "elsewhere/first.yaml": 1}
+
+
+def test_the_model_of_another_spec_is_looked_for_in_the_store_of_both_first(
+    installed: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    run(write(name="elsewhere/first.yaml"), installed, store="shared")
+    spec = write("{run: elsewhere/first.yaml}")
+    assert accuracies(run(spec, installed, store="shared", evaluation=True))["elsewhere/first.yaml"] == 1
+    with pytest.raises(SpecError) as raised:
+        run(spec, installed, store="another", evaluation=True)
+    assert "elsewhere/first.yaml has not been run yet" in raised.value.problems[0].message
 
 
 @pytest.mark.parametrize(

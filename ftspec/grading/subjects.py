@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ftspec import items
-from ftspec.common.errors import FtspecError, Problem, SpecError
+from ftspec.common.errors import FtspecError, Problem, SpecError, StoreError
 from ftspec.common.jobs import ModelRef, TunedModel
 from ftspec.common.records import TUNING
 from ftspec.contracts.provider import Provider
@@ -21,7 +21,7 @@ from ftspec.registry import Registry
 from ftspec.spec import Item, Named, Spec
 from ftspec.state import history
 from ftspec.state.journal import Journal
-from ftspec.state.workspace import Workspace
+from ftspec.state.workspace import FOLDER, Workspace
 from ftspec.validation import validate
 
 RUN_KEYS = ("endpoint", "model", "model.revision", "model content")
@@ -61,11 +61,24 @@ def _found(named: Named, spec: Spec, registry: Registry, workspace: Workspace, p
     return Subject(label=named.label, provider=provider, keys=keys, model=model)
 
 
+def _last_of(file: Path, workspace: Workspace, *, default: Path) -> tuple[Workspace, str]:
+    """A spec's last run: of the store that was named for all, where it has one; else of the one beside it."""
+    if workspace.store.root != default.absolute():
+        try:
+            return history.locate(str(file), workspace.store.url, trains=True)[:2]
+        except StoreError:
+            raise
+        except FtspecError:  # none there
+            pass
+    return history.locate(str(file), None, trains=True)[:2]
+
+
 def _of_run(named: Named, spec: Spec, registry: Registry, workspace: Workspace) -> Subject:
-    """A run's tuned model: of this store by its id, or of a spec file's last run, wherever that keeps its state."""
-    of_spec = named.run.endswith((".yaml", ".yml"))
-    target = str(spec.folder / named.run) if of_spec else named.run
-    space, run, _ = history.locate(target, None if of_spec else workspace.store.url, trains=True)
+    """A run's tuned model: of this store by its id, or of a spec file's last run, here or beside that file."""
+    if named.run.endswith((".yaml", ".yml")):
+        space, run = _last_of(spec.folder / named.run, workspace, default=spec.folder / FOLDER)
+    else:
+        space, run, _ = history.locate(named.run, workspace.store.url, trains=True)
     events = Journal(space.store, run).events()
     tuned, source = history.last(events, "tuned"), history.last(events, "started")
     if tuned is None or source is None:
