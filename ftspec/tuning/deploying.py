@@ -145,10 +145,12 @@ class Deployer:
         made = self._made(provider, standing, patience)
         self.register.put(msgspec.structs.replace(standing, state="up", deployment=made))
         delay = self.waits.first
-        while not made.ready:
-            waited = time.monotonic() - began
+        while True:
             if made.error:
                 raise FtspecError(f"deployment {made.id} failed: {made.error}", "look at the provider's own page of it")
+            if made.ready:
+                return made
+            waited = time.monotonic() - began
             if waited > self.waits.ready:
                 raise Transient(
                     f"deployment {made.id} is not ready after {duration(waited)}", "run again, or ask the provider why"
@@ -157,9 +159,6 @@ class Deployer:
             time.sleep(delay)
             delay = min(delay * 1.5, self.waits.longest)
             made = self._looked_at(provider, made, patience)
-        if made.error:
-            raise FtspecError(f"deployment {made.id} failed: {made.error}", "look at the provider's own page of it")
-        return made
 
     def _made(self, provider: SupportsDeployment, standing: Standing, patience: Patience) -> Deployment:
         """The key's deployment: found, or made. Every try looks first, so that none is made twice."""
