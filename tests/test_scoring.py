@@ -210,6 +210,17 @@ def test_a_weight_of_nothing_leaves_a_prompt_out() -> None:
     assert found.interval == alone.interval
 
 
+def test_a_weight_of_nothing_speaks_against_no_model() -> None:
+    prompts = [prompt("p", weight=0.0), prompt("q")]
+    base, tuned = (
+        tally.tallies(prompts, scored(each)) for each in ({"p": ["a"], "q": ["a"]}, {"p": ["x"], "q": ["x"]})
+    )
+    assert [one.prompt for one in scores.score("tuned", tuned).worst] == ["q"]
+    (accuracy,) = differences.compare(tuned, base, "tuned", "base")
+    assert (accuracy.prompts, accuracy.worse) == (1, 1)
+    assert [one.prompt for one in accuracy.worst] == ["q"]
+
+
 def test_the_worst_cases_say_what_was_asked_and_why_it_failed() -> None:
     texts = {"p": ["a", "x"], "q": ["x", "x"], "r": ["a", "a"], "s": ["x", "a"]}
     found = score([prompt(name) for name in texts], scored(texts))

@@ -51,7 +51,7 @@ def _difference(both: Sequence[Both], share: Callable[[Tally], Share], blank: Co
     changes = [
         (two.rate - one.rate, pair[1])
         for pair, one, two in zip(both, before, after, strict=True)
-        if one.total and two.total
+        if one.total and two.total and two.weight
     ]
     lost = heapq.nsmallest(WORST, (change for change in changes if change[0] < 0), key=lambda change: change[0])
     return msgspec.structs.replace(

@@ -44,7 +44,7 @@ def score(label: str, found: Sequence[Tally], seconds: float = 0.0, *, slices: b
         priced=sum(one.priced for one in found),
         unpriced=sum(one.unpriced for one in found),
         slices=_slices(label, found) if slices else {},
-        worst=_worst(found, lambda one: one.share.rate, lambda one: one.share.passed < one.share.total),
+        worst=_worst(found, lambda one: one.share.rate, _fails),
         divided=_divided(found),
         slowest=_because("took {:.3f} s", _worst(found, lambda one: -max(one.seconds), lambda one: bool(one.seconds))),
         lost=next((one.lost for one in found if one.lost), ""),
@@ -99,9 +99,14 @@ def _worst(found: Iterable[Tally], key: Callable[[Tally], float], wanted: Callab
     return tuple(worst(one, abs(key(one))) for one in chosen)
 
 
+def _fails(one: Tally) -> bool:
+    """Whether it speaks against the model: one of weight 0 does not."""
+    return one.share.passed < one.share.total and one.share.weight > 0
+
+
 def _divided(found: Iterable[Tally]) -> tuple[Worst, ...]:
     """The cases whose repeats agree least, told by how often they passed."""
-    by_id = {one.prompt.id: one.share for one in found if 0 < one.share.passed < one.share.total}
+    by_id = {one.prompt.id: one.share for one in found if 0 < one.share.passed < one.share.total and one.share.weight}
     chosen = _worst(found, lambda one: abs(2 * one.share.rate - 1), lambda one: one.prompt.id in by_id)
     return tuple(
         msgspec.structs.replace(one, reason=f"passed {by_id[one.prompt].passed:g} of {by_id[one.prompt].total:g} times")
