@@ -659,7 +659,8 @@ def test_a_row_on_which_a_row_step_fails_is_found_or_skipped(tmp_path: Path, wit
 
 
 def test_a_row_on_which_a_batch_step_fails_may_be_set_aside(tmp_path: Path) -> None:
-    write(tmp_path, [{"text": "a", "label": "x", "n": 3}, {"text": "b", "label": "y", "n": "many"}])
+    odd = {"text": "b", "label": "y", "n": "many"}
+    write(tmp_path, [{"text": "a", "label": "x", "n": 3}, odd, {"text": "b", "label": "y", "n": 0}])
     where = {"filter": {"where": "n > 1"}}
     assert [line for _, line, _ in found(spec_of(tmp_path, cleaning=[where]))] == [2]
     skipping = msgspec.structs.replace(spec_of(tmp_path), cleaning=(item("cleaner", where, on_error="skip"),))
@@ -667,7 +668,20 @@ def test_a_row_on_which_a_batch_step_fails_may_be_set_aside(tmp_path: Path) -> N
     assert (made.sides["train"], made.findings) == (1, ())
     (aside,) = lines(tmp_path / "out/rejected.jsonl")
     assert (aside["line"], "is a text here" in aside["reason"]) == (2, True)
-    assert aside["reason"] in made.counts[1].reasons
+    assert made.counts[1].reasons == {aside["reason"]: 1, "not n > 1": 1}
+
+
+@pytest.mark.parametrize("block", [1, 1 << 20])
+def test_rows_that_are_set_aside_are_listed_in_the_order_of_the_sources(
+    tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever step set them aside, and however batches are cut."""
+    monkeypatch.setattr(files, "BLOCK", block)
+    values: list[dict[str, Any]] = [{"n": 1, "m": "x"}, {"n": "x", "m": 1}] * 3
+    steps = [item("cleaner", {"filter": {"where": f"{name} > 0"}}, on_error="skip") for name in "mn"]
+    write(tmp_path, [{"text": f"{at}", "label": "x", **value} for at, value in enumerate([*values, {"n": 1, "m": 1}])])
+    prepare(msgspec.structs.replace(spec_of(tmp_path), cleaning=tuple(steps)))
+    assert [each["line"] for each in lines(tmp_path / "out/rejected.jsonl")] == [1, 2, 3, 4, 5, 6]
 
 
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]

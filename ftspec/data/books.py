@@ -14,7 +14,6 @@ from ftspec.data.ledger import Ledger
 from ftspec.data.origins import Origins
 from ftspec.data.rejected import Rejected
 from ftspec.data.segments import Outcome
-from ftspec.data.stepping import DROPPED
 
 
 class Books:
@@ -51,7 +50,7 @@ class Books:
         """Rows on which a step with `on_error: skip` failed; those that it merely dropped are in the ledger."""
         if done.step not in self.skipping or not done.dropped.num_rows:
             return
-        for row, reason in zip(*(column.to_pylist() for column in done.dropped.columns), strict=True):
-            if reason != DROPPED:
+        for row, reason, failed in zip(*(column.to_pylist() for column in done.dropped.columns), strict=True):
+            if failed:
                 file, line = self.origins.locate(row)
-                self.rejected.add(file, line, self.ledger.tallies[done.step].name, reason, read=True)
+                self.rejected.add(file, line, self.ledger.tallies[done.step].name, reason, row)

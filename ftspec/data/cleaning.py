@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+DROPPED_ONES = ["row", "reason", "failed"]
+
+
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a segment: where it counts (`index` of the run's StepCounts), and which texts the ledger may keep."""
 
@@ -48,7 +51,7 @@ class Done(NamedTuple):
     changed: int
     seconds: float
     dropped: pa.RecordBatch
-    """Columns row and reason."""
+    """Columns row, reason and failed: whether the step could not do with the row, or says that it goes."""
     samples: list[dict[str, Any]]
     columns: tuple[str, ...]
     findings: list[Finding] = []
@@ -144,7 +147,8 @@ def gone(before: pa.RecordBatch, after: pa.RecordBatch, told: Mapping[int, str])
         missing = rows.strings(reasons) if told else rows.repeated(DROPPED, len(numbers))
         missing = pc.if_else(places.is_null(), missing, rows.strings([None])[0])
         why = pc.coalesce(why.take(places), missing)
-    return pa.RecordBatch.from_arrays([numbers, why], names=["row", "reason"]).filter(why.is_valid())
+    failed = pc.is_in(numbers, value_set=rows.integers(list(told)))
+    return pa.RecordBatch.from_arrays([numbers, why, failed], names=DROPPED_ONES).filter(why.is_valid())
 
 
 def staying(after: pa.RecordBatch) -> pa.RecordBatch:
@@ -185,7 +189,9 @@ def changes(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.Array:
 
 
 def _dropped(listed: list[tuple[int, str]]) -> pa.RecordBatch:
+    """Rows that failed, and why."""
     import pyarrow as pa
 
     numbers, reasons = zip(*listed, strict=True) if listed else ((), ())
-    return pa.RecordBatch.from_arrays([rows.integers(numbers), rows.strings(reasons)], names=["row", "reason"])
+    columns = [rows.integers(numbers), rows.strings(reasons), rows.booleans([True] * len(listed))]
+    return pa.RecordBatch.from_arrays(columns, names=DROPPED_ONES)

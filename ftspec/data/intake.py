@@ -169,7 +169,7 @@ class Intake:
 
     def report(self, item: Item, finding: Finding) -> None:
         if item.on_error == "skip" and _no_row(finding) and self.rejected is not None:
-            self.rejected.add(finding.file, finding.line, item.id or item.name, finding.message, read=False)
+            self.rejected.add(finding.file, finding.line, item.id or item.name, finding.message)
         self.findings.add(replace(finding, severity="warning") if item.on_error == "skip" else finding)
 
     def shown(self, item: Item, origin: str) -> str:

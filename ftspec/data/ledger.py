@@ -98,7 +98,7 @@ class Ledger:
         for each in done.samples:
             tally.keep_sample(each)
         if done.dropped.num_rows:
-            numbers, reasons = done.dropped.columns
+            numbers, reasons, _ = done.dropped.columns
             for each in reasons.value_counts().to_pylist():
                 tally.reasons[each["values"].partition(WITNESS)[0]] += each["counts"]
             self._enter(done.step, numbers, reasons, numbers)

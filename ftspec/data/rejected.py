@@ -5,7 +5,7 @@ Lines that are no rows come first, then rows on which a step or the format faile
 
 from __future__ import annotations
 
-import shutil
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -23,25 +23,33 @@ class Rejected:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.parts: tuple[IO[bytes], IO[bytes]] | None = None
-        self.count = 0
+        self.held: IO[bytes] | None = None
+        self.rows, self.places = array("q"), array("q")
+        """Of each the row, and where it stands in the file."""
         self.masked: Callable[[str], str] = mask
 
-    def add(self, file: str, line: int, step: str, reason: str, *, read: bool) -> None:
-        """`read` says whether it became a row at all."""
-        if self.parts is None:
-            self.parts = (nameless(self.folder), nameless(self.folder))
+    @property
+    def count(self) -> int:
+        return len(self.places)
+
+    def add(self, file: str, line: int, step: str, reason: str, row: int = 0) -> None:
+        """`row` is its number, if it became a row at all."""
+        if self.held is None:
+            self.held = nameless(self.folder)
             self.masked = mask.now()  # all that could fail is built, and its secrets are known
+        self.rows.append(row)
+        self.places.append(self.held.tell())
         told = {"file": file, "line": line, "step": step, "reason": self.masked(reason)}
-        self.parts[read].write(msgspec.json.encode(told) + b"\n")
-        self.count += 1
+        self.held.write(msgspec.json.encode(told) + b"\n")
 
     def write(self) -> None:
         """The file, if there is anything to put into it."""
-        if self.parts is None:
+        if self.held is None:
             return
+        import numpy as np
+
         with (self.folder / FILE).open("wb") as out:
-            for part in self.parts:
-                part.seek(0)
-                shutil.copyfileobj(part, out)
-                part.close()
+            for index in np.argsort(np.frombuffer(self.rows, np.int64), kind="stable"):
+                self.held.seek(self.places[index])
+                out.write(self.held.readline())
+        self.held.close()

@@ -27,10 +27,7 @@ def of_rows(shown: Shown, dropped: pa.RecordBatch, reason: str) -> list[dict[str
 def of_dropped(shown: Shown, batch: pa.RecordBatch, dropped: pa.RecordBatch) -> list[dict[str, Any]]:
     """Samples of the first rows that went, each with its own reason."""
     first = dropped.slice(0, SAMPLES)
-    found = [
-        of_rows(shown, _numbered(batch, number), reason)
-        for number, reason in zip(*(column.to_pylist() for column in first.columns), strict=True)
-    ]
+    found = [of_rows(shown, _numbered(batch, each["row"]), each["reason"]) for each in first.to_pylist()]
     return [each for group in found for each in group]
 
 

@@ -110,7 +110,9 @@ def _run_rows(item: Item, step: Any, batch: pa.RecordBatch) -> Made:
         if reason and reason != DROPPED and item.on_error == "fail":
             found.append(Finding(message=f"step '{item.name}': {reason}", row=number))
     said = [name for name in rows.visible(batch) if batch.schema.field(name).type == rows.messages_type()]
-    return Made(_with_columns(after, said, {**rows.hidden(batch), rows.REASON: rows.strings(reasons)}), found)
+    made = _with_columns(after, said, {**rows.hidden(batch), rows.REASON: rows.strings(reasons)})
+    told = zip(numbers, reasons, strict=True)
+    return Made(made, found, why={number: reason for number, reason in told if reason and reason != DROPPED})
 
 
 def _run_row(step: Any, row: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
