@@ -13,8 +13,9 @@ from ftspec import api, rows
 from ftspec.builtin import bounds
 from ftspec.builtin.answers import NOTHING_EXPECTED, decoded, normalizer, passed_if, said, short, unfenced
 from ftspec.builtin.jsongraders import MISSING, differences, value_at
+from ftspec.builtin.spaced import SPACED
 
-CODE = ["ftspec.builtin.answers", "ftspec.builtin.jsongraders", "ftspec.builtin.bounds"]
+CODE = ["ftspec.builtin.answers", "ftspec.builtin.jsongraders", "ftspec.builtin.bounds", "ftspec.builtin.spaced"]
 
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -24,8 +25,6 @@ NUMBER = re.compile(
     r"((?>(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?))(?!\w)"
 )
 """A number as English texts write it: -$1,234.5; not the digits of `A4`, `v1.2`, `3rd` or `1.5kg`, nor a part."""
-SPACED = r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
-"""A letter or digit of a script that parts words by spaces: not of Thai, Lao, Burmese, Khmer, Kana, Han and Hangul."""
 OTHER = "(other)"
 """The class of an answer that names none."""
 

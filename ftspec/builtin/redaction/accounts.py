@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ftspec.builtin.compiled import entitykernels
 from ftspec.builtin.redaction.entities import Entity, Telling, announced, free, many_digits, numbers
 from ftspec.builtin.redaction.numerals import signs
+from ftspec.builtin.spaced import SPACED
 
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals
@@ -85,7 +86,7 @@ def _has_structure(country: str, account: str) -> bool:
     return bool(iban.is_valid(f"{country}{check}{account}", check_country=False))
 
 
-IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{1,4}){3,10}")
+IBAN = re.compile(rf"(?<!{SPACED})[A-Z]{{2}}\d\d(?:[ -]?[A-Z0-9]{{1,4}}){{3,10}}")
 COUNTRY = re.compile(r"[A-Z][A-Z]\d\d")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ftspec.builtin.compiled import entitykernels
 from ftspec.builtin.redaction.entities import Entity, Span, Telling, words
+from ftspec.builtin.spaced import SPACED
 
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals
@@ -24,10 +25,11 @@ def _emails(text: str) -> Iterator[Span]:
 
 
 ADDRESS = re.compile(
-    r"(?<![\w.:-])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:]))"
+    rf"(?<!{SPACED})(?<![.:-])"
+    rf"(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?!{SPACED}|-|\.\d)|(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}[0-9A-Fa-f]{{0,4}}(?!{SPACED}|:))"
 )
 VERSION_BEFORE = re.compile(
-    r"(?:\bv|\bver\.?|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§)[ :=]*$", re.IGNORECASE
+    r"(?:\bv|\bver\.?|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§|版本|バージョン|버전)[ :=]*$", re.IGNORECASE
 )
 
 
@@ -64,7 +66,7 @@ def _is_address(match: re.Match[str]) -> bool:
     return said[-1:] not in VERSION_ENDS or not VERSION_BEFORE.search(match.string, begin, match.start())
 
 
-VERSION_ENDS = frozenset("vVrR.nNsSſeEdD§")
+VERSION_ENDS = frozenset("vVrR.nNsSſeEdD§本ン전")
 """The last letters of what VERSION_BEFORE finds."""
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ftspec.builtin.spaced import SPACED
+
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals
 
@@ -159,16 +161,33 @@ DIGITS = frozenset("0123456789")
 
 
 def free(match: re.Match[str]) -> bool:
-    """Whether a number or code stands alone: it is no part of a longer one, of a word, a path or an amount of money."""
+    """Whether a number or code stands alone: it is no part of a longer one, of a word, a path or an amount of money.
+
+    A comma parts it from the next cell of a table, unless it may be an amount.
+    """
     text, start, end = match.string, match.start(), match.end()
     before, after = text[start - 1 : start] if start else "", text[end : end + 2]
-    if before.isalnum() or before in ("_", "-", "/", "+", "$", "€", "£", "¥", "%", "@"):
+    if before in ("_", "-", "/", "+", "$", "€", "£", "¥", "%", "@") or joins(before):
         return False
-    if before in (".", ",") and text[max(0, start - 2) : start - 1].isdigit():
+    points = (".", ",") if _is_amount(match[0]) else (".",)
+    if before in points and text[max(0, start - 2) : start - 1].isdigit():
         return False
-    if after[:1].isalnum() or after[:1] in ("_", "%", "@"):
+    if after[:1] in ("_", "%", "@") or joins(after[:1]):
         return False
-    return not (after[:1] in (".", ",", "-", "/") and after[1:].isalnum())
+    return not (after[:1] in (*points, "-", "/") and after[1:].isalnum())
+
+
+def joins(character: str) -> bool:
+    """Whether a number goes on in it, or a word does that the number is a part of."""
+    return character.isalnum() and (character.isascii() or bool(IN_WORDS.match(character)))
+
+
+IN_WORDS = Later(SPACED)
+
+
+def _is_amount(text: str) -> bool:
+    """Whether a number may be one of money, with a comma before its decimals or its thousands."""
+    return len(text) < 12 and text.replace(" ", "").replace(".", "").isdigit()
 
 
 def announced(words: str) -> Callable[[re.Match[str]], bool]:

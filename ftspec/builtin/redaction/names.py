@@ -14,11 +14,9 @@ Identity = Literal[
 ]  # fmt: skip
 Personal = Literal["email", "phone", "card", "iban", "ip", "national_id", Identity]
 
-MODULES = tuple(
-    f"ftspec.builtin.redaction.{name}"
-    for name in (
-        "names", "entities", "numerals", "sieve", "catalogue", "contacts", "telephones", "accounts", "identities",
-        "credentials",
-    )
-) + tuple(compiled.CODE)  # fmt: skip
+ROOM = (
+    "names", "entities", "numerals", "sieve", "catalogue", "contacts", "telephones", "accounts", "identities",
+    "credentials",
+)  # fmt: skip
+MODULES = (*(f"ftspec.builtin.redaction.{name}" for name in ROOM), "ftspec.builtin.spaced", *compiled.CODE)
 """Whose code decides what is found: a component that looks for entities names them as `code`."""

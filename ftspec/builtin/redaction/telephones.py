@@ -9,6 +9,7 @@ from ftspec import rows
 from ftspec.builtin.compiled import entitykernels
 from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Telling, digits, numbers, some_digits
 from ftspec.builtin.redaction.numerals import signs
+from ftspec.builtin.spaced import SPACED
 
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals
@@ -28,7 +29,7 @@ ANNOUNCED = re.compile(
     r"(?:\b(?:(?:tele)?(?:phone|fon|foon|fax)|mobile|mobil|mobiel|cell|whatsapp|tel|call|ring|text|sms|dial|messages?|answering"
     r"|contact|reach|desk|registered|hotline|landline|t[eé]l[eé](?:fono|phone|fone)|cellulare|celular|m[óo]vil|portable|handy)\b"
     r"|电话|手机|電話|携帯|전화)"
-    r"(?:[ .:#=\"'(]|\b(?:[^\W\d_]{1,4}|number|under|unter)\b){0,12}$",
+    r"(?:(?:[ .:#=\"'(]|\b(?:[^\W\d_]{1,4}|number|under|unter)\b){0,12}|(?<=电话|手机|電話|携帯|전화)[^\d\n]{0,8})$",
     re.IGNORECASE,
 )
 STEMS = (
@@ -54,14 +55,13 @@ OTHERWISE = re.compile(
 )
 """What says that a number grouped like a telephone number is another one."""
 PHONE = re.compile(
-    r"(?<![\w./+-])(?<!\d,)(?:\(?\+\(?)?(?:\((?=[\d ]{1,6}\)))?\d"
-    + r"[ ./()-]{0,2}\d" * 6
-    + r"(?:[ ./()-]{0,2}\d){0,8}"
-    r"(?:[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6})?(?!\w|-\d|[.,]\d)"
+    rf"(?<!{SPACED})(?<![./+-])"
+    r"(?:\(?\+\(?)?(?:\((?=[\d ]{1,6}\)))?\d" + r"[ ./()-]{0,2}\d" * 6 + r"(?:[ ./()-]{0,2}\d){0,8}"
+    rf"(?:[ ,]*(?:x|ext\.?|extension)[ .:]*\d{{1,6}})?(?!{SPACED}|-\d|\.\d)"
 )
 
 
-BEGIN = r"\d(?<![\w./-]\d)" + r"[ ./()-]{0,2}\d" * 6
+BEGIN = rf"\d(?<!{SPACED}\d)(?<![./-]\d)" + r"[ ./()-]{0,2}\d" * 6
 LEAD, ASCII_LEAD = re.compile(BEGIN), re.compile(BEGIN, re.ASCII)
 
 
@@ -96,11 +96,21 @@ def _is_phone(match: re.Match[str]) -> bool:
         return False
     if text.startswith(("+", "(+")):
         return count >= 8
+    if not GROUPED.fullmatch(text) and _is_part(match):
+        return False
     if text.startswith("00") and count >= 10 and not text.isdigit():
         return True
     if GROUPED.fullmatch(text) and 9 <= count <= 13:
         return not OTHERWISE.search(match.string, max(0, match.start() - 24), match.start())
     return _announced(match.string, match.start()) or bool(NAMED_AFTER.match(match.string, match.end()))
+
+
+def _is_part(match: re.Match[str]) -> bool:
+    """Whether a comma and digits stand beside the number, as in an amount."""
+    text, (start, end) = match.string, match.span()
+    return (text[start - 1 : start] == "," and text[max(0, start - 2) : start - 1].isdigit()) or (
+        text[end : end + 1] == "," and text[end + 1 : end + 2].isdigit()
+    )
 
 
 def _announced(text: str, start: int) -> bool:
@@ -110,7 +120,8 @@ def _announced(text: str, start: int) -> bool:
 
 def _has_stem(said: str) -> bool:
     """Whether what stands before a number may announce it."""
-    if not said.rstrip(JOINTS)[-1:].isalnum():
+    last = said.rstrip(JOINTS)[-1:]
+    if not last.isalnum() and last.isascii():
         return False
     # As IGNORECASE compares: Turkish i's, with and without a dot, are i's.
     said = said.lower() if said.isascii() else said.casefold().replace("i\u0307", "i").replace("\u0131", "i")
