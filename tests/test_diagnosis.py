@@ -41,6 +41,45 @@ def test_a_loss_that_is_no_number_diverges_at_its_step() -> None:
     assert (found.kind, found.step) == ("diverging", 21)
 
 
+def test_a_loss_that_rises_and_stays_up_diverges_from_where_it_was_lowest() -> None:
+    found = diagnose(events([3.0] * 8 + [1.0] * 8 + [2.0] * 8, {}, 1), TAKES)
+    assert (found.kind, found.faulty) == ("diverging", True)
+    assert found.message == f"the training loss rose from 1 to 2, from step {found.step} on"
+    assert 9 <= found.step <= 16
+    assert found.advice == "lower `learning_rate`, e.g. from 0.001 to 0.0002"
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [[*FALLING[:22], 3.0, 3.0], [0.05] * 20, [3.0, *[0.08] * 19]],
+    ids=["a spike at the end", "nothing left to learn", "learned at once"],
+)
+def test_what_is_no_fault(losses: list[float]) -> None:
+    found = diagnose(events(losses, {}, 1), TAKES)
+    assert (found.kind, found.faulty, found.message) == ("healthy", False, "the loss came down")
+
+
+def test_a_loss_that_stays_where_it_was_is_stalled() -> None:
+    found = diagnose(events([2.0] * 20, {}, 1), TAKES)
+    assert (found.kind, found.message) == ("stalled", "the training loss hardly moved: 2 at first, 2 at the end")
+
+
+@pytest.mark.parametrize(
+    "validation", [{10: 1.5}, {10: 1.5, 40: 1.6}, {10: 1.5, 40: math.nan}], ids=["one value", "a bad draw", "no number"]
+)
+def test_few_validation_losses_accuse_nobody(validation: dict[int, float]) -> None:
+    assert diagnose(events(FALLING, validation, 1), TAKES).kind == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("epochs", "advice"),
+    [(4, "lower `epochs` from 4 to 2, or keep "), (1, "keep "), (True, "keep "), ("auto", "keep ")],
+)
+def test_fewer_epochs_are_advised_where_there_are_fewer(epochs: object, advice: str) -> None:
+    found = diagnose(events(FALLING, {10: 2.0, 20: 1.5, 30: 1.8, 40: 2.1}, 1), {"epochs": epochs})
+    assert found.advice.startswith(f"{advice}the best checkpoint")
+
+
 @pytest.mark.parametrize(
     ("takes", "advice"),
     [

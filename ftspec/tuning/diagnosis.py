@@ -102,9 +102,8 @@ def futile(losses: Sequence[Point], rule: EarlyStopping) -> bool:
 def _turned(bins: Sequence[Point], noise: float, hyperparameters: Mapping[str, Any]) -> Diagnosis | None:
     lowest = min(bins, key=lambda point: point.loss)
     first, last = bins[0].loss, bins[-1].loss
-    risen, gained = last - lowest.loss, max(first - lowest.loss, 0.0)
-    before = [point.loss for point in bins[-2:]]
-    if min(before) - lowest.loss > max(SIGMA * noise, DIVERGED * gained, STALLED * first) and risen > STALLED * first:
+    risen = min(point.loss for point in bins[-2:]) - lowest.loss  # of the last two: one may be a spike
+    if risen > max(SIGMA * noise, DIVERGED * (first - lowest.loss), STALLED * first):
         what = f"the training loss rose from {number(lowest.loss)} to {number(last)}"
         return _diverging(lowest.step, what, hyperparameters)
     return None
