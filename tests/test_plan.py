@@ -181,6 +181,14 @@ def test_an_option_counts_beside_a_key_of_the_same_name(folder: Path) -> None:
     assert len({digest("a", "x"), digest("b", "x"), digest("a", "y")}) == 3
 
 
+def test_options_that_are_written_alike_are_told_apart(folder: Path) -> None:
+    values = ["1", "'1'", "true", "'true'", "null", "'null'", "[]", "'[]'", "'\"1\"'", "{a: {b: 1}}", "{a.b: 1}", "x"]
+    found = [plan(folder, f"cleaning=[{{constant: {{columns: {{n: {value}}}}}}}]") for value in values]
+    found.append(plan(folder, "cleaning=[{constant: {columns: {n.a: {b: 1}}}}]"))
+    assert len({steps(one)["data"].digest for one in found}) == len(found)
+    assert steps(found[-2])["data"].keys["cleaning[0].columns.n"] == "x"
+
+
 def test_changed_rows_are_named_by_their_source(folder: Path) -> None:
     run(folder)
     with (folder / "rows.jsonl").open("a") as stream:

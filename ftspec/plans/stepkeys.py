@@ -150,7 +150,8 @@ class StepKeys:
         options = msgspec.to_builtins(component.convert(item.options))
         for where, _ in items.paths(item.options, component):
             options.pop(str(where[0]), None)  # the content counts, not the path
-        keys = {place: item.name, f"{place} code": code_of(component, item.options)} | _leaves(place, options)
+        keys = {place: item.name, f"{place} code": code_of(component, item.options)}
+        keys |= _leaves(place, _told_apart(options))
         if place in self.inventory.contents:
             keys[f"{place} content"] = self.inventory.contents[place]
         for field in ("id", "weight", "negate", "severity", "on_error", "waive", "as_is", "read_as"):
@@ -194,6 +195,24 @@ def _flat(place: str, value: Any) -> dict[str, str]:
 def _leaves(place: str, values: Mapping[str, Any]) -> dict[str, str]:
     """As `_flat`, and nothing for an empty mapping: `method: sft` without options must not lose its own key."""
     return {key: text for name, entry in values.items() for key, text in _flat(f"{place}.{name}", entry).items()}
+
+
+def _told_apart(value: Any) -> Any:
+    """An item's options with texts in quotes that read as something else: "1", "true" and "[]" are not 1, true and [].
+
+    So are names with dots: they are no path. A job's key does without: no upgrade may change it, and types are fixed.
+    """
+    if isinstance(value, Mapping):
+        return {_quoted(str(name)) if "." in str(name) else name: _told_apart(one) for name, one in value.items()}
+    try:
+        msgspec.json.decode(value if isinstance(value, str) else "")
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return value
+    return _quoted(value)
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()
 
 
 def _short(value: Any) -> str:
