@@ -444,6 +444,10 @@ def asked(rows: list[dict[str, Any]]) -> list[Any]:
             "['What is 2*3/4?', 'Is a.md text, or b.txt?', 'Either/or']",
             ["What is 2*3/4?", "Is a.md text, or b.txt?", "Either/or"],
         ),
+        (
+            "['2**3? **', '/no/*.thing', '[a-', 'word word', '" + "long " * 90 + "']",
+            ["2**3? **", "/no/*.thing", "[a-", "word word", "long " * 90],
+        ),
         ("file://turns.json", [[("user", "hi"), ("user", 'say "x"')]]),
     ],
 )

@@ -70,7 +70,10 @@ def is_path(folder: Path, prompt: str) -> bool:
     ending = Path(prompt.strip()).suffix.lower()
     if not re.search(r"\s", prompt.strip()) and ending in {*TEXTS, *PROGRAMS, ".jsonl", ".csv"}:
         return True
-    return (folder / prompt).is_file() or (has_magic(prompt) and any(folder.glob(prompt)))
+    try:
+        return (folder / prompt).is_file() or (has_magic(prompt) and any(folder.glob(prompt)))
+    except (OSError, ValueError, NotImplementedError):  # too long for a name, `**` within a word, an absolute pattern
+        return False
 
 
 def prompts(file: Path) -> list[str]:
