@@ -20,6 +20,7 @@ from ftspec.common.errors import FtspecError, PluginError
 from ftspec.common.faults import kind_of, raised
 from ftspec.common.wording import did_you_mean, suggestion, with_article
 from ftspec.contracts.components import KINDS, TITLES, Component, Kind
+from ftspec.contracts.verifying import verify
 
 GROUP = "ftspec"
 BUILTIN = "builtin"
@@ -192,6 +193,6 @@ def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str
                 )
             component = component.called(name)
             if not tried:
-                component.verify()
+                verify(component)
             offered[name] = component
     return offered

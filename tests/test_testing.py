@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ftspec.builtin import columns, dedupe, graders, sizes, text
+from ftspec.builtin import columns, dedupe, graders, jsongraders, sizes, text
 from ftspec.testing import CleanerSuite, GraderSuite
 
 
@@ -43,7 +43,7 @@ class TestExact(GraderSuite):
 
 
 class TestJsonMatch(GraderSuite):
-    component = graders.COMPONENTS["json_match"]
+    component = jsongraders.COMPONENTS["json_match"]
     options = {"fields": ("x",)}
     passing = [('{"x": 1}', '{"x": 1, "y": 2}')]
     failing = [('{"x": 1}', '{"x": 2}'), ('{"x": 1}', "no json")]
