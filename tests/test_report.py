@@ -628,6 +628,9 @@ def test_slices_are_drawn_where_there_are_any() -> None:
     assert found is not None
     assert "<script" not in drawings.draw([found])[0]
     assert drawn(found)[0].get("aria-label", "").startswith("Accuracy by slice: ")
+    lost = {name: replace(score, slices={"lost": replace(score, errors=10**6)}) for name, score in tagged.items()}
+    assert charts.slices(lost) is None
+    page.render(replace(sample_data(), evaluation=replace(evaluation, base=lost["base"], tuned=lost["tuned"])))
 
 
 def test_charts_are_drawn_the_same_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,8 +84,10 @@ def slices(scores: Mapping[str, Score]) -> Chart | None:
         {**_model(label, score.slices[tag], own[label]), "tag": _name(tag)}
         for label, score in scores.items()
         for tag in tags
-        if tag in score.slices
+        if tag in score.slices and score.slices[tag].known is not None
     ]
+    if not rows:
+        return None
     across = {**_axis("y", "accuracy", [0.0, 1.0]), "axis": {"format": ".0%"}}
     up = {"field": "tag", "type": "nominal", "axis": {"title": None}}
     high = {"x2": {"field": "y_high"}}
@@ -213,4 +215,4 @@ def _name(label: str) -> str:
 
 def _says(label: str, score: Score) -> str:
     consistent = f", consistency {percent(score.consistency)}" if score.consistency is not None else ""
-    return f"{label}: accuracy {percent(score.accuracy)}{consistent}"
+    return f"{label}: accuracy {percent(score.known)}{consistent}"
