@@ -350,7 +350,7 @@ def test_gates_look_at_slices() -> None:
     assert "there is no slice 'x': there are de, en, fr" in judged("accuracy", found, min=0.9, slice="x").message
     every = judged("slices", found, min=0.9)
     assert every.message.startswith(
-        "of 3 slices 1 pass, 1 fail, 1 have too few prompts to tell; the weakest: accuracy of slice 'en'"
+        "of 3 slices 1 pass, 1 fail, 1 cannot be told yet; the weakest: accuracy of slice 'en'"
     )
     assert every.outcome == "FAIL"
     assert judged("slices", found, min=0.9, only=["de", "fr"]).outcome == "INSUFFICIENT_EVIDENCE"

@@ -182,7 +182,7 @@ def _weakest(gate: str, verdicts: list[api.Verdict]) -> api.Verdict:
     )
 
 
-_WORDS = {"PASS": "pass", "FAIL": "fail", "INSUFFICIENT_EVIDENCE": "have too few prompts to tell"}
+_WORDS = {"PASS": "pass", "FAIL": "fail", "INSUFFICIENT_EVIDENCE": "cannot be told yet"}
 
 
 COMPONENTS: dict[str, api.Component] = {
