@@ -444,12 +444,14 @@ def test_findings_that_only_name_other_rows_are_alike(tmp_path: Path) -> None:
     found = Findings({row: ("rows.jsonl", row) for row in range(300)}.__getitem__)
     for row in range(200):
         found.add(Finding(message=f"asks what {rows.mention(row + 50)} asks", row=row))
+        found.add(Finding(message=f"the row has {row + 900:,} tokens", row=row))
     found.add(Finding(message="no value", row=7))
     with pytest.raises(DataError) as caught:
         found.raise_errors()
     messages = [finding.message for finding in caught.value.findings]
-    assert messages[0] == "asks what rows.jsonl:50 asks"
-    assert messages[5:] == ["no value", "asks what another row asks (in 195 more rows)"]
+    assert messages[:2] == ["asks what rows.jsonl:50 asks", "the row has 900 tokens"]
+    more = ["asks what another row asks (in 195 more rows)", "the row has … tokens (in 195 more rows)"]
+    assert messages[10:] == ["no value", *more]
 
 
 def test_findings_that_are_not_listed_are_counted(tmp_path: Path) -> None:

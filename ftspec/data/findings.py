@@ -19,6 +19,8 @@ KEPT_ALIKE = 5
 """Findings kept in all, and of those that say the same, be it of other rows: one fault must not hide the others."""
 
 MENTION = re.compile(r"\{row (\d+)\}")
+MEASURED = re.compile(r"\b\d[\d,.]*(?=%| tokens)")
+"""What is another in each row, and says the same."""
 
 
 class Findings:
@@ -35,7 +37,7 @@ class Findings:
 
     def add(self, finding: Finding) -> None:
         self.totals[finding.severity] += 1
-        alike = (finding.severity, MENTION.sub("another row", finding.message))
+        alike = (finding.severity, MENTION.sub("another row", MEASURED.sub("…", finding.message)))
         self.alike[alike] += 1
         kept = self.errors if finding.severity == "error" else self.warnings
         if len(kept) < KEPT and self.alike[alike] <= KEPT_ALIKE:
