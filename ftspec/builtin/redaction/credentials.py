@@ -7,6 +7,7 @@ import binascii
 import json
 import math
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator
 
@@ -121,9 +122,12 @@ HEADER = Later(r"\b(?:bearer|basic|apikey|token)[ \t]{1,3}([A-Za-z0-9._~+/-]{16,
 
 def _passwords(text: str) -> Iterator[Span]:
     taken: list[Span] = []
+    """In order, so that a new one can overlap its neighbours alone."""
     for span in [*_urls(text), *_assigned(text), *_headers(text)]:
-        if all(span[1] <= start or end <= span[0] for start, end in taken):
-            taken.append(span)
+        at = bisect(taken, span)
+        before, after = taken[max(0, at - 1) : at], taken[at : at + 1]
+        if all(span[1] <= start or end <= span[0] for start, end in [*before, *after]):
+            taken.insert(at, span)
     yield from taken
 
 
