@@ -97,6 +97,24 @@ def kinds(store: Store) -> list[str]:
     return [event.kind for event in Journal(store, "run").events()]
 
 
+def test_a_claim_of_tomorrow_is_watched_no_longer_than_any(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock was set back since: by it the claim comes of age in a day."""
+    Register(store, "key").claim(1)
+    now = store.now
+    monkeypatch.setattr(Store, "now", lambda self: now() - 86_400)
+    began = time.monotonic()
+    with pytest.raises(Ambiguous, match="may or may not"):
+        submission(Tuner("findable"), store).job()
+    assert QUICK.grace <= time.monotonic() - began < 30
+
+
+def test_who_waits_for_a_job_that_may_be_there_is_told(store: Store) -> None:
+    notes = Notes()
+    with pytest.raises(Ambiguous):
+        submission(Tuner("findable", vanished), store, notes=notes).job()
+    assert notes.notes == ["connection reset: looking for up to 0.6 s whether the job was made"]
+
+
 # ---- the register
 
 

@@ -48,6 +48,8 @@ def test_a_call_that_was_never_sent_may_be_made_again():
 def test_retry_after_is_read_where_it_can_be():
     headers = [{"retry-after": "2"}, {"retry-after-ms": "250"}, {"retry-after": "Sat, 1 Jan 2028 00:00:00 GMT"}, {}]
     assert [hosted.retry_after(types.SimpleNamespace(headers=one)) for one in headers] == [2.0, 0.25, None, None]
+    endless = [{"retry-after": "1e400"}, {"retry-after": "nan"}, {"retry-after-ms": "inf", "retry-after": "3"}]
+    assert [hosted.retry_after(types.SimpleNamespace(headers=one)) for one in endless] == [None, None, 3.0]
 
 
 def test_every_row_that_is_refused_is_named():

@@ -46,6 +46,13 @@ def test_who_says_how_long_is_waited_for_so_long_at_least(slept: list[float]) ->
         patience.wait(Transient("quota", retry_after=4.0))
 
 
+@pytest.mark.parametrize(("asked", "said"), [(864_000.0, "busy; it asks to wait 240 h 00 min"), (20.0, "busy")])
+def test_a_wait_that_is_too_long_is_told(asked: float, said: str) -> None:
+    with pytest.raises(Transient) as told:
+        Patience(10.0).wait(Transient("busy", "slow down", retry_after=asked))
+    assert (told.value.message, told.value.hint) == (said, "slow down")
+
+
 def test_a_success_begins_anew(slept: list[float]) -> None:
     patience = Patience(2.0, first=1.0)
     assert patience.fresh

@@ -245,7 +245,7 @@ def test_patience_is_for_the_time_since_the_last_answer(monkeypatch: pytest.Monk
 
 
 def test_a_wait_that_is_too_long_is_not_begun() -> None:
-    with pytest.raises(Transient):
+    with pytest.raises(Transient, match="quota; it asks to wait 24 h 00 min"):
         ask(Server(lambda question, call: Transient("quota", retry_after=86_400.0)), 3)
 
 

@@ -462,6 +462,19 @@ def test_what_is_not_there_is_looked_for_once_more_only_where_it_was_known(bench
     assert len(tries) == 2
 
 
+def test_of_a_job_that_somebody_removed_it_is_told_what_makes_another(bench: Bench) -> None:
+    provider = bench.provider()
+
+    def removed(job: Job, *, cursor: str | None) -> JobUpdate:
+        raise NotFound("no such job", "check it")
+
+    provider.poll = removed
+    with pytest.raises(JobFailed, match="is not there: no such job") as told:
+        bench.run(provider)
+    assert told.value.hint.startswith("check it; where it was removed there, `ftspec run --again tuning`")
+    assert not any("goes on" in note for note in bench.heard.notes)
+
+
 def test_of_a_job_that_has_stopped_nobody_says_that_it_goes_on(bench: Bench) -> None:
     provider = bench.provider()
 

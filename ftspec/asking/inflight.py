@@ -26,6 +26,7 @@ import msgspec
 
 from ftspec.asking.breaker import Breaker
 from ftspec.asking.pacing import Pace
+from ftspec.asking.patience import with_wait
 from ftspec.common.errors import Ambiguous, FtspecError, PluginError, ProviderError, Transient
 from ftspec.common.figures import duration
 from ftspec.common.messages import Answer, Generation, Question, RemoteModel
@@ -188,7 +189,7 @@ class Inflight:
         asked_to_wait = (error.retry_after or 0.0) if isinstance(error, Transient) else 0.0
         waited = time.monotonic() - self.worked
         if waited + asked_to_wait > PATIENCE:
-            raise error
+            raise with_wait(error)
         if waited + asked_to_wait > WORD and not self.told:
             self.told = True
             self.arrived.put(f"no answer yet: {mask(error.message)}; it is asked for up to {duration(PATIENCE)}")

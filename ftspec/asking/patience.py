@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,6 +13,8 @@ from ftspec.common.progress import Progress
 from ftspec.common.references import mask
 
 T = TypeVar("T")
+LONG = 60.0
+"""Seconds of waiting that are worth a word."""
 
 
 class Patience:
@@ -62,6 +65,14 @@ class Patience:
         asked = error.retry_after if isinstance(error, Transient) else None
         delay = max(self._delay, asked or 0.0)
         if now + delay - self._since > self.total:
-            raise error
+            raise with_wait(error)
         self._delay = min(self._delay * 1.5, self.longest)
         return delay
+
+
+def with_wait(error: ProviderError) -> ProviderError:
+    """The error with how long the provider asks to wait, where that is what nobody waits for."""
+    asked = error.retry_after if isinstance(error, Transient) else None
+    if asked is None or not LONG <= asked < math.inf:
+        return error
+    return Transient(f"{error.message}; it asks to wait {duration(asked)}", error.hint, retry_after=asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -102,12 +103,14 @@ def calling(sdk: Any, hints: Hints, transport: tuple[type[Exception], ...] = (OS
 
 
 def retry_after(response: Any) -> float | None:
-    """Seconds that a response with HTTP headers asks to wait."""
+    """Seconds that a response with HTTP headers asks to wait; None where it says none, or no number of them."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return float(response.headers.get(name, "")) * unit
+            asked = float(response.headers.get(name, "")) * unit
         except ValueError:
             continue
+        if math.isfinite(asked):
+            return asked
     return None
 
 

@@ -7,6 +7,7 @@ import time
 
 from ftspec.asking.patience import Patience
 from ftspec.common.errors import Ambiguous, ProviderError, Rejected, Transient
+from ftspec.common.figures import duration
 from ftspec.common.jobs import Job, Request
 from ftspec.common.progress import Progress
 from ftspec.common.records import Record
@@ -49,7 +50,7 @@ class Submission:
         self.progress = progress
         self.times = times
         self.patience = Patience(times.patience)
-        self._watched: set[int] = set()
+        self._watched: dict[int, float] = {}  # attempts, and when we first saw them, by a clock that nobody sets
         self._doubt: ProviderError | None = None
 
     def job(self, *, resubmit: bool = False) -> Job:
@@ -82,7 +83,7 @@ class Submission:
 
     def _submit(self, number: int, ticket: Ticket | None = None) -> Job | None:
         """Send an attempt: with a ticket, or without one where sending the same key again is safe."""
-        self._watched.add(number)
+        self._watched.setdefault(number, time.monotonic())
         try:
             if found := self._found(number):
                 return found
@@ -113,6 +114,9 @@ class Submission:
 
     def _unknown(self, error: Ambiguous) -> None:
         """It may have been made. The claim stays open, and from here on we are like anyone else who finds it so."""
+        if self._doubt is None and self.provider.submission == "findable":
+            wait = duration(self.times.grace)
+            self.progress.note(f"{mask(error.message)}: looking for up to {wait} whether the job was made")
         self._doubt = error
         if self.provider.submission == "blind":
             raise self._ask(error.message)
@@ -126,7 +130,7 @@ class Submission:
         with contextlib.suppress(Transient):
             if found := self._found(attempt.number):
                 return found
-        if self.register.age(attempt) <= self.times.grace:
+        if self._age(attempt) <= self.times.grace:
             self._watch(attempt)
         elif resubmit:
             self.register.settle(attempt.number, Outcome(kind="abandoned"))
@@ -142,8 +146,13 @@ class Submission:
     def _watch(self, attempt: Attempt) -> None:
         if attempt.number not in self._watched and self._doubt is None:
             self.progress.note(f"{attempt.writer} is submitting this job; waiting for what comes of it")
-        self._watched.add(attempt.number)
+        self._watched.setdefault(attempt.number, time.monotonic())
         time.sleep(min(1.0, self.times.grace / 20))
+
+    def _age(self, attempt: Attempt) -> float:
+        """How old a claim is at least: by the store's clock, which may have been set back since, or by our own."""
+        seen = self._watched.get(attempt.number)
+        return max(self.register.age(attempt), 0.0 if seen is None else time.monotonic() - seen)
 
     def _ask(self, reason: str) -> Ambiguous:
         return Ambiguous(

@@ -167,6 +167,9 @@ class Tuning:
             result = Following(self.provider, job, self.store, self.key, self.progress, follow, wanted).result()
         except JobFailed:
             raise  # nothing goes on
+        except NotFound as error:
+            hint = f"{error.hint}; where it was removed there, {AGAIN}" if error.hint else AGAIN
+            raise JobFailed(f"job {job.id} is not there: {error.message}", hint) from error
         except ProviderError:
             self.say_what_goes_on()
             raise

@@ -144,7 +144,7 @@ def calling(what: str) -> Iterator[None]:
         raise faults.of_status(what, error.status_code, error.body, wait=wait) from error
     except (openai.APIConnectionError, openai.APIError, OSError) as error:
         raise _lost(what, error) from error
-    except ValueError as error:  # JSON that does not parse, text that is none
+    except (ValueError, RecursionError) as error:  # JSON that does not parse, text that is none
         raise broken(what) from error
 
 
@@ -157,15 +157,24 @@ def decoded(data: bytes, what: str) -> Any:
     """The JSON of an answer."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise broken(what) from error
 
 
 def whole(found: T, what: str, *fields: str) -> T:
-    """The answer, if it has an id and the other fields that we rely on: the SDK lets anything pass, even mere text."""
-    if isinstance(found, str | bytes) or any(getattr(found, name, None) in (None, "") for name in ("id", *fields)):
+    """The answer, if it has an id and the other texts that we rely on: the SDK lets anything pass, of any type."""
+    given = [getattr(found, name, None) for name in ("id", *fields)]
+    if not all(isinstance(value, str) and value for value in given):
         raise broken(what)
     return found
+
+
+def made_at(entry: Any, *rather: str) -> float:
+    """When something was made, in seconds since the epoch: a number, and text at some servers of this shape.
+
+    `rather` are fields that count before `created_at`, where they say something."""
+    at = next((value for name in (*rather, "created_at") if (value := getattr(entry, name, None))), None)
+    return float(at) if isinstance(at, int | float) else hosted.timestamp(at) if at else 0.0
 
 
 def listed(page: Any, what: str) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftspec import api
-from ftspec_openai.calls import calling, pages
+from ftspec_openai.calls import calling, made_at, pages
 from ftspec_openai.files import Files
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Log:
 
 def _falling(entries: list[Any]) -> bool:
     """Whether a page lists newer events before older ones."""
-    times = [getattr(entry, "created_at", None) or 0 for entry in entries]
+    times = [made_at(entry) for entry in entries]
     return bool(times) and times[0] > times[-1]
 
 
@@ -130,7 +130,7 @@ def event_of(entry: Any) -> api.TrainingEvent:
     total = _step(told.get("total_steps")) or (int(spoken[2]) if spoken and spoken[2] else None)
     return api.TrainingEvent(
         id=entry.id,
-        at=float(getattr(entry, "created_at", None) or 0),
+        at=made_at(entry),
         message=message[:1000],
         level=LEVELS.get(str(getattr(entry, "level", "")), "info"),
         step=step,

@@ -85,7 +85,7 @@ class Files:
             and getattr(entry, "status", None) not in BAD
             and (getattr(entry, "expires_at", None) or until) >= until
         ]
-        return min(fits, key=lambda entry: (getattr(entry, "created_at", None) or 0, entry.id), default=None)
+        return min(fits, key=lambda entry: (calls.made_at(entry), entry.id), default=None)
 
     def _sent(self, file: api.DataFile) -> Any:
         above = self.preset.uploads_above

@@ -83,7 +83,7 @@ class Jobs:
     def found(self, request: api.Request, key: str) -> list[api.Job]:
         """Jobs with the key, oldest first; every page of the server's list is looked at."""
         with_key = [job for job in self.all(key) if self._key(job) in {key, hosted.name_of(key)}]
-        with_key.sort(key=lambda job: (getattr(job, "created_at", None) or 0, job.id))
+        with_key.sort(key=lambda job: (calls.made_at(job), job.id))
         return [self._job(job, request) for job in with_key]
 
     def all(self, key: str = "") -> Iterator[Any]:
@@ -132,8 +132,7 @@ class Jobs:
         return key.startswith(hosted.PREFIX) if self.preset.key == "suffix" else bool(key)
 
     def _job(self, job: Any, request: api.Request) -> api.Job:
-        created = float(getattr(job, "created_at", None) or 0)
-        return api.Job(id=job.id, created_at=created, details={"model": request.model.id})
+        return api.Job(id=job.id, created_at=calls.made_at(job), details={"model": request.model.id})
 
     def _key(self, job: Any) -> str:
         if self.preset.key == "suffix":

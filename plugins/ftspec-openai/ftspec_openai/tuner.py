@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 from ftspec import api, hosted
 from ftspec_openai import jobs as wire
 from ftspec_openai import models, tokens
-from ftspec_openai.calls import Address, calling
+from ftspec_openai.calls import Address, calling, made_at
 from ftspec_openai.chat import ChatModel
 from ftspec_openai.checkpoints import Checkpoints
 from ftspec_openai.events import Log
@@ -197,13 +197,13 @@ class Tuner:
                 id=file.id,
                 name=file.filename,
                 bytes=getattr(file, "bytes", None),
-                created_at=float(getattr(file, "created_at", None) or 0),
+                created_at=made_at(file),
                 sha256=sha256_of(file.filename),
             )
         for job in self.jobs.all():
             model = getattr(job, "fine_tuned_model", None)
             if model and self.jobs.ours(job):
-                at = float(getattr(job, "finished_at", None) or getattr(job, "created_at", None) or 0)
+                at = made_at(job, "finished_at")
                 yield api.RemoteObject(kind="model", id=model, name=model, created_at=at, job=job.id)
         for up in self.standing():
             job_id = str(up.model.details.get("job", ""))

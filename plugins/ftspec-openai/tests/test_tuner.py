@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ftspec_openai
 import msgspec
 import pytest
 from described import MOMENT, STEPS, Described
-from ftspec_openai import events, faults, files, jobs, models, presets, tokens
+from ftspec_openai import calls, events, faults, files, jobs, models, presets, tokens
 from ftspec_openai.graders import Multi, StringCheck
 
 from ftspec import api, rows
@@ -193,6 +195,32 @@ def test_an_unknown_state_is_no_end(server: Described, tuner: Any, tmp_path: Pat
     server.jobs[job.id]["status"] = "contemplating"
     update = tuner.poll(job, cursor=None)
     assert (update.state, update.raw) == (api.JobState.UNKNOWN, "contemplating")
+
+
+def test_a_moment_may_be_text(tuner: Any) -> None:
+    """As at servers of this shape that others wrote: a job was made there, and has to be found again."""
+    said = SimpleNamespace(id="x", created_at="2026-01-02T03:04:05Z", metadata={jobs.KEY: "k"})
+    tuner.jobs.all = lambda key: [said]
+    (found,) = tuner.find(api.Request(model=api.ModelRef(id="m")), key="k")
+    assert (found.id, found.created_at) == ("x", 1767323045.0)
+    assert events.event_of(said).at == 1767323045.0
+    assert calls.made_at(SimpleNamespace(created_at=5)) == 5.0 and calls.made_at(SimpleNamespace()) == 0.0
+    assert calls.made_at(SimpleNamespace(created_at=5, finished_at=6), "finished_at") == 6.0
+
+
+@pytest.mark.parametrize("said", [{"status": 3}, {"status": None}, {"id": 7}])
+def test_what_is_of_another_type_cannot_be_read(server: Described, tuner: Any, tmp_path: Path, said: Any) -> None:
+    job = tuner.submit(a_request(tuner, tmp_path), key=KEYS[0])
+    server.jobs[job.id].update(said)
+    with pytest.raises(api.Ambiguous, match="cannot be read"):
+        tuner.poll(job, cursor=None)
+
+
+def test_json_that_is_too_deep_cannot_be_read() -> None:
+    with pytest.raises(api.Ambiguous, match="cannot be read"):
+        calls.decoded(b"[" * 100_000, "look")
+    with pytest.raises(api.Ambiguous, match="cannot be read"), calls.calling("look"):
+        json.loads("[" * 100_000)
 
 
 def test_an_unknown_job_is_refused(tuner: Any) -> None:
