@@ -28,7 +28,7 @@ COMPARED = 256
 PAIRS = 1 << 21
 """Comparisons beyond those that a check makes: some 20 seconds. Groups of thousands of unlike questions need more."""
 SHOWN = 20
-CHECK_CODE = ["ftspec.builtin.dedupe", "ftspec.builtin.checks.leaks", *CODE]
+CHECK_CODE = ["ftspec.builtin.bounds", "ftspec.builtin.dedupe", "ftspec.builtin.checks.leaks", *CODE]
 
 
 class Measured(NamedTuple):

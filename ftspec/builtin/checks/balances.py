@@ -28,7 +28,7 @@ def balance_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:
         yield (), "nothing is wanted: say `min_share`, `max_share`, `max_ratio` or `values`"
 
 
-@api.check(rules=[balance_rule])
+@api.check(rules=[balance_rule], code=["ftspec.builtin.bounds"])
 def balance(
     *,
     column: Annotated[

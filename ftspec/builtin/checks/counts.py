@@ -15,7 +15,7 @@ from ftspec.builtin.checks.leaks import asked_keys
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CODE = ["ftspec.builtin.checks.leaks"]
+CODE = ["ftspec.builtin.bounds", "ftspec.builtin.checks.leaks"]
 
 SHOWN = 20
 """Rows named, of those that are alike."""

@@ -59,7 +59,7 @@ def _bounds_fault(low: Any, high: Any) -> str:
     return "" if low <= high else f"{low} is above {high}: the lower end comes first"
 
 
-@api.check(rules=[expectations_rule], code=["ftspec.builtin.checks.predicates"])
+@api.check(rules=[expectations_rule], code=["ftspec.builtin.bounds", "ftspec.builtin.checks.predicates"])
 def expect(
     *,
     columns: Annotated[dict[str, Expectation], Meta(min_length=1)],

@@ -11,7 +11,7 @@ from typing import Any
 from ftspec import api, rows
 from ftspec.builtin import files
 from ftspec.builtin.files import BATCH_ROWS, File, Read, each, no_row
-from ftspec.builtin.sources.lines import decoded, repeated, row_of
+from ftspec.builtin.sources.lines import CODE, decoded, repeated, row_of
 
 SPACE = re.compile(r"[ \t\n\r]*")
 NEAR = 16
@@ -21,7 +21,7 @@ scan = json_module.JSONDecoder(parse_constant=lambda name: None, parse_int=lambd
 """Finds where a value ends and makes as little of it as it can: Python refuses to read a number of 5,000 digits."""
 
 
-@api.source(code=["ftspec.builtin.files", "ftspec.builtin.sources.layout", "ftspec.builtin.sources.lines"])
+@api.source(code=[*CODE, "ftspec.builtin.sources.lines"])
 def json(*, path: api.Path, pointer: str = "") -> api.Source:
     """Read rows from JSON files that hold an array of objects: `[{...}, {...}]`. A row's line is its place in it.
 

@@ -27,9 +27,10 @@ NAME_ENDS = b'":'
 """What follows on a name, in most texts and in ours. In a text that JSON holds it stands as often in both."""
 
 
-@api.source(
-    code=["ftspec.builtin.files", "ftspec.builtin.sources.layout", "ftspec.builtin.sources.machine", *compiled.CODE]
-)
+CODE = ("ftspec.builtin.files", "ftspec.builtin.sources.layout", "ftspec.builtin.sources.machine", *compiled.CODE)
+
+
+@api.source(code=CODE)
 def jsonl(*, path: api.Path) -> api.Source:
     """Read rows from JSON lines: one object per line.
 
