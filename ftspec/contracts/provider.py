@@ -69,7 +69,9 @@ class Provider(Protocol):
     methods: ClassVar[Mapping[str, Method]]
     """By name. A fact of the class, because the schema of a spec is composed of it before there is an instance."""
     endpoint: str
-    """Where jobs live (a URL without secrets, or a word): part of the job's key."""
+    """Where jobs live (a URL without secrets, or a word): part of the keys of jobs and of answers.
+
+    No other option of the provider is: one that decides what is learned or answered belongs in it."""
 
     @property
     def submission(self) -> Literal["idempotent", "findable", "blind"]:
