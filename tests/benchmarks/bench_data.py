@@ -9,6 +9,8 @@ no job) over each size. `--quality N` holds ftspec's ledger against the planted 
 Peers are installed into virtual environments of their own under `--peers`; what each does differently stands at the top
 of its file in data/peers. CPU is user and system time of a process and its children, as the system tells when they have
 ended; memory is the most that all of them held at once (each shared page counted once), looked at ten times a second.
+With `--cores 1` each tool has one core: threads that share a core's units wait for each other, and such waits count as
+CPU, of a tool with several threads and not of one with a single one.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ ENVIRONMENTS = {
 TARGETS = {"data-juicer": 50, "datatrove": 30, "plain Python": 20, "HF datasets": 20, "Polars": 2}
 """How many times ftspec's CPU each should take at least."""
 SLOW = ("data-juicer", "datatrove", "plain Python", "HF datasets")
-"""Run once, whatever `--rounds` says: their ratios are far from where noise could matter."""
+"""Run once, whatever `--rounds` says, unless `--tools` names them: most are far from where noise could matter."""
 
 
 class Took(NamedTuple):
@@ -182,7 +184,7 @@ def compare(count: int, place: Path, peers_folder: Path, rounds: int, limit: flo
     took: dict[str, list[Took]] = {job.name: [] for job in jobs}
     for turn in range(rounds):
         for job in jobs:
-            if turn == 0 or job.name not in SLOW:
+            if turn == 0 or job.name not in SLOW or job.name in tools:
                 took[job.name].append(one(job, source, limit))
     ours = statistics.median(each.cpu for each in took["ftspec"])
     lines = ["| tool | CPU s | times ftspec's | wanted | wall s | memory MB |", "|---|---|---|---|---|---|"]
@@ -259,11 +261,14 @@ def main() -> None:
     parser.add_argument("--curve", default="", help="sizes for ftspec against orjson, with commas between")
     parser.add_argument("--quality", type=int, default=20_000, help="rows to hold against the planted truth; 0: not")
     parser.add_argument("--rounds", type=int, default=3, help="of the fast tools, and of sizes up to a million")
+    parser.add_argument("--cores", type=int, help="how many each tool may use; all when left out")
     parser.add_argument("--limit", type=float, default=900, help="seconds after which a run is stopped")
     parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "ftspec-bench" / "peers")
     parser.add_argument("--docs", type=Path, help="the page whose tables of the same names are replaced")
     parser.add_argument("--keep", type=Path, help="where rows and prose are kept for another time")
     chosen = parser.parse_args()
+    if chosen.cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: chosen.cores])
     with tempfile.TemporaryDirectory(prefix="ftspec-data-") as scratch:
         place = (chosen.keep or Path(scratch)).absolute()
         place.mkdir(parents=True, exist_ok=True)
