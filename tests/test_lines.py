@@ -28,7 +28,7 @@ def kernels(request: pytest.FixtureRequest) -> Iterator[native.Native | None]:
         pytest.importorskip("numba")
         made = request.getfixturevalue("compiled")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, "loaded", lambda more=0: made)
+        patch.setattr(native, "loaded", lambda more=0, compiles=True: made)
         yield made
 
 

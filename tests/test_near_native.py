@@ -205,3 +205,16 @@ def test_a_little_text_asks_for_nothing(process: native.Process, monkeypatch: py
     process.native(native.COMPILED)
     process.native(native.COMPILED)
     assert asked == [False, True]
+
+
+def test_who_must_not_be_held_up_leaves_it_to_others_to_compile(
+    process: native.Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One core reads for all others: none of them would have anything to do meanwhile."""
+    asked: list[bool] = []
+    monkeypatch.setattr(native, "_native", asked.append)
+    for _ in range(3):
+        process.native(native.COMPILED, compiles=False)
+    assert asked == [False]
+    process.native(1)
+    assert asked == [False, True]

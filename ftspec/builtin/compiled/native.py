@@ -25,8 +25,9 @@ LOADED = 3 << 20
 """Bytes of text after which a process looks for object code. To load it takes as long as it saves on so many."""
 COMPILED = 128 << 20
 """Bytes of text after which one compiles, where there is none: as with hiring and buying, when as much was lost."""
-SEARCHED = 8
-"""A text that is only searched counts as an eighth of its bytes: machine code saves so much less there."""
+SEARCHED, READ = 8, 3
+"""A text that is only searched counts as an eighth of its bytes, and a line that is read as a third: machine code saves
+so much less there."""
 
 
 class Lines(NamedTuple):
@@ -220,9 +221,10 @@ def laid_out(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.frombuffer(data or b"", np.uint8), bounds.astype(np.int64)
 
 
-def loaded(more: int = 0) -> Native | None:
-    """The kernels, if this process has them, or should have them now that it has seen `more` bytes of text."""
-    return _process().native(more)
+def loaded(more: int = 0, *, compiles: bool = True) -> Native | None:
+    """The kernels, if this process has them, or should have them now that it has seen `more` bytes of text. Who must
+    not be held up for seconds never compiles them."""
+    return _process().native(more, compiles=compiles)
 
 
 class Process:
@@ -233,13 +235,14 @@ class Process:
         self._native: Native | None = None
         self._seen, self._next = 0, LOADED
 
-    def native(self, more: int) -> Native | None:
+    def native(self, more: int, *, compiles: bool = True) -> Native | None:
         if self._native is not None or not more:
             return self._native
         self._seen += more
-        if self._seen >= self._next and self._lock.acquire(blocking=False):
+        due = self._seen >= self._next and (compiles or self._next < COMPILED)
+        if due and self._lock.acquire(blocking=False):
             try:
-                compiles = self._seen >= COMPILED
+                compiles = compiles and self._seen >= COMPILED
                 self._next = 1 << 62 if compiles else COMPILED
                 self._native = _native(compiles)
             finally:

@@ -47,7 +47,8 @@ class Plain:
         """The rows; None where a line is another one, or nothing has been compiled."""
         import pyarrow as pa
 
-        if len(data) > LARGEST or not self.is_read or (kernels := native.loaded(len(data) // native.SEARCHED)) is None:
+        kernels = native.loaded(len(data) // native.READ, compiles=False) if self.is_read else None
+        if kernels is None or len(data) > LARGEST:
             return None
         found = kernels.lines(data, self._names, len(self.columns), self.messages)
         if found is None:
