@@ -378,3 +378,19 @@ def test_the_report_that_another_machine_wrote_last_is_shown_whatever_the_clock_
 
     here.store.put(key, b"ours")  # of the same length
     assert (here.report("a") / "report.md").read_text() == "ours"
+
+
+@pytest.mark.parametrize(
+    ("where", "meant"),
+    [("s3:/bucket/a", "s3://bucket/a"), ("gs:bucket", "gs://bucket"), ("file:/tmp/state", "file:///tmp/state")],
+)
+def test_an_address_that_lacks_a_slash_is_no_folder(where: str, meant: str) -> None:
+    with pytest.raises(StoreError, match="neither the address of a bucket nor a folder's name") as raised:
+        Store.open(where)
+    assert raised.value.hint == f"write {meant}; a folder that is called so is ./{where}"
+
+
+def test_a_folder_may_be_called_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Store.open("./s3:/bucket").root == tmp_path / "s3:/bucket"
+    assert Store.open(f"file://{tmp_path}").root == tmp_path

@@ -10,6 +10,7 @@ store does not do are added here: it publishes an object before it is on the dis
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from ftspec.files import ondisk, usercache
 from ftspec.files.fetching import public
 
 STAGING = "tmp"
+HALF = re.compile(r"(s3a?|gs|az|azure|adl|abfss?|https?|file|memory):", re.IGNORECASE)
+"""How an address begins, of which a slash may be missing."""
 STALE = 24 * 3600.0
 """Seconds after which something staged is litter of a process that died."""
 
@@ -53,13 +56,18 @@ class Store:
     def open(cls, where: str | Path) -> Store:
         """A folder's path, or a URL that obstore knows: s3://bucket/prefix, gs://…, az://…, file:///…, memory:///.
 
-        Raises StoreError where a file stands in the folder's place, and for an address that holds credentials."""
+        Raises StoreError where a file stands in the folder's place, and for an address that holds credentials or that
+        lacks a slash: a folder called `s3:` would be state that nobody shares."""
         text = str(where)
         if "://" in text and not text.startswith("file://"):
             if (shown := public(text)) != text:
                 hint = "write it without user, password and query: credentials are those of the environment"
                 raise StoreError(f"state at {shown}: an address of a store holds no credentials", hint)
             return cls(text.rstrip("/"), None)
+        if (found := HALF.match(text)) and not text.startswith("file://"):
+            slashes = "///" if found[1].lower() == "file" else "//"
+            hint = f"write {found[0]}{slashes}{text[found.end() :].lstrip('/')}; a folder that is called so is ./{text}"
+            raise StoreError(f"state at {text}: this is neither the address of a bucket nor a folder's name", hint)
         root = Path(text.removeprefix("file://")).absolute()
         if root.exists() and not root.is_dir():
             raise StoreError(
