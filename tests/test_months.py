@@ -107,6 +107,12 @@ def test_in_a_shared_store_a_spec_means_its_own_runs(ftspec: Cli) -> None:
     assert f"/{runs[1]}/" in ftspec("report", str(theirs), *at)[1]
     code, said = ftspec("cancel", str(other), *at)  # another team's, whose file is called the same
     assert code == 1 and "other/spec.yaml has not been run yet" in said
+    for event in Path("shared/runs").glob("months-*/events/00000001"):
+        event.rename(event.with_suffix(".kept"))
+        event.write_bytes(b"{")
+    assert "other/spec.yaml has not been run yet" in ftspec("status", str(other), *at)[1]  # their damage is not ours
+    for kept in Path("shared/runs").glob("months-*/events/*.kept"):
+        kept.replace(kept.with_suffix(""))
 
     renamed = mine.rename("mine/renamed.yaml")
     assert ftspec("report", str(renamed), *at)[1] == f"{Path('shared').absolute()}/runs/{runs[0]}/report/report.html\n"

@@ -190,6 +190,8 @@ def _of_spec(file: Path, where: str | None, trains: bool) -> Located:
     name = NAME.search("\n".join(lines)) if where else None
     others: list[_Begun] = []
     for run in reversed(run_ids(space.store)):
+        if name and not run.startswith(f"{name[2]}-"):
+            continue
         begun = _begun(space.store, run)
         same = begun.is_of(lines, file.parent)
         if same and (begun.trains or not trains):
