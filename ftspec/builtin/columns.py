@@ -168,17 +168,17 @@ def _lacking(there: pa.Array, texts: pa.Array, values: Mapping[str, Any]) -> pa.
 def _fail(batch: pa.RecordBatch, lacking: pa.Array, column: str) -> None:
     bad = batch.filter(lacking)
     if bad.num_rows:
-        shown = [each or "" for each in rows.as_text(rows.column(bad, column)).to_pylist()]
-        raise api.DataError(
-            [
-                api.Finding(
-                    message=f"the table does not know the value of '{column}'",
-                    hint=f"add {text[:60]!r} to `values`, or say `default` or `unknown: drop`",
-                    row=number,
-                )
-                for number, text in zip(bad.column(rows.ROW).to_pylist(), shown, strict=True)
-            ]
-        )
+        shown = rows.as_text(rows.column(bad, column)).to_pylist()
+        numbers = bad.column(rows.ROW).to_pylist()
+        raise api.DataError([_unknown(column, text, row) for text, row in zip(shown, numbers, strict=True)])
+
+
+def _unknown(column: str, text: str | None, row: int) -> api.Finding:
+    """Without the value in the message, which is kept of rows that are set aside."""
+    if text is None:
+        return api.Finding(message=f"the row has no '{column}'", hint="say `default` or `unknown: drop`", row=row)
+    hint = f"add {text[:60]!r} to `values`, or say `default` or `unknown: drop`"
+    return api.Finding(message=f"the table does not know the value of '{column}'", hint=hint, row=row)
 
 
 def _all_texts(there: pa.Array, values: Mapping[str, Scalar], default: Scalar) -> bool:
