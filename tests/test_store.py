@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -245,6 +246,22 @@ class Repeats(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def answering(handler: type[http.server.BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server that the environment names as S3's."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    settings = {"AWS_ACCESS_KEY_ID": "AKIAcanary", "AWS_SECRET_ACCESS_KEY": "x", "AWS_ENDPOINT_URL": url}
+    for name, value in {**settings, "AWS_ALLOW_HTTP": "true"}.items():
+        monkeypatch.setenv(name, value)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.parametrize(
     ("status", "said", "told", "hint"),
     [
@@ -259,18 +276,8 @@ def test_what_a_server_says_is_not_repeated(
     monkeypatch: pytest.MonkeyPatch, status: int, said: str, told: str, hint: str
 ) -> None:
     handler = type("Handler", (Repeats,), {"status": status, "said": said})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    settings = {"AWS_ACCESS_KEY_ID": "AKIAcanary", "AWS_SECRET_ACCESS_KEY": "x", "AWS_ENDPOINT_URL": url}
-    for name, value in {**settings, "AWS_ALLOW_HTTP": "true"}.items():
-        monkeypatch.setenv(name, value)
-    try:
-        with pytest.raises(StoreError) as caught:
-            Store.open("s3://bucket/a").list("runs")
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(handler, monkeypatch), pytest.raises(StoreError) as caught:
+        Store.open("s3://bucket/a").list("runs")
     assert caught.value.message == f"state at s3://bucket/a: cannot list runs: {told}"
     assert hint in caught.value.hint
 
@@ -288,6 +295,31 @@ def test_a_file_url_is_the_folder(tmp_path: Path) -> None:
     store.put("a", b"1")
     assert (store.url, store.root) == (f"file://{tmp_path}/state", tmp_path / "state")
     assert Store.open(tmp_path / "state").get("a") == b"1"
+
+
+class Trickles(Repeats):
+    """Gives an object over 35 seconds, and never a part of one."""
+
+    body = bytes(range(256)) * 140
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.send_header("ETag", '"x"')
+        self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
+        self.end_headers()
+        for at in range(0, len(self.body), 1024):
+            self.wfile.write(self.body[at : at + 1024])
+            time.sleep(1)
+
+
+@pytest.mark.slow
+def test_a_large_object_may_take_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By itself the client ends a request after half a minute, and gives up after three."""
+    with answering(Trickles, monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        file = Store.open("s3://bucket/a").local(hashlib.sha256(Trickles.body).hexdigest())
+        assert file.read_bytes() == Trickles.body
 
 
 def test_one_of_many_writers_wins(tmp_path: Path) -> None:

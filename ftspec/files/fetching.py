@@ -160,7 +160,7 @@ def _store(url: str) -> Any:
     if url.lower().startswith("http"):
         bare, login = _without_login(url)
         return HTTPStore.from_url(bare, client_options={**CLIENT, "allow_http": True, **login}, retry_config=RETRIES)
-    return from_url(url, client_options=CLIENT | _of_environment(url), retry_config=RETRIES)
+    return from_url(url, client_options=connecting(url), retry_config=RETRIES)
 
 
 def _without_login(url: str) -> tuple[str, dict[str, Any]]:
@@ -175,11 +175,12 @@ def _without_login(url: str) -> tuple[str, dict[str, Any]]:
     return urlunsplit(parts._replace(netloc=host)), {"default_headers": {"Authorization": f"Basic {said}"}}
 
 
-def _of_environment(url: str) -> dict[str, str]:
-    """What the environment says of connections: obstore only reads it where no client options are given."""
+def connecting(url: str) -> dict[str, str]:
+    """How to connect to a bucket: with CLIENT, and by what the environment says, which obstore only reads where no
+    client options are given."""
     prefix = next((prefix for begins, prefix in PREFIXES.items() if url.lower().startswith(begins)), "AZURE")
     named = {option: os.environ.get(f"{prefix}_{option.upper()}", "") for option in CLIENT_OPTIONS}
-    return {option: value for option, value in named.items() if value}
+    return CLIENT | {option: value for option, value in named.items() if value}
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from ftspec.common.causes import cause, is_clients
 from ftspec.common.errors import StoreError
 from ftspec.files import ondisk, usercache
-from ftspec.files.fetching import public
+from ftspec.files.fetching import connecting, public
 
 STAGING = "tmp"
 HALF = re.compile(r"(s3a?|gs|az|azure|adl|abfss?|https?|file|memory):", re.IGNORECASE)
@@ -193,7 +193,9 @@ class Store:
         from obstore.store import LocalStore, from_url
 
         with self._explained("open"):
-            return LocalStore(self.root) if self.root else from_url(self.url)
+            if self.root:
+                return LocalStore(self.root)
+            return from_url(self.url, client_options=connecting(self.url))
 
     def _put(self, key: str, data: bytes | Iterator[bytes], *, overwrite: bool) -> bool:
         self._make_writable()
