@@ -259,6 +259,21 @@ def test_the_live_figure_stays_the_loss_when_a_checkpoint_is_said_last(bench: Be
     assert bench.heard.details == ["job created", "loss 0.500", "loss 0.500"]
 
 
+def test_an_end_stays_one_where_the_next_answer_is_older(bench: Bench) -> None:
+    """As replicas of a service give them, of which one lags behind."""
+    job = TunedModel(id="m", base=bench.request.model)
+    updates = iter(
+        [
+            JobUpdate(state=JobState.SUCCEEDED, model=job, events=(TrainingEvent(id="1", at=1.0, step=1),)),
+            JobUpdate(state=JobState.RUNNING),
+        ]
+    )
+    provider = bench.provider()
+    provider.poll = lambda job, cursor: next(updates)
+    assert bench.run(provider).id == "m"
+    assert bench.run().id == "m"
+
+
 def test_a_provider_out_of_reach_is_left_when_patience_ends(bench: Bench) -> None:
     provider = bench.provider(faults=[{"call": "poll", "kind": "500", "times": 1000}])
     with pytest.raises(Ambiguous, match="internal error"):

@@ -166,7 +166,8 @@ class Following:
             if more is None:
                 time.sleep(self.pause)
                 continue
-            news, update = self._keep(more), more
+            news = self._keep(more)
+            update = more if more.state.terminal else update  # a replica that lags behind has the job running still
         return update
 
     def _poll(self) -> JobUpdate | None:
