@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_results_come_in_order_from_processes() -> None:
     assert [item for item, _ in found] == list(range(20))
     assert os.getpid() not in {process for _, process in found}
     assert {process for _, process in Local(2, "auto").map(who, range(5))} == {os.getpid()}
+
+
+def test_an_interrupt_does_not_leave_a_process_half_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exception is raised in the main thread, whichever thread the signal comes to: none may be started there."""
+    starting: list[bool] = []
+    submit = ProcessPoolExecutor.submit
+
+    def watched(*args: Any) -> Any:
+        starting.append(threading.current_thread() is threading.main_thread())
+        return submit(*args)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", watched)
+    test_results_come_in_order_from_processes()
+    assert starting and not any(starting)
 
 
 def test_work_with_row_steps_goes_on_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -100,7 +100,7 @@ class Pools:
 
         context = multiprocessing.get_context("spawn")
         with _sheltered():
-            resource_tracker.ensure_running()  # one that ^C or SIGHUP ends says so in tracebacks
+            _undisturbed(resource_tracker.ensure_running)  # one that ^C or SIGHUP ends says so in tracebacks
         self.processes = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(packed,))
 
     def send(self, item: Any) -> Sent:
@@ -109,7 +109,7 @@ class Pools:
         if self.processes is not None:
             try:
                 with _sheltered():  # which may start one
-                    return Sent(item, self.processes.submit(_call, item))
+                    return Sent(item, _undisturbed(self.processes.submit, _call, item))
             except BrokenExecutor:
                 self.processes = None
         return Sent(item, self.threads.submit(self.work, item))
@@ -141,6 +141,15 @@ def _sheltered() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _undisturbed(call: Callable[..., Any], *args: Any) -> Any:
+    """What the call returns, from a thread of its own: whichever thread a signal comes to, its exception is raised in
+    the main one, and a process that is half started then waits for the other half as long as its parent lives."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call, *args).result()
 
 
 _given: list[bytes] = []
