@@ -407,7 +407,8 @@ def test_on_error_skip_sets_rows_aside(tmp_path: Path) -> None:
     sources = (item("source", {"jsonl": {"path": "data.jsonl"}}, ("sources", 0), on_error="skip"),)
     result = prepare(spec_of(tmp_path, sources=sources, format=item("format", {"chat": CHAT}, on_error="skip")))
     assert result.sides["train"] == 1
-    assert [(f.line, f.severity) for f in result.findings] == [(2, "warning")]
+    assert [(f.line, f.severity) for f in result.findings] == [(2, "warning"), (3, "warning")]
+    assert result.findings[1].message == "left out by 'chat': column 'label' is missing or null"
     assert {count.name: count.reasons for count in result.counts} == {
         "jsonl": {"unreadable": 1},
         "chat": {"column 'label' is missing or null": 1},
@@ -667,8 +668,10 @@ def test_a_row_on_which_a_batch_step_fails_may_be_set_aside(tmp_path: Path) -> N
     assert [line for _, line, _ in found(spec_of(tmp_path, cleaning=[where]))] == [2]
     skipping = msgspec.structs.replace(spec_of(tmp_path), cleaning=(item("cleaner", where, on_error="skip"),))
     made = prepare(skipping)
-    assert (made.sides["train"], made.findings) == (1, ())
     (aside,) = lines(tmp_path / "out/rejected.jsonl")
+    (warned,) = made.findings
+    assert (made.sides["train"], warned.line, warned.severity) == (1, 2, "warning")
+    assert warned.message == f"left out by 'filter': {aside['reason']}"
     assert (aside["line"], "is a text here" in aside["reason"]) == (2, True)
     assert made.counts[1].reasons == {aside["reason"]: 1, "not n > 1": 1}
 

@@ -53,4 +53,6 @@ class Books:
         for row, reason, failed in zip(*(column.to_pylist() for column in done.dropped.columns), strict=True):
             if failed:
                 file, line = self.origins.locate(row)
-                self.rejected.add(file, line, self.ledger.tallies[done.step].name, reason, row)
+                step = self.ledger.tallies[done.step].name
+                self.rejected.add(file, line, step, reason, row)
+                self.findings.add(Finding(message=f"left out by '{step}': {reason}", severity="warning", row=row))
