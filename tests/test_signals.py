@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,6 +41,14 @@ engine: {threads: {workers: 2, processes: always}}
 provider: {simulated: {}}
 model: some-model
 """
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """SIGHUP is not ignored, as it is below `nohup`: what is started there ignores it too, and shall."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def ended(raised: str, meanwhile: str = "pass", timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -133,7 +142,7 @@ def test_processes_of_the_data_step_say_nothing(tmp_path: Path, number: signal.S
     """A terminal sends ^C to them, too, also while they start."""
     (tmp_path / "spec.yaml").write_text(SPEC)
     (tmp_path / "rows.jsonl").write_text(
-        "".join(f'{{"prompt": "row {n}", "completion": "{n}"}}\n' for n in range(100_000))
+        "".join(f'{{"prompt": "row {n}", "completion": "{n}"}}\n' for n in range(400_000))
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "ftspec", "run", "spec.yaml", "--until", "data"],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ftspec_local import hub, models, planning
+from ftspec_local.options import Settings
 
 ALIAS = "smollm2-135m-instruct"
 DATA = Path(__file__).parents[3] / "specs" / "data"
@@ -188,7 +189,7 @@ def test_only_rows_that_are_cut_need_a_max_length_that_the_model_sees(client):
 
     def told(**hyperparameters):
         request = planning.api.Request(model=planning.api.ModelRef("org/name"), hyperparameters=hyperparameters)
-        return [problem.hint for problem in planning.problems(request)]
+        return [problem.hint for problem in planning.problems(request, Settings())]
 
     assert told() == []
     assert told(truncate=True) == ["write `max_length: 512`, or less"]
