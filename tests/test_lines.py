@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ftspec import api, rows
 from ftspec.builtin.compiled import native
 from ftspec.builtin.files import Lines
-from ftspec.builtin.sources import lines
+from ftspec.builtin.sources import lines, machine
 from ftspec.builtin.sources.layout import Layout
 
 
@@ -159,6 +159,10 @@ def test_machine_code_reads_plain_rows_and_no_others(kernels: native.Native | No
         value = {"messages": [{"role": "user", "content": "ä\n"}, {"role": "tool"}], "text": "x"}
         assert read.equals(rows.from_dicts([value, value]).select(["text", "messages"]))
         assert plain.parse(b'{"text":"a","messages":[]}') is not None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(machine, "LARGEST", 4 * len(usual))
+            assert plain.parse(usual) is not None
+            assert plain.parse(usual + b" ") is None
     else:
         assert plain.parse(usual) is None
     for other in (b'{"text":null,"messages":[]}', b'{"text":"a"}', b'{"text":"a","messages":[{}]}', usual + b"\n", b""):

@@ -36,7 +36,7 @@ HELPERS = (
 NO = -1
 """What the lines hold is not for these loops."""
 LEAST = 4
-"""Bytes of a row for each column, beside its name in quotes: the colon, an empty value and what stands behind it."""
+"""Bytes that a value takes at least, beside its name in quotes: a colon, two for an empty one, what stands behind."""
 MISSING = -(1 << 62)
 """Where a text begins that is not there; one that holds escapes begins at ~place, which is below zero too."""
 CONTROLS, QUOTES, SLASHES = 0x20 * ONES, 0x22 * ONES, 0x5C * ONES

@@ -156,10 +156,10 @@ class Native:
         """
         import numpy as np
 
-        found, joined = (
-            np.frombuffer(each, np.uint8) for each in (data, b"".join(names))
-        )  # CPython puts a zero behind
-        least = [sum(len(name) + linekernels.LEAST for name in names[:columns]), *map(len, names[columns:])]
+        # Behind bytes CPython puts a zero, which ends whatever is looked for.
+        found, joined = (np.frombuffer(each, np.uint8) for each in (data, b"".join(names)))
+        wide = [len(name) + linekernels.LEAST for name in names]
+        least = [sum(wide[:columns]), *wide[columns:]]
         room = len(data) // min(least) + 2  # of which no more is touched than there is to be written
         starts: NDArray[np.int64] = np.empty((len(names), room), np.int64)
         ends: NDArray[np.int64] = np.empty((len(names), room), np.int64)

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import rows
-from ftspec.builtin.sources.machine import ESCAPED, LARGEST, Plain
+from ftspec.builtin.sources.machine import ESCAPED, Plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 KEYS = ("role", "content", "name", "tool_call_id", "weight")
 """Keys of messages whose values Arrow reads as they are."""
+LARGEST = 2**31 - 2
+"""Bytes that Arrow's parser takes at once."""
 NOTHING = {type(None), msgspec.UnsetType}
 
 

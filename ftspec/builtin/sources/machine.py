@@ -16,8 +16,8 @@ from ftspec.builtin.compiled import native
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LARGEST = 2**31 - 2
-"""Bytes of texts that an array of Arrow's holds, and that its parser takes at once."""
+LARGEST = 64 << 20
+"""Bytes of lines that are read at once, times names: of each there is room for as many texts as lines could hold."""
 MOST = 60
 """Columns and keys: the kernels have a bit for each."""
 ESCAPED = frozenset('"\\') | frozenset(map(chr, range(0x20)))
@@ -48,7 +48,7 @@ class Plain:
         import pyarrow as pa
 
         kernels = native.loaded(len(data) // native.READ, compiles=False) if self.is_read else None
-        if kernels is None or len(data) > LARGEST:
+        if kernels is None or len(data) * len(self._names) > LARGEST:
             return None
         found = kernels.lines(data, self._names, len(self.columns), self.messages)
         if found is None:
