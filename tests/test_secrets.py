@@ -290,10 +290,11 @@ def test_a_secret_in_a_wrong_place_of_the_file_is_shown_nowhere(folder: Path) ->
     assert found_in(folder) == []
 
 
-def with_plugin(folder: Path, *arguments: str) -> str:
-    """What a command says where the plugin site/leaky.py is installed."""
+def with_plugin(folder: Path, code: str, *arguments: str) -> str:
+    """What a command says where this code is installed as a plugin, as site/leaky.py."""
     info = folder / "site" / "leaky-1.dist-info"
-    info.mkdir()
+    info.mkdir(parents=True)
+    (folder / "site" / "leaky.py").write_text(code)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[ftspec]\nleaky = leaky\n")
     return ftspec(folder, *arguments, PYTHONPATH=str(folder / "site"))
@@ -301,8 +302,7 @@ def with_plugin(folder: Path, *arguments: str) -> str:
 
 def test_what_a_plugin_prints_in_another_process_is_masked(folder: Path) -> None:
     """As a whole and in pieces."""
-    (folder / "site").mkdir()
-    (folder / "site" / "leaky.py").write_text(
+    code = (
         "import sys\n"
         "from ftspec import api\n"
         "@api.row_step\n"
@@ -320,15 +320,14 @@ def test_what_a_plugin_prints_in_another_process_is_masked(folder: Path) -> None
     )
     steps = "cleaning:\n  - leaky: {key: '${secret:API_KEY}'}\nengine: {threads: {processes: always, workers: 2}}\n"
     (folder / "spec.yaml").write_text(SPEC.replace("format:", f"{steps}format:"))
-    said = with_plugin(folder, "run", "spec.yaml", "--until", "data")
+    said = with_plugin(folder, code, "run", "spec.yaml", "--until", "data")
     assert "printed ***" in said and "in pieces ***" in said
     assert VALUE not in said
 
 
 def test_what_a_plugin_finds_fault_with_is_kept_without_its_secret(folder: Path) -> None:
     """Warnings are kept with the data, and reasons of rows that were set aside in a file."""
-    (folder / "site").mkdir()
-    (folder / "site" / "leaky.py").write_text(
+    code = (
         "from ftspec import api, rows\n"
         "@api.source\n"
         "def leaky(*, key: str = ''):\n"
@@ -344,7 +343,7 @@ def test_what_a_plugin_finds_fault_with_is_kept_without_its_secret(folder: Path)
     )
     source = "  - leaky: {key: '${secret:API_KEY}'}\n    on_error: skip\n"
     (folder / "spec.yaml").write_text(SPEC.replace("sources:\n", f"sources:\n{source}"))
-    said = with_plugin(folder, "run", "spec.yaml", "--until", "data")
+    said = with_plugin(folder, code, "run", "spec.yaml", "--until", "data")
     assert "warnings about the data" in said, said
     shown = ftspec(folder, "data", "show", "spec.yaml", PYTHONPATH=str(folder / "site"))
     assert "no row by ***; take ***" in shown and "no row by *** (in 3 more rows)" in shown
@@ -355,9 +354,7 @@ def test_what_a_plugin_finds_fault_with_is_kept_without_its_secret(folder: Path)
 def test_a_bug_report_hides_the_secret(folder: Path) -> None:
     """A plugin that raises with the secret in its message, and prints, warns of and logs it before: neither the log
     nor the screen shows it."""
-    plugin = folder / "site" / "leaky.py"
-    plugin.parent.mkdir()
-    plugin.write_text(
+    code = (
         "import logging, sys, threading, warnings\n"
         "from ftspec import api\n"
         "def leaky(*, key: str = '') -> api.Source:\n"
@@ -380,7 +377,7 @@ def test_a_bug_report_hides_the_secret(folder: Path) -> None:
     )
     spec = folder / "spec.yaml"
     spec.write_text(SPEC.replace("sources:\n", "sources:\n  - leaky: {key: '${secret:API_KEY}'}\n"))
-    said = with_plugin(folder, "run", "spec.yaml")
+    said = with_plugin(folder, code, "run", "spec.yaml")
     for how in ("printed", "written", "warned of", "logged", "ended a thread with", "cannot log in with"):
         assert f"{how} ***" in said, said
     assert VALUE not in said

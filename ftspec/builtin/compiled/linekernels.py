@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.builtin.compiled.wordkernels import HIGHS, ONES, eight, lowest
+from ftspec.builtin.compiled.wordkernels import HIGHS, ONES, eight, encoded, lowest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,19 +19,9 @@ SIGNATURES = {
     "decoded": "nothing uint8 number int64 int64 number uint8",
 }
 HELPERS = (
-    "eight",
-    "lowest",
-    "blanks",
-    "named",
-    "special",
-    "digits",
-    "escape",
-    "closing",
-    "text",
-    "said",
-    "put",
+    "eight", "lowest", "encoded", "blanks", "named", "special", "digits", "escape", "closing", "text", "said", "put",
     "copied",
-)
+)  # fmt: skip
 
 NO = -1
 """What the lines hold is not for these loops."""
@@ -137,8 +127,7 @@ def closing(data: NDArray[np.uint8], at: int, size: int) -> tuple[int, int, int]
         long, code = escape(data, at)
         if code < 0:
             return NO, 0, 0
-        wide = 1 + (code >= 0x80) + (code >= 0x800) + (code >= 0x10000)
-        at, saved, escaped = at + long, saved + long - wide, 1
+        at, saved, escaped = at + long, saved + long - encoded(code)[0], 1
 
 
 def text(
@@ -244,23 +233,10 @@ def lines(
 
 def put(made: NDArray[np.uint8], to: int, code: int) -> int:
     """Write a code point in UTF-8, and say where it ends."""
-    if code < 0x80:
-        made[to] = np.uint8(code)
-        return to + 1
-    if code < 0x800:
-        made[to] = np.uint8(0xC0 | (code >> 6))
-        made[to + 1] = np.uint8(0x80 | (code & 0x3F))
-        return to + 2
-    if code < 0x10000:
-        made[to] = np.uint8(0xE0 | (code >> 12))
-        made[to + 1] = np.uint8(0x80 | ((code >> 6) & 0x3F))
-        made[to + 2] = np.uint8(0x80 | (code & 0x3F))
-        return to + 3
-    made[to] = np.uint8(0xF0 | (code >> 18))
-    made[to + 1] = np.uint8(0x80 | ((code >> 12) & 0x3F))
-    made[to + 2] = np.uint8(0x80 | ((code >> 6) & 0x3F))
-    made[to + 3] = np.uint8(0x80 | (code & 0x3F))
-    return to + 4
+    width, value = encoded(code)
+    for place in range(width):
+        made[to + place] = np.uint8(value >> np.uint64(8 * place))
+    return to + width
 
 
 def copied(data: NDArray[np.uint8], at: int, escaped: bool, made: NDArray[np.uint8], to: int) -> int:

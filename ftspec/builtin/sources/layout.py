@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ftspec import rows
-from ftspec.builtin.sources.machine import ESCAPED, Plain
+from ftspec.builtin.sources.machine import ESCAPED, PlainLines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,8 +126,8 @@ class Layout:
         return {name: {type(getattr(value, fields[name])) for value in values} for name in names}
 
     @cached_property
-    def plain(self) -> Plain:
-        return Plain(self.columns, self.keys)
+    def plain(self) -> PlainLines:
+        return PlainLines(self.columns, self.keys)
 
     @cached_property
     def _schema(self) -> pa.Schema:

@@ -24,7 +24,7 @@ ESCAPED = frozenset('"\\') | frozenset(map(chr, range(0x20)))
 """A name with one of these is not written as it is."""
 
 
-class Plain:
+class PlainLines:
     """Reads lines that have all of these columns, each a text or messages whose values are texts, under these keys."""
 
     def __init__(self, columns: Mapping[str, pa.DataType], keys: frozenset[str]) -> None:
