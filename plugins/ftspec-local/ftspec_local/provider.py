@@ -49,7 +49,6 @@ class LocalProvider:
         "of an adapter, every `checkpoint_steps` and whenever the validation loss is the lowest; of a full "
         "fine-tuning as many as `full_checkpoints` says"
     )
-    endpoint = "local"
 
     def __init__(
         self,
@@ -61,6 +60,9 @@ class LocalProvider:
         threads: Annotated[int, Meta(ge=0, description="CPU threads; 0 means every core.")] = 0,
     ) -> None:
         self.settings = Settings(device=device, precision=precision, threads=threads)
+        # A precision that is written makes another model, and other answers, so it is in their keys. What is left to
+        # the machine is not: it may be another one by the next look.
+        self.endpoint = "local" if precision == "auto" else f"local?precision={precision}"
         self.home = Path()
         self._restarts: dict[str, int] = {}
         self._seen: set[str] = set()  # jobs of which we know that a worker was there

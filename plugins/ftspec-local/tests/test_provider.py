@@ -15,6 +15,7 @@ import tiny
 from ftspec_local import LocalProvider
 
 from ftspec import api, rows
+from ftspec.costs import tables
 
 HYPERPARAMETERS = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-2}
 
@@ -250,3 +251,12 @@ def test_what_counts_tokens_is_in_the_digests_of_the_data() -> None:
 
     assert f"tokenizers {installed.version('tokenizers')}" in stepkeys.code_of(local, {})
     assert f"jinja2 {installed.version('jinja2')}" in stepkeys.code_of(local, {})
+
+
+def test_a_precision_that_is_written_is_in_the_key_of_the_job() -> None:
+    auto, cpu = LocalProvider(), LocalProvider(device="cpu", threads=3)
+    assert auto.endpoint == cpu.endpoint == "local"  # the keys of who never wrote one
+    written = {LocalProvider(precision=precision).endpoint for precision in ("bf16", "fp16", "fp32")}
+    assert len(written | {auto.endpoint}) == 4
+    prices = tables.read()
+    assert all(prices.price("tuning", endpoint, "m").tuning == 0 for endpoint in written)
