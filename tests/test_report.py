@@ -328,12 +328,23 @@ def test_the_page_can_be_used_by_keyboard_and_screen_reader() -> None:
     levels = [int(level) for level in re.findall(r"<h([1-6])[ >]", source)]
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     assert all('tabindex="0"' in tag for tag in re.findall(r'<div class="scroll"[^>]*>', source))
+    assert all(re.search(r'role="group" aria-label="\w', tag) for tag in re.findall(r"<[^>]* tabindex=[^>]*>", source))
+    assert '<span class="sr whose">base</span>' in source, "whose the verdicts are that follow"
     assert not re.search(r'role="graphics-symbol" aria-roledescription="[a-z]+ mark container"', source)
     assert '<aside class="watermark"' in page.render(evil_data())
     for scheme in re.findall(r"\{[^{}]*--pass: [^{}]*\}", source):
         colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", scheme))
         for name in ("pass", "fail", "warn"):
             assert contrast(colours[name], colours[f"{name}-soft"]) >= 4.5, name
+
+
+def test_the_page_can_be_printed_and_read_in_forced_colours() -> None:
+    """Ink of the dark scheme cannot be read on paper; forced colours take the background that tells what is chosen."""
+    style = (ROOT / "ftspec/report/page.css").read_text()
+    for dark in re.finditer("color-scheme: dark", style.replace("(prefers-color-scheme: dark)", " " * 28)):
+        assert style.rfind("@media screen", 0, dark.start()) > style.rfind("\n}", 0, dark.start())
+    forced = style.split("@media (forced-colors: active) {", 1)[1].split("\n}", 1)[0]
+    assert "input:checked" in forced and ".key" in forced
 
 
 def contrast(one: str, two: str) -> float:
@@ -743,6 +754,8 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
         "reversed": True,
         "dark": True,
         "light": True,
+        "told": ["1 of 6 prompts", "6 prompts; sorted by Tuned", "6 prompts; sorted by Tuned, reversed"],
+        "pressed": ["false", "true", "false"],
         "scripts": 1,
         "images": 0,
         "violations": 0,
@@ -752,7 +765,7 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
 
 
 DRIVE = """
-const seen = {violations: 0, errors: 0};
+const seen = {violations: 0, errors: 0, told: [], pressed: []};
 addEventListener("securitypolicyviolation", () => seen.violations++);
 addEventListener("error", () => seen.errors++);
 addEventListener("load", () => {
@@ -767,21 +780,29 @@ addEventListener("load", () => {
   search.value = "TICKET 3";
   search.dispatchEvent(new Event("input", {bubbles: true}));
   seen.searched = shown().length;
+  const tell = () => seen.told.push(document.getElementById("status").textContent);
+  tell();
   search.value = "";
   search.dispatchEvent(new Event("input", {bubbles: true}));
   const order = () => all().map((node) => Number(node.dataset.second));
   const rising = (list) => list.every((one, i) => !i || list[i - 1] <= one);
   click("[data-sort=second]");
   seen.sorted = rising(order());
+  tell();
   click("[data-sort=second]");
   seen.reversed = rising(order().reverse());
+  tell();
   all()[0].querySelector("summary").click();
   seen.expanded = all()[0].open && all()[0].querySelector(".full").checkVisibility();
   const paper = () => getComputedStyle(document.body).backgroundColor;
   const first = paper();
+  const press = () => seen.pressed.push(document.getElementById("theme").ariaPressed);
+  press();
   click("#theme");
+  press();
   seen.dark = document.documentElement.dataset.theme === "dark" && paper() !== first;
   click("#theme");
+  press();
   seen.light = document.documentElement.dataset.theme === "light" && paper() === first;
   seen.scripts = document.scripts.length - 1;
   seen.images = document.images.length;

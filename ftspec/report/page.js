@@ -11,11 +11,17 @@
   };
   const theme = remembered();
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;
-  document.getElementById("theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
+  const toggle = document.getElementById("theme");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const told = () => toggle.setAttribute("aria-pressed", String(dark()));
+  toggle.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
     remembered(root.dataset.theme);
+    told();
   });
+  system.addEventListener("change", told);
+  told();
 
   const controls = document.getElementById("controls");
   if (!controls) return;
@@ -33,6 +39,8 @@
   const search = document.getElementById("search");
   const status = document.getElementById("status");
   const before = status.textContent;
+  let [counted, order] = [before, ""];
+  const tell = () => (status.textContent = counted + order);
 
   const text = (one) => (one.text ??= one.node.textContent.toLowerCase());
   const filter = () => {
@@ -46,7 +54,8 @@
       one.node.hidden = !left;
       visible += !one.node.hidden;
     }
-    status.textContent = visible === cases.length ? before : `${visible} of ${cases.length} prompts`;
+    counted = visible === cases.length ? before : `${visible} of ${before}`;
+    tell();
   };
   controls.addEventListener("input", filter);
   controls.addEventListener("submit", (event) => event.preventDefault());
@@ -65,6 +74,8 @@
       const compare = key === "prompt" ? (a, b) => a.prompt.localeCompare(b.prompt) : (a, b) => a[key] - b[key];
       cases.sort((a, b) => sign * compare(a, b) || a.order - b.order);
       list.append(...cases.map((one) => one.node));
+      order = `; sorted by ${button.textContent}${up ? ", reversed" : ""}`;
+      tell();
     });
   }
   filter(); // browsers keep form values over a reload
