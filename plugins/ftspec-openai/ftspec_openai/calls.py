@@ -95,6 +95,9 @@ class Address(Struct, frozen=True, kw_only=True):
 
         from ftspec_openai.sending import Sender, Wire
 
+        if proxy_of(self.base_url).lower().startswith("socks"):  # it would be spoken HTTP to, again and again
+            said = "the proxy of the environment is one for SOCKS, which is not spoken where models are asked"
+            raise api.Rejected(said, "name one for HTTP by HTTPS_PROXY")
         if getproxies().keys() - {"no"}:
             limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
             hooks = hosted.asynchronous_hooks()
@@ -128,6 +131,15 @@ class Address(Struct, frozen=True, kw_only=True):
         import httpx2
 
         return httpx2.Timeout(self.timeout, connect=min(CONNECT, self.timeout))
+
+
+def proxy_of(url: str) -> str:
+    """The proxy that the environment names for an address; "" where there is none."""
+    from urllib.request import getproxies, proxy_bypass
+
+    where, named = urlsplit(url), getproxies()
+    proxy = named.get(where.scheme) or named.get("all") or ""
+    return "" if proxy_bypass(where.hostname or "") else proxy
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 from ftspec import api, hosted
 from ftspec_openai import jobs as wire
 from ftspec_openai import models, tokens
-from ftspec_openai.calls import Address, calling, made_at
+from ftspec_openai.calls import Address, calling, made_at, proxy_of
 from ftspec_openai.chat import ChatModel
 from ftspec_openai.checkpoints import Checkpoints
 from ftspec_openai.events import Log
@@ -38,7 +38,8 @@ class Tuner:
         suffix: part of the tuned model's name.
         extra: fields of the server's own for the body of a new job.
         limits: how hard its models may be asked.
-        client: what asks them: the official SDK, or aiohttp alone (see ftspec_openai.lean).
+        client: what asks them: the official SDK, or aiohttp alone (see ftspec_openai.lean), where no
+            proxy stands in between.
     """
 
     preset: Preset
@@ -175,7 +176,7 @@ class Tuner:
         """Models of this kind are up as soon as they exist, or have been deployed before."""
         tuned = isinstance(model, api.TunedModel)
         base = model.base.id if isinstance(model, api.TunedModel) else model.id
-        kind = LeanChatModel if self.asking == "aiohttp" else ChatModel
+        kind = LeanChatModel if self.asking == "aiohttp" and not proxy_of(self.address.base_url) else ChatModel
         name, reasons = self._asked(model), models.reasons(base)
         yield kind(self.address, self.preset, self.limits, name, tuned=tuned, reasons=reasons)
 

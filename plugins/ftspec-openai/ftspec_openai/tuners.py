@@ -29,7 +29,10 @@ Concurrency = Annotated[int, Meta(ge=1, le=1000, description="Questions that are
 PerMinute = Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Most per minute; no limit when not given.")]
 Client = Annotated[
     Literal["sdk", "aiohttp"],
-    Meta(description="What asks models: the official SDK, or aiohttp alone, which takes a third of the CPU."),
+    Meta(
+        description="What asks models: the official SDK, as always through a proxy, or aiohttp alone, "
+        "which takes a third of the CPU."
+    ),
 ]
 Seconds = Annotated[float, Meta(gt=0, description="Seconds to wait for an answer.")]
 

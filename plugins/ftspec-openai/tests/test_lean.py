@@ -305,13 +305,43 @@ def test_certificates_are_looked_at_wherever_the_first_question_went(server: typ
     assert context.get_ca_certs() or context.cert_store_stats()["x509_ca"]
 
 
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "localhost")
+
+
+@pytest.mark.usefixtures("no_proxy")
 def test_a_proxy_of_the_environment_is_the_sdks_business(monkeypatch: pytest.MonkeyPatch) -> None:
     def sender() -> object:
         return Address(base_url="http://127.0.0.1:9/v1", api_key=KEY)._sender(4)
 
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "localhost")
     assert isinstance(sender(), Sender)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     assert not isinstance(sender(), Sender)
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+def test_both_ask_through_the_proxy_of_the_environment(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    proxy = told(server, 200, SAID, content_type="application/json").removesuffix("/v1")
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    assert ask("http://models.invalid/v1", client).text == "hello"
+    assert ask(f"{proxy}/v1".replace("127.0.0.1", "localhost"), client).text == "hello"
+    assert [path for path, _, _ in server.asked] == [
+        "http://models.invalid/v1/chat/completions",
+        "/v1/chat/completions",
+    ]
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize("client", ["sdk", "aiohttp"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_for_socks_is_told_at_once(monkeypatch: pytest.MonkeyPatch, client: str, name: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    with pytest.raises(api.Rejected, match="one for SOCKS"):  # not one that is tried again
+        ask("https://models.invalid/v1", client)
