@@ -15,21 +15,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ftspec
-from ftspec.builtin.simulated import COMPONENTS
+from ftspec.asking import patience
+from ftspec.builtin.simulated import COMPONENTS, client, tuner
 from ftspec.common.errors import FtspecError
 from ftspec.common.jobs import DataFile, ModelRef, Request
 from ftspec.common.progress import Quiet
+from ftspec.state import journal, store
 from ftspec.state.journal import Journal
 from ftspec.state.store import Store
+from ftspec.tuning import claims, following, submission, tuning, uploads
 from ftspec.tuning.claims import Register
 from ftspec.tuning.following import Follow
 from ftspec.tuning.submission import Times
 from ftspec.tuning.tuning import tune
 
-HOUSE = Path(ftspec.__file__).parent
-WATCHED = {str(HOUSE / name) for name in ("store.py", "journal.py", "claims.py", "tuning.py", "patience.py")} | {
-    str(HOUSE / "builtin/simulated" / name) for name in ("client.py", "tuner.py")
+WATCHED = {
+    module.__file__
+    for module in (claims, client, following, journal, patience, store, submission, tuner, tuning, uploads)
 }
 
 
@@ -76,7 +78,7 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
         provider.submit = stopping(provider.submit, before=True)
     if order.get("stop_in") == "claim":
         Register.claim = stopping(Register.claim, before=False)  # type: ignore[method-assign]
-    store = Store.open(order["state"])
+    kept = Store.open(order["state"])
     hyperparameters = {"epochs": 1, "batch_size": 8, "learning_rate_multiplier": 1.0, "seed": order["seed"]}
     request = Request(model=ModelRef(id="tiny"), hyperparameters=hyperparameters)
     files = [DataFile(**file) for file in order["files"]]
@@ -86,8 +88,8 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
             provider,
             request,
             files,
-            store=store,
-            journal=Journal(store, "run"),
+            store=kept,
+            journal=Journal(kept, "run"),
             key=f"{files[0].sha256}-{order['seed']}",
             progress=Quiet(),
             resubmit=order.get("resubmit", False),
