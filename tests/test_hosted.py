@@ -32,7 +32,7 @@ HINTS = hosted.Hints(key="key", access="access", quota="quota", request="request
 def test_a_status_stands_for_an_error(status, message, kind, hint):
     error = hosted.error(status, message, HINTS, retry_after=3)
     assert type(error) is kind and error.hint == hint and message in error.message
-    assert not isinstance(error, api.Transient) or error.retry_after == 3
+    assert not isinstance(error, api.Transient | api.Ambiguous) or error.retry_after == 3
 
 
 def test_a_call_that_was_never_sent_may_be_made_again():
@@ -46,10 +46,26 @@ def test_a_call_that_was_never_sent_may_be_made_again():
 
 
 def test_retry_after_is_read_where_it_can_be():
-    headers = [{"retry-after": "2"}, {"retry-after-ms": "250"}, {"retry-after": "Sat, 1 Jan 2028 00:00:00 GMT"}, {}]
+    headers = [{"retry-after": "2"}, {"retry-after-ms": "250"}, {"retry-after": "soon"}, {}]
     assert [hosted.retry_after(types.SimpleNamespace(headers=one)) for one in headers] == [2.0, 0.25, None, None]
     endless = [{"retry-after": "1e400"}, {"retry-after": "nan"}, {"retry-after-ms": "inf", "retry-after": "3"}]
     assert [hosted.retry_after(types.SimpleNamespace(headers=one)) for one in endless] == [None, None, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("date", "until", "seconds"),
+    [
+        ("Fri, 07 May 1999 10:00:00 GMT", "Fri, 07 May 1999 10:00:45 GMT", 45.0),  # whatever our clock says
+        ("Fri, 07 May 1999 10:00:00 GMT", "Friday, 07-May-99 10:01:00 GMT", 60.0),
+        ("Fri, 07 May 1999 10:00:00 GMT", "Fri, 07 May 1999 09:00:00 GMT", 0.0),
+        ("Fri, 07 May 1999 10:00:00 GMT", "Fri, 07 May 99999999999999999999 10:00:00 GMT", None),
+        (None, "Fri, 07 May 1999 10:00:45 GMT", None),
+        ("now", "Fri, 07 May 1999 10:00:45 GMT", None),
+    ],
+)
+def test_a_wait_until_a_moment_is_by_the_clock_of_who_says_it(date, until, seconds):
+    headers = {"retry-after": until} | ({"date": date} if date else {})
+    assert hosted.retry_after(types.SimpleNamespace(headers=headers)) == seconds
 
 
 def test_every_row_that_is_refused_is_named():

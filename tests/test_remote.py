@@ -313,10 +313,11 @@ def test_the_pace_is_by_what_answers_have_taken() -> None:
     assert max(model.waits) > 0.5
 
 
-def test_who_has_had_enough_is_asked_by_nobody_for_so_long() -> None:
-    model = Timed(lambda question, call: Transient("busy", retry_after=0.3) if call == 1 else "yes")
+@pytest.mark.parametrize("kind", [Transient, Ambiguous])
+def test_who_has_had_enough_is_asked_by_nobody_for_so_long(kind: type[ProviderError]) -> None:
+    model = Timed(lambda question, call: kind("busy", retry_after=1.0) if call == 1 else "yes")
     ask(model, 1)
-    assert min(model.waits) >= 0.3
+    assert min(model.waits) >= 1.0
 
 
 def test_no_more_is_asked_while_nobody_takes_what_is_there() -> None:

@@ -2,8 +2,8 @@
 
 What may be asked again is asked again here, and nowhere else:
 
-- Transient: nothing was done. Asked until it works, for PATIENCE seconds; `retry_after` pauses all calls.
-- Ambiguous: it may have been answered, and paid for. Asked TRIES times.
+- Transient: nothing was done. Asked until it works, for PATIENCE seconds.
+- Ambiguous: it may have been answered, and paid for. Asked TRIES times. `retry_after` of either pauses all calls.
 - Rejected: an answer with an error. Where the first REFUSALS are all rejected, something is wrong with all of them.
 - anything else: the plugin's fault; it ends the asking.
 
@@ -151,6 +151,7 @@ class Inflight:
                     self._out_of_patience(error)
                 if tries >= TRIES or not patient:
                     return self._give_up(question, error, patient)
+                self.pace.pause(error.retry_after or 0.0)
             except Transient as error:
                 self.meter.record(_failed(question, error))
                 if patient:
@@ -186,7 +187,7 @@ class Inflight:
 
     def _out_of_patience(self, error: ProviderError) -> None:
         """Raise the error where nobody has been answered for too long, or would be."""
-        asked_to_wait = (error.retry_after or 0.0) if isinstance(error, Transient) else 0.0
+        asked_to_wait = error.retry_after or 0.0
         waited = time.monotonic() - self.worked
         if waited + asked_to_wait > PATIENCE:
             raise with_wait(error)

@@ -62,8 +62,7 @@ class Patience:
         """How long to wait until the next try, in seconds. Raises the error when that would be too long."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
-        asked = error.retry_after if isinstance(error, Transient) else None
-        delay = max(self._delay, asked or 0.0)
+        delay = max(self._delay, error.retry_after or 0.0)
         if now + delay - self._since > self.total:
             raise with_wait(error)
         self._delay = min(self._delay * 1.5, self.longest)
@@ -72,7 +71,7 @@ class Patience:
 
 def with_wait(error: ProviderError) -> ProviderError:
     """The error with how long the provider asks to wait, where that is what nobody waits for."""
-    asked = error.retry_after if isinstance(error, Transient) else None
+    asked = error.retry_after
     if asked is None or not LONG <= asked < math.inf:
         return error
-    return Transient(f"{error.message}; it asks to wait {duration(asked)}", error.hint, retry_after=asked)
+    return type(error)(f"{error.message}; it asks to wait {duration(asked)}", error.hint, retry_after=asked)

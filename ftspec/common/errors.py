@@ -195,7 +195,15 @@ class StillRunning(FtspecError):
 
 
 class ProviderError(FtspecError):
-    """Something on the tuner's side."""
+    """Something on the tuner's side.
+
+    Args:
+        retry_after: seconds to wait before the next try, where the provider says.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
 
 
 class Rejected(ProviderError):
@@ -211,15 +219,7 @@ class Ambiguous(ProviderError):
 
 
 class Transient(ProviderError):
-    """The provider did not act and says that the same call may succeed later.
-
-    Args:
-        retry_after: seconds to wait before the next try, where the provider says.
-    """
-
-    def __init__(self, message: str, hint: str = "", *, retry_after: float | None = None) -> None:
-        super().__init__(message, hint)
-        self.retry_after = retry_after
+    """The provider did not act and says that the same call may succeed later."""
 
 
 class JobFailed(ProviderError):

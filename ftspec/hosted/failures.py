@@ -63,7 +63,7 @@ def error(
     if status == 429:
         return api.Transient(text, retry_after=retry_after)
     if status in {408, 409} or status >= 500:
-        return api.Ambiguous(text)
+        return api.Ambiguous(text, retry_after=retry_after)
     if 300 <= status < 400:
         return api.Rejected(text, ELSEWHERE)
     return (api.NotFound if status in GONE else api.Rejected)(text, hints.request)
@@ -103,7 +103,9 @@ def calling(sdk: Any, hints: Hints, transport: tuple[type[Exception], ...] = (OS
 
 
 def retry_after(response: Any) -> float | None:
-    """Seconds that a response with HTTP headers asks to wait; None where it says none, or no number of them."""
+    """Seconds that a response with HTTP headers asks to wait; None where it says none, or what cannot be read.
+
+    A moment counts from that of the response, by the same clock: this machine's may be another's by hours."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             asked = float(response.headers.get(name, "")) * unit
@@ -111,7 +113,17 @@ def retry_after(response: Any) -> float | None:
             continue
         if math.isfinite(asked):
             return asked
-    return None
+    return _between(response.headers.get("date"), response.headers.get("retry-after"))
+
+
+def _between(now: str | None, then: str | None) -> float | None:
+    """Seconds from one moment to another, as HTTP writes both; None where one is none."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max((parsedate_to_datetime(then or "") - parsedate_to_datetime(now or "")).total_seconds(), 0.0)
+    except (ValueError, TypeError, OverflowError):  # one of them with a time zone and one without, years of 20 digits
+        return None
 
 
 def _said(fault: Any) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 from ftspec import api, hosted
@@ -113,6 +114,5 @@ def _refused(response: Mapping[str, Any]) -> api.ProviderError:
         return api.Rejected(f"{message} ({code})", HINTS.quota)
     if status < 400:  # an answer that boto3 could not read as its model says
         return hosted.unreadable(message)
-    after = meta.get("HTTPHeaders", {}).get("retry-after", "")
-    seconds = float(after) if after.replace(".", "", 1).isdigit() else None
-    return hosted.error(status, message, HINTS, code=code, retry_after=seconds)
+    after = hosted.retry_after(SimpleNamespace(headers=meta.get("HTTPHeaders", {})))
+    return hosted.error(status, message, HINTS, code=code, retry_after=after)
