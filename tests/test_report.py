@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import itertools
 import json
 import math
@@ -516,8 +517,19 @@ def test_data_stays_text_in_the_summary() -> None:
     found = summary.render(msgspec.structs.replace(evil_data(), model=ModelRef(id="a|b`c``d @user http://x.y")))
     assert not text.HIDDEN.search(found)
     outside = outside_code(found)
-    assert not any(sign in outside for sign in ("<", "@", "://"))
-    assert "```a\\|b`c``d @user http://x.y```" in found
+    assert not any(sign in outside for sign in ("<", "://"))
+    assert "```a|b`c``d @user http://x.y```" in found, "a backslash is for a table's cell alone"
+
+
+def test_nobody_is_mentioned_and_a_line_number_is_no_emoji() -> None:
+    """Servers look for people, issues and emoji in what comes of the Markdown, where entities are letters again."""
+    found = summary.plain("@team #12 a@b.example data/t.jsonl:100: short [&#49;] https://b.example")
+    rendered = html.unescape(re.sub(r"\\(.)", r"\1", found))
+    assert not re.search(r"@\w|#\d|:\w+:", rendered)
+    assert rendered.replace("\u200b", "") == "@team #12 a@b.example data/t.jsonl:100: short [&#49;] https://b.example"
+    finding = Finding(message="is short", file="t.jsonl", line=100)
+    told = summary.render(replace(sample_data(), findings=(finding,)))
+    assert "- ❌ `t.jsonl:100`: is short" in told
 
 
 def test_junit_has_the_common_shape(tmp_path: Path) -> None:

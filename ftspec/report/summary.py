@@ -10,7 +10,6 @@ from ftspec.common.figures import duration, percent, plural, points
 from ftspec.costs.costs import is_judging
 from ftspec.report import money, text, words
 from ftspec.report.data import ReportData
-from ftspec.report.junit import where
 
 GATES = 8
 CASES = 5
@@ -38,17 +37,27 @@ def render(data: ReportData) -> str:
 
 
 def code(given: str, limit: int = 90) -> str:
-    """A code span of one line whose fence is longer than any run of backticks in it; fit for a table's cell."""
-    shown = text.visible(text.shortened(given, limit)).replace("\n", "⏎").replace("\t", " ").replace("|", "\\|")
+    """A code span of one line whose fence is longer than any run of backticks in it."""
+    shown = text.visible(text.shortened(given, limit)).replace("\n", "⏎").replace("\t", " ")
     fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     pad = " " if shown.startswith("`") or shown.endswith("`") or not shown.strip() else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
+def _cell(given: str, limit: int = 90) -> str:
+    """A code span in a table's cell: there alone a backslash before a bar is not part of it."""
+    return code(given, limit).replace("|", "\\|")
+
+
 def plain(given: str) -> str:
-    """Text of ours that may hold names of the user's: what Markdown or HTML would read is escaped, mentions too."""
+    """Text of ours that may hold names of the user's: what Markdown or HTML would read is escaped.
+
+    People, issues and emoji (`:100:`, as in `t.jsonl:100: ...`) are looked for in what comes of the Markdown, where an
+    escaped sign is the sign again: only a space without width keeps them apart.
+    """
     escaped = re.sub(r"([\\`*_{}\[\]#|~!<>])", r"\\\1", text.visible(given).replace("\n", " ").replace("&", "&amp;"))
-    return escaped.replace("@", "&#64;").replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
+    escaped = escaped.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
+    return re.sub(r"@|(?<!&)#(?=\d)|:(?=[\w+-]+:)", r"\g<0>&#8203;", escaped)
 
 
 def _more(total: int, shown: int, what: str) -> list[str]:
@@ -63,7 +72,7 @@ def _gates(data: ReportData) -> Iterable[str]:
     for verdict in sorted(data.verdicts, key=_rank)[:GATES]:
         thin = verdict.outcome == "INSUFFICIENT_EVIDENCE"
         sign = "✅" if verdict.passed else "⚠️" if verdict.severity == "warning" else "❔" if thin else "❌"
-        yield f"| {sign} | {code(verdict.gate)} | {plain(text.shortened(verdict.message, 300))} |"
+        yield f"| {sign} | {_cell(verdict.gate)} | {plain(text.shortened(verdict.message, 300))} |"
     yield from _more(len(data.verdicts), GATES, "gate")
 
 
@@ -76,7 +85,7 @@ def _scores(data: ReportData) -> Iterable[str]:
     if data.evaluation is None:
         return
     shown = dict(list(data.evaluation.scores.items())[:MODELS])
-    yield from (f"| | {' | '.join(code(label, 30) for label in shown)} |", f"|---|{'---:|' * len(shown)}")
+    yield from (f"| | {' | '.join(_cell(label, 30) for label in shown)} |", f"|---|{'---:|' * len(shown)}")
     scores = shown.values()
     spans = (f"{percent(s.known)} ({percent(s.interval.low)}–{percent(s.interval.high)})" for s in scores)
     yield f"| accuracy (95% interval) | {' | '.join(spans)} |"
@@ -104,7 +113,7 @@ def _compared(found: Sequence[Comparison]) -> Iterable[str]:
     if found:
         yield from ("| accuracy compared | difference | 95% interval |", "|---|---:|---:|")
         for one in found[:MODELS]:
-            pair = f"{code(one.label, 30)} − {code(one.against, 30)}"
+            pair = f"{_cell(one.label, 30)} − {_cell(one.against, 30)}"
             yield f"| {pair} | {points(one.difference)} | {points(one.interval.low)} to {points(one.interval.high)} |"
         yield from _more(len(found), MODELS, "pair")
 
@@ -119,8 +128,8 @@ def _cases(data: ReportData) -> Iterable[str]:
         wrong = next((said for said in case.tuned or case.base if not said.passed), None)
         if wrong is None:  # a further model's failure alone
             continue
-        expected = "–" if case.expected is None else code(case.expected)
-        yield f"| {code(words.excerpt(case.messages))} | {expected} | {code(words.said(wrong))} |"
+        expected = "–" if case.expected is None else _cell(case.expected)
+        yield f"| {_cell(words.excerpt(case.messages))} | {expected} | {_cell(words.said(wrong))} |"
     yield from _more(len(worst), CASES, "prompt")
 
 
@@ -129,7 +138,7 @@ def _steps(data: ReportData) -> Iterable[str]:
         return
     yield from ("| data | rows in | rows out | changed |", "|---|---:|---:|---:|")
     for step in data.counts[:STEPS]:
-        yield f"| {code(step.name)} | {step.rows_in:,} | {step.rows_out:,} | {step.changed:,} |"
+        yield f"| {_cell(step.name)} | {step.rows_in:,} | {step.rows_out:,} | {step.changed:,} |"
     yield from _more(len(data.counts), STEPS, "step")
 
 
@@ -142,7 +151,8 @@ def _training(data: ReportData) -> Iterable[str]:
 def _findings(data: ReportData) -> Iterable[str]:
     for finding in data.findings[:FINDINGS]:
         sign = "⚠️" if finding.severity == "warning" else "❌"
-        yield f"- {sign} {plain(text.shortened(where(finding) + finding.said, 200))}"
+        place = f"{code(finding.place)}: " if finding.file else ""
+        yield f"- {sign} {place}{plain(text.shortened(finding.said, 200))}"
     if data.findings:
         yield from _more(max(data.findings_total, len(data.findings)), FINDINGS, "finding")
 
@@ -154,7 +164,7 @@ def _money(data: ReportData) -> Iterable[str]:
         return
     yield from ("| cost | |", "|---|---|")
     for label, said in list(served.items())[:MODELS]:
-        yield f"| 1,000 answers, {code(label)} | {plain(said)} |"
+        yield f"| 1,000 answers, {_cell(label)} | {plain(said)} |"
     if spent:
         yield f"| this run | {plain(spent['together'])} |"
         if asked := [f"{part}: {said}" for part, said in spent.items() if is_judging(part)]:
