@@ -6,11 +6,12 @@ import copy
 import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import click
 import pytest
 
-from ftspec.common import terminal
+from ftspec.common import streams, terminal
 from ftspec.common.masking import MASK
 from ftspec.common.references import mask
 from ftspec.common.streams import Masked
@@ -69,6 +70,10 @@ def test_a_line_without_an_end_is_held_back_for_so_long(monkeypatch: pytest.Monk
     out.write("50 %\r")
     out.unmasked.flush()
     assert written.getvalue().endswith(b"50 %\r")
+    for piece in (KEY[:7], KEY[7:], "\r\n"):  # however much has gone before
+        out.write(piece)
+    out.unmasked.flush()
+    assert written.getvalue().endswith(f"\r{MASK}\r\n".encode())
     with pytest.raises(TypeError):
         out.write(5)
     out.close()
@@ -84,11 +89,31 @@ def test_threads_that_write_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     assert sorted(written.getvalue().replace(b"\n", b"")) == sorted(b"01234567" * 2000)
 
 
-def test_it_can_be_copied_and_closed_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_can_be_copied_and_closed_as_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, written = stream("utf-8", monkeypatch)
     assert copy.copy(out).unmasked is out.unmasked
     assert (out.encoding, out.isatty(), out.closed) == ("utf-8", False, False)
     with out as same:
         assert same is out
     assert written.closed
-    assert not hasattr(Masked(io.StringIO()), "buffer")
+    with Masked((tmp_path / "out").open("w")) as file:
+        file.write("begun")
+    file.close()
+    assert (tmp_path / "out").read_text() == "begun"
+    bare = Masked(io.StringIO())
+    bare.flush()
+    assert not hasattr(bare, "buffer")
+
+
+def test_what_others_print_is_masked_and_spelled_out_where_the_encoding_lacks_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STREAMS_KEY", KEY)
+    monkeypatch.setattr(mask, "names", {"STREAMS_KEY"})
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, below in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(below, encoding="ascii"))
+    streams.open_all()
+    for name, below in written.items():
+        print(f"→ {KEY}", file=getattr(sys, name), flush=True)
+        assert below.getvalue() == f"\\u2192 {MASK}\n".encode()

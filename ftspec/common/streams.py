@@ -122,16 +122,15 @@ class MaskedBytes(_Before):
         return super().write(bytes(given))
 
     def put(self, given: bytes) -> None:
-        """What holds no secret is written as it is, whatever it is."""
+        """What is no UTF-8 is written as it is."""
         text = given.decode("utf-8", "surrogateescape")
-        masked = _masked(text)
-        self.unmasked.write(given if masked == text else masked.encode("utf-8", "surrogateescape"))
+        self.unmasked.write(_masked(text).encode("utf-8", "surrogateescape"))
 
 
 def _masked(text: str) -> str:
     """Nothing is secret before there is a mask, which a mere `--help` does without."""
     references = sys.modules.get("ftspec.common.references")
-    return references.mask(text) if references and text else text
+    return references.mask(text) if references else text
 
 
 def open_all() -> None:
