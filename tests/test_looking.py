@@ -499,6 +499,15 @@ def test_a_life_begins_with_what_was_read(spec: Path, capsys: pytest.CaptureFixt
     assert [message["content"] for message in step["after"]["messages"]] == ["hi", "ho"]
 
 
+def test_white_space_of_what_was_read_and_dropped_is_shown(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be the reason: of what a step changed it was shown."""
+    spec.write_text(SPEC.replace("  - redact: {entities: [email]}\n", "").replace("  - strip\n", ""))
+    write(spec.parent / "data/rows.jsonl", texts([("  two\t words\n", "a"), ("  two\t words\n", "a")]))
+    _, out, _ = run(capsys, "data", "why", spec, "data/rows.jsonl:2", "-q")
+    assert "    + text:   two\\t words⏎\n" in out
+    assert "    - text:   two\\t words⏎\n" in out
+
+
 def test_why_of_a_row_that_a_mixture_repeats(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (spec.parent / "more").mkdir()
     write(spec.parent / "more/own.jsonl", texts([("own", "a")]))

@@ -66,7 +66,7 @@ def _change(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -
     elif after is None or before is None:
         mark = "-" if after is None else "+"
         for name, text in _columns(before if before is not None else after):
-            yield f"    {mark} {one_line(name, 40)}: {one_line(text, WIDTH)}"
+            yield f"    {mark} {one_line(name, 40)}: {_plain(text)}"
     else:
         olds, news = dict(_columns(before)), dict(_columns(after))
         for name in [*olds, *(name for name in news if name not in olds)]:
