@@ -41,12 +41,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ftspec(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def run(*arguments: str) -> tuple[int, str]:
-        code = guard.run(list(arguments))
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+    return lambda *arguments: (guard.run(arguments), "".join(capsys.readouterr()))
 
 
 def write(gate: str, *, base: float = 0.0, tuned: float = 1.0, epochs: int = 1) -> None:

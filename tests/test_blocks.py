@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import Notes
 from test_pipeline import LOADED, REQUEST, SPLIT, Lines, everything, item, numbered, spec_of, write
 
 from ftspec import rows
 from ftspec.builtin import files
 from ftspec.common.errors import Finding
-from ftspec.common.progress import Quiet
 from ftspec.data import blocks, entries, pipeline, prefixes
 from ftspec.data.cleaning import Stage
 from ftspec.data.segments import Outcome, Segment
@@ -28,17 +28,9 @@ from ftspec.spec import Eval, Spec
 STEPS = ["strip", {"length": {"columns": ["text"], "min": 2}}, "dedupe", {"drop_empty": {"columns": ["label"]}}]
 
 
-class Told(Quiet):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
 def run(spec: Spec, cache: Path, **how: Any) -> list[str]:
     """What the user is told of a run with the cache."""
-    told = Told()
+    told = Notes()
     with tempfile.TemporaryDirectory(dir=spec.folder) as out:
         options = pipeline.How(cache=str(cache), worth=0, **how)
         pipeline.prepare(spec, LOADED, Lines(), REQUEST, Path(out), told, options)  # type: ignore[arg-type]

@@ -14,21 +14,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from runs import plan, run
 
 from ftspec import registry
 from ftspec.cli import guard
 from ftspec.common.errors import BudgetReached, FtspecError, Rejected, SpecError, StillRunning
 from ftspec.common.messages import Answer, Generation, Message, Prompt, Question
-from ftspec.common.progress import Quiet
 from ftspec.costs.costs import is_judging, judge_name
 from ftspec.costs.spending import AHEAD, Entry, Purse
 from ftspec.costs.tables import Rate
-from ftspec.run import planning, reopen, runner
-from ftspec.run.site import Options
+from ftspec.run import reopen
 from ftspec.state.journal import decode
 from ftspec.state.store import Store
 from ftspec.state.workspace import Workspace
-from ftspec.validation import validate
 from ftspec.views import watching
 
 TABLE = """\
@@ -74,16 +72,6 @@ def spec(tmp_path: Path) -> Path:
     file = tmp_path / "spec.yaml"
     file.write_text(SPEC)
     return file
-
-
-def run(spec: Path, *overrides: str, **options: Any) -> runner.Outcome:
-    installed = registry.load()
-    return runner.run(validate.load_spec(spec, installed, overrides), installed, Options(**options), Quiet())
-
-
-def plan(spec: Path, *overrides: str) -> planning.Planned:
-    installed = registry.load()
-    return planning.plan(validate.load_spec(spec, installed, overrides), installed, Options(), Quiet())
 
 
 def spent(spec: Path) -> list[Entry]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import plan, run
 from test_more_sources import workbook
 
 from ftspec import registry
@@ -15,12 +16,8 @@ from ftspec.builtin.sources import COMPONENTS as SOURCES
 from ftspec.builtin.testfiles import written
 from ftspec.common.errors import DataError, SpecError
 from ftspec.common.messages import Prompt
-from ftspec.common.progress import Quiet
 from ftspec.data.cases import for_choosing, tags_of
 from ftspec.files.kept import Lazy, Picked
-from ftspec.run import planning, runner
-from ftspec.run.site import Options
-from ftspec.validation import validate
 
 HEAD = """\
 version: 1
@@ -39,16 +36,6 @@ def write(folder: Path, text: str, rows: list[dict[str, Any]] | None = None) -> 
     if rows is not None:
         (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder / "spec.yaml"
-
-
-def run(spec: Path) -> Any:
-    installed = registry.load()
-    return runner.run(validate.load_spec(spec, installed), installed, Options(), Quiet())
-
-
-def plan(spec: Path) -> Any:
-    installed = registry.load()
-    return planning.plan(validate.load_spec(spec, installed), installed, Options(), Quiet())
 
 
 class OnDisk(Lazy[Prompt]):

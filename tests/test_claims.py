@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from runs import Notes
 
 from ftspec.common.errors import Ambiguous, Rejected, StoreError, Transient
 from ftspec.common.jobs import DataFile, Job, ModelRef, RemoteFile, Request
-from ftspec.common.progress import Quiet
 from ftspec.state.journal import WRITER, Journal
 from ftspec.state.store import Store
 from ftspec.tuning import claims
@@ -72,14 +72,6 @@ def no(tuner: Tuner, key: str) -> None:
 def bug(tuner: Tuner, key: str) -> None:
     tuner.make(key)
     raise ZeroDivisionError
-
-
-class Notes(Quiet):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 @pytest.fixture

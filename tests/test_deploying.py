@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import Notes, run
 
 from ftspec import registry
 from ftspec.builtin.simulated.tuner import Simulated
@@ -20,12 +21,10 @@ from ftspec.common.errors import FtspecError, PluginFault, ProviderError, Transi
 from ftspec.common.messages import Generation, Message
 from ftspec.common.progress import Quiet
 from ftspec.costs.spending import Entry
-from ftspec.run import reopen, runner
-from ftspec.run.site import Options
+from ftspec.run import reopen
 from ftspec.state.workspace import Workspace
 from ftspec.tuning import deploying
 from ftspec.tuning.deploying import Deployer, Waits
-from ftspec.validation import validate
 from ftspec.views import models
 
 TABLE = """\
@@ -57,11 +56,6 @@ def spec(tmp_path: Path) -> Path:
     file = tmp_path / "spec.yaml"
     file.write_text(SPEC)
     return file
-
-
-def run(spec: Path, *overrides: str, **options: Any) -> runner.Outcome:
-    installed = registry.load()
-    return runner.run(validate.load_spec(spec, installed, overrides), installed, Options(**options), Quiet())
 
 
 def standing(spec: Path) -> list[str]:
@@ -176,17 +170,11 @@ def test_one_that_cannot_be_taken_down_is_said_and_taken_down_later(
     def unreachable(*_: Any) -> None:
         raise ProviderError("out of reach")
 
-    said: list[str] = []
-
-    class Notes(Quiet):
-        def note(self, message: str) -> None:
-            said.append(message)
-
+    told = Notes()
     with monkeypatch.context() as patched:
         patched.setattr(Simulated, "undeploy", unreachable)
-        installed = registry.load()
-        runner.run(validate.load_spec(spec, installed), installed, Options(), Notes())
-    assert any("may still stand, which costs money (out of reach)" in note for note in said)
+        run(spec, progress=told)
+    assert any("may still stand, which costs money (out of reach)" in note for note in told.notes)
     assert (len(standing(spec)), states(spec)) == (1, ["up"])
     run(spec, "hyperparameters.epochs=1")
     assert (standing(spec), sorted(states(spec))) == ([], ["down", "down"])

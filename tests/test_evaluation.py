@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from runs import Notes
 
 from ftspec import registry
 from ftspec.asking import remote
@@ -72,16 +73,6 @@ def installed() -> Registry:
 def write(models: str = "", gates: str = "", name: str = "spec.yaml") -> Path:
     Path(name).write_text(SPEC.replace("ROWS", ROWS).replace("MODELS", models).replace("GATES", gates))
     return Path(name)
-
-
-class Notes(Quiet):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def run(spec: Path, installed: Registry, **options: bool | str | tuple[str, ...]) -> Outcome:

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import run
 
 from ftspec import registry
 from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.cli import guard
 from ftspec.common.errors import FtspecError, JobFailed
 from ftspec.common.jobs import Job
-from ftspec.common.progress import Quiet
 from ftspec.common.records import TUNING
 from ftspec.plans.plan import step_of
-from ftspec.run import runner
-from ftspec.run.site import Options
 from ftspec.state import history
 from ftspec.state.journal import Journal
 from ftspec.state.workspace import Workspace
@@ -30,7 +28,6 @@ from ftspec.tuning import following
 from ftspec.tuning.claims import Register
 from ftspec.upkeep import cleanup
 from ftspec.upkeep.litter import Litter
-from ftspec.validation import validate
 
 SPEC = """\
 version: 1
@@ -54,11 +51,6 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "spec.yaml"
     file.write_text(SPEC)
     return file
-
-
-def run(spec: Path, *overrides: str, **options: Any) -> runner.Outcome:
-    installed = registry.load()
-    return runner.run(validate.load_spec(spec, installed, overrides), installed, Options(**options), Quiet())
 
 
 def find(spec: Path, **options: Any) -> cleanup.Found:

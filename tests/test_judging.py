@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from runs import Notes
 from sklearn.metrics import cohen_kappa_score
 
 from ftspec import api, registry
@@ -216,14 +217,6 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(judging, "bench", lambda judge, court: real(judge, court)._replace(provider=made))
     monkeypatch.setattr(inflight, "FIRST", 0.001)
     return made
-
-
-class Notes(Quiet):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def run_of(court: benches.Court) -> benches.Court:

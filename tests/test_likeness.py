@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftspec import registry
-from ftspec.common.progress import Quiet
+from runs import run
+
 from ftspec.report import read
-from ftspec.run import likeness, runner
-from ftspec.run.site import Options
-from ftspec.validation import validate
+from ftspec.run import likeness
 
 SPEC = """\
 version: 1
@@ -37,8 +35,7 @@ ROWS = """\
 def test_failed_cases_stand_beside_the_rows_that_are_like_them(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(ROWS)
     (tmp_path / "near.yaml").write_text(SPEC)
-    installed = registry.load()
-    outcome = runner.run(validate.load_spec(tmp_path / "near.yaml", installed), installed, Options(), Quiet())
+    outcome = run(tmp_path / "near.yaml")
     near = {case.messages[-1].content: case.nearest for case in read(outcome.report.with_name("report.json")).cases}
     (first,) = near["my parcel number seven is lost"]
     assert (first.origin, first.text) == ("train.jsonl:2", "my parcel number two is lost\n→ delivery")

@@ -36,12 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ftspec(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def run(*arguments: str) -> tuple[int, str]:
-        code = guard.run(list(arguments))
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+    return lambda *arguments: (guard.run(arguments), "".join(capsys.readouterr()))
 
 
 @pytest.mark.parametrize(("outcome", "said"), [("cancelled", "cancelled"), ("failed", "failed: ")])

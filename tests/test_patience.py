@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from runs import Notes
 
 from ftspec.asking.patience import Patience
 from ftspec.common.errors import Ambiguous, Rejected, Transient
-from ftspec.common.progress import Quiet
 
 
 @pytest.fixture(autouse=True)
@@ -19,14 +19,6 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     monkeypatch.setattr(time, "monotonic", lambda: sum(waits))
     monkeypatch.setattr(time, "sleep", waits.append)
     yield waits
-
-
-class Notes(Quiet):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def test_waits_grow_and_end_in_the_error(slept: list[float]) -> None:

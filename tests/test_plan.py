@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import runs
 from plugged import installed
 
 from ftspec import api, registry, rows
@@ -49,15 +50,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def plan(folder: Path, *overrides: str, **options: object) -> Plan:
-    installed = registry.load()
-    loaded = validate.load_spec(folder / "spec.yaml", installed, overrides)
-    return planning.plan(loaded, installed, Options(**options), Quiet()).plan  # type: ignore[arg-type]
+    return runs.plan(folder / "spec.yaml", *overrides, **options).plan
 
 
 def run(folder: Path, *overrides: str, **options: object) -> runner.Outcome:
-    installed = registry.load()
-    loaded = validate.load_spec(folder / "spec.yaml", installed, overrides)
-    return runner.run(loaded, installed, Options(**options), Quiet())  # type: ignore[arg-type]
+    return runs.run(folder / "spec.yaml", *overrides, **options)
 
 
 def steps(found: Plan) -> dict[str, Step]:

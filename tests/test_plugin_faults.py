@@ -21,6 +21,7 @@ import pyarrow as pa
 import pytest
 from msgspec import Meta
 from plugged import SPEC, Acme, Nothing, Says, installed, run
+from runs import Notes
 
 from ftspec import api, registry, rows
 from ftspec.cli import guard
@@ -45,16 +46,6 @@ def broken(**methods: Any) -> Any:
     """The little provider, with other methods."""
     kind = type("Broken", (Acme,), {"__module__": __name__, **methods})
     return installed(ftspec_providers=lambda: {"acme": api.provider(kind)})
-
-
-class Notes(Quiet):
-    """Remembers what the user would see."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def test_the_little_plugin_works(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import Notes
 
 from ftspec import api, registry
 from ftspec.cli import guard
@@ -64,16 +65,6 @@ def spec(tmp_path: Path) -> Path:
 @pytest.fixture
 def installed() -> Registry:
     return registry.load()
-
-
-class Notes(Quiet):
-    """Remembers what the user would see."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def run(spec: Path, installed: Registry, *overrides: str, progress: Quiet | None = None, **options: Any) -> Any:
