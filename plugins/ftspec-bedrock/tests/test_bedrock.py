@@ -1,6 +1,5 @@
 """The life of a job on Bedrock over real HTTP: moto's S3 and Bedrock, and aws_server for what moto lacks."""
 
-import hashlib
 import io
 import json
 
@@ -10,6 +9,8 @@ from aws_server import Server, faults_of
 from botocore.session import get_session
 from ftspec_bedrock import bedrock, converse
 from ftspec_bedrock.options import Hyperparameters
+from servers import orders
+from servers.orders import JOB_KEY
 from servers.proxy import Fault, Operation
 
 from ftspec import api, rows
@@ -75,11 +76,7 @@ def written(provider, model, *values):
 
 
 def uploaded(provider, tmp_path, request=None):
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"messages": []}\n')
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = api.DataFile(purpose="training", path=str(path), sha256=digest, bytes=path.stat().st_size, rows=1)
-    return msgspec.structs.replace(request or request_(), training=provider.upload(file))
+    return orders.uploaded(provider, tmp_path, request or request_())
 
 
 def test_rows_have_the_shape_of_the_models_family(provider):
@@ -142,7 +139,7 @@ def test_a_lost_answer_leads_to_the_one_job(aws, provider, proxied, tmp_path):
     request = uploaded(through, tmp_path)
     for fault in ("lost", "broken", "409"):
         proxy.fault("create", fault, once=True)
-        assert through.submit(request, key="ab" * 32).id == through.submit(request, key="ab" * 32).id
+        assert through.submit(request, key=JOB_KEY).id == through.submit(request, key=JOB_KEY).id
     assert len(aws.aws.jobs) == 1
 
 
@@ -155,7 +152,7 @@ def test_a_file_that_is_there_is_not_uploaded_again(aws, proxied, tmp_path):
 
 def test_a_cancelled_job_says_so(aws, provider, tmp_path):
     aws.aws.statuses = ("InProgress",)
-    job = provider.submit(uploaded(provider, tmp_path), key="ab" * 32)
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
     assert provider.poll(job, cursor=None).state is api.JobState.RUNNING
     provider.cancel(job)
     provider.cancel(job)
@@ -164,22 +161,22 @@ def test_a_cancelled_job_says_so(aws, provider, tmp_path):
 
 def test_a_failed_job_says_why(aws, provider, tmp_path):
     aws.aws.statuses, aws.aws.failure = ("Failed",), "row 7 is malformed"
-    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key="ab" * 32), cursor=None)
+    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=JOB_KEY), cursor=None)
     assert update.state is api.JobState.FAILED and update.error == "row 7 is malformed" and update.hint
 
 
 def test_a_status_that_nobody_knows_is_no_end(aws, provider, tmp_path):
     aws.aws.statuses = ("Hibernating",)
-    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key="ab" * 32), cursor=None)
+    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=JOB_KEY), cursor=None)
     assert update.state is api.JobState.UNKNOWN and update.raw == "Hibernating" and not update.state.terminal
 
 
 def test_everything_of_ours_can_be_deleted_and_nothing_else(aws, provider, tmp_path):
     request = uploaded(provider, tmp_path)
     provider.aws.client("s3").put_object(Bucket="team-bucket", Key="tuning/theirs.jsonl", Body=b"x")
-    provider.submit(request, key="ab" * 32)
+    provider.submit(request, key=JOB_KEY)
     model = api.TunedModel(id=aws.aws.jobs[0].output_model_arn, base=request.model)
-    provider.deploy(model, key="ab" * 32)
+    provider.deploy(model, key=JOB_KEY)
     found = list(provider.remote_objects())
     assert sorted(one.kind for one in found) == ["deployment", "file", "model"]
     for one in [*found, *found]:
@@ -207,7 +204,7 @@ def test_what_bedrock_refuses_says_what_to_do(aws, proxied, tmp_path, code, stat
     proxy.faults = {"said": fault}
     proxy.fault("create", "said", once=False)
     with pytest.raises(kind) as error:
-        through.submit(request, key="ab" * 32)
+        through.submit(request, key=JOB_KEY)
     assert hint in error.value.hint and aws.aws.jobs == []
 
 

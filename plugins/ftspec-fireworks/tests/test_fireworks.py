@@ -1,7 +1,6 @@
 """The life of a job on Fireworks, over real HTTP, against a server that speaks the SDK's own types."""
 
-import base64
-import hashlib
+from functools import partial
 
 import msgspec
 import pytest
@@ -9,6 +8,8 @@ from fireworks.types.shared_params.chat_message import ChatMessage
 from fireworks_server import ACCOUNT, KEY, Fireworks
 from ftspec_fireworks import fireworks, lines, progress
 from pydantic import TypeAdapter
+from servers import orders
+from servers.orders import JOB_KEY, PNG, asked, said
 from servers.proxy import Operation
 
 from ftspec import api, hosted
@@ -24,7 +25,6 @@ OPERATIONS = (
     Operation("cancel", "POST", f"{JOBS}/[^/]+:cancel"),
     Operation("chat", "POST", "/v1/chat/completions"),
 )
-SEEN = "ab" * 32
 
 
 class TestFireworks(ProviderSuite):
@@ -54,26 +54,11 @@ def provider(server):
     assert server.problems == []
 
 
-def request_(method="sft", **hyperparameters):
-    chosen = fireworks.methods[method]
-    return api.Request(
-        model=api.ModelRef(id=MODEL),
-        method=method,
-        method_options=msgspec.to_builtins(chosen.options()),
-        hyperparameters=msgspec.to_builtins(msgspec.convert(hyperparameters, chosen.hyperparameters)),
-    )
+request_ = partial(orders.request, fireworks, MODEL)
 
 
 def uploaded(provider, tmp_path, request=None):
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"messages": []}\n')
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = api.DataFile(purpose="training", path=str(path), sha256=digest, bytes=path.stat().st_size, rows=1)
-    return msgspec.structs.replace(request or request_(), training=provider.upload(file))
-
-
-def said(role, content, **more):
-    return api.Message(role=role, content=content, **more)
+    return orders.uploaded(provider, tmp_path, request or request_())
 
 
 def test_rows():
@@ -97,14 +82,6 @@ def test_what_its_pages_say_of_the_number_of_rows(method):
     limits = made.data_limits(api.Request(model=api.ModelRef(id=MODEL), method=method))
     assert (made.least_rows, limits.max_examples) == (3, 3_000_000)
     assert limits.source.startswith("https://docs.fireworks.ai/fine-tuning/")
-
-
-PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
-
-
-def asked(*urls, role="user", kind="image_url"):
-    parts = [{"type": "text", "text": "what is it?"}, *({"type": kind, kind: {"url": url}} for url in urls)]
-    return said(role, parts)
 
 
 def test_images_are_written_as_they_stand_in_the_row():
@@ -152,8 +129,8 @@ def test_the_same_key_makes_one_job_whatever_is_lost(server, proxied, tmp_path, 
     through = fireworks.build({"base_url": proxy.url, "account": ACCOUNT, "timeout": 1.0})
     request = uploaded(through, tmp_path, request_(method))
     proxy.fault("create", fault, once=True)
-    first = through.submit(request, key=SEEN)
-    assert through.submit(request, key=SEEN) == first and len(server.jobs) == 1
+    first = through.submit(request, key=JOB_KEY)
+    assert through.submit(request, key=JOB_KEY) == first and len(server.jobs) == 1
 
 
 @pytest.mark.parametrize(
@@ -166,13 +143,13 @@ def test_a_submission_is_sent_once_and_its_refusal_told(server, proxied, tmp_pat
     request = uploaded(through, tmp_path)
     proxy.fault("create", fault, once=True)
     with pytest.raises(kind):
-        through.submit(request, key=SEEN)
+        through.submit(request, key=JOB_KEY)
     assert proxy.count("create") == 1 and server.jobs == {}
 
 
 def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
     server.lives = ("JOB_STATE_RUNNING",)
-    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
     provider.poll(job, cursor=None)
     provider.cancel(job)
     provider.cancel(job)
@@ -190,7 +167,7 @@ def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
 )
 def test_other_states(server, provider, tmp_path, state, means):
     server.lives, server.reason = (state,), "out of credit"
-    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=SEEN), cursor=None)
+    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=JOB_KEY), cursor=None)
     assert update.state == means and update.raw == state
     assert (update.error == "out of credit") is (means == "failed")
 
@@ -198,8 +175,8 @@ def test_other_states(server, provider, tmp_path, state, means):
 def test_everything_of_ours_can_be_deleted(server, provider, tmp_path):
     server.lives = ("JOB_STATE_COMPLETED",)
     server.models["theirs"] = {"name": "accounts/team/models/theirs"}
-    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
-    provider.deploy(provider.poll(job, cursor=None).model, key=SEEN)
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
+    provider.deploy(provider.poll(job, cursor=None).model, key=JOB_KEY)
     found = list(provider.remote_objects())
     assert sorted(one.kind for one in found) == ["deployment", "file", "model"]
     for one in [*found, *found]:

@@ -1,12 +1,14 @@
 """The life of a job on Together, over real HTTP, against a server that speaks the SDK's own types."""
 
 import base64
-import hashlib
 import io
+from functools import partial
 
 import msgspec
 import pytest
 from ftspec_together import lines, together
+from servers import orders
+from servers.orders import JOB_KEY, PNG, asked, said
 from servers.proxy import Operation
 from together.lib import constants
 from together.lib.utils import check_file
@@ -41,7 +43,6 @@ OPERATIONS = (
     Operation("chat", "POST", "/v1/chat/completions"),
 )
 MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
-SEEN = "ab" * 32
 
 
 @pytest.fixture
@@ -50,27 +51,11 @@ def provider(server):
     assert server.problems == []
 
 
-def request_(method="sft", **hyperparameters):
-    chosen = together.methods[method]
-    filled = msgspec.to_builtins(msgspec.convert(hyperparameters, chosen.hyperparameters))
-    return api.Request(
-        model=api.ModelRef(id=MODEL),
-        method=method,
-        method_options=msgspec.to_builtins(chosen.options()),
-        hyperparameters=filled,
-    )
+request_ = partial(orders.request, together, MODEL)
 
 
 def uploaded(provider, tmp_path, request=None):
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"messages": []}\n')
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = api.DataFile(purpose="training", path=str(path), sha256=digest, bytes=path.stat().st_size, rows=1)
-    return msgspec.structs.replace(request or request_(), training=provider.upload(file))
-
-
-def said(role, content, **more):
-    return api.Message(role=role, content=content, **more)
+    return orders.uploaded(provider, tmp_path, request or request_())
 
 
 def test_rows_are_what_the_sdks_own_check_takes(tmp_path):
@@ -91,13 +76,7 @@ def test_rows_are_what_the_sdks_own_check_takes(tmp_path):
         assert report["is_check_passed"], report
 
 
-PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
 VL = "Qwen/Qwen3-VL-8B-Instruct"
-
-
-def asked(*urls, role="user", kind="image_url"):
-    parts = [{"type": "text", "text": "what is it?"}, *({"type": kind, kind: {"url": url}} for url in urls)]
-    return said(role, parts)
 
 
 def test_images_are_written_for_models_that_see(tmp_path):
@@ -195,9 +174,9 @@ def test_a_submission_of_which_nothing_is_heard_is_found_and_not_repeated(server
     request = uploaded(through, tmp_path)
     proxy.fault("create", fault, once=True)
     with pytest.raises(api.Ambiguous):
-        through.submit(request, key=SEEN)
+        through.submit(request, key=JOB_KEY)
     assert proxy.count("create") == 1, "the SDK must not repeat it"
-    assert len(through.find(request, key=SEEN)) == len(server.jobs) == (fault in {"lost", "broken"})
+    assert len(through.find(request, key=JOB_KEY)) == len(server.jobs) == (fault in {"lost", "broken"})
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("429", api.Transient), ("429 daily", api.Rejected)])
@@ -207,19 +186,19 @@ def test_a_submission_that_was_not_taken_made_nothing(server, proxied, tmp_path,
     request = uploaded(through, tmp_path)
     proxy.fault("create", fault, once=True)
     with pytest.raises(kind) as error:
-        through.submit(request, key=SEEN)
+        through.submit(request, key=JOB_KEY)
     assert server.jobs == {} and KEY not in str(error.value.hint)
 
 
 def test_hyperparameters_beyond_the_models_limits_are_rejected(server, provider, tmp_path):
     with pytest.raises(api.Rejected, match="batch size"):
-        provider.submit(uploaded(provider, tmp_path, request_(batch_size=1000)), key=SEEN)
+        provider.submit(uploaded(provider, tmp_path, request_(batch_size=1000)), key=JOB_KEY)
     assert server.jobs == {}
 
 
 def test_dpo_and_full_training_are_sent(server, provider, tmp_path):
     request = uploaded(provider, tmp_path, request_("dpo", lora=False, epochs=2))
-    provider.submit(request, key=SEEN)
+    provider.submit(request, key=JOB_KEY)
     order = next(iter(server.jobs.values()))["order"]
     assert order["training_method"]["method"] == "dpo" and order["training_method"]["dpo_beta"] == 0.1
     assert order["training_type"]["type"] == "Full" and order["n_epochs"] == 2
@@ -233,7 +212,7 @@ def test_stopping_early_needs_evaluations(provider):
 
 def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
     server.lives = ("running",)
-    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
     provider.poll(job, cursor=None)
     provider.cancel(job)
     provider.cancel(job)
@@ -244,15 +223,15 @@ def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
 @pytest.mark.parametrize(("status", "state"), [("error", "failed"), ("napping", "unknown")])
 def test_other_ends(server, provider, tmp_path, status, state):
     server.lives, server.reason = (status,), "billing limit"
-    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=SEEN), cursor=None)
+    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=JOB_KEY), cursor=None)
     assert update.state == state and update.raw == status
     assert (update.error == "billing limit") is (status == "error")
 
 
 def test_everything_of_ours_can_be_deleted(server, provider, tmp_path):
     server.lives = ("completed",)
-    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
-    provider.deploy(provider.poll(job, cursor=None).model, key=SEEN)
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
+    provider.deploy(provider.poll(job, cursor=None).model, key=JOB_KEY)
     found = list(provider.remote_objects())
     assert sorted(one.kind for one in found) == ["deployment", "file", "model"]
     for one in [*found, *found]:
@@ -269,7 +248,7 @@ def test_a_wrong_key_says_where_keys_are(server, tmp_path, monkeypatch):
 
 def test_a_deployment_needs_a_project(server):
     with pytest.raises(api.Rejected) as error:
-        together.build({"base_url": server.url}).find_deployment(key=SEEN)
+        together.build({"base_url": server.url}).find_deployment(key=JOB_KEY)
     assert "`project`" in error.value.hint
 
 

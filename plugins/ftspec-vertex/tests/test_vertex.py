@@ -1,12 +1,14 @@
 """The life of a job on Vertex AI, over real HTTP, against a server held to Google's own discovery document."""
 
 import base64
-import hashlib
+from functools import partial
 
 import msgspec
 import pytest
 from ftspec_vertex import chat, contents, vertex
 from google.genai import types
+from servers import orders
+from servers.orders import JOB_KEY, PNG, asked, said
 from servers.proxy import Operation
 from vertex_server import PARENT, TOKEN, Vertex, faults_of, schema
 
@@ -21,7 +23,6 @@ OPERATIONS = (
     Operation("cancel", "POST", "(/v1beta1)?.*/tuningJobs/[^/]+:cancel"),
     Operation("chat", "POST", ".*:generateContent"),
 )
-SEEN = "ab" * 32
 MODEL = "gemini-2.5-flash"
 
 
@@ -59,26 +60,11 @@ def provider(server):
     assert server.problems == []
 
 
-def request_(method="sft", **hyperparameters):
-    chosen = vertex.methods[method]
-    return api.Request(
-        model=api.ModelRef(id=MODEL),
-        method=method,
-        method_options=msgspec.to_builtins(chosen.options()),
-        hyperparameters=msgspec.to_builtins(msgspec.convert(hyperparameters, chosen.hyperparameters)),
-    )
+request_ = partial(orders.request, vertex, MODEL)
 
 
 def uploaded(provider, tmp_path, request=None):
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"contents": []}\n')
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = api.DataFile(purpose="training", path=str(path), sha256=digest, bytes=path.stat().st_size, rows=1)
-    return msgspec.structs.replace(request or request_(), training=provider.upload(file))
-
-
-def said(role, content, **more):
-    return api.Message(role=role, content=content, **more)
+    return orders.uploaded(provider, tmp_path, request or request_())
 
 
 def test_rows():
@@ -96,14 +82,6 @@ def test_rows():
     for wrong in ([said("user", "hi")], [said("user", "hi"), said("assistant", "ho", weight=0.0)], [said("tool", "x")]):
         with pytest.raises(hosted.Unfit):
             contents.line("sft", api.Example(messages=wrong))
-
-
-PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
-
-
-def asked(*urls, role="user"):
-    parts = [{"type": "text", "text": "what is it?"}, *({"type": "image_url", "image_url": {"url": u}} for u in urls)]
-    return said(role, parts)
 
 
 def test_images_are_files_by_their_address_as_google_describes_them():
@@ -157,9 +135,9 @@ def test_a_submission_of_which_nothing_is_heard_is_found_and_not_repeated(server
     request = uploaded(through, tmp_path)
     proxy.fault("create", fault, once=True)
     with pytest.raises(api.Ambiguous):
-        through.submit(request, key=SEEN)
+        through.submit(request, key=JOB_KEY)
     assert proxy.count("create") == 1, "the SDK must not repeat it"
-    assert len(through.find(request, key=SEEN)) == len(server.jobs) == (fault in {"lost", "broken"})
+    assert len(through.find(request, key=JOB_KEY)) == len(server.jobs) == (fault in {"lost", "broken"})
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("429", api.Transient), ("429 daily", api.Rejected)])
@@ -169,13 +147,13 @@ def test_a_submission_that_was_not_taken_made_nothing(server, proxied, tmp_path,
     request = uploaded(through, tmp_path)
     proxy.fault("create", fault, once=True)
     with pytest.raises(kind):
-        through.submit(request, key=SEEN)
+        through.submit(request, key=JOB_KEY)
     assert server.jobs == {} and proxy.count("create") == 1
 
 
 def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
     server.lives = ("JOB_STATE_RUNNING",)
-    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
     provider.poll(job, cursor=None)
     provider.cancel(job)
     provider.cancel(job)
@@ -185,7 +163,7 @@ def test_a_cancelled_job_is_cancelling_first(server, provider, tmp_path):
 @pytest.mark.parametrize(("state", "means"), [("JOB_STATE_FAILED", "failed"), ("JOB_STATE_NAPPING", "unknown")])
 def test_other_states(server, provider, tmp_path, state, means):
     server.lives, server.reason = (state,), "row 7 is malformed"
-    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=SEEN), cursor=None)
+    update = provider.poll(provider.submit(uploaded(provider, tmp_path), key=JOB_KEY), cursor=None)
     assert update.state == means and update.raw == state
     assert (update.error == "row 7 is malformed") is (means == "failed")
 
@@ -194,7 +172,7 @@ def test_everything_of_ours_can_be_deleted(server, provider, tmp_path):
     server.lives = ("JOB_STATE_SUCCEEDED",)
     server.objects["tuning/theirs.jsonl"] = b"x"
     server.jobs["theirs"] = {"name": f"{PARENT}/tuningJobs/77", "state": "JOB_STATE_SUCCEEDED"}
-    job = provider.submit(uploaded(provider, tmp_path), key=SEEN)
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
     provider.poll(job, cursor=None)
     found = list(provider.remote_objects())
     assert sorted(one.kind for one in found) == ["file", "model"]
