@@ -19,10 +19,15 @@ from runs import plan, run
 from ftspec import registry
 from ftspec.cli import guard
 from ftspec.common.errors import BudgetReached, FtspecError, Rejected, SpecError, StillRunning
+from ftspec.common.jobs import Estimate, ModelRef, Request, Size
 from ftspec.common.messages import Answer, Generation, Message, Prompt, Question
+from ftspec.common.records import Plan, Step
+from ftspec.contracts.graders import Asks
+from ftspec.costs import tables
 from ftspec.costs.costs import is_judging, judge_name
 from ftspec.costs.spending import AHEAD, Entry, Purse
 from ftspec.costs.tables import Rate
+from ftspec.plans.forecast import Judging, Known, forecast, judging
 from ftspec.run import reopen
 from ftspec.state.journal import decode
 from ftspec.state.store import Store
@@ -615,6 +620,46 @@ def test_who_is_not_asked_any_more_is_named(tmp_path: Path) -> None:
             reached = meter.reached(2)
         assert reached
         assert f"2 questions to the {whom} might exceed it and were not asked" in str(reached)
+
+
+def test_what_judges_cost_by_hand(spec: Path) -> None:
+    """Of three models, the accepted run's with them, each prompt three times; what people have judged once."""
+    spec.write_text(SPEC.replace("  graders:", "  repeat: 3\n  generation: {temperature: 1}\n  graders:"))
+    spec.with_name("house.yaml").write_text(TABLE + JUDGE_PRICE + JUDGE_PRICE.replace("a-judge", "b-judge"))
+    loaded, names = validate.load_spec(spec, registry.load()).spec, ("data", "tuning", "base answers", "base suite")
+    steps = tuple(Step(name=name, digest="", keys={}, cached=True) for name in names)
+    todo = tuple(Step(name=name, digest="", keys={}) for name in ("tuned answers", "report"))
+    made = Plan(name="priced", spec="spec.yaml", run="priced-1", digest="", steps=(*steps, *todo))
+
+    def parts(*judges: Judging) -> list[tuple[str, float | None, str]]:
+        request = Request(model=ModelRef(id="some-model"))
+        known = Known(
+            endpoint="simulated", request=request, size=Size(), estimate=Estimate(), judges=judges, accepted=True
+        )
+        found = forecast(loaded, made, known, tables.read([spec.with_name("house.yaml")])).parts
+        return [(part.name, part.amount, part.basis) for part in found if is_judging(part.name)]
+
+    blank = Judging(endpoint="simulated", model="a-judge", most=7, labelled=4, labelled_tokens=90)
+    one = judging(Asks(questions=2, answers=3, rows=2, tokens=50), 5, 100, 30, blank)
+    two = judging(Asks(), 1, 10, 5, msgspec.structs.replace(blank, labelled=1, labelled_tokens=8))
+    shown = 9 * (2 * (100 + 2 * 30 + 5 * 50) + (10 + 5) + (2 * 5 * 3 + 1) * 256) + 90 + 8
+    asked = 9 * (2 * 5 + 1) + 4 + 1
+    [(name, amount, basis)] = parts(one + two)
+    assert (name, amount) == ("judge a-judge", pytest.approx((1000 * shown + 2000 * asked * 7) / 1e6))
+    assert basis == f"{asked} answers of 7 tokens, 1000 and 2000 a million"
+
+    unsaid = judging(None, 1, 10, 5, blank)
+    for judges in ((one + unsaid,), (unsaid + one,), (one, unsaid)):
+        assert [basis for _, _, basis in parts(*judges)] == ["the grader does not say how much it asks"]
+    for counts in ((None, 30), (100, None)):
+        uncounted = judging(Asks(), 5, *counts, blank)
+        for judge in (uncounted, uncounted + one, one + uncounted):
+            assert parts(judge) == [("judge a-judge", None, "the prompts have not been counted")]
+    assert parts(msgspec.structs.replace(two, endpoint="https://tuner.example"))[0][1:] == (
+        None, "no price is known of its answers",
+    )  # fmt: skip
+    others = [msgspec.structs.replace(two, model="b-judge"), msgspec.structs.replace(two, endpoint="simulated/2")]
+    assert [name for name, _, _ in parts(two, *others)] == ["judge a-judge", "judge b-judge", "judge a-judge"]
 
 
 # ---- judges that prompts bring along
