@@ -32,6 +32,7 @@ from ftspec.run import reopen
 from ftspec.state.journal import decode
 from ftspec.state.store import Store
 from ftspec.state.workspace import Workspace
+from ftspec.validation import validate
 from ftspec.views import watching
 
 TABLE = """\
