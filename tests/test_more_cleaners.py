@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
 from ftspec import api, rows
 from ftspec.builtin import chance, language, scripts
+from ftspec.cli.root import cli
 
 
 def batch_of(values: list[dict[str, Any]], side: str = "train") -> pa.RecordBatch:
@@ -101,6 +104,24 @@ def test_balance_leaves_other_sides_alone() -> None:
     assert len(balanced([batch])) == len(VALUES)
     assert counted(balanced([batch], sides=["test"]))["x"] == 9
     assert balanced([batch.slice(0, 0)]) == []
+
+
+@pytest.mark.parametrize("option", ["counts", "shares"])
+def test_balance_says_which_values_no_row_has(tmp_path: Path, option: str) -> None:
+    lines = [json.dumps({"prompt": f"{n}", "completion": "c", "a": n % 3 / 2}) for n in range(9)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    (tmp_path / "spec.yaml").write_text(
+        "version: 1\nname: t\nprovider: simulated\nmodel: m\nsources:\n  - jsonl: {path: rows.jsonl}\n"
+        f"cleaning:\n  - balance:\n      column: a\n      {option}: {{'0.0': 1, '1': 1}}\n"
+        "format: prompt_completion\nsplit: {validation: 0}\n"
+    )
+    for command in (["run", "--until", "data"], ["data", "show"]):
+        said = CliRunner().invoke(cli, [*command, str(tmp_path / "spec.yaml")])
+        assert said.exit_code == 0, said.output
+    assert "no row that is balanced has the value '1' in column 'a' [balance]; there are '0.0', '0.5', '1.0'" in (
+        said.output
+    )
+    assert said.output.count("no row") == 1
 
 
 def test_balance_has_one_way_to_say_how_many() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 END = 2**31 - 1
 """Without an end, Arrow's binary_slice miscounts the bytes of its result and raises."""
+
+SHOWN = 10
+"""Values of a column that a hint tells."""
 
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 
@@ -109,7 +113,8 @@ def balance(
     Without further options every value keeps as many rows as the rarest has. Which ones is chance: those with the
     smallest hash of `seed` and the row's content stay, in their order. Each side of the split is balanced by itself,
     and only the training side unless `sides` says otherwise: a test that was balanced would no longer be like the
-    world. Rows that have no value stay, and so do those of values that `counts` or `shares` do not name.
+    world. Rows that have no value stay, and so do those of values that `counts` or `shares` do not name. A value that
+    they name and no row has is a warning.
     """
 
     def keys(batch: pa.RecordBatch) -> pa.Array:
@@ -125,21 +130,42 @@ def balance(
         return pc.binary_join_element_wise(chance, groups, rows.binaries([b""])[0])
 
     def reduce(keys: pa.Array, numbers: pa.Array) -> api.Dropped:
-        dropped = _surplus(keys, numbers, lambda sizes: _wanted(sizes, counts, shares, most))
-        return api.Dropped(dropped, dropped)
+        dropped, sizes = _surplus(keys, numbers, lambda sizes: _wanted(sizes, counts, shares, most))
+        return api.Dropped(dropped, dropped, _unknown(column, sizes, {"counts": counts, "shares": shares}))
 
     return api.GlobalStep(keys, reduce, scope="all", reason=f"surplus of its {column}")
 
 
-def _surplus(keys: pa.Array, numbers: pa.Array, wanted: Callable[[dict[str, int]], dict[str, int]]) -> pa.Array:
-    """The rows of each group beyond as many as are wanted of it."""
+def _unknown(column: str, sizes: Mapping[str, int], named: Mapping[str, Iterable[str]]) -> list[api.Finding]:
+    """A warning for each value that the options name and no row has: perhaps another spelling of one that is there."""
+    here = Counter[str]()
+    for name, size in sizes.items():
+        here[name.partition(" ")[2]] += size
+    there = [f"'{value}'" for value, _ in here.most_common(SHOWN)] + (["…"] if len(here) > SHOWN else [])
+    return [
+        api.SpecFinding(
+            message=f"no row that is balanced has the value '{value}' in column '{column}'",
+            hint=f"there are {', '.join(there)}" if there else "",
+            severity="warning",
+            path=(option, value),
+        )
+        for option, values in named.items()
+        for value in values
+        if value not in here
+    ]
+
+
+def _surplus(
+    keys: pa.Array, numbers: pa.Array, wanted: Callable[[dict[str, int]], dict[str, int]]
+) -> tuple[pa.Array, dict[str, int]]:
+    """The rows of each group beyond as many as are wanted of it, and how many each group has."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     given = keys.is_valid()
     keys, numbers = keys.filter(given), numbers.filter(given)
     if len(keys) == 0:
-        return numbers
+        return numbers, {}
     groups = pc.binary_slice(keys, 16, END).dictionary_encode()
     names = [bytes(name).decode() for name in groups.dictionary.to_pylist()]
     sizes = dict.fromkeys(names, 0)
@@ -153,7 +179,7 @@ def _surplus(keys: pa.Array, numbers: pa.Array, wanted: Callable[[dict[str, int]
         dropped.append(numbers.take(order.slice(start + bound[name], sizes[name] - bound[name])))
         start += sizes[name]
     made = pa.concat_arrays(dropped)
-    return made.take(pc.sort_indices(made))
+    return made.take(pc.sort_indices(made)), sizes
 
 
 def _wanted(

@@ -64,10 +64,13 @@ class Text(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """Rows to drop, by `_row` number, and for each the row that is the reason (or itself)."""
+    """Rows to drop, by `_row` number, and for each the row that is the reason (or itself).
+
+    `findings` are what the step has to say of all rows together; with scope "key" and many rows it is never asked."""
 
     rows: pa.Array
     because: pa.Array
+    findings: Sequence[Finding] = ()
 
 
 Again = Callable[["pa.Array"], "Iterator[pa.RecordBatch]"]

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ftspec import rows
 from ftspec.common.errors import PluginError
 from ftspec.contracts.engine import Engine, SupportsShuffle
-from ftspec.contracts.steps import Dropped, GlobalStep
+from ftspec.contracts.steps import GlobalStep
+from ftspec.data.books import Books
 from ftspec.data.cleaning import Stage
 from ftspec.data.columns import Column, Memory
-from ftspec.data.ledger import Ledger
 from ftspec.data.ordering import Sorter, inverse
 from ftspec.data.positions import among, in_order_of, inside, standing
-from ftspec.data.reducing import Named, reduced
+from ftspec.data.reducing import Named, batch_of, reduced
 from ftspec.data.samples import SAMPLES
 from ftspec.data.segments import Details, Outcome, Segment
 from ftspec.data.spool import Spool
@@ -45,8 +45,9 @@ class Pass:
         memory: what keys may hold in memory.
     """
 
-    def __init__(self, segment: Segment, engine: Engine, ledger: Ledger, folder: Path, memory: Memory) -> None:
-        self.segment, self.engine, self.ledger, self.folder = segment, engine, ledger, folder
+    def __init__(self, segment: Segment, engine: Engine, books: Books, folder: Path, memory: Memory) -> None:
+        self.segment, self.engine, self.folder = segment, engine, folder
+        self.ledger, self.findings = books.ledger, books.findings
         self.memory = memory
         self.spool = Spool(folder)
         self.numbers = Column(folder, memory)
@@ -108,7 +109,7 @@ class Pass:
         if not len(numbers) or (step.reduce is None and step.closer is None):
             return pa.RecordBatch.from_arrays([rows.integers([]), rows.integers([])], names=["row", "because"])
         if step.closer is None:
-            made = reduced(self.segment, self.engine, stage, step, keys, numbers)
+            made = reduced(self.segment, self.engine, stage, step, keys, numbers, self.findings)
         else:
             made = self._closer(stage, step, keys, numbers)
         return made.sort_by("row")
@@ -119,7 +120,8 @@ class Pass:
         if step.closer.spread is not None and isinstance(self.engine, SupportsShuffle):
             shuffles = Named(self.engine, self.segment, stage)
             with guarded(stage.item, self.segment.registry):
-                return _dropped(step.closer.spread(shuffles, keys.whole(), numbers.whole(), self._placed))
+                spread = step.closer.spread(shuffles, keys.whole(), numbers.whole(), self._placed)
+                return batch_of(spread, stage, self.findings)
         with guarded(stage.item, self.segment.registry):
             wanted = step.closer.wanted(keys.whole(), numbers.whole())
         self._known(stage, "wants to look at rows", wanted, numbers.whole())
@@ -137,7 +139,7 @@ class Pass:
                 arrays[2] = rows.integers([])
             self._give_back()
             with guarded(stage.item, self.segment.registry):
-                return _dropped(step.closer.reduce(*arrays))
+                return batch_of(step.closer.reduce(*arrays), stage, self.findings)
 
     def _verify(self, stage: Stage, dropped: pa.RecordBatch, numbers: pa.Array) -> None:
         """Raise PluginError where the step drops a row that it was not given, or one twice, or because of another."""
@@ -284,12 +286,6 @@ class Pass:
     def _sample(self, shown: list[tuple[int, Any]]) -> None:
         for index, row in shown:
             self.ledger.sample(self.segment.keys[index], row, self.segment.key_steps[index].reason)
-
-
-def _dropped(found: Dropped) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    return pa.RecordBatch.from_arrays(list(found), names=["row", "because"])
 
 
 def _taken(column: Column, places: pa.Array) -> Column:

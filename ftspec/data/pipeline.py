@@ -166,7 +166,7 @@ class Preparation:
 
     def _pass(self, segment: Segment, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Run a segment that ends with global steps: the rows that they leave, once they have seen all."""
-        made = Pass(segment, self.engine, self.books.ledger, self.out, self.memory)
+        made = Pass(segment, self.engine, self.books, self.out, self.memory)
         for outcome in self._outcomes(segment, stream):
             made.take(outcome)
         names = ", ".join(stage.item.name for stage in segment.keys)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
 from ftspec.contracts.engine import Engine, SupportsReduce, SupportsShuffle, Work
-from ftspec.contracts.steps import GlobalStep
+from ftspec.contracts.steps import Dropped, GlobalStep
 from ftspec.data.cleaning import Stage
 from ftspec.data.columns import PIECE, Column
-from ftspec.data.segments import OfStep, Reduction, Segment
+from ftspec.data.findings import Findings
+from ftspec.data.segments import OfStep, Reduction, Segment, columns_of
 from ftspec.items import guarded
 from ftspec.registry import Registry
 
@@ -25,9 +26,9 @@ TABLES = 8
 
 
 def reduced(
-    segment: Segment, engine: Engine, stage: Stage, step: GlobalStep, keys: Column, numbers: Column
+    segment: Segment, engine: Engine, stage: Stage, step: GlobalStep, keys: Column, numbers: Column, findings: Findings
 ) -> pa.RecordBatch:
-    """What the step drops: columns row and because, in any order."""
+    """What the step drops: columns row and because, in any order. What it finds of all rows goes into `findings`."""
     import pyarrow as pa
 
     assert step.reduce is not None
@@ -38,7 +39,13 @@ def reduced(
     if partible and (keys.spilled or keys.held * TABLES > keys.memory.limit):
         return _together(list(_by_parts(segment, stage, step, keys, numbers)))
     with guarded(stage.item, segment.registry):
-        return _batch(step.reduce(keys.whole(), numbers.whole()))
+        return batch_of(step.reduce(keys.whole(), numbers.whole()), stage, findings)
+
+
+def batch_of(dropped: Dropped, stage: Stage, findings: Findings) -> pa.RecordBatch:
+    """What a step's one look at all rows drops; what it finds goes into `findings`."""
+    findings.judge(stage.item, dropped.findings)
+    return columns_of(dropped)
 
 
 class Named:
@@ -106,18 +113,12 @@ def _by_parts(
     for some_keys, some_numbers in parts:
         if len(some_keys):
             with guarded(stage.item, segment.registry):
-                yield _batch(step.reduce(some_keys.whole(), some_numbers.whole()))
+                yield columns_of(step.reduce(some_keys.whole(), some_numbers.whole()))
         some_keys.close()
         some_numbers.close()
-
-
-def _batch(dropped: Any) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"])
 
 
 def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     import pyarrow as pa
 
-    return pa.concat_batches(batches) if batches else _batch([rows.integers([]), rows.integers([])])
+    return pa.concat_batches(batches) if batches else columns_of(Dropped(rows.integers([]), rows.integers([])))

@@ -16,7 +16,7 @@ from ftspec.common.errors import Finding, PluginError
 from ftspec.common.faults import kind_of
 from ftspec.common.messages import Prompt
 from ftspec.common.references import secret_names
-from ftspec.contracts.steps import Check, GlobalStep
+from ftspec.contracts.steps import Check, Dropped, GlobalStep
 from ftspec.contracts.tuner import Tuner
 from ftspec.data import formatted, prompts, split
 from ftspec.data.cleaning import Done, Stage, run_format, run_step
@@ -96,12 +96,17 @@ class Reduction(OfStep):
     """What a global step drops of the rows of some keys, columns row and because."""
 
     def __call__(self, part: pa.RecordBatch) -> pa.RecordBatch:
-        import pyarrow as pa
-
         assert self.step.reduce is not None
         with guarded(self.stage.item, self.registry):
             dropped = self.step.reduce(part.column("key"), part.column("row"))
-        return pa.RecordBatch.from_arrays(list(dropped), names=["row", "because"])
+        return columns_of(dropped)
+
+
+def columns_of(dropped: Dropped) -> pa.RecordBatch:
+    """What a step drops, as columns row and because."""
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_arrays([dropped.rows, dropped.because], names=["row", "because"])
 
 
 class Segment:
