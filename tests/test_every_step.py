@@ -49,7 +49,6 @@ TEXT = st.lists(st.sampled_from(PIECES), max_size=5).map(" ".join)
 QUICK = {"deadline": None, "phases": (Phase.explicit, Phase.reuse, Phase.generate)}
 """Without shrinking: every try runs the pipeline twice."""
 
-ARGUMENTS = TEXT | st.fixed_dictionaries({"a": TEXT})
 CALL = st.fixed_dictionaries(
     {
         "id": st.sampled_from(["1", "2"]),

@@ -142,8 +142,8 @@ def test_following_ends_when_time_is_up(folder: Path, ftspec: Ftspec) -> None:
 
 
 def test_a_fleet_keeps_to_so_many_looks_a_second() -> None:
-    assert fleet._pace(200, 900.0).first * fleet.LOOKS_PER_SECOND >= 200
-    assert fleet._pace(10_000, 900.0) == Follow(patience=900.0, first=fleet.LONGEST, longest=fleet.LONGEST)
+    assert fleet._pace(200).first * fleet.LOOKS_PER_SECOND >= 200
+    assert fleet._pace(10_000) == Follow(first=fleet.LONGEST, longest=fleet.LONGEST)
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,6 @@ def test_a_problem_of_another_type_is_told_by_validate(tmp_path: Path) -> None:
     assert "returned a str from problems; a list of Problem is wanted" in problem.message
 
 
-NEITHER = "no Model, for it has no 'answer', and no RemoteModel, for it has no 'ask'"
-
-
 class Lacking:
     """Neither a Model nor a RemoteModel."""
 

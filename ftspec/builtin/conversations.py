@@ -16,7 +16,7 @@ KEYS = "role, content, name, tool_calls, tool_call_id, weight"
 Messages = Sequence[Mapping[str, Any]]
 
 
-def row_problems(row: Mapping[str, Any], shape: str = "chat", answered: bool = True) -> Iterator[str]:
+def row_problems(row: Mapping[str, Any], shape: str, answered: bool) -> Iterator[str]:
     """Everything that is wrong with one row of the shape. With `answered` it must hold what is learned from."""
     messages = row.get("messages")
     if not messages:

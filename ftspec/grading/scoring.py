@@ -44,7 +44,7 @@ def _summed(score: Score, answered: Answered) -> Score:
 
 
 def of_tallies(
-    found: Mapping[str, Sequence[Tally]], seconds: Mapping[str, float], pairs: Sequence[Pair] | None = None
+    found: Mapping[str, Sequence[Tally]], seconds: Mapping[str, float], pairs: Sequence[Pair] | None
 ) -> Evaluation:
     """As `evaluate`, of what has been counted."""
     scores = {label: score(label, part, seconds.get(label, 0.0)) for label, part in found.items()}

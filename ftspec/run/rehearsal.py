@@ -19,7 +19,7 @@ from ftspec.run.site import Site
 from ftspec.spec import Item
 
 
-def rehearse(site: Site, *, from_data: bool = False) -> None:
+def rehearse(site: Site, *, from_data: bool) -> None:
     """Build what judges, so that a fault in it is found before anything is paid for.
 
     A run that starts `from_data` will need its provider: a secret that is not set is found before that work too.

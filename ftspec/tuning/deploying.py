@@ -102,11 +102,10 @@ class Deployer:
         purse: Purse,
         hourly: float | None,
         progress: Progress,
-        waits: Waits | None = None,
     ) -> None:
         self.provider, self.workspace, self.run = provider, workspace, run
         self.purse, self.hourly, self.progress = purse, hourly, progress
-        self.waits = waits or Waits()
+        self.waits = Waits()
         self.register = Register(workspace.store)
 
     @contextmanager

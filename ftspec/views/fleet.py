@@ -36,16 +36,15 @@ class Ended(Record):
     hint: str = ""
 
 
-def follow(runs: Sequence[Opened], *, patience: float = 900.0, deadline: float | None = None) -> Iterator[Ended]:
+def follow(runs: Sequence[Opened], *, deadline: float | None = None) -> Iterator[Ended]:
     """Follow the jobs of these runs to their ends; each as soon as it has ended. Runs without a job are left out.
 
     Args:
-        patience: seconds for which one job's provider may be out of reach.
         deadline: by time.monotonic(), after which nobody looks any more; jobs that go on are not yielded.
 
     What is learned is durable: running a spec again goes on with what its job has made.
     """
-    pace = _pace(len(runs), patience)
+    pace = _pace(len(runs))
     looks = ((opened, opened.following(pace)) for opened in runs)
     jobs = [_Watched(opened, following) for opened, following in looks if following]
     turn = itertools.count()
@@ -65,10 +64,10 @@ def follow(runs: Sequence[Opened], *, patience: float = 900.0, deadline: float |
                     heapq.heappush(queue, (time.monotonic() + job.following.pause, next(turn), job))
 
 
-def _pace(count: int, patience: float) -> Follow:
+def _pace(count: int) -> Follow:
     """A job is looked at the more rarely the more there are: together they take LOOKS_PER_SECOND."""
     first = min(LONGEST, max(1.0, count / LOOKS_PER_SECOND))
-    return Follow(patience=patience, first=first, longest=LONGEST)
+    return Follow(first=first, longest=LONGEST)
 
 
 def _next_done(

@@ -58,7 +58,7 @@ class RowLife(Record):
 
 
 def replay(
-    spec: Spec, registry: Registry, folder: Path, file: str, line: int, findings: Sequence[Finding] = ()
+    spec: Spec, registry: Registry, folder: Path, file: str, line: int, findings: Sequence[Finding]
 ) -> tuple[RowLife, ...]:
     """The lives of the rows of a line, told by what `pipeline.prepare` left in the folder. Raises FtspecError for none.
 

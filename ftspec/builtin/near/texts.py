@@ -32,7 +32,7 @@ def of_batch(batch: pa.RecordBatch, columns: Sequence[str], roles: Sequence[str]
                 yield name, _one_each(texts if columns else _unless(spoken, texts))
 
 
-def of_messages(messages: pa.Array, roles: Sequence[str] = ()) -> Texts:
+def of_messages(messages: pa.Array, roles: Sequence[str]) -> Texts:
     """What each message says and calls; with `roles`, the others say nothing."""
     import numpy as np
     import pyarrow.compute as pc

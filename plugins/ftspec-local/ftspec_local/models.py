@@ -101,7 +101,7 @@ def ensure(name: str, revision: str | None = None) -> Path:
     return on_disk(name, revision) or _had(name, revision, weights=True)
 
 
-def ensure_described(name: str, revision: str | None = None) -> Path:
+def ensure_described(name: str, revision: str | None) -> Path:
     """The folder of `described`; converts or fetches it where needed, but no weights of the hub. Raises ModelError."""
     return described(name, revision) or _had(name, revision, weights=False)
 

@@ -121,7 +121,7 @@ ENDINGS = (
 )
 
 
-def of_status(what: str, status: int, body: Any, *, wait: float | None = None) -> api.ProviderError:
+def of_status(what: str, status: int, body: Any, *, wait: float | None) -> api.ProviderError:
     """The error that an HTTP status and its body mean.
 
     Args:
