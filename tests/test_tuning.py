@@ -307,7 +307,7 @@ def test_status_from_nothing_to_the_end(bench: Bench) -> None:
     Register(elsewhere, bench.key).claim(1)
     assert status(bench.provider(), elsewhere, bench.key) == Status(claimed=WRITER)
     with pytest.raises(StillRunning):
-        bench.run(bench.provider(seconds_per_step=0.1), follow=Follow(wait=0.3, first=0.05))
+        bench.run(bench.provider(seconds_per_step=0.5), follow=Follow(wait=0.6, first=0.05))
     running = status(bench.provider(), bench.store, bench.key)
     assert running.state is JobState.RUNNING
     assert running.last is not None
@@ -317,9 +317,49 @@ def test_status_from_nothing_to_the_end(bench: Bench) -> None:
     assert (ended.state, ended.model, bench.calls) == (JobState.SUCCEEDED, model, calls)
 
 
+class Telling:
+    """Answers each poll with one thing."""
+
+    def __init__(self, said: JobUpdate | Exception) -> None:
+        self.said = said
+
+    def poll(self, job: Job, *, cursor: str | None) -> JobUpdate:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+def test_status_tells_all_that_is_known(tmp_path: Path) -> None:
+    """Also of jobs that nobody uses, of what the provider advises, and where it cannot be asked."""
+    store, job, orphan = Store.open(tmp_path), Job(id="job-1"), Job(id="job-0")
+    register = Register(store, "key")
+    register.claim(1)
+    register.orphan(1, orphan)
+    assert status(Telling(Transient("")), store, "key") == Status(claimed=WRITER, orphans=(orphan,))
+    register.settle(1, Outcome(kind="abandoned"))
+    assert status(Telling(Transient("")), store, "key") == Status(orphans=(orphan,))
+    register.claim(2)
+    register.settle(2, Outcome(kind="job", job=job))
+    waits = JobUpdate(state=JobState.RUNNING, raw="paused", error="no quota", hint="ask for more")
+    found = status(Telling(waits), store, "key")
+    assert (found.job, found.orphans, found.last) == (job, (orphan,), None)
+    assert (found.state, found.raw, found.error, found.hint) == (waits.state, "paused", "no quota", "ask for more")
+    away = Transient("no answer", "look at your network")
+    assert status(Telling(away), store, "key").last is None
+    events = [TrainingEvent(id=str(step), at=100.0 - step, step=step) for step in (1, 2)]
+    Segments(store, "jobs/key").append(events)
+    assert status(Telling(away), store, "key") == Status(
+        unknown="no answer", hint="look at your network", job=job, last=events[0], orphans=(orphan,)
+    )
+
+
 def test_cancel_as_often_as_you_like(bench: Bench) -> None:
-    with pytest.raises(FtspecError, match="no job"):
-        cancel(bench.provider(), bench.store, bench.key, bench.request)
+    refused = Store.open(bench.folder / "refused")
+    Register(refused, bench.key).claim(1)
+    Register(refused, bench.key).settle(1, Outcome(kind="rejected"))
+    for store in (bench.store, refused):
+        with pytest.raises(FtspecError, match="no job has been submitted"):
+            cancel(bench.provider(), store, bench.key, bench.request)
     with pytest.raises(StillRunning):
         bench.run(bench.provider(seconds_per_step=60), follow=Follow(detach=True))
     for _ in range(2):
@@ -327,7 +367,7 @@ def test_cancel_as_often_as_you_like(bench: Bench) -> None:
     with pytest.raises(JobFailed, match="cancelled"):
         bench.run()
     calls = bench.calls
-    cancel(bench.provider(), bench.store, bench.key, bench.request)
+    assert cancel(bench.provider(), bench.store, bench.key, bench.request).id == bench.jobs[0]["id"]
     assert bench.calls == calls
 
 
@@ -341,6 +381,32 @@ def test_a_cancellation_is_asked_for_until_it_is_heard(bench: Bench) -> None:
     cancel(faulty, bench.store, bench.key, bench.request, patience=5.0)
     with pytest.raises(JobFailed, match="cancelled"):
         bench.run()
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        (JobUpdate(state=JobState.CANCELLING), 1),
+        (JobUpdate(state=JobState.CANCELLED), 1),
+        (JobUpdate(state=JobState.RUNNING), 2),
+        (Transient("no answer"), 2),
+    ],
+)
+def test_a_cancellation_whose_answer_is_lost_is_asked_for_again_unless_it_was_heard(
+    said: JobUpdate | Exception, asked: int, tmp_path: Path
+) -> None:
+    store, provider, heard = Store.open(tmp_path), Telling(said), []
+    Register(store, "key").claim(1)
+    Register(store, "key").settle(1, Outcome(kind="job", job=Job(id="job-1")))
+
+    def lost(job: Job) -> None:
+        heard.append(job)
+        if len(heard) == 1:
+            raise Ambiguous("reset")
+
+    provider.cancel = lost
+    assert cancel(provider, store, "key", Request(model=ModelRef(id="m"))) == Job(id="job-1")
+    assert len(heard) == asked
 
 
 def test_a_doubtful_job_is_looked_for_when_it_is_to_be_cancelled(bench: Bench) -> None:
