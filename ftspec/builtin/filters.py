@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CODE = [
     "ftspec.builtin.columns",
-    *(f"ftspec.builtin.expressions.{name}" for name in ("grammar", "meaning", "running", "calls")),
+    *(f"ftspec.builtin.expressions.{name}" for name in ("grammar", "meaning", "running", "values", "calls")),
 ]
 
 

@@ -1,42 +1,23 @@
 """An expression over a batch, by Arrow's kernels. A row's result depends on that row's values alone.
 
-Numbers are 64-bit floats. A value of the wrong kind is no reason to drop a row in silence: it raises DataError by row.
+A value of the wrong kind is no reason to drop a row in silence: it raises DataError by row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ftspec import api, rows
 from ftspec.builtin.expressions import calls, meaning
 from ftspec.builtin.expressions.grammar import Node
 from ftspec.builtin.expressions.meaning import TITLES
+from ftspec.builtin.expressions.values import BUILD, Value, as_kind, as_text, is_number, nothing, there
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 HINT = "number(x) reads a number out of a text, text(x) writes any value as text; or name another column"
-
-
-class Value(NamedTuple):
-    """One value per row. `kind` is text, number (float64), truth, messages, json (a Python list), or null (nothing).
-
-    `column` is where it stands as it is in a column.
-    """
-
-    kind: str
-    data: Any
-    column: pa.Array | None = None
-
-    def called(self, at: int) -> str:
-        """What the value of a row is, in words."""
-        return CALLED[calls.kind(self.data[at]) if self.kind == "json" else self.kind]
-
-    def listed(self) -> list[Any]:
-        """The values in Python."""
-        held: list[Any] = self.data if self.kind == "json" else self.data.to_pylist()
-        return held
 
 
 def truth(node: Node, batch: pa.RecordBatch) -> pa.Array:
@@ -89,58 +70,8 @@ class Run:
         if value.kind == "null":
             return rows.cell("messages", [None] * self.batch.num_rows)
         if value.kind != "messages":
-            self.refuse(_there(value, self.batch.num_rows), node, "is no column of messages")
+            self.refuse(there(value, self.batch.num_rows), node, "is no column of messages")
         return value.data
-
-
-CALLED = {
-    "text": "a text", "number": "a number", "truth": "true or false", "messages": "messages",
-    "list": "a list", "dict": "an object",
-}  # fmt: skip
-
-
-def as_kind(value: Value, kind: str, count: int) -> tuple[pa.Array, pa.Array | None]:
-    """(the values of this kind, where there is a value of another kind; None where there is none)."""
-    if value.kind == kind:
-        return value.data, None
-    if value.kind == "json":
-        fits = FITS[kind]
-        made = [each if fits(each) else None for each in value.data]
-        bad = [each is not None and not fits(each) for each in value.data]
-        return BUILD[kind](made), rows.booleans(bad)
-    return BUILD[kind]([None] * count), None if value.kind == "null" else _there(value, count)
-
-
-def _there(value: Value, count: int) -> pa.Array:
-    if value.kind == "json":
-        return rows.booleans([each is not None for each in value.data])
-    return value.data.is_valid() if value.kind != "null" else rows.repeated(False, count)
-
-
-def is_number(value: Any) -> bool:
-    """A number, and not true or false."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-FITS: dict[str, Callable[[Any], bool]] = {
-    "text": lambda value: isinstance(value, str),
-    "number": is_number,
-    "truth": lambda value: isinstance(value, bool),
-}
-BUILD: dict[str, Callable[[list[Any]], Any]] = {
-    "text": rows.strings,
-    "number": lambda values: rows.floats([None if each is None else calls.as_float(each) for each in values]),
-    "truth": rows.booleans,
-}
-
-
-def as_text(value: Value, count: int) -> pa.Array:
-    """Texts as they are, other values as JSON."""
-    if value.column is not None:
-        return rows.as_text(value.column)
-    if value.kind == "null":
-        return rows.repeated(None, count)
-    return rows.as_text(rows.cell("", value.data) if value.kind == "json" else value.data)
 
 
 def _literal(run: Run, node: Node) -> Value:
@@ -173,7 +104,7 @@ def _inside(run: Run, node: Node) -> Value:
     held = value.data if value.kind == "json" else []
     bad = rows.booleans([each is not None and not calls.has_inside(each, node.value) for each in held])
     message = "is inside of what is no object" if isinstance(node.value, str) else "is an entry of what is no list"
-    run.refuse(bad if value.kind == "json" else _there(value, run.batch.num_rows), node, f"{message} here")
+    run.refuse(bad if value.kind == "json" else there(value, run.batch.num_rows), node, f"{message} here")
     if value.kind != "json":
         return Value("null", None)
     return Value("json", [calls.inside(each, node.value) for each in value.data])
@@ -206,7 +137,7 @@ def _arithmetic(run: Run, node: Node) -> Value:
     plain = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
     if node.what in plain:
         return Value("number", plain[node.what](left, right))
-    right = pc.if_else(pc.equal(right, rows.scalar(0.0)), BUILD["number"]([None] * len(right)), right)
+    right = pc.if_else(pc.equal(right, rows.scalar(0.0)), nothing("number", len(right)), right)
     quotient = pc.divide(left, right)
     if node.what == "/":
         return Value("number", quotient)
@@ -216,7 +147,7 @@ def _arithmetic(run: Run, node: Node) -> Value:
 def _null(run: Run, node: Node) -> Value:
     import pyarrow.compute as pc
 
-    return Value("truth", pc.invert(_there(run.value(node.parts[0]), run.batch.num_rows)))
+    return Value("truth", pc.invert(there(run.value(node.parts[0]), run.batch.num_rows)))
 
 
 def _comparison(run: Run, node: Node) -> Value:
@@ -226,13 +157,13 @@ def _comparison(run: Run, node: Node) -> Value:
     count = run.batch.num_rows
     left, right = (run.value(part) for part in node.parts)
     if "null" in (left.kind, right.kind):
-        return Value("truth", BUILD["truth"]([None] * count))
+        return Value("truth", nothing("truth", count))
     fixed = [kind for kind in map(meaning.kind, node.parts) if kind != "any"]
     if not fixed and not (left.kind == right.kind and left.kind in ("text", "number")):
         return _compared_one_by_one(run, node, left, right)
     kind = fixed[0] if fixed else left.kind
     (a, bad), (b, worse) = as_kind(left, kind, count), as_kind(right, kind, count)
-    both = pc.and_(_there(left, count), _there(right, count))
+    both = pc.and_(there(left, count), there(right, count))
     for part, value, wrong in ((node.parts[0], left, bad), (node.parts[1], right, worse)):
         if wrong is not None:
             run.refuse(pc.and_(wrong, both), part, f"is {{}} here, and compared with {TITLES[kind]}", value)
@@ -265,7 +196,7 @@ def _in(run: Run, node: Node) -> Value:
         kind = "text" if isinstance(wanted[0], str) else "truth" if isinstance(wanted[0], bool) else "number"
         values = run.wanted(left, kind)
         found = pc.is_in(values, value_set=BUILD[kind](wanted))
-        return Value("truth", pc.if_else(values.is_valid(), found, BUILD["truth"]([None] * len(values))))
+        return Value("truth", pc.if_else(values.is_valid(), found, nothing("truth", len(values))))
     held = run.value(right)
     said = f"is {{}} here, in which {TITLES[meaning.kind(left)]} cannot be"
     if held.kind == "json":
@@ -273,9 +204,9 @@ def _in(run: Run, node: Node) -> Value:
         run.refuse(rows.booleans(bad), right, said, held)
         return Value("truth", rows.booleans([calls.holds(each, left.value) for each in held.data]))
     if held.kind == "null":
-        return Value("truth", BUILD["truth"]([None] * run.batch.num_rows))
+        return Value("truth", nothing("truth", run.batch.num_rows))
     if held.kind not in ("text", "messages") or not isinstance(left.value, str):
-        run.refuse(_there(held, run.batch.num_rows), right, said, held)
+        run.refuse(there(held, run.batch.num_rows), right, said, held)
     return Value("truth", pc.match_substring(as_text(held, run.batch.num_rows), left.value))
 
 
@@ -301,7 +232,7 @@ def _count(run: Run, node: Node, role: str | None = None) -> pa.Array:
         bad = [each is not None and not isinstance(each, list) for each in value.data]
         run.refuse(rows.booleans(bad), node.parts[0], said, value)
         return rows.floats([float(len(each)) if each else 0.0 for each in value.data])
-    run.refuse(_there(value, run.batch.num_rows), node.parts[0], said, value)
+    run.refuse(there(value, run.batch.num_rows), node.parts[0], said, value)
     return rows.repeated(0.0, run.batch.num_rows)
 
 
