@@ -21,10 +21,12 @@ CODE = ["ftspec.builtin.answers", "ftspec.builtin.jsongraders", "ftspec.builtin.
 Text = Annotated[str, Meta(min_length=1)]
 Tolerance = Annotated[float, Meta(ge=0)]
 NUMBER = re.compile(
-    r"(?<![\w.])([-+−]?)[$€£¥]?"
-    r"((?>(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?))(?!\w)"
+    rf"(?<!{SPACED})(?<!\.)([-+−]?)[$€£¥]?"
+    r"((?>(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?))"
+    rf"(?!{SPACED}|[十百千万萬亿億兆십백천만억조])"
 )
-"""A number as English texts write it: -$1,234.5; not the digits of `A4`, `v1.2`, `3rd` or `1.5kg`, nor a part."""
+"""A number as English texts write it: -$1,234.5; not the digits of `A4`, `v1.2`, `3rd` or `1.5kg`, nor a part.
+Next to a word of a script without spaces it stands by itself, but not before one that multiplies it (`3万`)."""
 OTHER = "(other)"
 """The class of an answer that names none."""
 
