@@ -367,6 +367,13 @@ def test_every_cell_that_is_of_another_type_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_what_to_do_about_a_number_with_a_comma(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("n;x\n1,5;1,5\n7;seven\n")
+    built = sources.csv.build({"path": str(tmp_path / "x.csv"), "delimiter": ";", "types": {"x": "number"}})
+    hints = [one.hint for one in built.read() if isinstance(one, api.Finding)]
+    assert ["have the step `replace` write them so" in hint for hint in hints] == [True, False]
+
+
 def test_types_of_a_column_that_is_not_there(tmp_path: Path) -> None:
     _, ((line, message),) = csv(tmp_path / "x.csv", "a\n1\n", types={"n": "integer"})
     assert (line, "names column 'n'" in message) == (1, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv as csv_module
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ CELLS = "where the header has"
 Parser = Callable[[str], Any]
 ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 Delimiter = Annotated[str, Meta(min_length=1, max_length=1)]
+COMMA = re.compile(r"[-+]?[\d.]*,\d+")
 OPEN = "a quotation mark opens a cell that no other one closes: lines {} to {} are in it"
 
 
@@ -111,7 +113,8 @@ def _read_csv(file: File, delimiter: str, types: Mapping[str, ColumnType]) -> Re
         read = True
         values, problem = (cells, problem) if problem else _parse(cells, header, kinds)
         if problem:
-            yield no_row(problem, file.name, line, hint=_ragged_hint(header) if CELLS in problem else "")
+            hint = _ragged_hint(header) if CELLS in problem else _comma_hint(cells, kinds)
+            yield no_row(problem, file.name, line, hint=hint)
             continue
         columns.append(values)
         numbers.append(line)
@@ -158,6 +161,13 @@ def _ragged_hint(header: list[str]) -> str:
         shown = "\\t" if likely == "\t" else likely
         return _header_hint(header) or f'cells seem to be parted by another character: say `delimiter: "{shown}"`'
     return "put a cell that holds the delimiter or a line end between quotation marks"
+
+
+def _comma_hint(cells: list[str], kinds: list[ColumnType]) -> str:
+    """What to do about numbers with a comma, which is no character that could just be left out: `1,234` is two."""
+    if any(kind == "number" and COMMA.fullmatch(text) for text, kind in zip(cells, kinds, strict=False)):
+        return "numbers are read as 1234.5: leave the column out of `types`, and have the step `replace` write them so"
+    return ""
 
 
 def _parse(cells: list[str], header: list[str], kinds: list[ColumnType]) -> tuple[list[Any], str]:
