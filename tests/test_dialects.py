@@ -183,6 +183,8 @@ UNTOUCHED: list[dict[str, Any]] = [
     {"instruction": "Add.", "output": "3", "conversations": [user("Hi"), assistant("Ho")]},
     {"conversations": [{"from": "stranger", "value": "Hi"}]},
     {"conversations": "not a list"},
+    {"conversations": "[not JSON"},
+    {"messages": [user("Hi"), assistant("Ho")], "conversations": json.dumps([user("Hi"), assistant("else")])},
     {"instruction": "Add.", "output": ["3"]},
     {"text": "a", "label": "b"},
     {"request": {"messages": [user("Hi"), assistant("Ho")]}, "contents": [{"parts": [{"text": "x"}]}]},
@@ -207,6 +209,15 @@ def test_the_published_shape_becomes_messages(case: str) -> None:
         assert {key: found.get(key) for key in wanted} == wanted
         assert not set(found) & (set(dialects.COLUMNS) - {"messages", "tools"})
     assert made([row], "none") == rows.to_dicts(rows.from_dicts([row]))
+
+
+@pytest.mark.parametrize("case", [name for name, (_, row, *_) in CASES.items() if set(row) & set(dialects.AS_JSON)])
+def test_what_a_table_holds_as_json_text_is_read_as_that(case: str) -> None:
+    name, row, messages, _ = CASES[case]
+    written = {key: json.dumps(value) if key in dialects.AS_JSON else value for key, value in row.items()}
+    for read_as in ("auto", name):
+        (found,) = made([written], read_as)
+        assert found["messages"] == messages and not set(found) & set(dialects.AS_JSON)
 
 
 @pytest.mark.parametrize("row", UNTOUCHED)

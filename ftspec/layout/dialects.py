@@ -6,6 +6,7 @@ A row that fits no shape, or more than one, stays as it is: nothing is guessed. 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ftspec.layout import logparts, providerlogs
@@ -36,6 +37,8 @@ COLUMNS = tuple(
     dict.fromkeys(["conversations", *ALPACA, *ENVELOPE, *(name for names in FLAT.values() for name in names)])
 )
 """Every column that a shape may use up."""
+AS_JSON = ("conversations", "request", "params", "body", "response", "result")
+"""Columns that tables and databases hold as JSON text; none that a text of its own may stand in by design."""
 MARKS = ("conversations", "instruction", "contents", "choices", "content", *ENVELOPE)
 """A batch that has none of these holds no such row, but for blocks within its messages."""
 
@@ -47,7 +50,7 @@ def read(row: Row, name: str) -> Read:
     """A row (without nulls) of the shape of that name. Raises Fault for any other."""
     if any(row.get(each) for each in MEDIA):
         raise Fault("images, videos or audio beside the conversation are not read")
-    return READERS[name](row)
+    return READERS[name](_opened(row))
 
 
 def told(row: Row) -> Read | None:
@@ -60,6 +63,17 @@ def told(row: Row) -> Read | None:
         except Fault:
             continue
     return found[0] if found and all(each[0] == found[0][0] for each in found) else None
+
+
+def _opened(row: Row) -> Row:
+    """The row with what is the JSON of a list or an object as that, unless it has messages that could be meant."""
+    texts = {name: row[name] for name in AS_JSON if isinstance(row.get(name), str) and "messages" not in row}
+    values = {}
+    for name, text in texts.items():
+        if text.lstrip()[:1] in ("[", "{"):
+            with suppress(Fault):
+                values[name] = logparts.parsed(text)
+    return {**row, **values} if values else row
 
 
 def _marked(row: Row, name: str) -> bool:
