@@ -118,3 +118,39 @@ def test_what_no_header_carries_is_no_key(value, monkeypatch):
     with pytest.raises(api.Rejected, match="the API key is none") as raised:
         hosted.key(value)
     assert value not in raised.value.message + raised.value.hint
+
+
+PAGE = "<!DOCTYPE html>\n<html><head><title>Sign\n in</title></head><body>daily credit</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(403, api.Rejected), (404, api.Rejected), (410, api.Rejected), (429, api.Transient), (502, api.Ambiguous)],
+)
+def test_a_gateways_page_says_nothing_of_what_is_there(status, kind):
+    """A 404 of its own would be a job that is gone, and its 403 an account that may not tune."""
+    error = hosted.error(status, PAGE, HINTS)
+    assert type(error) is kind and error.message == f"a page came in place of an answer: 'Sign in' ({status})"
+    assert kind is not api.Rejected or "HTTPS_PROXY" in error.hint
+    assert "'Sign in'" in hosted.unreadable(PAGE).message and "HTTPS_PROXY" in hosted.unreadable(PAGE).hint
+    assert hosted.page_of("<html><body>No <b>way</b></body></html>") == "No way"
+    assert hosted.page_of('{"error": "<html>"}') is hosted.page_of("<?xml version='1.0'?>") is None
+
+
+def test_what_a_job_tells_beside_its_state_is_not_worth_its_end():
+    asides, job = hosted.Asides(), api.Job(id="j")
+
+    def fail(error):
+        raise error
+
+    down = api.Ambiguous("oops")
+    for _ in range(5):
+        assert asides.read(job, "log", lambda: fail(down), ended=False) == (None, ())
+    assert asides.read(job, "log", lambda: 7, ended=False) == (7, ())
+    for _ in range(2):
+        with pytest.raises(api.Ambiguous, match="oops"):
+            asides.read(job, "log", lambda: fail(down), ended=True)
+        assert asides.read(job, "losses", lambda: 7, ended=True) == (7, ()), "another one is counted by itself"
+    found, (event,) = asides.read(job, "log", lambda: fail(down), ended=True)
+    assert found is None and event.message == "the job's log cannot be read: oops" and event.level == "warning"
+    assert asides.read(job, "losses", lambda: fail(api.NotFound("none")), ended=True)[0] is None

@@ -4,9 +4,10 @@ What a failed call means, an SDK's clients, JSON lines with findings, names made
 that OpenAI's `/chat/completions` made common. Images in messages are in `hostedimages`.
 """
 
+from ftspec.hosted.asides import Asides
 from ftspec.hosted.chat import ChatModel, chat_answer, chat_body
 from ftspec.hosted.clients import Clients, http_client
-from ftspec.hosted.failures import GONE, Hints, calling, error, key, retry_after, unanswered, unreadable
+from ftspec.hosted.failures import GONE, Hints, calling, error, key, page_of, retry_after, unanswered, unreadable
 from ftspec.hosted.lines import DROP, Unfit, chat_message, only_answer, pair, text_of, write_lines
 from ftspec.hosted.names import PREFIX, name_of, timestamp
 from ftspec.hosted.redirects import asynchronous_hooks, hooks, origin, sent_on
@@ -15,6 +16,7 @@ __all__ = [
     "DROP",
     "GONE",
     "PREFIX",
+    "Asides",
     "ChatModel",
     "Clients",
     "Hints",
@@ -31,6 +33,7 @@ __all__ = [
     "name_of",
     "only_answer",
     "origin",
+    "page_of",
     "pair",
     "retry_after",
     "sent_on",

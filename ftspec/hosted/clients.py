@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ftspec import api
 from ftspec.hosted import redirects
-from ftspec.hosted.failures import key
+from ftspec.hosted.failures import key, unreadable
 
 T = TypeVar("T")
 
@@ -29,14 +29,16 @@ class Clients:
         """The blocking client, the same each time."""
         if self._sync is None:
             client = self.classes()[0]
-            http = http_client(_sdk(client).DefaultHttpxClient, event_hooks=redirects.hooks())
+            hooks = {**redirects.hooks(), "response": [_read]}
+            http = http_client(_sdk(client).DefaultHttpxClient, event_hooks=hooks)
             self._sync = self._made(client, http)
         return self._sync
 
     def asynchronous(self) -> Any:
         """A client for the running loop."""
         client = self.classes()[1]
-        http = http_client(_sdk(client).DefaultAsyncHttpxClient, event_hooks=redirects.asynchronous_hooks())
+        hooks = {**redirects.asynchronous_hooks(), "response": [_read_in_loop]}
+        http = http_client(_sdk(client).DefaultAsyncHttpxClient, event_hooks=hooks)
         return self._made(client, http)
 
     def _made(self, client: Any, http: Any) -> Any:
@@ -53,6 +55,31 @@ def http_client(make: Callable[..., T], **how: Any) -> T:
         message = f"no connection can be made with the proxy or certificates that the environment names: {said}"
         hint = "correct or take away HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE"
         raise api.Rejected(message, hint) from error
+
+
+def _read(response: Any) -> None:
+    """SDKs take whatever comes with a 200 for what they asked for: a gateway's page would be an empty list of jobs, or
+    a deployment that is taken down."""
+    if _promised(response):
+        response.read()
+        _held_to_it(response)
+
+
+async def _read_in_loop(response: Any) -> None:
+    if _promised(response):
+        await response.aread()
+        _held_to_it(response)
+
+
+def _promised(response: Any) -> bool:
+    return response.is_success and "json" in response.request.headers.get("accept", "")
+
+
+def _held_to_it(response: Any) -> None:
+    """An object is what each of these services answers; nothing at all only where nothing was asked for."""
+    content = response.content.lstrip()
+    if content[:1] != b"{" and (content or response.request.method == "GET"):
+        raise unreadable(response.text)
 
 
 def _sdk(client: Any) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -17,6 +18,10 @@ EXHAUSTED = ("daily", "per day", "insufficient_quota", "current quota", "credit"
 GONE = {404, 410}
 """Statuses for what is not there."""
 ELSEWHERE = "the server sends the call on to somewhere else: look at its address in the spec"
+GATEWAY = (
+    "something between here and the provider answers in its place, such as a proxy or a page to sign in at: look at "
+    "HTTPS_PROXY, and at the provider's address (`base_url`) in the spec"
+)
 UNSENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "UnsupportedProtocol", "gaierror"}
 """Exceptions with which a call ends before a byte of it was sent,"""
 CONNECTED = {"ConnectionResetError", "BrokenPipeError", "ClientOSError", "ServerDisconnectedError"}
@@ -52,6 +57,10 @@ def error(
 
     Only 429 says for certain that the same call may succeed later; of 408, 409 and 5xx nobody knows what was done.
     """
+    if (page := page_of(message)) is not None:
+        message = f"a page came in place of an answer: '{page}'"
+        if 400 <= status < 500 and status not in {408, 409, 429}:  # of what is there, it knows nothing
+            return api.Rejected(f"{message} ({status})", GATEWAY)
     said = f"{code} {message}".lower()
     text = f"{message[:500]} ({status}{', ' + code if code else ''})"
     if status == 401:
@@ -62,7 +71,7 @@ def error(
         return api.Rejected(text, hints.access)
     if status == 429:
         return api.Transient(text, retry_after=retry_after)
-    if status in {408, 409} or status >= 500:
+    if status in {408, 409} or not 300 <= status < 500:
         return api.Ambiguous(text, retry_after=retry_after)
     if 300 <= status < 400:
         return api.Rejected(text, ELSEWHERE)
@@ -83,7 +92,18 @@ def unanswered(error: BaseException) -> api.ProviderError:
 
 def unreadable(said: Any) -> api.Ambiguous:
     """An answer that is not what was asked for: something may have been done all the same."""
-    return api.Ambiguous(f"an answer that cannot be read: {' '.join(str(said).split())[:200]}")
+    text = str(said)
+    if (page := page_of(text)) is not None:
+        return api.Ambiguous(f"a page came in place of an answer: '{page}'", GATEWAY)
+    return api.Ambiguous(f"an answer that cannot be read: {' '.join(text.split())[:200]}")
+
+
+def page_of(text: str) -> str | None:
+    """What a page for people is called, or says; None where the text is none. No provider answers a call with one."""
+    if not re.match(r"\s*<(!doctype\s+html|html)\b", text, re.IGNORECASE):
+        return None
+    title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", title[1] if title else text[:2000]).split())[:100]
 
 
 @contextmanager
@@ -128,7 +148,11 @@ def _between(now: str | None, then: str | None) -> float | None:
 
 def _said(fault: Any) -> tuple[str, str]:
     """(code, message) of a refusal, wherever its body keeps them."""
-    body = fault.body if isinstance(fault.body, Mapping) else {}
+    body = fault.body
+    if isinstance(body, str):  # some helpers of SDKs raise refusals of their own, with the text of the answer
+        with suppress(ValueError):
+            body = json.loads(body) if page_of(body) is None else {"message": body}
+    body = body if isinstance(body, Mapping) else {}
     nested = body.get("error")
     inner = nested if isinstance(nested, Mapping) else body
     message = inner.get("message") or nested or body.get("detail") or fault.message

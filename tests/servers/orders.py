@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ftspec import api
+from servers.proxy import Fault, Proxy
 
 JOB_KEY = "ab" * 32
 PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256))).decode()
@@ -43,3 +44,10 @@ def uploaded(provider: Any, folder: Path, request: api.Request) -> api.Request:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     file = api.DataFile(purpose="training", path=str(path), sha256=digest, bytes=path.stat().st_size, rows=1)
     return msgspec.structs.replace(request, training=provider.upload(file))
+
+
+def paged(proxy: Proxy, operation: str) -> None:
+    """A gateway answers this operation with a page to sign in at, as if all were well."""
+    body = "<!DOCTYPE html><html><head><title>Sign in</title></head></html>"
+    proxy.faults = {"page": Fault("answer", status=200, body=body, headers={"Content-Type": "text/html"})}
+    proxy.fault(operation, "page", once=False)

@@ -20,8 +20,6 @@ HINTS = hosted.Hints(
 KEY_CODES = {"UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "ExpiredToken"}
 KEY_CODES |= {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "MissingAuthenticationToken"}
 SLOW_CODES = {"ThrottlingException", "Throttling", "TooManyRequestsException", "SlowDown", "ModelNotReadyException"}
-LOCAL = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
-LOCAL |= {"TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"}
 UNSENT = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
 MANY = 32
 
@@ -81,29 +79,35 @@ KEYS = ("access_key_id", "secret_access_key", "session_token")
 @contextmanager
 def calling() -> Iterator[None]:
     """Translate what boto3 raises."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
+
+    connection = (boto.HTTPClientError, boto.ConnectionError, boto.MetadataRetrievalError)
+    damaged = (boto.IncompleteReadError, boto.ChecksumError, boto.FlexibleChecksumError)
 
     try:
         yield
-    except ClientError as fault:
+    except boto.ClientError as fault:
         raise _refused(fault.response) from fault
-    except (BotoCoreError, OSError) as fault:
+    except (*connection, *damaged) as fault:
         name = type(fault).__name__
-        if name in LOCAL:
-            raise api.Rejected(f"no AWS credentials: {fault}", HINTS.key) from fault
-        if name == "ParamValidationError":
-            raise api.Rejected(f"not what Bedrock takes: {fault}", HINTS.request) from fault
         if name in UNSENT:
             raise api.Transient(f"no answer: {fault}") from fault
         raise api.Ambiguous(f"no answer: {name}: {fault}") from fault
-    except ValueError as fault:
+    except boto.ParamValidationError as fault:
+        raise api.Rejected(f"not what Bedrock takes: {fault}", HINTS.request) from fault
+    except boto.BotoCoreError as fault:  # all others are of this machine: its credentials, its configuration
+        raise api.Rejected(f"AWS's client cannot make the call: {fault}", HINTS.key) from fault
+    except OSError as fault:
+        raise api.Ambiguous(f"no answer: {type(fault).__name__}: {fault}") from fault
+    except (ResponseParserError, ValueError, TypeError, AttributeError) as fault:
         raise hosted.unreadable(fault) from fault
 
 
 def _refused(response: Mapping[str, Any]) -> api.ProviderError:
     said, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
     code, status = str(said.get("Code", "")), int(meta.get("HTTPStatusCode") or 0)
-    message = str(said.get("Message") or code)
+    message = str(said.get("Message") or code or "no reason given")
     if code in SLOW_CODES:
         status = 429
     if code in KEY_CODES:

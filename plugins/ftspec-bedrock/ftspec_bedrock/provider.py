@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
@@ -75,6 +76,7 @@ class BedrockProvider(Serving, Cleanup):
         self.bucket, _, prefix = s3.removeprefix("s3://").partition("/")
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self.limits = api.RateLimits(concurrency=concurrency, requests_per_minute=requests_per_minute)
+        self.asides = hosted.Asides()
         self.endpoint = base_url or f"https://bedrock.{region}.amazonaws.com"
         self.aws = Aws(
             {
@@ -130,9 +132,8 @@ class BedrockProvider(Serving, Cleanup):
         key = f"{self.prefix}{hosted.PREFIX}data/{file.sha256}-{file.purpose}.jsonl"
         found = api.RemoteFile(id=f"s3://{self.bucket}/{key}", sha256=file.sha256, bytes=file.bytes)
         client = self.aws.client("s3")
-        with suppress(api.NotFound), calling():
-            if client.head_object(Bucket=self.bucket, Key=key)["ContentLength"] == file.bytes:
-                return found
+        if self._there(key, file.bytes):
+            return found
         from boto3.exceptions import S3UploadFailedError
 
         try:
@@ -143,6 +144,8 @@ class BedrockProvider(Serving, Cleanup):
                 with calling():
                     raise fault.__context__ from fault
             raise api.Ambiguous(f"the upload failed: {fault}") from fault
+        if not self._there(key, file.bytes):  # whatever said that it is: boto3 takes any 200, a gateway's too
+            raise api.Ambiguous(f"S3 does not show the {file.purpose} file that was brought there")
         return found
 
     def submit(self, request: api.Request, *, key: str) -> api.Job:
@@ -201,8 +204,9 @@ class BedrockProvider(Serving, Cleanup):
         state = STATES.get(raw, api.JobState.UNKNOWN)
         at = msgspec.json.decode(cursor, type=metrics.Cursor) if cursor else metrics.Cursor()
         phases = [event for event in metrics.phases(said) if event.id not in at.phases]
-        training = self._losses(said, metrics.TRAINING, "training")[at.training :]
-        validation = self._losses(said, metrics.VALIDATION, "validation")[at.validation :]
+        measured, without = self.asides.read(job, "losses", partial(self._measured, said), ended=state.terminal)
+        training, validation = measured or ([], [])
+        training, validation = training[at.training :], validation[at.validation :]
         told = metrics.Cursor(
             phases=(*at.phases, *(event.id for event in phases)),
             training=at.training + len(training),
@@ -212,7 +216,7 @@ class BedrockProvider(Serving, Cleanup):
         return api.JobUpdate(
             state=state,
             raw=raw,
-            events=(*phases, *training, *validation),
+            events=(*phases, *training, *validation, *without),
             cursor=msgspec.json.encode(told).decode(),
             model=_model(job, said) if state is api.JobState.SUCCEEDED else None,
             error=str(said.get("failureMessage", "")) if failed else "",
@@ -232,12 +236,24 @@ class BedrockProvider(Serving, Cleanup):
 
     # ---- private
 
+    def _there(self, key: str, size: int) -> bool:
+        """Whether the bucket has an object of that name and size."""
+        with suppress(api.NotFound), calling():
+            held = self.aws.client("s3").head_object(Bucket=self.bucket, Key=key)
+            return bool(held.get("ContentLength") == size)
+        return False
+
     def _get(self, name: str) -> Mapping[str, Any]:
         with calling():
             said: Mapping[str, Any] = self.aws.client("bedrock").get_model_customization_job(jobIdentifier=name)
         if "jobArn" not in said:
             raise hosted.unreadable(said)
         return said
+
+    def _measured(self, said: Mapping[str, Any]) -> tuple[list[api.TrainingEvent], list[api.TrainingEvent]]:
+        """What the files of both sides say."""
+        training = self._losses(said, metrics.TRAINING, "training")
+        return training, self._losses(said, metrics.VALIDATION, "validation")
 
     def _losses(self, said: Mapping[str, Any], file: str, kind: str) -> list[api.TrainingEvent]:
         """The rows of one of the job's metrics files, [] before it is there."""
@@ -248,7 +264,7 @@ class BedrockProvider(Serving, Cleanup):
             with calling():
                 found = self.aws.client("s3").get_object(Bucket=bucket, Key=key)
                 text = found["Body"].read().decode("utf-8", "replace")
-        except api.Rejected:
+        except api.NotFound:
             return []
         return metrics.losses(text, kind, found["LastModified"].timestamp())
 

@@ -239,3 +239,44 @@ def test_tools_go_there_and_back(arguments):
 def test_a_region_is_no_address():
     with pytest.raises(msgspec.ValidationError, match="region"):
         bedrock.build({**options("http://127.0.0.1:9"), "region": "evil.example/"})
+
+
+def test_a_file_that_a_gateway_took_is_not_there(aws, proxied, tmp_path):
+    proxy = proxied(aws.url, OPERATIONS)
+    page = Fault("answer", status=200, body="<html>Sign in</html>", headers={"Content-Type": "text/html"})
+    proxy.faults = {"page": page}
+    proxy.fault("upload", "page", once=True)
+    through = bedrock.build(options(proxy.url))
+    with pytest.raises(api.Ambiguous, match="does not show"):
+        uploaded(through, tmp_path)
+    assert uploaded(through, tmp_path).training
+
+
+@pytest.mark.parametrize("body", ["null", "[]", "7", '"ok"'])
+def test_an_answer_that_is_no_object_is_no_fault_of_ours(aws, provider, proxied, tmp_path, body):
+    proxy = proxied(aws.url, OPERATIONS)
+    proxy.faults = {"odd": Fault("answer", status=200, body=body)}
+    proxy.fault("poll", "odd", once=False)
+    job = provider.submit(uploaded(provider, tmp_path), key="ab" * 32)
+    with pytest.raises(api.Ambiguous, match="cannot be read"):
+        bedrock.build(options(proxy.url)).poll(job, cursor=None)
+
+
+def test_losses_that_cannot_be_read_do_not_keep_the_end_from_us(aws, provider, proxied, tmp_path):
+    proxy = proxied(aws.url, OPERATIONS)
+    through = bedrock.build(options(proxy.url))
+    job = provider.submit(uploaded(provider, tmp_path), key="ab" * 32)
+    proxy.fault("events", "500", once=False)
+    assert through.poll(job, cursor=None).state is api.JobState.RUNNING
+    for _ in range(2):
+        with pytest.raises(api.Ambiguous):
+            through.poll(job, cursor=None)
+    update = through.poll(job, cursor=None)
+    assert update.model and update.events[-1].id == "unread losses"
+
+
+def test_a_configuration_that_cannot_be_read_is_not_tried_again(aws, tmp_path, monkeypatch):
+    (tmp_path / "config").write_text("no section\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(api.Rejected, match="Unable to parse config file"):
+        uploaded(bedrock.build(options(aws.url)), tmp_path)

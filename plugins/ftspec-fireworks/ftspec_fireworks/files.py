@@ -34,7 +34,7 @@ def bring(clients: hosted.Clients, file: api.DataFile) -> api.RemoteFile:
         if not getattr(found, "name", None):
             raise hosted.unreadable(found)
     if found.state != "READY":
-        with calling(), Path(file.path).open("rb") as content:
+        with Path(file.path).open("rb") as content, calling():
             datasets.upload(name, file=(f"{name}.jsonl", content, "application/jsonl"))
     return _awaited(clients, name, file)
 

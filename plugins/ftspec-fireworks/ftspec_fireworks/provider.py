@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from msgspec import Meta
 from ftspec import api, hosted
 from ftspec_fireworks import files, lines, options, progress
 from ftspec_fireworks.cleanup import Cleanup
-from ftspec_fireworks.client import URL, calling, classes, got
+from ftspec_fireworks.client import HINTS, URL, calling, classes, got
 from ftspec_fireworks.serving import Serving
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class FireworksProvider(Serving, Cleanup):
     ) -> None:
         self.endpoint = f"{(base_url or URL).rstrip('/')}/accounts/{account}"
         self.deployment_shape = deployment_shape
+        self.asides = hosted.Asides()
         self.limits = api.RateLimits(concurrency=concurrency, requests_per_minute=requests_per_minute)
         # Chat is beside the other calls, or, at Fireworks itself, at an address of its own.
         self.chat_path = "/v1/chat/completions" if base_url else f"{URL}/inference/v1/chat/completions"
@@ -160,7 +162,9 @@ class FireworksProvider(Serving, Cleanup):
         raw = str(said.state or "")
         state = STATES.get(raw, api.JobState.UNKNOWN)
         told = set((cursor or "").split(","))
-        events = [*progress.percent(said), *progress.metrics(self._metrics(job, said), job.created_at)]
+        read = partial(self._metrics, job, said)
+        measured, without = self.asides.read(job, "metrics", read, ended=state.terminal)
+        events = [*progress.percent(said), *progress.metrics(measured or "", job.created_at), *without]
         news = tuple(event for event in events if event.id not in told)
         failed = state in {api.JobState.FAILED, api.JobState.EXPIRED}
         return api.JobUpdate(
@@ -209,7 +213,7 @@ class FireworksProvider(Serving, Cleanup):
     def _get(self, job: api.Job) -> Any:
         said = got(self._jobs(job.details["method"]).get, job.id)
         if said is None:
-            raise api.Transient(f"Fireworks does not know job {job.id}", "was it deleted?")
+            raise api.NotFound(f"Fireworks does not know job {job.id}", "its page lists all: https://app.fireworks.ai")
         return said
 
     def _ending(self, job: api.Job) -> bool:
@@ -220,14 +224,16 @@ class FireworksProvider(Serving, Cleanup):
         """The metrics file, "" before there is one."""
         import httpx
 
-        with contextlib.suppress(api.Rejected), calling():
+        with calling():
             url = getattr(said, "metrics_file_signed_url", None)
             if job.details["method"] == "dpo":
                 url = self.clients.sync().dpo_jobs.get_metrics_file_endpoint(job.id).signed_url
-            if url:
-                answer = httpx.get(url, timeout=self.clients.timeout)
-                return answer.text if answer.status_code == 200 else ""
-        return ""
+            if not url:
+                return ""
+            answer = httpx.get(url, timeout=self.clients.timeout)
+        if answer.status_code >= 500:
+            raise hosted.error(answer.status_code, answer.text, HINTS)
+        return answer.text if answer.status_code == 200 else ""
 
 
 def _job(said: Any, request: api.Request) -> api.Job:

@@ -202,3 +202,37 @@ def test_a_metrics_file_is_read_with_leniency():
         (1, {"train_loss": 2.0}),
         (2, {"validation_loss": 1.5}),
     ]
+
+
+def test_a_gateways_page_takes_no_deployment_down(server, provider, proxied, tmp_path):
+    model = api.TunedModel(id="accounts/team/models/m", base=api.ModelRef(id=MODEL))
+    standing = provider.deploy(model, key=JOB_KEY)
+    proxy = proxied(server.url, (Operation("undeploy", "DELETE", ".*/deployments/.*"),))
+    orders.paged(proxy, "undeploy")
+    with pytest.raises(api.Ambiguous, match="a page came in place of an answer"):
+        fireworks.build({"base_url": proxy.url, "account": ACCOUNT}).undeploy(standing)
+    assert server.deployments
+
+
+@pytest.mark.parametrize("fault", ["500", "reset"])
+def test_metrics_that_cannot_be_read_do_not_keep_the_end_from_us(server, provider, proxied, tmp_path, fault):
+    server.lives = ("JOB_STATE_COMPLETED",)
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
+    with proxied(server.url, OPERATIONS) as proxy:
+        server.url, own = proxy.url, server.url  # in the signed address
+        try:
+            proxy.fault("events", fault, once=False)
+            for _ in range(2):
+                with pytest.raises(api.Ambiguous):
+                    provider.poll(job, cursor=None)
+            update = provider.poll(job, cursor=None)
+        finally:
+            server.url = own
+    assert update.model and update.events[-1].id == "unread metrics"
+
+
+def test_a_job_that_was_removed_is_not_waited_for(server, provider, tmp_path):
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
+    server.jobs.clear()
+    with pytest.raises(api.NotFound):
+        provider.poll(job, cursor=None)

@@ -129,6 +129,8 @@ def of_status(what: str, status: int, body: Any, *, wait: float | None) -> api.P
         body: the `error` object, or whatever came instead.
         wait: seconds that the server asked for.
     """
+    if isinstance(body, str) and hosted.page_of(body) is not None:
+        return hosted.error(status, body, HINTS, retry_after=wait)
     code, text = _said(body)
     message = f"could not {what}: {text or 'no reason given'}"
     if status == 401:

@@ -326,7 +326,7 @@ SAID: list[tuple[int, Any, type[api.ProviderError], str]] = [
     (400, {"code": "model_not_available", "message": "no"}, api.Rejected, "`model`"),
     (400, {"code": "invalid_training_file", "message": "no"}, api.Rejected, "mend the rows"),
     (400, {"code": "moderation_blocked", "message": "no"}, api.Rejected, "moderation endpoint"),
-    (404, "<html>", api.NotFound, "base_url"),
+    (404, "<html>", api.Rejected, "base_url"),  # a gateway's: of what is there, it knows nothing
     (408, None, api.Ambiguous, ""),
     (409, None, api.Ambiguous, ""),
     (500, {"code": "daily_rate_limit_exceeded", "message": "?"}, api.Ambiguous, ""),

@@ -25,14 +25,15 @@ def classes() -> tuple[Any, Any]:
 
 @contextmanager
 def calling() -> Iterator[None]:
-    """Translate what the SDK raises; its upload lets errors of httpx through."""
+    """Translate what the SDK raises; its upload lets errors of httpx and of its own checks through."""
     import httpx
+    import pydantic
     import together
 
     try:
         with hosted.calling(together, HINTS, (OSError, httpx.HTTPError)):
             yield
-    except AssertionError as fault:  # how its upload says that an answer is not what it should be
+    except (AssertionError, pydantic.ValidationError) as fault:  # an answer that is not what it should be
         raise hosted.unreadable(fault) from fault
 
 

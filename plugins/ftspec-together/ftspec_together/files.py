@@ -21,7 +21,7 @@ def bring(clients: hosted.Clients, file: api.DataFile) -> api.RemoteFile:
     with calling():
         listed = clients.sync().files.list().data or []
         held = next((one for one in listed if one.filename == name and one.bytes == file.bytes and _usable(one)), None)
-        ready = held or _upload(clients, file, name)
+    ready = held or _upload(clients, file, name)
     if not getattr(ready, "id", None):
         raise hosted.unreadable(ready)
     return _awaited(clients, ready, file)
@@ -32,7 +32,8 @@ def _upload(clients: hosted.Clients, file: api.DataFile, name: str) -> Any:
     with tempfile.TemporaryDirectory(prefix="ftspec-") as folder:
         link = Path(folder) / name
         link.symlink_to(Path(file.path).absolute())
-        return clients.sync().files.upload(link, purpose="fine-tune", check=False)
+        with calling():  # and not around the link: a full disk is no answer of Together's
+            return clients.sync().files.upload(link, purpose="fine-tune", check=False)
 
 
 def _awaited(clients: hosted.Clients, ready: Any, file: api.DataFile) -> api.RemoteFile:

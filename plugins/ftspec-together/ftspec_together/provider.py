@@ -66,6 +66,7 @@ class TogetherProvider(Serving, Cleanup):
         self.deployment_config = deployment_config
         self.limits = api.RateLimits(concurrency=concurrency, requests_per_minute=requests_per_minute)
         self.project = project
+        self.asides = hosted.Asides()
         self.clients = hosted.Clients(classes, api_key, timeout, base_url=self.endpoint, project_id=project or None)
 
     def attach(self, home: Path) -> None:
@@ -140,14 +141,14 @@ class TogetherProvider(Serving, Cleanup):
         return _job(made.id, made.created_at, request.model)
 
     def find(self, request: api.Request, *, key: str) -> Sequence[api.Job]:
-        """Jobs with the key's suffix, oldest first."""
+        """Jobs with the key's suffix, which covers the data too, oldest first.
+
+        Of whichever file: two runs that began at once have brought the same one there twice."""
         with calling():
             listed = self.clients.sync().fine_tuning.list().data
         if listed is None:
             raise hosted.unreadable("a list of jobs without data")
         ours = [one for one in listed if one.suffix == hosted.name_of(key)]
-        if request.training:
-            ours = [one for one in ours if one.training_file in {None, request.training.id}]
         return sorted((_job(one.id, one.created_at, request.model) for one in ours), key=lambda job: job.created_at)
 
     def job(self, request: api.Request, id: str) -> api.Job:
@@ -161,20 +162,21 @@ class TogetherProvider(Serving, Cleanup):
         """The job's status, the new lines of its log, and the metrics that are new."""
         said = self._get(job.id)
         at = msgspec.json.decode(cursor, type=progress.Cursor) if cursor else progress.Cursor()
-        client = self.clients.sync()
-        with calling():
-            logged = client.fine_tuning.list_events(job.id).data or []
-            measured = client.fine_tuning.list_metrics(job.id, global_step_from=at.step).metrics or []
-        told = list(progress.log(logged))[at.log :]
-        measures = progress.metrics(measured, at, job.created_at)
         raw = str(said.status or "")
         state = STATES.get(raw, api.JobState.UNKNOWN)
+        ended = state.terminal
+        logged, without_log = self.asides.read(job, "log", partial(self._log, job), ended=ended)
+        measured, without = self.asides.read(job, "metrics", partial(self._metrics, job, at.step), ended=ended)
+        told = list(progress.log(logged or []))[at.log :]
+        measures = progress.metrics(measured or [], at, job.created_at)
         failed = state is api.JobState.FAILED
-        reason = next((event.message for event in reversed(logged) if event.type == "job_error"), "") if failed else ""
+        reason = (
+            next((event.message for event in reversed(logged or []) if event.type == "job_error"), "") if failed else ""
+        )
         return api.JobUpdate(
             state=state,
             raw=raw,
-            events=(*told, *measures),
+            events=(*told, *measures, *without_log, *without),
             cursor=msgspec.json.encode(progress.told(at, len(told), measures)).decode(),
             model=_model(job, said) if state is api.JobState.SUCCEEDED else None,
             error=reason,
@@ -192,6 +194,15 @@ class TogetherProvider(Serving, Cleanup):
         except (api.Rejected, api.Ambiguous):
             if not _ending(self._get(job.id)):
                 raise
+
+    def _log(self, job: api.Job) -> Sequence[Any]:
+        with calling():
+            return self.clients.sync().fine_tuning.list_events(job.id).data or []
+
+    def _metrics(self, job: api.Job, step: int) -> Sequence[Any]:
+        """From that step on."""
+        with calling():
+            return self.clients.sync().fine_tuning.list_metrics(job.id, global_step_from=step).metrics or []
 
     def _get(self, id: str) -> Any:
         with calling():

@@ -125,7 +125,7 @@ class Serving:
         return f"projects/{project}/models/{model.details['object']}" + (f"/revisions/{revision}" if revision else "")
 
     def _described(self, endpoint: Any, found: Any, model: api.TunedModel) -> api.Deployment:
-        state = found.state if hasattr(found, "state") else found.status.state
+        state = getattr(found if hasattr(found, "state") else found.status, "state", "")
         served = {**model.details, "serves": found.name}
         return api.Deployment(
             id=f"{endpoint.id}/{found.id}",

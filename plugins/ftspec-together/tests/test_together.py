@@ -1,6 +1,7 @@
 """The life of a job on Together, over real HTTP, against a server that speaks the SDK's own types."""
 
 import base64
+import errno
 import io
 from functools import partial
 
@@ -9,7 +10,7 @@ import pytest
 from ftspec_together import lines, together
 from servers import orders
 from servers.orders import JOB_KEY, PNG, asked, said
-from servers.proxy import Operation
+from servers.proxy import Fault, Operation
 from together.lib import constants
 from together.lib.utils import check_file
 from together_server import KEY, PROJECT, Together
@@ -255,3 +256,74 @@ def test_a_deployment_needs_a_project(server):
 def test_a_file_is_no_larger_than_the_sdk_takes():
     limits = together.build({}).data_limits(request_())
     assert limits.file_bytes == int(constants.MAX_FILE_SIZE_GB * constants.NUM_BYTES_IN_GB)
+
+
+@pytest.mark.parametrize("operation", ["files", "upload", "find", "undeploy", "endpoints"])
+def test_a_gateways_page_is_no_answer(server, provider, proxied, tmp_path, operation):
+    """It was a fault of the plugin, or a deployment that is taken down while it stands and costs money."""
+    server.lives = ("completed",)
+    request = uploaded(provider, tmp_path)
+    model = provider.poll(provider.submit(request, key=JOB_KEY), cursor=None).model
+    standing = provider.deploy(model, key=JOB_KEY)
+    if operation == "upload":
+        server.files.clear()
+        server.contents.clear()
+    more = (
+        Operation("files", "GET", "/v1/files"),
+        Operation("undeploy", "DELETE", "/v2/.*/deployments/.*"),
+        Operation("endpoints", "GET", "/v2/.*/endpoints"),
+    )
+    proxy = proxied(server.url, (*more, *OPERATIONS))
+    through = together.build({"base_url": proxy.url, "project": PROJECT, "timeout": 2.0})
+    orders.paged(proxy, operation)
+    with pytest.raises(api.Ambiguous, match="a page came in place of an answer: 'Sign in'"):
+        match operation:
+            case "files" | "upload":
+                uploaded(through, tmp_path)
+            case "find":
+                through.find(request, key=JOB_KEY)
+            case "undeploy":
+                through.undeploy(standing)
+            case _:
+                through.find_deployment(key=JOB_KEY)
+    assert provider.deployment(standing) is not None
+
+
+def test_a_log_that_cannot_be_read_does_not_keep_the_end_from_us(server, provider, proxied, tmp_path):
+    server.lives = ("running", "completed")
+    proxy = proxied(server.url, OPERATIONS)
+    through = together.build({"base_url": proxy.url, "timeout": 2.0})
+    job = provider.submit(uploaded(provider, tmp_path), key=JOB_KEY)
+    proxy.fault("events", "500", once=False)
+    assert through.poll(job, cursor=None).state is api.JobState.RUNNING
+    for _ in range(4):
+        with pytest.raises(api.Ambiguous):
+            through.poll(job, cursor=None)
+    update = through.poll(job, cursor=None)
+    assert update.model and [event.id for event in update.events] == ["unread log", "unread metrics"]
+
+
+def test_a_job_is_found_though_another_run_brought_the_same_file_there_too(server, provider, tmp_path):
+    request = uploaded(provider, tmp_path)
+    job = provider.submit(request, key=JOB_KEY)
+    other = msgspec.structs.replace(request, training=msgspec.structs.replace(request.training, id="file-77"))
+    assert [found.id for found in provider.find(other, key=JOB_KEY)] == [job.id]
+
+
+def test_a_full_disk_is_no_answer_of_togethers(provider, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    with pytest.raises(OSError, match="No space left"):
+        uploaded(provider, tmp_path)
+
+
+def test_what_together_refuses_to_upload_is_told_in_its_own_words(server, provider, proxied, tmp_path):
+    proxy = proxied(server.url, OPERATIONS)
+    refusal = Fault("answer", status=400, body='{"error": {"message": "too many files", "code": "limit"}}')
+    proxy.faults = {"full": refusal}
+    proxy.fault("upload", "full", once=False)
+    with pytest.raises(api.Rejected) as error:
+        uploaded(together.build({"base_url": proxy.url, "timeout": 2.0}), tmp_path)
+    assert error.value.message == "too many files (400, limit)"

@@ -81,12 +81,18 @@ class Google:
                 return None
             if answer.status_code >= 300:
                 raise hosted.error(answer.status_code, answer.text, HINTS, retry_after=hosted.retry_after(answer))
-            return answer.json() if answer.content else {}
+        try:
+            said = answer.json() if answer.content else {}
+        except ValueError as fault:
+            raise hosted.unreadable(answer.text) from fault
+        if not isinstance(said, Mapping):
+            raise hosted.unreadable(answer.text)
+        return said
 
     def size(self, bucket: str, name: str) -> int | None:
         """Bytes of an object, None where there is none."""
         found = self.storage("GET", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}")
-        return int(found["size"]) if found else None
+        return int(found.get("size") or -1) if found else None
 
     def put(self, bucket: str, name: str, file: Path) -> None:
         """Upload an object whole."""

@@ -9,7 +9,7 @@ from ftspec_vertex import chat, contents, vertex
 from google.genai import types
 from servers import orders
 from servers.orders import JOB_KEY, PNG, asked, said
-from servers.proxy import Operation
+from servers.proxy import Fault, Operation
 from vertex_server import PARENT, TOKEN, Vertex, faults_of, schema
 
 from ftspec import api, hosted
@@ -203,3 +203,14 @@ def test_what_its_pages_say_of_rows_and_files(method, rows, validation):
 def test_what_stands_in_addresses_holds_no_address(option, value):
     with pytest.raises(msgspec.ValidationError, match=option):
         vertex.build({**options("http://127.0.0.1:9"), option: value})
+
+
+@pytest.mark.parametrize("body", ["<!DOCTYPE html><title>Sign in</title>", "[]", "7", '"ok"'])
+@pytest.mark.parametrize("operation", ["held", "upload"])
+def test_what_is_no_object_is_no_answer_of_cloud_storage(server, proxied, tmp_path, operation, body):
+    proxy = proxied(server.url, (Operation("held", "GET", "/storage/.*"), *OPERATIONS))
+    proxy.faults = {"odd": Fault("answer", status=200, body=body)}
+    proxy.fault(operation, "odd", once=False)
+    with pytest.raises(api.Ambiguous, match=r"page|cannot be read") as error:
+        uploaded(vertex.build(options(proxy.url)), tmp_path)
+    assert ("Sign in" in error.value.message) == ("Sign in" in body)
