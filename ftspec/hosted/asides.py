@@ -24,7 +24,8 @@ class Asides:
     ) -> tuple[T | None, tuple[api.TrainingEvent, ...]]:
         """What the call returns, or None and, of a job that has `ended`, an event that says why.
 
-        While a job goes on the next look reads what this one could not. Raises what the call does a few times once it has ended.
+        While a job goes on the next look reads what this one could not; once it has ended, what the call raises is
+        raised a few times.
         """
         key = f"{job.id} {what}"
         try:
