@@ -112,6 +112,7 @@ API = {
     "SupportsExport",
     "SupportsLeastRows",
     "SupportsLimits",
+    "SupportsLook",
     "SupportsPause",
     "SupportsReduce",
     "SupportsShuffle",

@@ -32,7 +32,8 @@ from ftspec.contracts.provider import Provider
 from ftspec.data.intake import Intake
 from ftspec.data.segments import Segment
 from ftspec.state.store import Store
-from ftspec.tuning import following
+from ftspec.tuning import control, following
+from ftspec.tuning.claims import Register
 
 HERE = f"{__name__.replace('.', '/')}.py"
 
@@ -291,6 +292,20 @@ def test_a_held_provider_can_do_what_it_can_and_no_more() -> None:
     assert isinstance(plain, Provider)
     assert (isinstance(plain, api.SupportsStop), isinstance(stopping, api.SupportsStop)) == (False, True)
     assert not isinstance(stopping, api.SupportsDeployment)
+
+
+def test_who_asks_how_a_job_stands_sets_nothing_going(tmp_path: Path) -> None:
+    def look(self: Any, job: api.Job) -> api.JobUpdate:
+        return api.JobUpdate(state=api.JobState.PAUSED, raw="nobody is at it")
+
+    def poll(self: Any, job: api.Job, *, cursor: str | None) -> api.JobUpdate:
+        return api.JobUpdate(state=api.JobState.RUNNING, raw="going again")
+
+    store = Store.open(tmp_path / "state")
+    Register(store, "key").adopt(api.Job(id="j"))
+    kinds = (type("Polled", (Acme,), {"poll": poll}), type("Seen", (Acme,), {"poll": poll, "look": look}))
+    seen = [control.status(providercalls.held(kind(), providercalls.Culprit("it")), store, "key") for kind in kinds]
+    assert [one.raw for one in seen] == ["going again", "nobody is at it"]
 
 
 @pytest.mark.parametrize("held", [providercalls.held, enginecalls.held])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from ftspec.common.jobs import Job, ModelRef, Request, TunedModel
+from ftspec.common.jobs import Job, JobUpdate, ModelRef, Request, TunedModel
 from ftspec.common.messages import Example
 from ftspec.common.records import Record
 
@@ -66,6 +66,15 @@ class SupportsPause(Protocol):
 
     def resume(self, job: Job) -> None:
         """Ask for a halted job to go on."""
+        ...
+
+
+@runtime_checkable
+class SupportsLook(Protocol):
+    """A provider whose `poll` sets a job going again that has stopped: who only wants to know how it stands looks."""
+
+    def look(self, job: Job) -> JobUpdate:
+        """As `poll` from the first event on, and nothing is changed by it: what has stopped is PAUSED."""
         ...
 
 

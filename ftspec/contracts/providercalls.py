@@ -62,6 +62,7 @@ OPTIONAL: Mapping[str, Returns] = {
     "render": Many(Token),
     "export": None,
     "job": One(Job),
+    "look": One(JobUpdate),
     "pause": None,
     "resume": None,
     "stop": None,
@@ -114,6 +115,7 @@ AGREES: Mapping[str, Callable[..., str]] = {
     "upload": _of_file,
     "estimate": _not_negative,
     "poll": _named,
+    "look": _named,
     "tokenizer": _counts,
 }
 """(what a method returned, its arguments) → what does not go together, "" where all does."""

@@ -10,6 +10,7 @@ from ftspec.asking.patience import Patience
 from ftspec.common.errors import Ambiguous, FtspecError, ProviderError, Transient
 from ftspec.common.jobs import Job, JobState, JobUpdate, Request, TrainingEvent, TunedModel
 from ftspec.common.records import Record
+from ftspec.contracts.abilities import SupportsLook
 from ftspec.contracts.provider import Provider
 from ftspec.state.store import Store
 from ftspec.tuning.claims import Register
@@ -49,7 +50,7 @@ def status(provider: Provider, store: Store, key: str, hyperparameters: Mapping[
     if job is None:
         return Status(claimed=attempt.writer if attempt and not attempt.outcome else "", orphans=orphans)
     try:
-        known: Result | JobUpdate = result or provider.poll(job, cursor=None)
+        known: Result | JobUpdate = result or _look(provider, job)
     except ProviderError as error:
         last = max(events, key=when, default=None)
         return Status(unknown=error.message, job=job, hint=error.hint, last=last, orphans=orphans)
@@ -66,6 +67,11 @@ def status(provider: Provider, store: Store, key: str, hyperparameters: Mapping[
         diagnosis=diagnose(events, hyperparameters or {}),
         orphans=orphans,
     )
+
+
+def _look(provider: Provider, job: Job) -> JobUpdate:
+    """How the job stands, without setting it going again."""
+    return provider.look(job) if isinstance(provider, SupportsLook) else provider.poll(job, cursor=None)
 
 
 def cancel(provider: Provider, store: Store, key: str, request: Request, *, patience: float = CANCEL) -> Job:

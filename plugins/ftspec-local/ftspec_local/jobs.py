@@ -115,13 +115,14 @@ class JobFolder:
         except FileNotFoundError:
             return None
 
-    def halted(self) -> dict[str, str] | None:
-        """What the machine refused the last worker: {"error", "hint"}; told once."""
+    def halted(self, *, keep: bool = False) -> dict[str, str] | None:
+        """What the machine refused the last worker: {"error", "hint"}; told once, unless it is kept."""
         try:
             said = dict(json.loads(self._halted_file.read_bytes()))
         except FileNotFoundError:
             return None
-        self._halted_file.unlink(missing_ok=True)
+        if not keep:
+            self._halted_file.unlink(missing_ok=True)
         return said
 
     def cancel(self) -> None:

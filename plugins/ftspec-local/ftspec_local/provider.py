@@ -33,6 +33,7 @@ SHAPES_DATA = ("max_length", "truncate")
 AGAIN = "`ftspec run --again tuning` trains it again"
 ELSEWHERE = f"run it on the machine that has it; where there is none, {AGAIN}"
 GOES_ON = "then run the same command again: the job goes on from its last checkpoint"
+IDLE, CONTINUED = "no worker is at it", "`ftspec run` goes on from its last checkpoint"
 RESTARTS = 3  # by one runner; a job whose worker dies again and again is better looked at
 
 
@@ -158,10 +159,7 @@ class LocalProvider:
         """Read the job's files; a worker that has died is started again and goes on from its last checkpoint.
 
         Raises JobFailed where the machine does not let it."""
-        folder = self._job(job.id)
-        if not folder.exists():
-            # No end of the job: another machine that shares the state may be at work on it.
-            raise api.JobFailed(f"the job's folder {folder.path} is not on this machine", ELSEWHERE)
+        folder = self._there(job)
         result = folder.result()  # before the events, so that a result never comes without the last of them
         if result is None and folder.is_running():
             self._seen.add(job.id)
@@ -169,6 +167,17 @@ class LocalProvider:
             result = folder.result() or self._revive(job.id, folder)
         events = folder.events(after=int(cursor or 0))
         return updates.update(job, folder, result, events, cursor)
+
+    def look(self, job: api.Job) -> api.JobUpdate:
+        """Read the job's files, and leave a worker that has died alone."""
+        folder = self._there(job)
+        idle = not folder.is_running()  # before the result, which is what a worker leaves last
+        update = updates.update(job, folder, folder.result(), folder.events(), None)
+        if not idle or update.state.terminal:
+            return update
+        why = folder.halted(keep=True) or {"error": "", "hint": ""}
+        hint = "; ".join(filter(None, [why["hint"], CONTINUED]))
+        return msgspec.structs.replace(update, state=api.JobState.PAUSED, raw=IDLE, error=why["error"], hint=hint)
 
     def cancel(self, job: api.Job) -> None:
         """Ask the worker to stop after its current step."""
@@ -219,6 +228,13 @@ class LocalProvider:
 
     def _job(self, key: str) -> JobFolder:
         return JobFolder(self.home.absolute() / "jobs" / key)
+
+    def _there(self, job: api.Job) -> JobFolder:
+        folder = self._job(job.id)
+        if not folder.exists():
+            # No end of the job: another machine that shares the state may be at work on it.
+            raise api.JobFailed(f"the job's folder {folder.path} is not on this machine", ELSEWHERE)
+        return folder
 
     def _file(self, sha256: str) -> Path:
         return self.home.absolute() / "files" / f"{sha256}.jsonl"

@@ -81,6 +81,17 @@ def test_what_was_refused_before_we_came_may_be_mended(halted, tmp_path):
     assert later.poll(halted, cursor=None).state is api.JobState.RUNNING
 
 
+def test_who_only_looks_starts_nothing(halted, tmp_path, monkeypatch):
+    monkeypatch.setattr(JobFolder, "start", lambda self: pytest.fail("a worker was started"))
+    later = LocalProvider()
+    later.attach(tmp_path / "home")
+    for _ in range(2):  # nor does it use up what there is to be told
+        seen = later.look(halted)
+        assert (seen.state, seen.error) == (api.JobState.PAUSED, "no room") and "`ftspec run`" in seen.hint
+    JobFolder(tmp_path / "home/jobs/k").finish({"state": "cancelled"})
+    assert later.look(halted).state is api.JobState.CANCELLED
+
+
 def test_the_next_worker_uses_what_the_spec_says_by_now(halted, tmp_path):
     later = LocalProvider(device="auto", precision="bf16")
     later.attach(tmp_path / "home")
