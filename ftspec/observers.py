@@ -9,10 +9,9 @@ from ftspec.registry import Registry
 
 
 def notify(registry: Registry, progress: Progress, hook: str, **facts: Any) -> None:
-    """Call each plugin's implementation by itself: one that raises would keep pluggy from calling the rest."""
-    for implementation in getattr(registry.manager.hook, hook).get_hookimpls():
-        arguments = {name: facts[name] for name in implementation.argnames}
+    """Call the hook of each plugin that has it."""
+    for plugin, call in registry.callers(hook, **facts):
         try:
-            implementation.function(**arguments)
+            call()
         except (Exception, SystemExit) as error:  # a watcher must never stop the watched
-            progress.note(f"plugin {implementation.plugin_name}: {hook} failed: {type(error).__name__}: {error}")
+            progress.note(f"plugin {plugin}: {hook} failed: {type(error).__name__}: {error}")

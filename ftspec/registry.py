@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import msgspec
 import pluggy
@@ -57,9 +59,7 @@ class Registry:
     """What is installed: components by kind and name, and the plugin manager for the other hooks."""
 
     def __init__(self) -> None:
-        self.manager = _manager()
-        self._scratch = pluggy.PluginManager("ftspec")
-        self._scratch.add_hookspecs(hookspecs)
+        self.manager, self._scratch = _manager(), _manager()
         self.components: dict[Kind, dict[str, Loaded]] = {kind: {} for kind in KINDS}
         self.plugins: list[Found] = []
 
@@ -83,6 +83,11 @@ class Registry:
                 self._claim(found, kind, name, component)
         self.manager.register(plugin, name=found.origin)
         self.plugins.append(found)
+
+    def callers(self, hook: str, **facts: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """The plugins that have a hook, by name, each with a call of its own: one that raises would keep pluggy from
+        calling the others."""
+        return _callers(self.manager, hook, facts)
 
     def _claim(self, found: Found, kind: Kind, name: str, component: Component) -> None:
         taken = self.components[kind].get(name)
@@ -134,10 +139,31 @@ def _import(found: Found) -> object:
 def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager("ftspec")
     manager.add_hookspecs(hookspecs)
-    if os.environ.get("FTSPEC_TRACE_PLUGINS", "") not in {"", "0"}:
-        manager.trace.root.setwriter(lambda text: sys.stderr.write(text))
-        manager.enable_tracing()
     return manager
+
+
+def _callers(
+    manager: pluggy.PluginManager, hook: str, facts: Mapping[str, Any]
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    call = _traced if os.environ.get("FTSPEC_TRACE_PLUGINS", "") not in {"", "0"} else _called
+    for one in getattr(manager.hook, hook).get_hookimpls():
+        yield one.plugin_name, partial(call, hook, one, {name: facts[name] for name in one.argnames})
+
+
+def _called(hook: str, one: pluggy.HookImpl, facts: Mapping[str, Any]) -> Any:
+    return one.function(**facts)
+
+
+def _traced(hook: str, one: pluggy.HookImpl, facts: Mapping[str, Any]) -> Any:
+    said = ", ".join(f"{name}={value!r}" for name, value in facts.items())
+    sys.stderr.write(f"{one.plugin_name}: {hook}({said})\n")
+    try:
+        answer = one.function(**facts)
+    except BaseException as error:
+        sys.stderr.write(f"  raised {error!r}\n")
+        raise
+    sys.stderr.write(f"  returned {answer!r}\n")
+    return answer
 
 
 def _try_out(scratch: pluggy.PluginManager, found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]]:
@@ -174,11 +200,9 @@ def _verify_hooks(plugin: object) -> None:
 def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str, Component]:
     """The components of a kind. Their options are built now, so that a fault is found at load and names its plugin;
     not those of ftspec's own, which its tests have tried: all of them would be a fifth of what `validate` takes."""
-    hook, offered = getattr(manager.hook, HOOK_OF[kind]), dict[str, Component]()
-    answers = hook()
-    if hook.get_hookimpls() and not answers:  # pluggy leaves None out
-        answers = [None]
-    for components in answers:
+    offered = dict[str, Component]()
+    for _, call in _callers(manager, HOOK_OF[kind], {}):
+        components = call()
         if not isinstance(components, Mapping):
             given = "None" if components is None else with_article(type(components).__name__)
             raise PluginError(f"{HOOK_OF[kind]}() returned {given}; a mapping of names to components is wanted")

@@ -31,6 +31,8 @@ from ftspec.validation.keys import KEYS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [page for page in PAGES if page.name != "hooks.md"]
+"""Those whose specs name no components that the page writes itself."""
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<!from )\bftspec ((?:[a-z]+)(?: [a-z]+)?)")
@@ -92,7 +94,7 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", OTHERS, ids=lambda page: page.name)
 def test_specs_in_the_docs_are_valid(page: Path, tmp_path: Path) -> None:
     """Whole specs, that is: a block that starts with `version:`. They speak of the files in specs/."""
     (tmp_path / "data").symlink_to(ROOT / "specs" / "data")
@@ -116,10 +118,9 @@ MINIMAL = {
 ASKED = {"prompts": [{"split": "test"}], "graders": ["exact"]}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "hooks.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", OTHERS, ids=lambda page: page.name)
 def test_parts_of_specs_in_the_docs_are_valid(page: Path, tmp_path: Path) -> None:
-    """Blocks whose keys are all a spec's, with the rest of one; hooks.md names components that it writes itself. What
-    files, models and secrets they speak of is not here."""
+    """Blocks whose keys are all a spec's, with the rest of one. What files and secrets they speak of is not here."""
     for number, text in enumerate(blocks(page, "yaml")):
         part = yaml.safe_load(text)
         if "version" in part or not set(part) <= set(KEYS):
@@ -223,7 +224,7 @@ def test_the_other_plugins_of_the_docs_work_together(tmp_path: Path) -> None:
     (tmp_path / "asked.txt").write_text("four\tyes\nfive\tyes\n")
     (text,) = (text for text in blocks(ROOT / "docs/hooks.md", "yaml") if "parrot" in text)
     file = tmp_path / "spec.yaml"
-    file.write_text(f"version: 1\nname: notes\n{text}")
+    file.write_text(text)
     outcome = runner.run(validate.load_spec(file, installed), installed, Options(), Quiet())
     assert [verdict.message.partition(",")[0] for verdict in outcome.verdicts] == [
         "accuracy of the tuned model is 1.000 (95% interval 0.342 to 1.000)",
@@ -234,7 +235,7 @@ def test_the_other_plugins_of_the_docs_work_together(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         runner.run(validate.load_spec(file, installed), installed, Options(), Quiet())
     assert ("notes.txt", 2) in [(finding.file, finding.line) for finding in caught.value.findings]
-    file.write_text(f"version: 1\nname: notes\n{text}".replace("model: parrot", "model: owl"))
+    file.write_text(text.replace("model: parrot", "model: owl"))
     with pytest.raises(SpecError) as refused:
         validate.load_spec(file, installed)
     assert [(problem.message, problem.line) for problem in refused.value.problems] == [("there is one model", 6)]

@@ -9,6 +9,10 @@ import pytest
 
 from ftspec import registry
 from ftspec.common.errors import PluginError, SpecError
+from ftspec.common.progress import Quiet
+from ftspec.common.records import Plan
+from ftspec.observers import notify
+from ftspec.run import planning
 from ftspec.validation import validate
 from ftspec.validation.unknowns import FIRST_PARTY
 
@@ -141,13 +145,33 @@ def test_a_switch_disables_plugins(site: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [found.entry.name for found in registry.find()] == ["builtin"]
 
 
+WATCHING = """
+@api.hookimpl
+def ftspec_event(event): 1 / (event - 2)
+
+@api.hookimpl
+def ftspec_plan_ready(): return []
+"""
+TRACED = (
+    "loud[loud]: ftspec_cleaners()\n  returned {'shout': <cleaner shout>}\n",
+    "loud[loud]: ftspec_event(event=2)\n  raised ZeroDivisionError('division by zero')\n",
+    "loud[loud]: ftspec_plan_ready()\n  returned []\n",
+)
+
+
 @pytest.mark.parametrize(("said", "traced"), [("1", True), ("0", False), ("", False)])
 def test_a_switch_traces_plugins(
-    said: str, traced: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    said: str, traced: bool, site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Each call that core makes: those at load, of observers, and of who may veto."""
+    install(site, "loud", GOOD + WATCHING)
     monkeypatch.setenv("FTSPEC_TRACE_PLUGINS", said)
-    registry.load().manager.hook.ftspec_event(run=None, event=None)
-    assert ("ftspec_event" in capsys.readouterr().err) == traced
+    loaded = registry.load()
+    notify(loaded, Quiet(), "ftspec_event", run=1, event=2)
+    assert planning.objections(loaded, Plan(name="a", spec="b", run="c", digest="d", steps=())) == []
+    found = capsys.readouterr().err
+    assert [line in found for line in TRACED] == [traced] * len(TRACED), found
+    assert bool(found) == traced
 
 
 def test_what_first_party_plugins_offer_is_known_before_they_are_installed() -> None:

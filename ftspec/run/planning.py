@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -135,18 +134,15 @@ def is_cached(site: Site, step: Step) -> bool:
 def objections(registry: Registry, plan: Plan) -> list[Problem]:
     """What plugins say about the plan. Raises PluginError for one that cannot judge it: it might have said no."""
     found: list[Problem] = []
-    for implementation in registry.manager.hook.ftspec_plan_ready.get_hookimpls():
-        given = {"plan": plan} if implementation.argnames else {}
+    for plugin, call in registry.callers("ftspec_plan_ready", plan=plan):
         try:
-            said: Any = implementation.function(**given)
-            found += msgspec.convert(msgspec.to_builtins(list(said or ())), list[Problem])
+            found += msgspec.convert(msgspec.to_builtins(list(call() or ())), list[Problem])
         except FtspecError:
             raise
         except Exception as error:
-            name = implementation.plugin_name
             raise PluginError(
-                f"plugin {name}: ftspec_plan_ready failed: {type(error).__name__}: {error}",
-                f"report it to its authors, or leave it out with FTSPEC_DISABLE_PLUGINS={_entry(name)}",
+                f"plugin {plugin}: ftspec_plan_ready failed: {type(error).__name__}: {error}",
+                f"report it to its authors, or leave it out with FTSPEC_DISABLE_PLUGINS={_entry(plugin)}",
             ) from error
     return found
 
