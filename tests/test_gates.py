@@ -397,6 +397,8 @@ def test_levels_that_are_the_same_are_told_shortly() -> None:
     found = dropped(-0.1, 0.0, 0.1, "base")
     found = msgspec.structs.replace(found, base=score(0.588888888), tuned=score(0.588888888))
     assert "from 0.589 to 0.589" in judged("gain", found, min=0).message
+    found = msgspec.structs.replace(found, base=score(0.9997), tuned=score(0.9997))
+    assert "from 0.9997 to 0.9997" in judged("gain", found, min=0).message
 
 
 def test_a_model_is_not_compared_with_itself() -> None:
@@ -471,6 +473,9 @@ def test_no_message_shows_a_value_as_the_bound_that_it_is_not() -> None:
     of = "of the tuned model is"
     assert f"accuracy {of} 0.950 (95% interval 0.8996 to 0.990), wanted" in judged("accuracy", near, min=0.9).message
     assert judged("consistency", near, min=1).message == f"consistency {of} 0.9996: 0.0004 short of the wanted 1"
+    full = with_interval(0.9991, 0.9997, 0.99985)
+    said = judged("accuracy", full, min=0.9).message
+    assert f"{of} 0.9997 (95% interval 0.999 to 0.9999), wanted" in said  # not 1.000, which the summary does not say
     late = judged("latency", evaluation(tuned=score(0.9, latency_p95=Measured(value=2.0004, n=9))), max=2)
     assert late.message.endswith("is 2.0004 s: 0.0004 above the allowed 2")
     dear = judged("cost", evaluation(tuned=score(0.9, cost=3e-5)), max=1e-8)

@@ -200,9 +200,9 @@ def _measured(compared: api.Comparison) -> api.Measured:
 
 
 def _levels(old: float, new: float) -> str:
-    if not round(new - old, 9):
-        return f"from {old:.3f} to {new:.3f}"
-    return f"from {api.beside(old, new)} to {api.beside(new, old)}"
+    apart = bool(round(new - old, 9))
+    before, after = (api.beside(one, other if apart else None, 0.0, 1.0) for one, other in ((old, new), (new, old)))
+    return f"from {before} to {after}"
 
 
 def _over(measured: api.Measured) -> str:

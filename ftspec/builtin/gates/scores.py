@@ -118,5 +118,6 @@ def shown(interval: api.Interval | None, *bounds: float | None) -> str:
 
 
 def told(measured: api.Measured, *bounds: float | None) -> str:
-    """The value and its interval, so that nobody reads a bound where there is none."""
-    return f"{api.beside(measured.value, *bounds)}{shown(measured.interval, *bounds)}"
+    """A share and its interval, so that nobody reads a bound where there is none, nor all or nobody where it is not."""
+    ends = (*bounds, 0.0, 1.0)
+    return f"{api.beside(measured.value, *ends)}{shown(measured.interval, *ends)}"
