@@ -145,7 +145,7 @@ def test_a_full_disk_below_standard_output_is_said(full: str, tmp_path: Path) ->
     done = _shell(f'"{sys.executable}" -m ftspec plugins {full}', tmp_path)
     assert done.returncode == 1
     if "2>" not in full:
-        said = "the system refused: No space left on device, where standard output is written to\n"
+        said = "the system refused: No space left on device: standard output\n"
         assert said in done.stderr  # not the disks that have room
         assert "Exception" not in done.stderr
 

@@ -87,25 +87,14 @@ def _is_machines(error: OSError) -> bool:
 
 
 def _refused(error: OSError, arguments: Sequence[str]) -> int:
-    output = _is_writable(sys.stdout)
-    if isinstance(error.filename, str | bytes):
-        where = f": {os.fsdecode(error.filename)}"
-    else:
-        where = _room(error, arguments) if output else ", where standard output is written to"
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence(sys.stdout)  # it is standard output that could not be written, and would fail again at the very end
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else _room(error, arguments)
     terminal.say(f"{_label('error')} the system refused: {error.strerror}{terminal.safe(where)}", err=True)
     terminal.say("  see to space, permissions and limits there, then run the same command again", err=True)
     return USER
-
-
-def _is_writable(stream: TextIO) -> bool:
-    """Whether what waits to be written could be; a stream where it could not is silenced, or it would fail again at
-    the very end."""
-    try:
-        stream.flush()
-    except OSError:
-        _silence(stream)
-        return False
-    return True
 
 
 def _room(error: OSError, arguments: Sequence[str]) -> str:

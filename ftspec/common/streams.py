@@ -9,13 +9,25 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, Self, TextIO, cast
 
 MOST = 1 << 16
 """What is held back at most of a line that does not end."""
+NAMES = {"<stdout>": "standard output", "<stderr>": "standard error"}
+"""What people call streams, by the names that Python gives them."""
+
+
+@contextmanager
+def named(stream: Any) -> Iterator[None]:
+    """What cannot be written meanwhile is named by the system's error, as a file is."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or NAMES.get(getattr(stream, "name", ""))
+        raise
 
 
 class _Before:
@@ -64,7 +76,8 @@ class _Before:
     def flush(self) -> None:
         """As of any stream."""
         self.release()
-        self.unmasked.flush()
+        with named(self.unmasked):
+            self.unmasked.flush()
 
     def close(self) -> None:
         """As of any stream."""
@@ -88,7 +101,8 @@ class _Before:
 
     def put(self, given: Any) -> None:
         """Write it masked."""
-        self.unmasked.write(_masked(given))
+        with named(self.unmasked):
+            self.unmasked.write(_masked(given))
 
 
 class Masked(_Before):
@@ -124,7 +138,8 @@ class MaskedBytes(_Before):
     def put(self, given: bytes) -> None:
         """What is no UTF-8 is written as it is."""
         text = given.decode("utf-8", "surrogateescape")
-        self.unmasked.write(_masked(text).encode("utf-8", "surrogateescape"))
+        with named(self.unmasked):
+            self.unmasked.write(_masked(text).encode("utf-8", "surrogateescape"))
 
 
 def _masked(text: str) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TextIO
 
+from ftspec.common.streams import named
+
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 PLAIN = str.maketrans(
     {
@@ -53,8 +55,9 @@ def write(text: str, stream: TextIO) -> None:
     bare: TextIO = getattr(stream, "unmasked", stream)  # ours masks what others write (ftspec.common.streams)
     if bare is not stream:
         stream.flush()  # what they have begun
-    bare.write(spell(mask(text), stream))
-    stream.flush()
+    with named(bare):
+        bare.write(spell(mask(text), stream))
+        stream.flush()
 
 
 def spell(text: str, stream: TextIO) -> str:
