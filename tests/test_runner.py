@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from runs import Notes
 
@@ -270,6 +271,33 @@ def test_a_model_that_cannot_be_exported_says_so(spec: Path, installed: Registry
     with pytest.raises(FtspecError, match="cannot export"):
         models.export(opened(spec, installed), "merged", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+class Exporting:
+    """A provider that can export; peft writes a card too, and safetensors what only its owner can read."""
+
+    exports = ("adapter", "merged")
+
+    def export(self, model: api.TunedModel, form: str, out: Path) -> None:
+        (out / "README.md").write_text("# Model Card for Model ID")
+        (out / "model.safetensors").touch(0o600)
+        if form == "adapter":
+            (out / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base-135M"}')
+
+
+@pytest.mark.parametrize("until", [None, "tuning"])
+def test_an_exported_model_has_its_card_and_can_be_read(
+    spec: Path, installed: Registry, tmp_path: Path, until: str | None
+) -> None:
+    run(spec, installed, until=until)
+    exporting = msgspec.structs.replace(opened(spec, installed), provider=Exporting())
+    for form, library in (("adapter", "peft"), ("merged", "transformers")):
+        out = models.export(exporting, form, tmp_path / form)
+        card = (out / "README.md").read_text()
+        assert f"library_name: {library}\n" in card
+        assert ("base_model: org/base-135M\nbase_model_relation: adapter\n" in card) == (form == "adapter")
+        assert ("**PASS.**" in card, "Nothing has judged it." in card) == (not until, bool(until))
+        assert len({file.stat().st_mode for file in out.iterdir()}) == 1
 
 
 def test_a_faulty_grader_is_found_before_anything_is_submitted(spec: Path, installed: Registry) -> None:

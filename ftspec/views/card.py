@@ -46,7 +46,8 @@ def metadata(data: ReportData, form: str, base_model: str) -> dict[str, Any]:
     base = base_model or (data.model.id if data.model else "")
     if HUB_ID.fullmatch(base):
         found["base_model"] = base
-        found |= {"base_model_relation": {"adapter": "adapter", "merged": "finetune"}[form]} if form else {}
+        relation = {"adapter": "adapter", "merged": "finetune"}.get(form)
+        found |= {"base_model_relation": relation} if relation else {}
     found["pipeline_tag"] = "text-generation"
     found["tags"] = ["ftspec", *filter(None, [data.method, data.watermark and "simulated"])]
     if data.evaluation:
@@ -68,7 +69,8 @@ def _intro(data: ReportData) -> Iterable[str]:
         yield from (f"> **{plain(data.watermark)}**", "")
     base = f" from {code(_name(data.model.id))}" if data.model else ""
     yield from (f"Tuned{base} by ftspec {plain(data.ftspec)} from one committed spec.", "")
-    yield from (f"**{words.verdict(data)}.** {plain(words.sentence(data))}", "")
+    judged = data.evaluation or data.verdicts or data.findings
+    yield from (f"**{words.verdict(data)}.** {plain(words.sentence(data))}" if judged else "Nothing has judged it.", "")
 
 
 def _name(model: str) -> str:

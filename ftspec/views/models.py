@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+import ftspec
 from ftspec.asking import remote
 from ftspec.common.errors import FtspecError
 from ftspec.common.jobs import ModelRef, TunedModel
@@ -19,6 +20,7 @@ from ftspec.common.progress import Progress, Quiet
 from ftspec.common.records import Record
 from ftspec.contracts.abilities import SupportsExport
 from ftspec.costs.spending import Purse
+from ftspec.report import ReportData
 from ftspec.run.reopen import Opened
 from ftspec.spec import Spec
 from ftspec.tuning.deploying import Deployer
@@ -112,8 +114,9 @@ def export(opened: Opened, form: str, out: Path) -> Path:
     staging.mkdir(parents=True)
     try:
         provider.export(opened.model(), form, staging)
-        if data := opened.report:
-            (staging / "README.md").write_text(card.render(data), encoding="utf-8")
+        readme = card.write(staging, opened.report or _unjudged(opened), form=form, base_model=_base(staging))
+        for file in staging.rglob("*"):  # safetensors lets nobody but the owner read what it writes
+            file.chmod(file.stat().st_mode | readme.stat().st_mode)
         if out.exists():
             out.rmdir()
         staging.replace(out)
@@ -121,3 +124,26 @@ def export(opened: Opened, form: str, out: Path) -> Path:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return out
+
+
+def _unjudged(opened: Opened) -> ReportData:
+    """What is known of a model before there is a report, as after `--until tuning`."""
+    return ReportData(
+        name=opened.spec.name,
+        run=opened.run,
+        ftspec=ftspec.__version__,
+        spec=opened.spec.file.name,
+        provider=opened.spec.provider.name,
+        model=opened.request.model,
+        tuned=opened.model(),
+        method=opened.request.method,
+        method_options=opened.request.method_options,
+        hyperparameters=opened.request.hyperparameters,
+        template=opened.spec.template,
+    )
+
+
+def _base(folder: Path) -> str:
+    """What an adapter is for, as it says itself: the name on the hub, where the spec has an alias."""
+    config = folder / "adapter_config.json"
+    return str(msgspec.json.decode(config.read_bytes()).get("base_model_name_or_path", "")) if config.exists() else ""
