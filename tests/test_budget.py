@@ -312,13 +312,13 @@ def purse(tmp_path: Path, cap: float | None) -> Purse:
     return Purse(Store.open(tmp_path / "store"), "run", cap, "USD")
 
 
-def ask_all(purse: Purse, asked: Sequence[Question], flying: int = 1) -> int:
+def ask_all(purse: Purse, asked: Sequence[Question], flying: int = 1, completion: int = 5) -> int:
     """Ask as a pool of workers would; how many were answered."""
     left, count = iter(asked), 0
     with purse.meter("base answers", RATE, GENERATION) as meter:
         while sent := [question for question in itertools.islice(left, flying) if meter.may(question)]:
             for question in sent:
-                meter.record(answer(question))
+                meter.record(answer(question, completion=completion))
             count += len(sent)
     return count
 
@@ -331,6 +331,16 @@ def test_the_cap_is_never_passed_and_nearly_used(tmp_path: Path, flying: int) ->
     total = full.spent().total
     assert total == pytest.approx(answered * 0.025)
     assert 1.0 - MOST - 0.025 <= total <= 1.0
+
+
+@pytest.mark.parametrize("flying", [1, 4])
+def test_who_does_not_hold_to_max_tokens_is_found_out_by_the_first_answers(tmp_path: Path, flying: int) -> None:
+    """Each answer costs 0.42, where 0.1 was the most: what is in flight at first may pass the cap, nothing later."""
+    full = purse(tmp_path, 10.0)
+    ask_all(full, questions(2000), flying, completion=400)
+    assert 10.0 - 0.42 - MOST - 0.1 <= full.spent().total <= 10.0
+    small = purse(tmp_path / "small", 0.2)
+    assert ask_all(small, questions(2000), flying, completion=400) == min(flying, 2)
 
 
 def test_a_killed_process_forgets_nothing(tmp_path: Path) -> None:

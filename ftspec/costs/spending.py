@@ -260,27 +260,32 @@ class Questions:
 
     def __init__(self, account: _Account, rate: Rate | None, generation: Generation) -> None:
         self.account, self.rate, self.most = account, rate, generation.max_tokens
-        self.open: dict[tuple[str, int], float] = {}
+        self.open: dict[tuple[str, int], tuple[float, float]] = {}
+        """The most that each question in flight can cost, and what is reserved for it."""
+        self.excess = 0.0
+        """By how much an answer has cost more than it could: of a server that does not hold to `max_tokens`, say."""
 
     def may(self, question: Question) -> bool:
         most = 0.0 if self.rate is None else answering(self.rate, most_tokens(question.prompt), self.most)
-        if not self.account.reserve(most):
+        reserved = most + self.excess
+        if not self.account.reserve(reserved):
             return False
-        self.open[question.prompt.id, question.repeat] = most
+        self.open[question.prompt.id, question.repeat] = most, reserved
         return True
 
     def record(self, answer: Answer) -> None:
-        reserved = self.open.pop((answer.prompt, answer.repeat), 0.0)
+        most, reserved = self.open.pop((answer.prompt, answer.repeat), (0.0, 0.0))
         cost = of_answer(self.rate, answer) if self.rate else 0.0
         if self.rate is None and not answer.error:
             self.account.uncounted += 1
         if cost is None:
             # A refusal costs nothing; an answer whose tokens nobody has counted may have cost the most.
             cost = 0.0 if answer.error else reserved
+        self.excess = max(self.excess, cost - most)
         self.account.settle(reserved, cost)
 
     def lost(self, question: Question) -> None:
-        reserved = self.open.pop((question.prompt.id, question.repeat), 0.0)
+        _, reserved = self.open.pop((question.prompt.id, question.repeat), (0.0, 0.0))
         self.account.settle(reserved, reserved)
 
     def _whom(self) -> str:
