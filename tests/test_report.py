@@ -319,7 +319,7 @@ def test_the_verdict_comes_first() -> None:
 def test_a_run_without_evaluation_has_a_report_too(tmp_path: Path) -> None:
     data = ReportData(name="bare", run=RunInfo(id="r", name="bare", spec="s.yaml"))
     found = Reader(report.write(tmp_path, data).read_text())
-    assert "The run is complete; no gate was set to judge it." in found.text
+    assert "The run is complete; no gate judged it." in found.text
     assert "Answers, side by side" not in found.text
 
 

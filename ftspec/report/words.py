@@ -45,7 +45,7 @@ def sentence(data: ReportData) -> str:
         if data.evaluation and not data.evaluation.tuned.prompts:
             return f"{every.capitalize()} passes.{_measured(data)}"
         return f"The tuned model passes {every}.{_measured(data, 'It')}"
-    return f"The run is complete; no gate was set to judge it.{_measured(data)}"
+    return f"The run is complete; no gate judged it.{_measured(data)}"
 
 
 def _measured(data: ReportData, tuned_model: str = "The tuned model") -> str:
