@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ftspec.cli import guard
-from ftspec.common.records import Step
+from ftspec.common.records import BASE, DATA, TUNED, Plan, Step
 from ftspec.run import evaluating
+from ftspec.state import accepted
+from ftspec.state.journal import Journal
+from ftspec.state.store import Store
 
 Cli = Callable[..., tuple[int, str]]
 
@@ -231,3 +236,43 @@ def test_a_damaged_run_is_nothing_to_fall_behind(ftspec: Cli) -> None:
     write(REGRESSION, epochs=2)
     code, said = ftspec("run", "spec.yaml", "-q")
     assert code == 0 and "no run of this spec was accepted yet" in said
+
+
+def test_how_a_run_stands_among_those_that_were_accepted(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+
+    def standing(run: str) -> tuple[str, bool]:
+        run, by_hand = accepted.standing(store, "kept", run)
+        return run, bool(by_hand)
+
+    def asked_again() -> bool:
+        return accepted.since(store, "kept", "first", Journal(store, "first").events())
+
+    for run, step in {"first": TUNED, "second": TUNED, "of another": TUNED, "only base": BASE}.items():
+        steps = tuple(Step(name=name, digest="", keys={}) for name in (DATA, step))
+        plan = Plan(name="kept", spec="spec.yaml", run=run, digest="", steps=steps)
+        Journal(store, run).append("started", plan=msgspec.to_builtins(plan))
+    assert standing("new") == ("", False)
+    accepted.accept(store, "kept", "first", by=accepted.HAND)
+    assert standing("first") == ("", True)
+    assert not asked_again()  # no gate has spoken
+    Journal(store, "first").append("judged")
+    accepted.accept(store, "kept", "second")
+    for run in ("only base", "removed"):
+        accepted.accept(store, "kept", run)
+    accepted.accept(store, "other", "of another")
+    assert [standing(run) for run in ("new", "first", "second")] == [("second", False)] * 2 + [("first", False)]
+    assert [accepted.is_accepted(store, "kept", run) for run in ("first", "second", "of another")] == [
+        True,
+        True,
+        False,
+    ]
+
+    accepted.accept(store, "kept", "first")
+    assert (standing("new"), standing("first"), asked_again()) == (("first", False), ("second", False), False)
+    accepted.accept(store, "kept", "first", by=accepted.HAND)
+    accepted.accept(store, "kept", "first")
+    assert (standing("first"), asked_again()) == (("second", True), True)
+    assert abs(accepted.standing(store, "kept", "first").by_hand - time.time()) < 60
+    Journal(store, "first").append("judged")
+    assert (standing("first"), asked_again()) == (("second", True), False)

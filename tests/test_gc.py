@@ -207,7 +207,7 @@ def test_the_model_of_a_job_that_is_not_used_takes_nothing_from_the_one_that_is(
     """Two jobs of one key: one is used, the other was only written down."""
     outcome = run(spec)
     space = Workspace.beside(spec, None)
-    key = step_of(history.plan_of(Journal(space.store, outcome.run.id).events()), TUNING).digest
+    key = step_of(history.plan_of(outcome.run.id, Journal(space.store, outcome.run.id).events()), TUNING).digest
     Register(space.store, key).orphan(2, Job(id="job-unused"))
     kept = following.ended(space.store, key)
     monkeypatch.setattr(Simulated, "delete", lambda self, remote: None)

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import os
+import re
+import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from ftspec.common.errors import StoreError
+from ftspec.common.errors import FtspecError, StoreError
 from ftspec.common.messages import Answer
+from ftspec.common.records import Input, Plan
+from ftspec.state import history
 from ftspec.state.journal import Journal, Segments
 from ftspec.state.store import Store
 
@@ -104,3 +111,158 @@ def test_a_killed_writer_leaves_whole_segments(store: Store) -> None:
     answers = list(Segments(store, "x").read(Answer))
     assert answers
     assert len(answers) == 200 * len(store.list("segments/x"))
+
+
+# ---- what runs there are, read back
+
+
+def begin(store: Store, run: str, text: str = "", *, spec: str = "spec.yaml", inputs: tuple[Input, ...] = ()) -> None:
+    name = re.sub("(-eval)?-[^-]*$", "", run)
+    plan = Plan(name=name, spec=spec, run=run, digest="", steps=(), inputs=inputs)
+    Journal(store, run).append("started", plan=msgspec.to_builtins(plan), text=text)
+    assert store.root
+    at = 4_000_000_000 + sum(1 for _ in (store.root / "runs").iterdir())  # by the clock, two may be of one instant
+    os.utime(store.root / "runs" / run / "events" / "00000001", (at, at))
+
+
+@pytest.mark.parametrize(
+    ("events", "state", "phase", "ended", "report"),
+    [
+        ([], "running", "data", False, ""),
+        ([("planned", {})], "running", "evaluation", False, ""),
+        ([("tuning", {}), ("job_submitted", {})], "running", "tuning", False, ""),
+        ([("tuning", {}), ("detached", {})], "detached", "tuning", True, ""),
+        ([("tuning", {}), ("failed", {"report": "r"})], "failed", "tuning", True, "r"),
+        ([("failed", {"report": "r"}), ("started", {})], "running", "data", False, "r"),
+        ([("judged", {}), ("finished", {"report": "r"}), ("finished", {})], "done", "", True, "r"),
+        ([("tuned", {}), ("finished", {"state": "gate_failed"})], "gate_failed", "", True, ""),
+    ],
+)
+def test_what_events_say_of_a_run(
+    events: list[tuple[str, dict[str, Any]]], state: str, phase: str, ended: bool, report: str, store: Store
+) -> None:
+    begin(store, "kept-1")
+    for kind, data in events:
+        Journal(store, "kept-1").append(kind, **data)
+    journal = Journal(store, "kept-1").events()
+    found = history.info("kept-1", journal)
+    assert (found.id, found.name, found.spec, found.started) == ("kept-1", "kept", "spec.yaml", journal[0].at)
+    assert (found.state, found.phase, found.report) == (state, phase, report)
+    assert found.finished == (journal[-1].at if ended else None)
+
+
+def test_the_plan_that_counts_is_the_last_one(store: Store) -> None:
+    begin(store, "kept-9")
+    plan = history.plan_of("kept-9", Journal(store, "kept-9").events())
+    more = msgspec.structs.replace(plan, digest="known")
+    Journal(store, "kept-9").append("data_made", plan=msgspec.to_builtins(more))
+    assert history.plan_of("kept-9", Journal(store, "kept-9").events()) == more
+    begin(store, "kept-1")
+    begin(store, "kept-more-1")
+    assert [history.previous_plan(store, name).run for name in ("kept", "kept-more")] == ["kept-1", "kept-more-1"]
+    (store.root / "runs/kept-1/events/00000001").write_text("{")
+    assert history.previous_plan(store, "kept") == more
+    assert history.previous_plan(store, "none") is None
+
+
+@pytest.mark.parametrize(
+    ("target", "trains", "found"),
+    [
+        (None, False, "kept-eval-1"),
+        (None, True, "kept-ab12"),
+        ("kept-ab", False, "'kept-ab' could be any of kept-ab1, kept-ab12"),
+        ("kept-ab1", False, "kept-ab1"),
+        ("kept", True, "'kept' could be any of kept-ab1, kept-ab12, kept-eval-1"),
+        ("oth", False, "other-1"),
+        ("gone-1", False, "run gone-1 was removed"),
+        ("gone", False, "no run starts with 'gone'"),
+        ("none.yaml", False, "there is no file none.yaml"),
+        ("none.yml", False, "there is no file none.yml"),
+    ],
+)
+def test_the_run_that_is_meant(
+    target: str | None, trains: bool, found: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.root
+    monkeypatch.chdir(store.root.parent)
+    with pytest.raises(FtspecError, match="there is no run yet"):
+        history.locate(None, store.url)
+    for run in ("other-1", "kept-ab1", "kept-ab12", "kept-eval-1"):
+        begin(store, run)
+    store.put("removed/gone-1", b"{}")
+    if " " in found:
+        with pytest.raises(FtspecError) as told:
+            history.locate(target, store.url, trains=trains)
+        assert told.value.message == found
+    else:
+        assert history.locate(target, store.url, trains=trains).run == found
+
+
+SPEC = "version: 1\nname: kept # as ever\n"
+
+
+def test_a_spec_means_the_run_of_it_as_it_is(store: Store) -> None:
+    """Its lines and the sizes of its files, of those that are here; the last one of it where there is none."""
+    assert store.root
+    file, url = store.root.parent / "spec.yaml", store.url
+    file.write_bytes(b"\xef\xbb\xbf" + SPEC.replace("\n", "\r\n").encode())
+    with pytest.raises(FtspecError, match="has not been run yet"):
+        history.locate(str(file), url)
+    (file.parent / "rows.jsonl").write_text("12345")
+    away = Input(path="s3://bucket/rows", sha256="", bytes=7)
+    here = Input(path="rows.jsonl", sha256="", bytes=5)
+    begin(store, "kept-1", SPEC, inputs=(here, away))
+    begin(store, "kept-2", f"{SPEC}# changed\n", inputs=(here,))
+    begin(store, "kept-3", SPEC, inputs=(msgspec.structs.replace(here, bytes=6),))
+    begin(store, "kept-eval-1", SPEC)
+    begin(store, "kept-4", f"{SPEC}# another's\n", spec="elsewhere/other.yaml")
+    begin(store, "kept-alive-1", SPEC.replace("kept", "kept-alive"))
+    assert history.locate(str(file), url)[1:] == ("kept-eval-1", "")
+    assert history.locate(str(file), url, trains=True)[1:] == ("kept-1", "")
+
+    (file.parent / "rows.jsonl").write_text("1234567")
+    found = history.locate(str(file), url, trains=True)
+    assert found.run == "kept-3"
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime(Journal(store, "kept-3").events()[0].at))
+    assert found.note.startswith(f"no run was begun with {file} and its files as they are now: kept-3 was begun with")
+    assert found.note.endswith(f"another state of them ({began}, on {socket.gethostname()})")
+
+    file.write_text(SPEC.replace("kept", "renamed"))
+    with pytest.raises(FtspecError, match="has not been run yet"):  # others have a spec.yaml, too
+        history.locate(str(file), url)
+
+
+def test_beside_a_spec_are_its_own_runs_whatever_it_was_called(tmp_path: Path) -> None:
+    store, file = Store.open(tmp_path / ".ftspec"), tmp_path / "spec.yaml"
+    begin(store, "kept-1", SPEC)
+    begin(store, "kept-eval-1", SPEC)
+    begin(store, "other-1", "name: other\n", spec="other.yaml")
+    file.write_text(SPEC.replace("kept", "renamed"))
+    assert history.locate(str(file), None).run == "kept-eval-1"
+    assert history.locate(str(file), None, trains=True).run == "kept-1"
+    assert "was begun with another state" in history.locate(str(file), None).note
+    file.write_text(SPEC)
+    only = Store.open(tmp_path / "only")
+    begin(only, "kept-eval-1", SPEC, spec="elsewhere/other.yaml")
+    for target in (str(file), None):
+        assert history.locate(target, only.url, trains=True)[1:] == ("kept-eval-1", "")
+
+
+def test_runs_of_all_folders_are_listed_the_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here, below = (Store.open(folder) for folder in (tmp_path / ".ftspec", tmp_path / "one" / ".ftspec"))
+    begin(here, "a-1")
+    begin(below, "b-1")
+    begin(here, "a-2")
+    begin(here, "broken-run-1")
+    Journal(here, "a-2").append("finished")
+    (tmp_path / ".ftspec/runs/broken-run-1/events/00000001").write_text("{")
+    here.put("runs/shown-1/report/report.md", b"")
+    found = [(run.id, run.name, run.state) for run in history.all_runs(None)]
+    assert found == [
+        ("a-2", "a", "done"),
+        ("b-1", "b", "interrupted"),
+        ("a-1", "a", "interrupted"),
+        ("broken-run-1", "broken-run", "damaged"),
+    ]
+    assert [run.id for run in history.all_runs(str(tmp_path / "one" / ".ftspec"))] == ["b-1"]

@@ -251,11 +251,25 @@ def test_cancelling_a_job_that_has_ended_changes_nothing(spec: Path, installed: 
     assert opened(spec, installed).events == before.events
 
 
-def test_a_run_without_its_first_events_is_damage_and_no_bug(spec: Path, installed: Registry) -> None:
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_run_without_its_first_events_is_damage_and_no_bug(
+    lost: int, spec: Path, installed: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first one says how it was begun, the third is the last that holds its plan."""
     outcome = run(spec, installed)
-    (spec.parent / f".ftspec/runs/{outcome.run.id}/events/00000001").unlink()
-    with pytest.raises(StoreError, match="lost its first events"):
+    for number in range(1, lost + 1):
+        (spec.parent / f".ftspec/runs/{outcome.run.id}/events/{number:08d}").unlink()
+    with pytest.raises(StoreError, match="lost its first events") as told:
         opened(spec, installed)
+    store = ("--store", str(spec.parent / ".ftspec"))
+    if lost == 3:
+        for command in ("gc", f"compare {outcome.run.id}"):
+            assert guard.run([*command.split(), *store]) == 1
+            assert "lost its first events" in capsys.readouterr().err
+    assert guard.run(["plan", str(spec), "-q"]) == 0
+    remove = told.value.hint.partition("`ftspec ")[2].rstrip("`")
+    assert guard.run([*remove.split(), *store]) == 0
+    assert run(spec, installed).passed
 
 
 def test_the_model_can_be_chatted_with(spec: Path, installed: Registry) -> None:

@@ -162,7 +162,7 @@ def accept_command(target: str | None, store: str | None) -> None:
     found = history.info(run, events)
     if history.last(events, "judged") is None:
         raise FtspecError(f"run {run} has no evaluation yet", "accept it when it has one; see `ftspec status`")
-    if not any(step.name == TUNED for step in history.plan_of(events).steps):
+    if not any(step.name == TUNED for step in history.plan_of(run, events).steps):
         raise FtspecError(f"run {run} has asked no tuned model", "accept one that has: `ftspec runs` lists them")
     accepted.accept(space.store, found.name, run, by=accepted.HAND)
     terminal.say(f"{found.name}: later runs must not fall behind {run}")

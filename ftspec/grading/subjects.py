@@ -84,7 +84,7 @@ def _of_run(named: Named, spec: Spec, registry: Registry, workspace: Workspace) 
     if tuned is None or source is None:
         raise FtspecError(f"run {run} has no tuned model yet", f"see `ftspec status {run}`")
     theirs = validate.load_again(source["text"], Path(source["file"]), registry, source["sets"]).spec
-    tuning = step_of(history.plan_of(events), TUNING)
+    tuning = step_of(history.plan_of(run, events), TUNING)
     keys = {name: tuning.keys[name] for name in RUN_KEYS} | {"tuning": tuning.digest}
     if theirs.follow.checkpoint != "last":
         keys["follow.checkpoint"] = theirs.follow.checkpoint

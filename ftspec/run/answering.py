@@ -143,7 +143,7 @@ def earlier(site: Site, run: str, what: Asking, base: Answered | None, purse: Pu
 
     A prompt that was asked in other words counts too. None where none of the prompts is among its own.
     """
-    plan = history.plan_of(Journal(site.store, run).events())
+    plan = history.plan_of(run, Journal(site.store, run).events())
     step = step_of(plan, TUNED)
     if not step.digest:
         return None

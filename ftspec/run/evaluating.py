@@ -79,7 +79,7 @@ class Evaluator:
     def _likeness(self, run: str) -> tuple[bool, str]:
         """Whether another run's tuned model is this one's, and asked in the same way; and what that one was tuned from
         where it is something else: a spec that was ported keeps its name, and with it what was accepted."""
-        earlier = history.plan_of(Journal(self.site.store, run).events())
+        earlier = history.plan_of(run, Journal(self.site.store, run).events())
         mine, theirs = (step_of(plan, TUNED) for plan in (self.plan, earlier))
         (model, tuner), now = _model_at(theirs), _model_at(mine)
         at = f" at {tuner}" if tuner != now[1] else ""

@@ -97,7 +97,7 @@ def _done(site: Site, planned: Plan) -> Outcome | None:
     path = site.workspace.report(planned.run) / "report.html"
     if not path.exists():
         return None
-    before = history.plan_of(events)
+    before = history.plan_of(planned.run, events)
     if [step.name for step in before.steps] != [step.name for step in planned.steps]:
         return None  # an evaluation alone, and by now there is a tuned model
     told, wanted = step_of(before, REPORT).digest, step_of(planned, REPORT).digest

@@ -65,11 +65,10 @@ def standing(store: Store, name: str, run: str) -> Standing:
 
 def _asked_tuned(store: Store, run: str) -> bool:
     try:
-        events = Journal(store, run).events()
-    except StoreError:  # damaged: nothing can be compared with it
+        plan = history.plan_of(run, Journal(store, run).events())
+    except StoreError:  # removed, or damaged: nothing can be compared with it
         return False
-    planned = any("plan" in event.data for event in events)
-    return planned and any(step.name == TUNED for step in history.plan_of(events).steps)
+    return any(step.name == TUNED for step in plan.steps)
 
 
 def since(store: Store, name: str, run: str, events: list[Event]) -> bool:

@@ -34,16 +34,14 @@ ENDS = {"finished", "failed", "cancelled", "detached", "stopped"}
 
 
 def info(run: str, events: list[Event]) -> RunInfo:
-    """The run as its events tell it. Raises FtspecError when there is no such run."""
-    if not events:
-        raise FtspecError(f"there is no run '{run}'", "see `ftspec runs`")
+    """The run as its events tell it. Raises StoreError when these do not say how it was begun."""
     first = next((event for event in events if event.kind == "started"), None)
     if first is None:
-        raise StoreError(f"run {run} has lost its first events", "restore them from a backup, or run the spec again")
+        raise _lost(run)
     facts: dict[str, Any] = {"state": "running", "phase": "", "finished": None, "report": ""}
     for event in events:
         facts.update(_facts(event))
-    plan = plan_of(events)
+    plan = plan_of(run, events)
     return RunInfo(id=run, name=plan.name, spec=plan.spec, started=first.at, **facts)
 
 
@@ -57,10 +55,21 @@ def _facts(event: Event) -> dict[str, Any]:
     return {"phase": PHASES[event.kind]} if event.kind in PHASES else {}
 
 
-def plan_of(events: list[Event]) -> Plan:
-    """The run's plan, as complete as it was known last: once the data is made, all digests are."""
+def plan_of(run: str, events: list[Event]) -> Plan:
+    """The run's plan, as complete as it was known last: once the data is made, all digests are.
+
+    Raises StoreError where no event holds it."""
     told = [event.data["plan"] for event in events if "plan" in event.data]
+    if not told:
+        raise _lost(run)
     return msgspec.convert(told[-1], Plan)
+
+
+def _lost(run: str) -> StoreError:
+    return StoreError(
+        f"run {run} has lost its first events",
+        f"restore them from a backup, or remove it and run again: `ftspec runs --remove {run}`",
+    )
 
 
 def last(events: list[Event], kind: str) -> dict[str, Any] | None:
@@ -114,7 +123,7 @@ def previous_plan(store: Store, name: str) -> Plan | None:
     for run in reversed(run_ids(store)):
         if run.rpartition("-")[0] == name:
             with suppress(StoreError):  # it only explains: a damaged run explains nothing
-                return plan_of(Journal(store, run).events())
+                return plan_of(run, Journal(store, run).events())
     return None
 
 
@@ -214,8 +223,8 @@ def _of_another_state(found: _Begun, file: Path) -> str:
 def _begun(store: Store, run: str) -> _Begun:
     for event in Journal(store, run).walk():
         if "plan" in event.data:
-            return _Begun(run, event, plan_of([event]), event.data.get("text", "").splitlines())
-    raise StoreError(f"run {run} has lost its first events", "restore them from a backup, or run the spec again")
+            return _Begun(run, event, plan_of(run, [event]), event.data.get("text", "").splitlines())
+    raise _lost(run)
 
 
 def _lines(file: Path) -> list[str]:

@@ -31,7 +31,7 @@ def needs_of(store: Store) -> Needs:
     needs = Needs(plans={}, jobs=set(), files=set(), models=set(), keys=set(), prefixes=set())
     for run in history.run_ids(store):
         # A damaged run needs nobody knows what: nothing is found then, rather than too much.
-        needs.plans[run] = history.plan_of(Journal(store, run).events())
+        needs.plans[run] = history.plan_of(run, Journal(store, run).events())
     for run, plan in needs.plans.items():
         _of_run(store, run, plan, needs)
     return needs

@@ -62,7 +62,7 @@ def compare(targets: Sequence[str], where: str | None) -> Compared:
             graders = dict.fromkeys(grader for tally in tallies for grader in tally.graders)
             side = Side(name=name, run=of.run, model=model, prompts=len(tallies), graders=tuple(graders))
             found.setdefault(name, (side, tallies))
-        plans[of.run] = history.plan_of(Journal(of.space.store, of.run).events())
+        plans[of.run] = history.plan_of(of.run, Journal(of.space.store, of.run).events())
     if len(found) < 2:
         raise FtspecError("there is only one model to compare", f"name another run, or a run's models: RUN{AT}base")
     first, *others = found
