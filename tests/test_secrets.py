@@ -195,6 +195,26 @@ def test_a_short_password_is_masked_in_a_header_too(monkeypatch: pytest.MonkeyPa
     assert Mask(["PARTS"])(f"{base64.b64encode(b'me:hunter2').decode()} hunter2").startswith("bWU6***")
 
 
+@pytest.mark.parametrize("value", ["a", "x1", "none", "EMPTY", "2024", "test\n"])
+def test_what_could_be_any_word_is_not_masked_but_warned_of(
+    value: str, validated: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '{"a": null, "x1": "none, EMPTY", "year": 2024, "side": "test"}'
+    monkeypatch.setenv("PARTS", value)
+    assert Mask(["PARTS"])(text) == text
+    said = validated("--set", "provider.openai.api_key=${secret:PARTS}")
+    assert ": warning: the value of PARTS is short enough to be any word" in said
+
+
+@pytest.mark.parametrize("value", ["s3cr", "kitten", "271828", "two w"])
+def test_what_is_short_and_could_be_none_is_masked(
+    value: str, validated: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTS", value)
+    assert Mask(["PARTS"])(f"it is {value}!") == "it is ***!"
+    assert "short enough" not in validated("--set", "provider.openai.api_key=${secret:PARTS}")
+
+
 def test_of_an_address_that_is_a_secret_its_password_is_masked_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "PARTS", "postgresql://reader:s3cr%40t-one@db/shop?sslmode=verify-full&sslpassword=another-s3cret"

@@ -15,6 +15,8 @@ MASK = "***"
 MASKED_LINE = 8
 SPELT = 6
 """Characters of a secret from which on it is also looked for as other formats write it."""
+LEAST = 4
+"""Characters of a secret below which it is not masked: it could stand anywhere."""
 FRAGMENT = 12
 """Characters in a row of a secret that are masked too: services put parts of keys into their messages."""
 PROBE = 6
@@ -84,6 +86,13 @@ def _is_path(value: str) -> bool:
         return False
 
 
+def is_common(value: str) -> bool:
+    """Whether it could be a word, a number or a piece of any text: without those a text would tell nothing any more,
+    and JSON be none. A server of one's own wants some key often, and gets `x`, `none` or `EMPTY`."""
+    value = value.strip()
+    return len(value) < LEAST or (len(value) < SPELT and (value.isalpha() or value.isdigit()))
+
+
 @lru_cache(16)
 def of(secrets: frozenset[str], *, shortened: bool = True) -> Masking:
     """A function that masks the secrets in a text; `shortened`: also where no more than their ends are told."""
@@ -92,7 +101,7 @@ def of(secrets: frozenset[str], *, shortened: bool = True) -> Masking:
     whole |= {line for value in whole for line in value.splitlines() if len(line) >= MASKED_LINE}
     whole |= {part for value in whole for part in _of_address(value)}
     written = {form for value in whole if len(value) >= SPELT for form in _forms(value)}
-    values = sorted(filter(None, whole | written), key=len, reverse=True)
+    values = sorted((value for value in whole | written if not is_common(value)), key=len, reverse=True)
     keys = [(value, _probes(value)) for value in values if FRAGMENT < len(value) <= LONGEST]
     in_words = all(WORD.fullmatch(value) for value, _ in keys)
     ends = [value for value in whole if FRAGMENT < len(value) <= LONGEST]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ftspec.common.errors import Problem, Severity, SpecPath
-from ftspec.common.masking import FRAGMENT, holds_credential, signatures
+from ftspec.common.masking import FRAGMENT, holds_credential, is_common, signatures
 from ftspec.common.references import ENV, REFERENCE, SECRET, mask
 from ftspec.common.wording import with_article
 from ftspec.contracts.components import TITLES, Component
@@ -37,8 +37,10 @@ def secrets(candidate: Candidate) -> Iterator[Problem]:
             elif not SECRET.fullmatch(match[0]) and not ENV.fullmatch(match[0]):
                 message = f"misspelt reference: {match[0][:60]}"
                 yield Problem(message=message, hint="write ${env:NAME} or ${secret:NAME}", path=path)
-        if not is_key and SECRET.search(text) and not _in_address(path, text):
-            yield from _misplaced(path, registry)
+        if not is_key and SECRET.search(text):
+            yield from _unhidden(path, text)
+            if not _in_address(path, text):
+                yield from _misplaced(path, registry)
 
 
 def in_plain(candidate: Candidate) -> Iterator[Problem]:
@@ -113,6 +115,15 @@ def _texts(value: Any, path: SpecPath) -> Iterator[tuple[SpecPath, str, bool]]:
         for key, entry in value.items():
             yield (*path, key), key, True
             yield from _texts(entry, (*path, key))
+
+
+def _unhidden(path: SpecPath, text: str) -> Iterator[Problem]:
+    """Secrets that are set to what could be any word."""
+    for name in SECRET.findall(text):
+        if (value := os.environ.get(name, "")).strip() and is_common(value):
+            message = f"the value of {name} is short enough to be any word or number, so that it is not hidden"
+            hint = "where it is to be secret, set one of 6 characters or more"
+            yield Problem(message=message, hint=hint, path=path, severity="warning")
 
 
 def _misplaced(path: SpecPath, registry: Registry) -> Iterator[Problem]:
