@@ -110,14 +110,17 @@ class Acme:
         yield Says((self.home / model.id).read_text() if isinstance(model, api.TunedModel) else "hello")
 
 
+def plug(known: Registry, plugin: str, distribution: str = "", **hooks: Any) -> Registry:
+    """Add a plugin with these hooks, of a distribution that is called so too unless another name is given."""
+    module = types.SimpleNamespace(**{name: api.hookimpl(hook) for name, hook in hooks.items()})
+    known.add(Found(importlib.metadata.EntryPoint(plugin, plugin, "ftspec"), distribution or plugin, "1"), module)
+    return known
+
+
 def installed(**hooks: Any) -> Registry:
     """What is installed, and the distribution `acme` with these hooks; unless one of them offers one, its provider."""
-    found = registry.load()
     hooks.setdefault("ftspec_providers", lambda: {"acme": api.provider(Acme)})
-    module = types.SimpleNamespace(**{name: api.hookimpl(hook) for name, hook in hooks.items()})
-    entry = importlib.metadata.EntryPoint(name="acme", value="acme", group="ftspec")
-    found.add(Found(entry, "acme", "1"), module)
-    return found
+    return plug(registry.load(), "acme", **hooks)
 
 
 def run(folder: Path, installed: Registry, text: str = SPEC, progress: Quiet | None = None, **options: Any) -> Any:

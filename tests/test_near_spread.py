@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import pickle
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plugged import plug
 from test_cleaners import batch_of
 from test_near_dedupe import WORDS, dropped, relative
 from test_pipeline import item, prepare, spec_of, write
@@ -22,7 +22,7 @@ from ftspec.builtin.dedupe import near_dedupe
 from ftspec.builtin.near import crowds, join, spread
 from ftspec.common.errors import PluginError
 from ftspec.data import segments
-from ftspec.registry import Found, Registry
+from ftspec.registry import Registry
 
 
 class Held(NamedTuple):
@@ -160,21 +160,10 @@ def faulty() -> api.GlobalStep:
     return api.GlobalStep(Faulty.keys, scope="all", closer=api.Closer(none, none, none, Faulty.spread))
 
 
-class Plugin:
-    @api.hookimpl
-    def ftspec_cleaners(self) -> Mapping[str, api.Component]:
-        return {"faulty": faulty}
-
-    @api.hookimpl
-    def ftspec_engines(self) -> Mapping[str, api.Component]:
-        return {"in_parts": in_parts}
-
-
 @pytest.fixture(scope="module")
 def known() -> Registry:
-    made = registry.load()
-    made.add(Found(importlib.metadata.EntryPoint("spread", "spread", "ftspec"), "spread", "1"), Plugin())
-    return made
+    cleaners, engines = {"faulty": faulty}, {"in_parts": in_parts}
+    return plug(registry.load(), "spread", ftspec_cleaners=lambda: cleaners, ftspec_engines=lambda: engines)
 
 
 @pytest.mark.parametrize("before", [[], [{"shuffle": {"seed": 3}}], ["dedupe", {"shuffle": {"seed": 4}}, "dedupe"]])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plugged import plug
 from test_pipeline import everything, item, numbered, prepare, questions, spec_of, write
 
 from ftspec import api, registry, rows
@@ -22,7 +22,7 @@ from ftspec.common.messages import Prompt
 from ftspec.data import buffers, columns, ordering, passes, positions
 from ftspec.data.columns import Column, Memory
 from ftspec.data.prompts import load_prompts
-from ftspec.registry import Found, Registry
+from ftspec.registry import Registry
 from ftspec.spec import Eval, Split
 
 
@@ -111,21 +111,16 @@ def shuffling() -> api.Engine:
     return Shuffling()
 
 
-class Plugin:
-    @api.hookimpl
-    def ftspec_cleaners(self) -> Mapping[str, api.Component]:
-        return {"shuffled": shuffled, "first_letters": first_letters, "by_label": by_label, "looks": looks}
-
-    @api.hookimpl
-    def ftspec_engines(self) -> Mapping[str, api.Component]:
-        return {"shuffling": shuffling}
+def plugged_in() -> Registry:
+    cleaners = {"shuffled": shuffled, "first_letters": first_letters, "by_label": by_label, "looks": looks}
+    return plug(
+        registry.load(), "passes", ftspec_cleaners=lambda: cleaners, ftspec_engines=lambda: {"shuffling": shuffling}
+    )
 
 
 @pytest.fixture(scope="module")
 def known() -> Registry:
-    made = registry.load()
-    made.add(Found(importlib.metadata.EntryPoint("passes", "passes", "ftspec"), "passes", "1"), Plugin())
-    return made
+    return plugged_in()
 
 
 # ---- one pass for several
@@ -261,8 +256,7 @@ STEPS = st.lists(
 @settings(max_examples=10, deadline=None)
 @given(TABLE, STEPS, st.integers(1, 300))
 def test_however_it_is_run(table: list[dict[str, Any]], steps: list[Any], block: int) -> None:
-    known = registry.load()
-    known.add(Found(importlib.metadata.EntryPoint("passes", "passes", "ftspec"), "passes", "1"), Plugin())
+    known = plugged_in()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder, [*table, {"text": "kept", "label": "kept"}])

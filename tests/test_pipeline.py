@@ -11,9 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import msgspec
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plugged import plug
 
 from ftspec import api, registry, rows
 from ftspec.builtin import files
@@ -39,7 +39,7 @@ from ftspec.data.spool import BLOCK_ROWS, RowsFile, read_rows
 from ftspec.data.stepping import runner
 from ftspec.files.ondisk import sha256_of
 from ftspec.plans.dataresult import DataResult
-from ftspec.registry import Found, Registry
+from ftspec.registry import Registry
 from ftspec.spec import Eval, Item, Spec, Split, Waiver
 
 REQUEST = Request(model=ModelRef(id="base"))
@@ -545,14 +545,6 @@ def test_a_waived_finding_is_a_warning_of_the_result(tmp_path: Path) -> None:
 # ---- steps that break their contract
 
 
-class Plugin:
-    """Steps that do what a step must not."""
-
-    @api.hookimpl
-    def ftspec_cleaners(self) -> Mapping[str, api.Component]:
-        return BAD
-
-
 def _bad_step(function: Any, name: str) -> api.Component:
     def factory() -> api.BatchStep:
         return function  # type: ignore[no-any-return]
@@ -601,10 +593,7 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def with_bad_steps() -> Registry:
-    known = registry.load()
-    entry: Any = SimpleNamespace(name="bad")
-    known.add(Found(entry, "bad-plugin", "1"), Plugin())
-    return known
+    return plug(registry.load(), "bad", "bad-plugin", ftspec_cleaners=lambda: BAD)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from plugged import plug
 from runs import Notes
 
 from ftspec import api, registry
@@ -26,7 +26,7 @@ from ftspec.common.errors import (
 )
 from ftspec.common.progress import Quiet
 from ftspec.common.records import Event, Plan, RunInfo
-from ftspec.registry import Found, Registry
+from ftspec.registry import Registry
 from ftspec.run import planning, reopen, runner
 from ftspec.run.site import Options
 from ftspec.state import history
@@ -73,13 +73,6 @@ def run(spec: Path, installed: Registry, *overrides: str, progress: Quiet | None
     return runner.run(loaded, installed, Options(**options), progress or Quiet())
 
 
-def plug(installed: Registry, **hooks: Any) -> None:
-    """Register a plugin made of these hooks."""
-    module = types.SimpleNamespace(**{name: api.hookimpl(hook) for name, hook in hooks.items()})
-    entry = registry.importlib.metadata.EntryPoint(name="test", value="test", group="ftspec")
-    installed.add(Found(entry, "ftspec-test", "1"), module)
-
-
 def opened(spec: Path, installed: Registry) -> reopen.Opened:
     return reopen.open_run(str(spec), None, installed)
 
@@ -121,6 +114,7 @@ def test_observers_see_every_decision_in_order(spec: Path, installed: Registry) 
 
     plug(
         installed,
+        "test",
         ftspec_run_started=ftspec_run_started,
         ftspec_event=ftspec_event,
         ftspec_run_finished=ftspec_run_finished,
@@ -149,17 +143,17 @@ def test_an_observer_that_raises_is_reported_and_the_run_goes_on(
     def ftspec_event(event: Event) -> None:
         raise error(f"no {event.kind} for me")
 
-    plug(installed, ftspec_event=ftspec_event)
+    plug(installed, "test", ftspec_event=ftspec_event)
     notes = Notes()
     assert run(spec, installed, progress=notes).passed
-    assert f"plugin ftspec-test[test]: ftspec_event failed: {error.__name__}: no tuning for me" in notes.notes
+    assert f"plugin test[test]: ftspec_event failed: {error.__name__}: no tuning for me" in notes.notes
 
 
 def test_a_plugin_can_veto_a_plan_before_any_side_effect(spec: Path, installed: Registry) -> None:
     def ftspec_plan_ready(plan: Plan) -> Iterator[Problem]:
         yield Problem(message=f"{plan.name} may not run on a Sunday", path=("name",))
 
-    plug(installed, ftspec_plan_ready=ftspec_plan_ready)
+    plug(installed, "test", ftspec_plan_ready=ftspec_plan_ready)
     with pytest.raises(SpecError) as caught:
         run(spec, installed)
     assert caught.value.problems[0].message == "walked may not run on a Sunday"
@@ -318,7 +312,7 @@ def test_a_faulty_grader_is_found_before_anything_is_submitted(spec: Path, insta
     def broken(*, path: str = "") -> api.Grader:
         raise FtspecError("this grader cannot be built")
 
-    plug(installed, ftspec_graders=lambda: {"broken": api.grader(broken)})
+    plug(installed, "test", ftspec_graders=lambda: {"broken": api.grader(broken)})
     with pytest.raises(FtspecError, match="cannot be built"):
         run(spec, installed, "eval.graders[0]=broken")
     assert not (spec.parent / ".ftspec/machine/providers/simulated/jobs").exists()
@@ -333,10 +327,10 @@ def test_a_veto_that_does_not_work_stops_the_run_and_names_the_plugin(
             raise ZeroDivisionError
         return said
 
-    plug(installed, ftspec_plan_ready=ftspec_plan_ready)
+    plug(installed, "test", ftspec_plan_ready=ftspec_plan_ready)
     with pytest.raises(PluginError, match="ftspec_plan_ready failed") as caught:
         run(spec, installed)
-    assert "plugin ftspec-test[test]" in caught.value.message
+    assert "plugin test[test]" in caught.value.message
     assert "FTSPEC_DISABLE_PLUGINS=test" in caught.value.hint
 
 
@@ -351,9 +345,9 @@ def test_a_source_that_does_not_work_is_named(spec: Path, installed: Registry, f
         read = raising if fail == "read" else lambda: iter([5])
         return api.Source(read, raising if fail == "fingerprint" else None)  # type: ignore[arg-type]
 
-    plug(installed, ftspec_sources=lambda: {"broken": api.source(broken)})
+    plug(installed, "test", ftspec_sources=lambda: {"broken": api.source(broken)})
     spec.write_text(SPEC.replace("sources:\n", f"sources:\n  - broken: {{fail: {fault}}}\n"))
-    with pytest.raises(PluginError, match="source 'broken' of ftspec-test"):
+    with pytest.raises(PluginError, match="source 'broken' of test"):
         run(spec, installed)
 
 
@@ -393,7 +387,7 @@ def test_a_run_that_nobody_works_on_any_more_is_interrupted(spec: Path, installe
         if event.kind == "tuning":
             raise KeyboardInterrupt
 
-    plug(installed, ftspec_event=ftspec_event)
+    plug(installed, "test", ftspec_event=ftspec_event)
     with pytest.raises(KeyboardInterrupt):
         run(spec, installed)
     store = str(spec.parent / ".ftspec")

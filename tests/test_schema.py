@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -14,12 +13,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta
 from packaging.specifiers import SpecifierSet
-from plugged import Acme
+from plugged import Acme, plug
 
 from ftspec import api, registry
 from ftspec.authoring import starter
 from ftspec.document import document
-from ftspec.registry import Found, Registry
+from ftspec.registry import Registry
 from ftspec.spec import Spec, Waiver
 from ftspec.validation import keys, places, reading, reference, requires, schema
 
@@ -92,14 +91,13 @@ class Tuner(Acme):
 
 @pytest.fixture(scope="module")
 def installed() -> Registry:
-    made = Registry()
-    plugin = SimpleNamespace(
-        ftspec_sources=api.hookimpl(lambda: {"table": table}),
-        ftspec_cleaners=api.hookimpl(lambda: {"keep": keep}),
-        ftspec_providers=api.hookimpl(lambda: {"tuner": api.provider(name="tuner")(Tuner)}),
+    return plug(
+        Registry(),
+        "test",
+        ftspec_sources=lambda: {"table": table},
+        ftspec_cleaners=lambda: {"keep": keep},
+        ftspec_providers=lambda: {"tuner": api.provider(name="tuner")(Tuner)},
     )
-    made.add(Found(importlib.metadata.EntryPoint("test", "test", "ftspec"), "ftspec-test", "1"), plugin)
-    return made
 
 
 GOOD: dict[str, Any] = {

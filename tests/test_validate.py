@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from plugged import Acme
+from plugged import Acme, plug
 
 from ftspec import api, problems, registry
 from ftspec.authoring import starter
@@ -24,7 +22,7 @@ from ftspec.common.errors import SpecError
 from ftspec.common.references import mask
 from ftspec.document import document
 from ftspec.plans import stepkeys
-from ftspec.registry import Found, Registry
+from ftspec.registry import Registry
 from ftspec.validation import reference, validate
 from ftspec.validation.validate import Loaded
 
@@ -195,13 +193,13 @@ def with_plugin() -> Registry:
         epochs: int = 1
 
     Hosted.methods = {"sft": api.Method(Options, Options)}
-    made = registry.load()
-    plugin = SimpleNamespace(
-        ftspec_cleaners=api.hookimpl(lambda: {"moody": moody}),
-        ftspec_providers=api.hookimpl(lambda: {"hosted": api.provider(name="hosted")(Hosted)}),
+    return plug(
+        registry.load(),
+        "test",
+        "ftspec-test",
+        ftspec_cleaners=lambda: {"moody": moody},
+        ftspec_providers=lambda: {"hosted": api.provider(name="hosted")(Hosted)},
     )
-    made.add(Found(importlib.metadata.EntryPoint("test", "test", "ftspec"), "ftspec-test", "1"), plugin)
-    return made
 
 
 def test_rules_see_defaults_and_point_into_the_options(tmp_path: Path) -> None:
@@ -218,12 +216,10 @@ def test_a_plugin_that_raises_is_named(tmp_path: Path) -> None:
 
 def test_missing_packages_are_a_warning_with_the_line_that_helps(tmp_path: Path) -> None:
     """A spec can be checked where it cannot be run."""
-    made = with_plugin()
     needy = api.provider(
         name="needy", dependencies=["msgspec", "nonsuch-a", "nonsuch-b>=2", "msgspec<0.1"], install='pip install "x[y]"'
     )(Hosted)
-    plugin = SimpleNamespace(ftspec_providers=api.hookimpl(lambda: {"needy": needy}))
-    made.add(Found(importlib.metadata.EntryPoint("needy", "needy", "ftspec"), "ftspec-needy", "1"), plugin)
+    made = plug(with_plugin(), "needy", ftspec_providers=lambda: {"needy": needy})
     (warning,) = load(tmp_path, SOURCES + "provider: needy\nmodel: m\n", made).warnings
     assert warning.message == "provider 'needy' cannot run here without nonsuch-a, nonsuch-b>=2, msgspec<0.1"
     assert (warning.severity, warning.line, warning.hint) == ("warning", 5, 'pip install "x[y]"')
@@ -235,14 +231,11 @@ def test_packages_that_options_name_are_missed_with_their_own_line(tmp_path: Pat
     def packages(options: Mapping[str, Any]) -> dict[str, str]:
         return {name: f"fetch {name}" for name in options["models"]}
 
-    made = with_plugin()
-
     @api.row_step(dependencies=["msgspec", "nonsuch-a", "nonsuch-b"], packages=packages)
     def modelled(*, models: list[str] = ["click", "nonsuch_c"]) -> api.RowStep:  # noqa: B006
         return dict
 
-    plugin = SimpleNamespace(ftspec_cleaners=api.hookimpl(lambda: {"modelled": modelled}))
-    made.add(Found(importlib.metadata.EntryPoint("modelled", "modelled", "ftspec"), "ftspec-modelled", "1"), plugin)
+    made = plug(with_plugin(), "modelled", ftspec_cleaners=lambda: {"modelled": modelled})
     steps = "cleaning:\n  - modelled\n  - modelled: {models: [nonsuch_d]}\n  - modelled: {models: []}\n"
     found = load(tmp_path, SOURCES + steps + TUNER, made).warnings
     missing = "cleaning step 'modelled' cannot run here without nonsuch-a, nonsuch-b"
@@ -258,10 +251,8 @@ def test_packages_that_options_name_are_missed_with_their_own_line(tmp_path: Pat
 
 
 def test_what_is_experimental_is_a_warning_and_stands_in_the_reference(tmp_path: Path) -> None:
-    made = with_plugin()
     raw = api.provider(name="raw", experimental="it never met a real account")(Hosted)
-    plugin = SimpleNamespace(ftspec_providers=api.hookimpl(lambda: {"raw": raw}))
-    made.add(Found(importlib.metadata.EntryPoint("raw", "raw", "ftspec"), "ftspec-raw", "1"), plugin)
+    made = plug(with_plugin(), "raw", ftspec_providers=lambda: {"raw": raw})
     (warning,) = load(tmp_path, SOURCES + "provider: raw\nmodel: m\n", made).warnings
     assert warning.message == "provider 'raw' is experimental: it never met a real account"
     assert (warning.severity, warning.line) == ("warning", 5)

@@ -115,7 +115,7 @@ def test_a_killed_job_goes_on_to_the_same_loss_and_weights(make_job, hyperparame
     ("count", "found"), [(0, []), (1, [10]), (2, [6, 14]), (3, [4, 10, 16]), (9, [2, 4, 6, 8, 10, 12, 14, 16, 18])]
 )
 def test_full_models_are_kept_evenly(count, found):
-    from ftspec_local.training import spread
+    from ftspec_local.reporter import spread
 
     assert list(spread(range(2, 20, 2), count)) == found
 
