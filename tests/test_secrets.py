@@ -18,6 +18,7 @@ import pytest
 
 from ftspec import api, hosted, items
 from ftspec.cli import crash, guard
+from ftspec.common.errors import FtspecError
 from ftspec.common.references import Mask, mask, resolve
 from ftspec.contracts.components import Component
 from ftspec.files.fetching import public
@@ -259,6 +260,52 @@ RAW = "p@ss/w#rd?%41[x] y"
 def test_a_password_is_filled_into_an_address_as_addresses_have_it(written: str, value: str, filled: str) -> None:
     assert resolve(written, {"PW": value}, sent=False) == filled
     assert not ("me:${secret:PW}@host" in written and "ss" in public(filled))
+
+
+def test_secrets_are_filled_in_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask, "names", set())
+    monkeypatch.setattr(mask, "servers", set())
+    set_here = {"ONE": "first-1", "TWO": "second-2", "EMPTY": ""}
+    value = {"a": ["${secret:ONE}", ("x-${secret:TWO}", 5)], "${secret:KEY}": {"b": "${secret:ONE}${secret:TWO}"}}
+    filled = {"a": ["first-1", ["x-second-2", 5]], "${secret:KEY}": {"b": "first-1second-2"}}
+    assert resolve(value, set_here, sent=False) == filled
+    assert (mask.names, mask.servers) == ({"ONE", "TWO"}, set())
+    resolve("${secret:ONE}", set_here)
+    assert mask.servers == {"ONE"}
+    for lacking, message, hint in (
+        (
+            ["${secret:NONE_B}", ("${secret:ONE}", {"c": "${secret:NONE_A}"})],
+            "s not set: NONE_A, NONE_B",
+            "set the env",
+        ),
+        ("${secret:NONE_A}", " not set: NONE_A", "set the env"),
+        ("${secret:EMPTY}${secret:NONE_A}", "s not set: EMPTY, NONE_A", "the environment variable of that name is em"),
+    ):
+        with pytest.raises(FtspecError) as told:
+            resolve(lacking, set_here)
+        assert told.value.message == f"secret{message}"
+        assert told.value.hint.startswith(hint)
+
+
+def test_a_process_that_needs_no_secret_is_given_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask, "names", {"NAMED"})
+    kept = {"PATH": "/bin", "HOME": "/root", "PROXY": "http://proxy:3128"}
+    given = {**kept, "NAMED": VALUE, "HF_TOKEN": "x", "DATABASE_URL": "postgresql://me:secret@db/shop"}
+    assert api.without_secrets(given) == kept
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert given.keys() & api.without_secrets().keys() == kept.keys()
+
+
+def test_of_what_a_model_answers_keys_of_servers_alone_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What graders look for stays: words, beginnings of keys, and secrets that no server was sent."""
+    asked = Mask(["UNSENT"])
+    asked.servers = {"SENT", "WORD", "LEAST"}
+    values = {"UNSENT": "an-unsent-secret", "SENT": f" {VALUE}\n", "WORD": "a-password1", "LEAST": "a-password12"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    said = f"{VALUE}, a-password12: a-password1 an-unsent-secret sk-live..."
+    assert asked.answers()(said) == "***, ***: a-password1 an-unsent-secret sk-live..."
 
 
 def test_what_libraries_read_of_the_environment_is_masked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
