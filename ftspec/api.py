@@ -17,6 +17,7 @@ from ftspec.common.errors import (
     Rejected,
     SpecFinding,
     Transient,
+    Unauthorized,
     chained,
 )
 from ftspec.common.evaluation import (
@@ -210,6 +211,7 @@ __all__ = [
     "Transient",
     "TunedModel",
     "Tuner",
+    "Unauthorized",
     "Unjudged",
     "Verdict",
     "Weighed",

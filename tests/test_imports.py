@@ -126,6 +126,7 @@ API = {
     "Transient",
     "TunedModel",
     "Tuner",
+    "Unauthorized",
     "Unjudged",
     "Verdict",
     "Weighed",

@@ -16,7 +16,7 @@ import pytest
 from ftspec.asking import inflight, remote
 from ftspec.asking.breaker import Breaker
 from ftspec.asking.pacing import BURST, Pace
-from ftspec.common.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient
+from ftspec.common.errors import Ambiguous, BudgetReached, PluginError, ProviderError, Rejected, Transient, Unauthorized
 from ftspec.common.messages import Answer, Generation, Message, Prompt, Question, RateLimits
 from ftspec.common.references import mask, resolve
 
@@ -156,6 +156,16 @@ def test_when_all_are_refused_nobody_asks_ten_thousand_times() -> None:
     with pytest.raises(Rejected, match="bad key"):
         ask(model, 10_000)
     assert model.calls.total() <= inflight.REFUSALS + model.limits.concurrency
+
+
+def test_a_key_that_expires_midway_ends_the_asking_and_what_was_answered_is_kept() -> None:
+    expired = Unauthorized("expired")
+    model, purse = Server(lambda question, call: "yes" if int(question.prompt.id) < 30 else expired), Purse(99)
+    arrived: list[Answer] = []
+    with pytest.raises(Unauthorized), remote.asking(model, purse) as answers:
+        arrived.extend(answers(questions(10_000), HOW))
+    assert model.calls.total() <= 30 + model.limits.concurrency
+    assert purse.recorded.count("ok") == 30
 
 
 @pytest.mark.parametrize("error", [Transient("busy"), Ambiguous("reset")])

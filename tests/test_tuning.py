@@ -371,6 +371,20 @@ def test_cancel_as_often_as_you_like(bench: Bench) -> None:
     assert bench.calls == calls
 
 
+def test_a_job_that_somebody_removed_needs_no_cancelling(bench: Bench) -> None:
+    with pytest.raises(StillRunning):
+        bench.run(bench.provider(seconds_per_step=60), follow=Follow(detach=True))
+    provider = bench.provider()
+
+    def removed(job: Job) -> None:
+        raise NotFound("no such job", "check the model")
+
+    provider.cancel = removed
+    with pytest.raises(FtspecError, match="is not there: no such job") as told:
+        cancel(provider, bench.store, bench.key, bench.request)
+    assert told.value.hint == "where it was removed there, nothing is left to cancel"
+
+
 def test_a_cancellation_is_asked_for_until_it_is_heard(bench: Bench) -> None:
     with pytest.raises(StillRunning):
         bench.run(bench.provider(seconds_per_step=60), follow=Follow(detach=True))

@@ -5,6 +5,7 @@ What may be asked again is asked again here, and nowhere else:
 - Transient: nothing was done. Asked until it works, for PATIENCE seconds.
 - Ambiguous: it may have been answered, and paid for. Asked TRIES times. `retry_after` of either pauses all calls.
 - Rejected: an answer with an error. Where the first REFUSALS are all rejected, something is wrong with all of them.
+- Unauthorized: a key that has expired, say. It ends the asking: all others would be refused too.
 - anything else: the plugin's fault; it ends the asking.
 
 A model that answers nobody for PATIENCE seconds ends the asking with its error: a later run goes on from there. Who
@@ -27,7 +28,7 @@ import msgspec
 from ftspec.asking.breaker import Breaker
 from ftspec.asking.pacing import Pace
 from ftspec.asking.patience import with_wait
-from ftspec.common.errors import Ambiguous, FtspecError, PluginError, ProviderError, Transient
+from ftspec.common.errors import Ambiguous, FtspecError, PluginError, ProviderError, Transient, Unauthorized
 from ftspec.common.figures import duration
 from ftspec.common.messages import Answer, Generation, Question, RemoteModel
 from ftspec.common.references import mask
@@ -159,6 +160,9 @@ class Inflight:
                 if not patient or time.monotonic() - since > PATIENCE:
                     return self._give_up(question, error, patient)
                 self.pace.pause(error.retry_after or 0.0)
+            except Unauthorized as error:
+                self.meter.record(_failed(question, error))
+                raise
             except ProviderError as error:
                 return self._refusal(question, error)
             except BaseException:

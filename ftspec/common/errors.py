@@ -11,7 +11,8 @@
     ├── StillRunning            exit code 5: the job goes on without us
     └── ProviderError           the tuner's side
         ├── Rejected            it said no: nothing exists there for this call
-        │   └── NotFound        what the call is about is not there
+        │   ├── NotFound        what the call is about is not there
+        │   └── Unauthorized    it takes the key for no call any more
         ├── Ambiguous           it may or may not have acted: look before you act again
         ├── Transient           it did not act; the same call may succeed later
         └── JobFailed           the job exists and ended without a model
@@ -212,6 +213,10 @@ class Rejected(ProviderError):
 
 class NotFound(Rejected):
     """What the call is about does not exist there, or not any more."""
+
+
+class Unauthorized(Rejected):
+    """The key was refused, or has expired: so is every other call until a person has seen to it."""
 
 
 class Ambiguous(ProviderError):

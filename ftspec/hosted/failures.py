@@ -64,13 +64,15 @@ def error(
     said = f"{code} {message}".lower()
     text = f"{message[:500]} ({status}{', ' + code if code else ''})"
     if status == 401:
-        return api.Rejected(text, hints.key)
+        return api.Unauthorized(text, hints.key)
     if status == 402 or (status in {400, 403, 412, 429} and any(word in said for word in EXHAUSTED)):
+        return api.Rejected(text, hints.quota)
+    if status in {400, 403, 412} and re.search(r"quota[^.]*exceed|exceed[^.]*quota", said):
         return api.Rejected(text, hints.quota)
     if status == 403:
         return api.Rejected(text, hints.access)
     if status == 429:
-        return api.Transient(text, retry_after=retry_after)
+        return api.Transient(text, hints.quota, retry_after=retry_after)
     if status in {408, 409} or not 300 <= status < 500:
         return api.Ambiguous(text, retry_after=retry_after)
     if 300 <= status < 400:

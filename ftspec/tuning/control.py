@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftspec.asking.patience import Patience
-from ftspec.common.errors import Ambiguous, FtspecError, ProviderError, Transient
+from ftspec.common.errors import Ambiguous, FtspecError, NotFound, ProviderError, Transient
 from ftspec.common.jobs import Job, JobState, JobUpdate, Request, TrainingEvent, TunedModel
 from ftspec.common.records import Record
 from ftspec.contracts.abilities import SupportsLook
@@ -86,6 +86,9 @@ def cancel(provider: Provider, store: Store, key: str, request: Request, *, pati
     job = register.job() or waits.retry(lambda: _doubtful(provider, register, request))
     try:
         provider.cancel(job)
+    except NotFound as error:
+        what = f"job {job.id} is not there: {error.message}"
+        raise FtspecError(what, "where it was removed there, nothing is left to cancel") from error
     except (Transient, Ambiguous) as error:
         if not (isinstance(error, Ambiguous) and _stopped(provider, job)):
             waits.wait(error)

@@ -97,7 +97,7 @@ def calling() -> Iterator[None]:
     except boto.ParamValidationError as fault:
         raise api.Rejected(f"not what Bedrock takes: {fault}", HINTS.request) from fault
     except boto.BotoCoreError as fault:  # all others are of this machine: its credentials, its configuration
-        raise api.Rejected(f"AWS's client cannot make the call: {fault}", HINTS.key) from fault
+        raise api.Unauthorized(f"AWS's client cannot make the call: {fault}", HINTS.key) from fault
     except OSError as fault:
         raise api.Ambiguous(f"no answer: {type(fault).__name__}: {fault}") from fault
     except (ResponseParserError, ValueError, TypeError, AttributeError) as fault:

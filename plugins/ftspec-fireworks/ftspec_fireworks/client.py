@@ -11,7 +11,8 @@ from ftspec import api, hosted
 URL = "https://api.fireworks.ai"
 HINTS = hosted.Hints(
     key="check FIREWORKS_API_KEY, or the provider's option `api_key`; keys are at https://app.fireworks.ai/settings/users/api-keys",
-    access="this account may not do that: managed jobs are closed to new users; ask Fireworks, or tune elsewhere",
+    access="this account may not do that: managed jobs are closed to new users; ask Fireworks, or "
+    "let `ftspec port` write the spec for another tuner",
     quota="add credit at https://app.fireworks.ai/account/billing, or ask for a higher quota",
     request="see Fireworks' words above; the model's page says whether it can be tuned",
 )

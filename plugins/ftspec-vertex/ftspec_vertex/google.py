@@ -126,7 +126,7 @@ def calling() -> Iterator[None]:
     except TransportError as fault:
         raise hosted.unanswered(fault) from fault
     except GoogleAuthError as fault:
-        raise api.Rejected(f"no Google credentials: {fault}", HINTS.key) from fault
+        raise api.Unauthorized(f"no Google credentials: {fault}", HINTS.key) from fault
     except (httpx2.HTTPError, requests.RequestException, OSError) as fault:
         raise hosted.unanswered(fault) from fault
     except (pydantic.ValidationError, ValueError, AttributeError, TypeError) as fault:
