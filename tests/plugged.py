@@ -1,4 +1,4 @@
-"""A little plugin, and a spec that uses it: what `test_plugin_faults` and others break, one thing at a time."""
+"""How plugins come into a test; and a little one, with a spec that uses it, of which tests break one thing at a time."""
 
 from __future__ import annotations
 
@@ -115,6 +115,15 @@ def plug(known: Registry, plugin: str, distribution: str = "", **hooks: Any) -> 
     module = types.SimpleNamespace(**{name: api.hookimpl(hook) for name, hook in hooks.items()})
     known.add(Found(importlib.metadata.EntryPoint(plugin, plugin, "ftspec"), distribution or plugin, "1"), module)
     return known
+
+
+def install(site: Path, distribution: str, plugin: str, module: str, code: str, version: str = "1.0") -> None:
+    """Write a distribution with one plugin, as pip would, into a folder where Python looks for such."""
+    info = site / f"{distribution}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[ftspec]\n{plugin} = {module}\n")
+    (site / f"{module}.py").write_text(code)
 
 
 def installed(**hooks: Any) -> Registry:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import plugged
 import pytest
 
 from ftspec import registry
@@ -84,11 +85,7 @@ def estimate():
 def test_a_bug_in_a_plugin_is_told_as_its(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "acme_tuner.py").write_text(FAULTY)
-    info = tmp_path / "acme-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ftspec]\nfast = acme_tuner\n")
+    plugged.install(tmp_path, "acme", "fast", "acme_tuner", FAULTY)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)

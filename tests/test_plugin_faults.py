@@ -20,7 +20,7 @@ import numpy
 import pyarrow as pa
 import pytest
 from msgspec import Meta
-from plugged import SPEC, Acme, Nothing, Says, installed, run
+from plugged import SPEC, Acme, Nothing, Says, install, installed, run
 from runs import Notes
 
 from ftspec import api, registry, rows
@@ -1116,11 +1116,7 @@ def ftspec_cleaners():
 def test_a_fault_is_told_with_its_line_and_a_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "acme_steps.py").write_text(FAULTY)
-    info = tmp_path / "acme-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ftspec]\nsteps = acme_steps\n")
+    install(tmp_path, "acme", "steps", "acme_steps", FAULTY)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     Path("spec.yaml").write_text(

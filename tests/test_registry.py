@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import plugged
 import pytest
 
 from ftspec import registry
@@ -39,11 +40,7 @@ def install(site: Path, name: str, code: str, version: str = "1.2") -> None:
     """A distribution with one module of its own name and an entry point."""
     module = f"plugin_{name}"
     sys.modules.pop(module, None)
-    (site / f"{module}.py").write_text(code)
-    info = site / f"{name}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text(f"[ftspec]\n{name} = {module}\n")
+    plugged.install(site, name, name, module, code, version)
 
 
 def refused(name: str) -> PluginError:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+import plugged
 import pytest
 
 from ftspec import api, hosted, items
@@ -359,11 +360,7 @@ def test_a_secret_in_a_wrong_place_of_the_file_is_shown_nowhere(folder: Path) ->
 
 def with_plugin(folder: Path, code: str, *arguments: str) -> str:
     """What a command says where this code is installed as a plugin, as site/leaky.py."""
-    info = folder / "site" / "leaky-1.dist-info"
-    info.mkdir(parents=True)
-    (folder / "site" / "leaky.py").write_text(code)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[ftspec]\nleaky = leaky\n")
+    plugged.install(folder / "site", "leaky", "leaky", "leaky", code)
     return ftspec(folder, *arguments, PYTHONPATH=str(folder / "site"))
 
 

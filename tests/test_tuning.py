@@ -750,27 +750,25 @@ def test_one_stopped_beyond_the_grace_and_continued(runners: Runners, submission
     assert runners.jobs(1) == 1
 
 
-def test_one_stopped_after_its_claim_and_given_up_does_not_send(runners: Runners) -> None:
+def give_up(runners: Runners, stop_in: str) -> None:
+    """One is stopped there and given up by a person, whose job is made; then it is continued, and has that job's model."""
     options = {"submission": "blind"}
-    runners.start(1, stop_in="claim", options=options)
+    runners.start(1, stop_in=stop_in, options=options)
     stopped = runners.child(0, "T")
     time.sleep(0.7)
     runners.start(1, runner=1, options=options, resubmit=True)
     model = runners.answer(1)["model"]
     os.kill(stopped, signal.SIGCONT)
     assert runners.answer(0)["model"] == model
+
+
+def test_one_stopped_after_its_claim_and_given_up_does_not_send(runners: Runners) -> None:
+    give_up(runners, "claim")
     assert runners.jobs(1) == 1
 
 
 def test_a_late_owner_records_its_job_as_an_orphan(runners: Runners) -> None:
-    options = {"submission": "blind"}
-    runners.start(1, stop_in="submit", options=options)
-    stopped = runners.child(0, "T")
-    time.sleep(0.7)
-    runners.start(1, runner=1, options=options, resubmit=True)
-    model = runners.answer(1)["model"]
-    os.kill(stopped, signal.SIGCONT)
-    assert runners.answer(0)["model"] == model
+    give_up(runners, "submit")
     store = Store.open(runners.bench.folder / "state-1")
     [key] = {stored.key.split("/")[1] for stored in store.list("jobs")}
     assert runners.jobs(1) == 2, "a person asked for the second"
