@@ -1,4 +1,4 @@
-"""How plugins come into a test; and a little one, with a spec that uses it, of which tests break one thing at a time."""
+"""How plugins come into a test; and a little one with a spec that uses it, of which tests break one thing at a time."""
 
 from __future__ import annotations
 
