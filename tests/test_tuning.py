@@ -751,7 +751,7 @@ def test_one_stopped_beyond_the_grace_and_continued(runners: Runners, submission
 
 
 def give_up(runners: Runners, stop_in: str) -> None:
-    """One is stopped there and given up by a person, for whom another job is made; continued, it takes that job's model."""
+    """One is stopped there and given up by a person, for whom a job is made; continued, it takes that job's model."""
     options = {"submission": "blind"}
     runners.start(1, stop_in=stop_in, options=options)
     stopped = runners.child(0, "T")
