@@ -208,6 +208,15 @@ def test_what_bedrock_refuses_says_what_to_do(aws, proxied, tmp_path, code, stat
     assert hint in error.value.hint and aws.aws.jobs == []
 
 
+def test_a_proxy_for_socks_is_told_at_once(aws, tmp_path, monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(api.Rejected, match="one for SOCKS"):  # not one that is tried again
+        uploaded(bedrock.build(options(aws.url)), tmp_path)
+
+
 def test_without_credentials_a_plan_is_made_and_a_call_says_what_is_missing(aws, tmp_path, monkeypatch):
     monkeypatch.delenv("FTSPEC_TEST_AWS_SECRET")
     provider = bedrock.build(options(aws.url))

@@ -188,6 +188,20 @@ def test_a_wrong_token_says_what_to_do(server, tmp_path, monkeypatch):
     assert "gcloud" in error.value.hint
 
 
+@pytest.mark.parametrize("call", ["upload", "poll"])
+def test_a_proxy_for_socks_is_told_at_once(call, provider, tmp_path, monkeypatch):
+    """Nobody has installed what Google's libraries want for one."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    file = api.DataFile(purpose="training", path=str(tmp_path / "rows.jsonl"), sha256="f" * 64, bytes=3, rows=1)
+    calls = {"upload": lambda: provider.upload(file), "poll": lambda: provider.poll(api.Job(id="x"), cursor=None)}
+    with pytest.raises(api.Rejected, match=r"environment's proxy.*SOCKS"):
+        calls[call]()
+
+
 @pytest.mark.parametrize(("method", "rows", "validation"), [("sft", 1_000_000, 5_000), ("dpo", 10_000_000, None)])
 def test_what_its_pages_say_of_rows_and_files(method, rows, validation):
     limits = vertex.build(options("http://127.0.0.1:9")).data_limits(
