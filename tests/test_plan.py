@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import runs
 from plugged import installed
 
-from ftspec import api, registry, rows
+from ftspec import api, registry, rows, suites
 from ftspec.common.errors import FtspecError, StoreError
 from ftspec.common.progress import Quiet
 from ftspec.common.records import Plan, Step
 from ftspec.plans import plan as plans
+from ftspec.plans import stepkeys
 from ftspec.run import planning, runner
-from ftspec.run.site import Options, survey
+from ftspec.run.site import Options, Site, survey
 from ftspec.validation import validate
 
 SPEC = """\
@@ -242,6 +246,138 @@ def test_equal_numbers_are_one_job(folder: Path) -> None:
 def test_the_key_of_a_job_never_changes_between_versions(folder: Path) -> None:
     """If this fails, an upgrade makes every user pay for every job again."""
     assert steps(plan(folder))["tuning"].digest == "be567832ec103634f46f19cdb4f3f54b3b8c38d2704426c14dd66ecd119af20f"
+
+
+FULL = """\
+version: 1
+name: planned
+sources:
+  - jsonl: {path: rows.jsonl}
+    id: ours
+    weight: 2
+cleaning:
+  - replace: {columns: [prompt], find: "1", to: x.y}
+  - rename: {columns: {a.b: c}}
+    on_error: skip
+format: {preference: {}}
+mix: {seed: 7}
+split: {validation: 0.2, test: 0.2}
+method: {dpo: {beta: 0.2}}
+provider: {simulated: {}}
+model: some-model
+hyperparameters: {epochs: 2}
+follow: {checkpoint: best}
+eval:
+  prompts:
+    - split: test
+    - examples: {rows: [{prompt: a, chosen: b, rejected: c}]}
+  generation: {temperature: 0.5, max_tokens: 9}
+  repeat: 3
+  seed: 5
+  tags: [kind]
+  weight: heavy
+  asserts: checks
+  models: [{model: other, id: rival}, {checkpoints: all}]
+  graders:
+    - contains: {any: [SHORT], all: [LONG]}
+      id: has
+      weight: 2
+      negate: true
+gates:
+  - forgetting: {max_drop: 0.1}
+"""
+SHORT, LONG = "x" * 76, "x" * 77
+FULL = FULL.replace("SHORT", SHORT).replace("LONG", LONG)
+MODEL = {"model": "some-model", "model.revision": "", "model content": ""}
+METHOD = {"method": "dpo", "method.beta": "0.2"}
+REVISION = "revision 1"
+
+
+def surveyed(folder: Path, text: str) -> Site:
+    (folder / "spec.yaml").write_text(text)
+    installed = registry.load()
+    return survey(validate.load_spec(folder / "spec.yaml", installed), installed, Options(), Quiet())
+
+
+def test_what_each_step_covers(folder: Path) -> None:
+    """Of versions and code nothing is in a job's key; of where files lie, nothing anywhere."""
+    site = surveyed(folder, FULL)
+
+    def keys(**target: Any) -> stepkeys.StepKeys:
+        changed = msgspec.structs.replace(site.target, **target)
+        return stepkeys.StepKeys(site.spec, site.registry, site.inventory, changed)
+
+    of, made = keys(), stepkeys.Made(training="T", validation="V", prompts="P")
+    sources = {"sources[0]": "jsonl", "sources[0] code": REVISION, "sources[0].id": "ours", "sources[0].weight": "2"}
+    content = {"sources[0] content": site.inventory.contents["sources[0]"]}
+    replace = {"columns": '["prompt"]', "count": "null", "find": '"1"', "regex": "false", "to": "x.y"}
+    cleaning = {"cleaning[0]": "replace", "cleaning[0] code": REVISION}
+    cleaning |= {f"cleaning[0].{name}": value for name, value in replace.items()}
+    cleaning |= {"cleaning[1]": "rename", "cleaning[1] code": REVISION}
+    cleaning |= {'cleaning[1].columns."a.b"': "c", "cleaning[1].on_error": "skip"}
+    format_ = {"format": "preference", "format code": REVISION, "format.prompt": "", "format.system": ""}
+    format_ |= {"format.chosen": "chosen", "format.rejected": "rejected"}
+    split = {"split.by": "", "split.seed": "0", "split.test": "0.2", "split.validation": "0.2"}
+    asked = {"eval.prompts[0]": "test", "eval.prompts[1]": "examples", "eval.prompts[1] code": REVISION}
+    asked |= {"eval.prompts[1].rows": '[{"chosen":"b","prompt":"a","rejected":"c"}]'}
+    core = {"pipeline": "1", "provider": "simulated", "provider code": REVISION}
+    core |= {"mix.seed": "7", "mix.until": "first_exhausted"}
+    data = {name: REVISION if name.endswith(" code") else value for name, value in of.data().items()}
+    assert data == core | sources | content | cleaning | format_ | split | asked | METHOD | MODEL
+    codes = [value for name, value in of.data().items() if name.endswith(" code")]
+    assert all(re.fullmatch(r"revision 1 [0-9a-f]{16}", code) for code in codes)
+
+    job = {"endpoint": "simulated", "attempt": "1", "hyperparameters.epochs": "2"} | METHOD | MODEL
+    assert of.tuning(made) == job | {"training data": "T", "validation data": "V"}
+    assert of.tuning(None) == job | {"training data": "", "validation data": ""}
+
+    drawn = {"max_tokens": "9", "stop": "[]", "temperature": "0.5", "top_p": "1.0"}
+    answers = {"endpoint": "simulated", "tuning": "", "prompts": "P", "repeat": "3", "seed": "5"} | MODEL
+    answers |= {f"eval.generation.{name}": value for name, value in drawn.items()}
+    tuned = {"tuning": "J", "follow.checkpoint": "best"}
+    assert of.answers(made, "") == answers
+    assert of.answers(None, "") == answers | {"prompts": ""}
+    assert of.answers(made, "J") == answers | tuned
+    assert of.further(made, "J", "rival") == answers | {"model": "other"}
+    assert of.further(made, "J", "checkpoint") == answers | tuned | {"checkpoints": "all"}
+    greedy = {"max_tokens": "32", "stop": "[]", "temperature": "0.0", "top_p": "1.0"}
+    suite = {"endpoint": "simulated", "suite": "general", "prompts": suites.load("general").sha256} | MODEL
+    suite |= {f"generation.{name}": value for name, value in greedy.items()}
+    assert of.suite_answers("") == suite | {"tuning": ""}
+    assert of.suite_answers("J") == suite | tuned
+
+    named = {f"eval.models.{label}" for label in ("rival", "checkpoint")}
+    assert (set(of.named()), keys(evaluation=True, further={}).named()) == (named, {"evaluation": "only"})
+    graders = {"eval.graders[0]": "contains", "eval.graders[0] code": REVISION}
+    hashed = hashlib.sha256(f'["{LONG}"]'.encode()).hexdigest()[:32]
+    options = {"all": f"sha256:{hashed}", "any": f'["{SHORT}"]', "ignore_case": "false"}
+    options |= {"id": "has", "weight": "2", "negate": "true"}
+    graders |= {f"eval.graders[0].{name}": value for name, value in options.items()}
+    gates = {"gates[0]": "forgetting", "gates[0] code": REVISION}
+    gates |= {"gates[0].evidence": "interval", "gates[0].max_drop": "0.1"}
+    report = {name: REVISION if name.endswith(" code") else value for name, value in of.report().items()}
+    assert report == graders | gates | {"eval.asserts": "checks", "eval.tags": '["kind"]', "eval.weight": "heavy"}
+
+
+@pytest.mark.parametrize("text", [SPEC, SPEC + EVAL])
+def test_what_a_spec_does_not_use_is_in_no_key(text: str, folder: Path) -> None:
+    """Were it there, an upgrade that adds an option would do every step again."""
+    site, made = surveyed(folder, text), stepkeys.Made(training="T", prompts="P")
+    of = stepkeys.StepKeys(site.spec, site.registry, site.inventory, site.target)
+    places = {name.partition(" ")[0].partition(".")[0] for name in of.data() if not name.startswith("eval.")}
+    assert places == {"pipeline", "method", "sources[0]", "cleaning[0]", "format", "split", "model", "provider"}
+    asked, graded = set(of.answers(made, "J")), set(of.report())
+    assert not {"follow.checkpoint", "eval.tags", "eval.weight", "eval.asserts"} & (asked | graded | set(of.data()))
+    assert (bool(asked), bool(graded), of.named()) == (text != SPEC, text != SPEC, {})
+
+
+@pytest.mark.parametrize(
+    ("id", "content", "name"),
+    [("/models/a", "F", "folder"), ("/models/a", "", "/models/a"), ("org/a", "F", "org/a")],
+)
+def test_a_model_in_a_folder_is_its_content_wherever_it_lies(id: str, content: str, name: str) -> None:
+    found = stepkeys.model_keys(api.ModelRef(id=id, revision="r1"), content)
+    assert found == {"model": name, "model.revision": "r1", "model content": content}
 
 
 def test_a_new_hyperparameter_with_a_default_makes_no_new_job(folder: Path) -> None:
