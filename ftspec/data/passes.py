@@ -163,8 +163,8 @@ class Pass:
         if some.null_count:
             raise self._fault(stage, f"{what}, one of which is null")
         bounds, given = pc.min_max(some), pc.min_max(numbers)
-        inside = given["min"].as_py() <= bounds["min"].as_py() and bounds["max"].as_py() <= given["max"].as_py()
-        if not inside or not pc.all(among(some, numbers)).as_py():
+        within = given["min"].as_py() <= bounds["min"].as_py() and bounds["max"].as_py() <= given["max"].as_py()
+        if not within or not pc.all(among(some, numbers)).as_py():
             raise self._fault(stage, f"{what} that it was not given")
 
     def _fault(self, stage: Stage, what: str) -> PluginError:
