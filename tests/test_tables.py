@@ -119,6 +119,61 @@ def test_faults_of_a_table_are_told_all_at_once(spec: Path, capsys: pytest.Captu
     assert "house.yaml:7:13" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (TABLE.replace("EUR", "euro"), ["2:11: Expected `str` matching regex '^[A-Z]{3}$'"]),
+        (TABLE.replace('["simulated*"]', "simulated*"), ["1:12: Expected `array`, got `str`"]),
+        (TABLE.replace("as_of: 2026-11-01\n", ""), ["5:5: Object missing required field `as_of`", "11:5: Object"]),
+        (TABLE.replace("[some-model]", "[]"), ["6:13: Expected `array` of length >= 1"]),
+        (TABLE.replace("[some-model]", "[some-model, 7]"), ["6:26: Expected `str`, got `int`"]),
+        (TABLE.replace("prompt: 2,", "prompt: 2, cached: 1,"), ["9:12: Object contains unknown field `cached`"]),
+        (TABLE.replace("hosting_hour", "hosting"), ["6:5: Object contains unknown field `hosting`"]),
+        (TABLE.replace("note:", "notes:"), ["12:5: Object contains unknown field `notes`"]),
+        ("prices: {a: 1}\n", ["1:9: 'prices' is a list; write one entry per line, each beginning with '- '"]),
+        ("prices: [5]\n", ["1:10: Expected `object`, got `int`; see docs/costs.md"]),
+        ("- 5\n", ["1:1: a table of prices is a mapping; see docs/costs.md"]),
+    ],
+)
+def test_a_fault_of_a_table_is_told_once_where_it_stands(table: str, said: list[str], tmp_path: Path) -> None:
+    """Also where it stands at the top, for all entries."""
+    file = tmp_path / "house.yaml"
+    file.write_text(table)
+    with pytest.raises(SpecError) as caught:
+        tables.read([file])
+    told = problems.render(caught.value.problems, caught.value.document).replace(f"{file}:", "")
+    lines = [line for line in told.splitlines() if re.match(r"[0-9]+:", line)]
+    assert [line[: len(start)] for line, start in zip(lines, said, strict=True)] == said
+
+
+def test_what_ends_first_is_told_first_and_of_each_method_its_price(tmp_path: Path) -> None:
+    file = tmp_path / "house.yaml"
+    head = "endpoints: [here]\ncurrency: EUR\nsource: s\nas_of: 2026-11-01\n"
+    prices = (
+        "prices:\n  - {models: [m], methods: [dpo], tuning: 1}\n  - {models: [m], tuning: 2}\n"
+        "  - {models: [m], tuning: 3}\n"
+    )
+    ends = [("tuning", "2028-01-01", "*"), ("model", "2027-01-01", "m*"), ("model", "2026-12-01", "other")]
+    listed = (f"  - {{what: {what}, day: {day}, models: ['{models}']}}\n" for what, day, models in ends)
+    file.write_text(f"{head}{prices}retirements:\n{''.join(listed)}")
+    found = tables.read([file])
+    assert [(end.what, end.day.year) for end in found.ends("here", "m")] == [("model", 2027), ("tuning", 2028)]
+    assert found.ends("elsewhere", "m") == []
+    priced = [found.price("tuning", "here", "m", method) for method in ("dpo", "sft")]
+    assert [price and price.tuning for price in priced] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"prices": []}, True), ({"retirements": []}, True), ({"prices": [], "sources": []}, False),
+        ({"currency": "EUR"}, False), (["prices"], False), (None, False),
+    ],
+)  # fmt: skip
+def test_a_table_is_told_from_a_spec(data: object, expected: bool) -> None:
+    assert tables.is_table(data) is expected
+
+
 def test_a_table_that_is_not_there(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec.with_name("house.yaml").unlink()
     assert guard.run(["validate", str(spec)]) == 1

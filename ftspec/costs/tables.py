@@ -198,10 +198,14 @@ class _Reader:
                 yield msgspec.convert(filled, type)
             except msgspec.ValidationError as error:
                 said, _, where = str(error).partition(" - at ")
-                self._say(said, "see docs/costs.md", (key, index, *_path(where)))
+                path = tuple(_path(where))
+                shared = isinstance(entry, dict) and path and path[0] not in entry  # it stands once, for all entries
+                self._say(said, "see docs/costs.md", path if shared else (key, index, *path))
 
     def _say(self, message: str, hint: str, path: SpecPath, on: Literal["key", "value"] = "value") -> None:
-        self.problems.append(Problem(message=message, hint=hint, path=path, on=on))
+        problem = Problem(message=message, hint=hint, path=path, on=on)
+        if problem not in self.problems:
+            self.problems.append(problem)
 
 
 def _path(where: str) -> Iterator[str | int]:
