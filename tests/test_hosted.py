@@ -116,7 +116,7 @@ def test_a_key_has_no_blanks_around_it(value, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["sk-äöü", "one\ntwo", "a\x00b"])
-def test_what_no_header_carries_is_no_key(value, monkeypatch):
+def test_what_no_header_carries_is_no_key(value):
     with pytest.raises(api.Rejected, match="the API key is none") as raised:
         hosted.key(value)
     assert value not in raised.value.message + raised.value.hint

@@ -426,7 +426,7 @@ def test_a_fault_in_every_row_does_not_hide_the_others(tmp_path: Path) -> None:
     assert "column 'text' is missing or null" in messages
 
 
-def test_findings_that_are_all_different_are_not_hidden_in_silence(tmp_path: Path) -> None:
+def test_findings_that_are_all_different_are_not_hidden_in_silence() -> None:
     locate = {row: ("rows.jsonl", row) for row in range(300)}.__getitem__
     found = Findings(locate)
     for row in range(260):
@@ -441,7 +441,7 @@ def test_findings_that_are_all_different_are_not_hidden_in_silence(tmp_path: Pat
     assert messages[100:] == ["no value (in 7 rows)", "160 more findings, not shown"]
 
 
-def test_findings_that_only_name_other_rows_are_alike(tmp_path: Path) -> None:
+def test_findings_that_only_name_other_rows_are_alike() -> None:
     found = Findings({row: ("rows.jsonl", row) for row in range(300)}.__getitem__)
     for row in range(200):
         found.add(Finding(message=f"asks what {rows.mention(row + 50)} asks", row=row))

@@ -123,7 +123,7 @@ def test_a_secret_in_an_address_is_filled_in_and_not_kept(
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"s3cr3t" in file.read_bytes()]
 
 
-def test_user_and_password_are_sent_but_to_no_other_server(web: Web, tmp_path: Path) -> None:
+def test_user_and_password_are_sent_but_to_no_other_server(web: Web) -> None:
     login = base64.b64encode("mé:p@ss/w#rd:%41".encode()).decode()
     url = web.url.replace("//", f"//{quote('mé')}:{quote('p@ss/w#rd:%41', safe=':')}@")
     (found,) = api.input_files(f"{url}/a.jsonl")

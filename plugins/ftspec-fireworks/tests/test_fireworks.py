@@ -204,7 +204,7 @@ def test_a_metrics_file_is_read_with_leniency():
     ]
 
 
-def test_a_gateways_page_takes_no_deployment_down(server, provider, proxied, tmp_path):
+def test_a_gateways_page_takes_no_deployment_down(server, provider, proxied):
     model = api.TunedModel(id="accounts/team/models/m", base=api.ModelRef(id=MODEL))
     standing = provider.deploy(model, key=JOB_KEY)
     proxy = proxied(server.url, (Operation("undeploy", "DELETE", ".*/deployments/.*"),))

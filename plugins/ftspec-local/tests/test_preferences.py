@@ -55,7 +55,7 @@ def test_an_answer_of_several_messages_is_refused(renderer):
         pair(renderer, row, Hyperparameters())
 
 
-def test_the_provider_writes_and_shows_pairs(tmp_path, model_folder):
+def test_the_provider_writes_and_shows_pairs(model_folder):
     provider = LocalProvider(device="cpu", precision="fp32", threads=1)
     request = api.Request(
         model=api.ModelRef(id=str(model_folder)), method="dpo", hyperparameters={"learning_rate": 1e-3}
