@@ -337,6 +337,8 @@ def test_the_page_can_be_used_by_keyboard_and_screen_reader() -> None:
         colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", scheme))
         for name in ("pass", "fail", "warn"):
             assert contrast(colours[name], colours[f"{name}-soft"]) >= 4.5, name
+        for named in (*charts.COLOURS.values(), *charts.FURTHER):  # models' names are written in them
+            assert contrast(colours[named.removeprefix("var(--").rstrip(")")], colours["card"]) >= 4.5, named
 
 
 def test_the_page_can_be_printed_and_read_in_forced_colours() -> None:
@@ -748,7 +750,11 @@ def test_data_stays_text_in_the_card() -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
     """The page's own script filters, sorts, searches and changes the theme; nothing evil runs, nothing is asked for."""
-    source = page.render(evil_data())
+    data = evil_data()
+    data = replace(data, template={"chat": {"system": "line\n" * 100, "user": "short"}})
+    (said,) = data.cases[0].tuned
+    long = replace(data.cases[0], tuned=(replace(said, text="line\n" * 100),))
+    source = page.render(replace(data, cases=(long, *data.cases[1:])))
     driven = tmp_path / "driven.html"
     driven.write_text(_driven(source))
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -768,6 +774,7 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
         "light": True,
         "told": ["1 of 6 prompts", "6 prompts; sorted by Tuned", "6 prompts; sorted by Tuned, reversed"],
         "pressed": ["false", "true", "false"],
+        "reached": [0, 0],
         "scripts": 1,
         "images": 0,
         "violations": 0,
@@ -805,6 +812,13 @@ addEventListener("load", () => {
   seen.reversed = rising(order().reverse());
   tell();
   all()[0].querySelector("summary").click();
+  const stops = (selector) => Math.max(...[...document.querySelectorAll(selector)].map((pre) => pre.tabIndex));
+  const opened = all().find((node) => node.textContent.includes("line\\nline"));
+  opened.addEventListener("toggle", () => {
+    seen.reached = [stops("#provenance pre"), stops("#" + (opened.id = "opened") + " pre")];
+    document.documentElement.dataset.answer = JSON.stringify(seen, Object.keys(seen).sort());
+  });
+  opened.open = true;
   seen.expanded = all()[0].open && all()[0].querySelector(".full").checkVisibility();
   const paper = () => getComputedStyle(document.body).backgroundColor;
   const first = paper();
@@ -819,7 +833,6 @@ addEventListener("load", () => {
   seen.scripts = document.scripts.length - 1;
   seen.images = document.images.length;
   seen.requests = performance.getEntriesByType("resource").length;
-  document.documentElement.dataset.answer = JSON.stringify(seen, Object.keys(seen).sort());
 });
 """
 

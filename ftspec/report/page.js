@@ -23,6 +23,13 @@
   system.addEventListener("change", told);
   told();
 
+  // What scrolls is reached by keyboard: not every browser sees to that, and only what is open can be measured.
+  const reach = (within) => {
+    for (const pre of within.querySelectorAll("pre")) if (pre.scrollHeight > pre.clientHeight) pre.tabIndex = 0;
+  };
+  reach(document.getElementById("provenance"));
+  document.addEventListener("toggle", (event) => reach(event.target), true);
+
   const controls = document.getElementById("controls");
   if (!controls) return;
   const list = document.getElementById("cases");
