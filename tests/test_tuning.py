@@ -617,6 +617,8 @@ def test_a_fault_never_makes_a_second_job(bench: Bench, submission: str, kind: s
 def test_a_long_rate_limit_is_sat_out(bench: Bench) -> None:
     assert bench.run(bench.provider(rate_limit=4)).id
     assert len(bench.jobs) == 1
+    (note,) = (note for note in bench.heard.notes if "trying again" in note)
+    assert note.endswith(": trying again for up to 5.0 s"), "nobody would know why nothing happens"
 
 
 def test_refused_for_too_long(bench: Bench) -> None:
