@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from runs import run
 
@@ -18,13 +19,14 @@ from ftspec import registry
 from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.cli import guard
 from ftspec.common.errors import FtspecError, JobFailed
-from ftspec.common.jobs import Job
+from ftspec.common.jobs import Job, ModelRef, TunedModel
 from ftspec.common.records import TUNING
+from ftspec.contracts.abilities import Deployment
 from ftspec.plans.plan import step_of
 from ftspec.state import history
 from ftspec.state.journal import Journal
 from ftspec.state.workspace import Workspace
-from ftspec.tuning import following
+from ftspec.tuning import deploying, following
 from ftspec.tuning.claims import Register
 from ftspec.upkeep import cleanup
 from ftspec.upkeep.litter import Litter
@@ -201,6 +203,30 @@ def test_a_deployment_that_a_killed_run_left_is_found_and_taken_down(spec: Path)
     assert find(spec).litter == ()
 
 
+def test_a_deployment_is_taken_down_where_it_stands(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for it, another account or region says that there is none: it was said to be deleted, and cost on."""
+    there = run(spec, "provider.simulated.accuracy=0.5")
+    run(spec)
+    endpoint = "simulated?accuracy=0.5"
+    model = TunedModel(id="m", base=ModelRef(id="some-model"))
+    standing = deploying.Standing(key="k", run=there.run.id, endpoint=endpoint, model=model, state="up")
+    up = msgspec.structs.replace(standing, deployment=Deployment(id="d", model=model))
+    deploying.Register(Workspace.beside(spec, None).store).put(up)
+    asked: list[str] = []
+    for call in ("delete", "undeploy"):
+        monkeypatch.setattr(Simulated, call, lambda self, _: asked.append(self.endpoint))
+    assert guard.run(["gc", "--delete", "--yes"]) == 0
+    assert asked == [endpoint, endpoint]
+    assert find(spec).litter == ()
+
+
+def test_a_deployment_whose_tuner_cannot_be_asked_is_said_to_stand(spec: Path) -> None:
+    run(spec)
+    nobody = Litter(where="openay", kind="deployment", id="d", endpoint="https://example.com")
+    ((one, said),) = cleanup.delete(Workspace.beside(spec, None), registry.load(), [nobody])
+    assert (one, said) == (nobody, "no run can be opened that says how openay is asked: delete it there")
+
+
 def test_the_model_of_a_job_that_is_not_used_takes_nothing_from_the_one_that_is(
     spec: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +237,8 @@ def test_the_model_of_a_job_that_is_not_used_takes_nothing_from_the_one_that_is(
     Register(space.store, key).orphan(2, Job(id="job-unused"))
     kept = following.ended(space.store, key)
     monkeypatch.setattr(Simulated, "delete", lambda self, remote: None)
-    unused = Litter(where="simulated", kind="model", id="simulated:some-model:job-unused", job="job-unused")
+    unused = Litter(
+        where="simulated", kind="model", id="simulated:some-model:job-unused", job="job-unused", endpoint="simulated"
+    )
     assert [error for _, error in cleanup.delete(space, registry.load(), [unused])] == [""]
     assert kept and kept.model and following.ended(space.store, key) == kept

@@ -11,6 +11,7 @@ import click
 from ftspec.cli import hints
 from ftspec.cli.common import format_option, say_json, store_option
 from ftspec.common import terminal
+from ftspec.common.figures import plural
 
 if TYPE_CHECKING:
     from ftspec.upkeep.cleanup import Found
@@ -42,7 +43,7 @@ def gc_command(store: str | None, format_: str, delete_: bool, yes: bool, foreig
     if not delete_ or not everything:
         return
     if not yes:
-        click.confirm(f"Delete {len(everything)} things? This cannot be undone", abort=True, err=True)
+        click.confirm(f"Delete {plural(len(everything), 'thing')}? This cannot be undone", abort=True, err=True)
     results = [result for space, each in found for result in cleanup.delete(space, installed, each.litter)]
     _told(results, format_)
 

@@ -79,11 +79,15 @@ def find(workspace: Workspace, registry: Registry, *, foreign: bool = False, gra
     grace = GRACE if grace is None else grace
     needs = needs_of(store)
     litter = [*_state(store, needs, grace), *left_standing(workspace, needs), *_unused(workspace)]
+    asked = set()
     for name, provider in providers(workspace, registry, notes):
+        if name in asked:
+            continue  # of each tuner what lies at the newest run's endpoint is listed
+        asked.add(name)
         try:
             mine, others = remote(name, provider, workspace, needs, grace)
         except ProviderError as error:
-            notes.append(f"{name} could not be asked: {error.message}")
+            notes.append("; ".join(filter(None, [f"{name} could not be asked: {error.message}", error.hint])))
             continue
         litter += [*mine, *(others if foreign else ())]
         if others and not foreign:
@@ -95,7 +99,7 @@ def find(workspace: Workspace, registry: Registry, *, foreign: bool = False, gra
 
 def delete(workspace: Workspace, registry: Registry, litter: Sequence[Litter]) -> Iterator[tuple[Litter, str]]:
     """Delete what was found, deployments first; yields each with what went wrong ("" when it is gone)."""
-    at_hand = dict(providers(workspace, registry, []))
+    at_hand = {(name, provider.endpoint): provider for name, provider in providers(workspace, registry, [])}
     order = {"deployment": 0, "model": 1, "file": 2}
     for one in sorted(litter, key=lambda one: order.get(one.kind, 3)):
         try:
@@ -104,11 +108,13 @@ def delete(workspace: Workspace, registry: Registry, litter: Sequence[Litter]) -
             elif one.where == "state":
                 workspace.store.delete(one.id)
             else:
-                _delete(at_hand[one.where], one)
-                _forget(workspace, at_hand[one.where], one)
+                if (provider := at_hand.get((one.where, one.endpoint))) is None:
+                    raise FtspecError(f"no run can be opened that says how {one.where} is asked: delete it there")
+                _delete(provider, one)
+                _forget(workspace, provider, one)
             yield one, ""
-        except (FtspecError, KeyError) as error:
-            yield one, error.message if isinstance(error, FtspecError) else f"provider {one.where} is not at hand"
+        except FtspecError as error:
+            yield one, error.message
 
 
 def _unused(workspace: Workspace) -> Iterator[Litter]:

@@ -35,7 +35,9 @@ TRIES = 60.0
 
 
 class Litter(Record):
-    """One thing that no kept run needs. `where` is a provider's name, or "state", whose store has it as `id`."""
+    """One thing that no kept run needs. `where` is a provider's name, or "state", whose store has it as `id`.
+
+    `endpoint` is the provider's: a store may know several accounts and regions of one tuner."""
 
     where: str
     kind: str
@@ -45,6 +47,7 @@ class Litter(Record):
     why: str = ""
     job: str = ""
     sha256: str = ""
+    endpoint: str = ""
 
 
 class Source(Record):
@@ -56,14 +59,16 @@ class Source(Record):
 
 
 def providers(workspace: Workspace, registry: Registry, notes: list[str]) -> Iterator[tuple[str, Provider]]:
-    """Every provider that a run was made with, by the name in its spec; the newest run's options count."""
+    """Every provider that a run was made with, by the name in its spec, once an endpoint, the newest run's first."""
     seen = set()
     for run, source in _sources(workspace.store):
         try:
             spec = validate.load_again(source.text, Path(source.file), registry, source.sets).spec
-            if spec.provider.name not in seen:
-                seen.add(spec.provider.name)
-                yield spec.provider.name, attached(spec, registry, workspace)
+            provider = attached(spec, registry, workspace)
+            known = (spec.provider.name, provider.endpoint)
+            if known not in seen:
+                seen.add(known)
+                yield spec.provider.name, provider
         except FtspecError as error:
             message, hint = in_short(error)
             notes.append(f"run {run} cannot be opened: {message}{f'; {hint}' if hint else ''}")
@@ -93,7 +98,7 @@ def remote(
         found = Litter(
             where=name, kind=thing.kind, id=thing.id, bytes=thing.bytes, created_at=thing.created_at,
             why="no kept run needs it" if known else "this state folder knows nothing of it",
-            job=thing.job, sha256=thing.sha256,
+            job=thing.job, sha256=thing.sha256, endpoint=provider.endpoint,
         )  # fmt: skip
         (mine if known else others).append(found)
     return mine, others
@@ -157,7 +162,7 @@ def left_standing(workspace: Workspace, needs: Needs) -> Iterator[Litter]:
             where = _provider_name(plan)
             yield Litter(
                 where=where, kind="deployment", id=one.deployment.id, created_at=one.since,
-                why="the process that put it up is gone",
+                why="the process that put it up is gone", endpoint=one.endpoint,
             )  # fmt: skip
 
 
