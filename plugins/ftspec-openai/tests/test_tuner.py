@@ -321,7 +321,12 @@ SAID: list[tuple[int, Any, type[api.ProviderError], str]] = [
     (429, None, api.Transient, "slow down"),
     (403, {"code": "training_not_available", "message": "no"}, api.Rejected, "ftspec port"),
     (403, {"code": "x", "message": "no"}, api.Rejected, "permissions"),
-    (401, {"code": "invalid_api_key", "message": "Incorrect API key provided: sk-1***9"}, api.Rejected, "environment"),
+    (
+        401,
+        {"code": "invalid_api_key", "message": "Incorrect API key provided: sk-1***9"},
+        api.Unauthorized,
+        "environment",
+    ),
     (400, {"code": None, "message": "File 'file-1' is still being processed and is not ready"}, api.Transient, "file"),
     (400, {"code": "model_not_available", "message": "no"}, api.Rejected, "`model`"),
     (400, {"code": "invalid_training_file", "message": "no"}, api.Rejected, "mend the rows"),
