@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -19,6 +20,11 @@ __all__ = ["_aimock", "aimock", "proxied"]
 # How long an example takes says how busy the machine is.
 settings.register_profile("ftspec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ftspec")
+
+# A script's `&` and `nohup` ignore signals, and whoever is started would not heed those that tests send.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 LONGEST = (
     "test_training.py", "test_killed.py", "test_provider.py", "test_ray.py", "test_hub.py", "test_hub_away.py",
