@@ -442,6 +442,59 @@ def test_what_is_in_flight_counts_though_nobody_knows_yet(tmp_path: Path) -> Non
     assert (mine.spent().parts["base answers"], mine.spent().unsettled) == (pytest.approx(0.025), 0.0)
 
 
+def test_what_is_in_flight_when_asking_ends_counts_in_full(tmp_path: Path) -> None:
+    """It may be billed. What nobody has a price for is counted by number, and only what was answered."""
+    mine = purse(tmp_path, 10.0)
+    first, second, refused = questions(3)
+    with mine.meter("base answers", RATE, GENERATION, verified=False) as meter:
+        assert meter.may(first) and meter.may(second) and meter.may(refused)
+        meter.record(answer(second))
+        meter.record(answer(refused, None, None, error="refused"))
+    spent = mine.spent()
+    assert (spent.parts, spent.unsettled) == ({"base answers": pytest.approx(MOST + 0.025)}, 0.0)
+    assert (spent.uncounted, spent.unverified) == (0, ("base answers",))
+    assert (spent.currency, spent.cap) == ("USD", 10.0)
+    with mine.meter("tuned answers", None, GENERATION) as meter:
+        assert meter.may(first) and meter.may(second) and meter.may(refused)
+        meter.record(answer(first))
+        meter.record(answer(second))
+        meter.record(answer(refused, error="refused"))
+    assert (mine.spent().uncounted, mine.spent().total) == (2, spent.total)
+
+
+class Raced(Purse):
+    """Of the purse's grants, another process writes its own just before the one that is counted down to 0."""
+
+    before = -1
+    theirs = 0.0
+
+    def _put(self, name: str, entry: Entry) -> None:
+        if self.before == 0:
+            super()._put("theirs", Entry(what="tuned answers", granted=self.theirs))
+        self.before -= 1
+        super()._put(name, entry)
+
+
+def test_of_two_that_ask_for_the_last_of_a_budget_at_once_each_sees_the_other(tmp_path: Path) -> None:
+    mine = Raced(Store.open(tmp_path / "store"), "run", 1.0, "USD")
+    first, second = questions(2)
+    with mine.meter("base answers", RATE, GENERATION) as meter:
+        assert meter.may(first)
+        kept = mine.spent().total
+        assert MOST <= kept < 2 * MOST
+        mine.before, mine.theirs = 0, 1.0 - kept
+        assert not meter.may(second)
+        assert mine.spent().total == pytest.approx(1.0)  # what was granted before, and no more
+        reached = meter.reached(1)
+        assert reached and "1 question to the base model might exceed it and was not asked; 1.00 USD" in str(reached)
+        mine._put("theirs", Entry(what="tuned answers", granted=1.0 - kept - MOST))
+        assert meter.may(second)
+    unbounded, before = purse(tmp_path, None), mine.spent().total
+    with unbounded.meter("base answers", RATE, GENERATION) as meter:
+        assert meter.may(first) and meter.reached(1) is None
+        assert unbounded.spent().total == pytest.approx(before + (1 + AHEAD) * MOST)
+
+
 def test_grants_are_written_seldom(tmp_path: Path) -> None:
     """Asking 2,000 questions within a wide budget must not write 2,000 objects."""
     mine = purse(tmp_path, 10_000.0)
