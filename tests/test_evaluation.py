@@ -348,6 +348,11 @@ def test_status_says_which_command_goes_on_with_a_run(name: str, run: str, comma
     assert f"`ftspec {command}` continues it" in said
 
 
+def test_a_clock_that_was_set_back_makes_no_run_of_negative_length() -> None:
+    run = RunInfo(id="a-0123456789", name="a", spec="a.yaml", started=100_000.0, finished=13_600.0)
+    assert "-" not in runviews.runs([run]).replace(run.id, "")
+
+
 def test_eval_needs_an_evaluation(installed: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     text = write().read_text()
     Path("bare.yaml").write_text(text[: text.index("eval:")])

@@ -249,4 +249,4 @@ def _ago(moment: float) -> str:
 
 
 def _took(run: RunInfo) -> str:
-    return duration(run.finished - run.started) if run.finished else ""
+    return duration(max(run.finished - run.started, 0)) if run.finished else ""  # a clock may be set back

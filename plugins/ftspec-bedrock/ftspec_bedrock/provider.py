@@ -266,6 +266,8 @@ class BedrockProvider(Serving, Cleanup):
                 text = found["Body"].read().decode("utf-8", "replace")
         except api.NotFound:
             return []
+        if "LastModified" not in found:  # boto3 takes any 200
+            raise hosted.unreadable(text)
         return metrics.losses(text, kind, found["LastModified"].timestamp())
 
 

@@ -271,11 +271,15 @@ def test_an_answer_that_is_no_object_is_no_fault_of_ours(aws, provider, proxied,
         bedrock.build(options(proxy.url)).poll(job, cursor=None)
 
 
-def test_losses_that_cannot_be_read_do_not_keep_the_end_from_us(aws, provider, proxied, tmp_path):
+@pytest.mark.parametrize("page", [False, True])
+def test_losses_that_cannot_be_read_do_not_keep_the_end_from_us(aws, provider, proxied, tmp_path, page):
     proxy = proxied(aws.url, OPERATIONS)
     through = bedrock.build(options(proxy.url))
     job = provider.submit(uploaded(provider, tmp_path), key="ab" * 32)
-    proxy.fault("events", "500", once=False)
+    if page:
+        orders.paged(proxy, "events")
+    else:
+        proxy.fault("events", "500", once=False)
     assert through.poll(job, cursor=None).state is api.JobState.RUNNING
     for _ in range(2):
         with pytest.raises(api.Ambiguous):
