@@ -391,6 +391,15 @@ def test_a_graders_mistake_is_no_verdict_on_the_model(tmp_path: Path, grade: Any
     assert [note for note in notes.notes if note.startswith(f"{about}: grader 'mine' of acme[acme] ")]
 
 
+def test_why_a_grader_cannot_tell_is_said(tmp_path: Path) -> None:
+    def unsure(prompt: api.Prompt, answer: api.Answer) -> api.Grade:
+        raise api.Unjudged("the reply is neither yes nor no")
+
+    notes = Notes()
+    graded(tmp_path, unsure, notes)
+    assert len([note for note in notes.notes if note.endswith(": the reply is neither yes nor no")]) == 2
+
+
 def test_what_the_grader_can_tell_counts(tmp_path: Path) -> None:
     notes = Notes()
     outcome = graded(tmp_path, half, notes)

@@ -66,8 +66,8 @@ NOTHING = "the prompt has no expected answer"
 
 
 class Failures:
-    """Graders that raised, by name: (how often, what the first time). `unexpected` counts the answers that a grader had
-    nothing to compare with."""
+    """Graders without a verdict, by name: (how often, why the first time). `unexpected` counts the answers that a
+    grader had nothing to compare with."""
 
     def __init__(self) -> None:
         self.found: dict[str, tuple[int, str]] = {}
@@ -92,7 +92,7 @@ def grade(
 
     Args:
         own: further graders by prompt id.
-        failures: is told of graders that raise.
+        failures: is told of graders that have no verdict.
     """
     by_id = Keyed(prompts, lambda prompt: prompt.id)
     everywhere = _named(graders)
@@ -128,7 +128,7 @@ def _graded(prompt: Prompt, answer: Answer, graders: Sequence[tuple[str, Pair]],
                 failures.unexpected[name] = failures.unexpected.get(name, 0) + 1
         except Exception as error:  # a plugin's grader meets whatever a model says: one answer must not end the run
             said = str(error) if isinstance(error, Unjudged | FtspecError) else f"{type(error).__name__}: {error}"
-            if failures and not isinstance(error, Unjudged):
+            if failures:
                 failures.add(name, said)
             if item.weight > 0:
                 errors.append(said)
