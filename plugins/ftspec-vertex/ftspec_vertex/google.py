@@ -127,6 +127,8 @@ def calling() -> Iterator[None]:
     except TransportError as fault:
         raise hosted.unanswered(fault) from fault
     except GoogleAuthError as fault:
+        if fault.retryable or any(isinstance(one, TransportError) for one in api.chained(fault)):
+            raise api.Transient(f"Google gives no token for now: {fault}") from fault  # so the call was never sent
         raise api.Unauthorized(f"no Google credentials: {fault}", HINTS.key) from fault
     except (ImportError, requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL) as fault:
         # httpx and requests want a package for SOCKS that nobody has installed: asking again helps nobody.

@@ -6,6 +6,8 @@ from functools import partial
 import msgspec
 import pytest
 from ftspec_vertex import chat, contents, vertex
+from ftspec_vertex.google import calling
+from google.auth.exceptions import RefreshError, TransportError
 from google.genai import types
 from servers import orders
 from servers.orders import JOB_KEY, PNG, asked, said
@@ -228,3 +230,16 @@ def test_what_is_no_object_is_no_answer_of_cloud_storage(server, proxied, tmp_pa
     with pytest.raises(api.Ambiguous, match=r"page|cannot be read") as error:
         uploaded(vertex.build(options(proxy.url)), tmp_path)
     assert ("Sign in" in error.value.message) == ("Sign in" in body)
+
+
+def test_a_token_that_is_not_to_be_had_for_now_is_waited_for():
+    """A machine of Google's asks its metadata server for a new one every hour, and that one may be restarting."""
+    away = RefreshError("metadata server")
+    away.__cause__ = TransportError("refused")
+    for fault, kind in (
+        (away, api.Transient),
+        (RefreshError("busy", retryable=True), api.Transient),
+        (RefreshError("revoked"), api.Unauthorized),
+    ):
+        with pytest.raises(kind), calling():
+            raise fault
