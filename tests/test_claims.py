@@ -185,9 +185,10 @@ def test_that_a_job_was_submitted_is_told(store: Store) -> None:
 
 
 def test_a_lost_answer_is_sent_again_where_that_is_safe(store: Store) -> None:
-    tuner = Tuner("idempotent", lost, vanished)
-    assert submission(tuner, store).job().id == "job-1"
+    tuner, notes = Tuner("idempotent", lost, vanished), Notes()
+    assert submission(tuner, store, notes=notes).job().id == "job-1"
     assert (tuner.posts, len(tuner.jobs)) == (3, 1)
+    assert notes.notes == ["submitted job job-1"], "nobody looks for it"
 
 
 def test_a_lost_answer_is_looked_up_where_it_can_be(store: Store) -> None:
@@ -284,6 +285,9 @@ def test_a_rate_limit_is_waited_for(store: Store, kind: str) -> None:
     tuner = Tuner(kind, limited, limited)
     assert submission(tuner, store).job().id == "job-1"
     assert (tuner.posts, len(tuner.jobs)) == (3, 1)
+    last = Register(store, "key").latest()
+    assert last is not None
+    assert last.number == (1 if kind == "idempotent" else 3), "an attempt is one request that may have made a job"
 
 
 @pytest.mark.parametrize(("kind", "meet"), [("idempotent", limited), ("idempotent", vanished), ("blind", limited)])
@@ -373,6 +377,14 @@ def test_a_late_owner_finds_itself_given_up(store: Store) -> None:
     assert [job.id for job in Register(store, "key").orphans()] == ["job-2"]
     assert any("job-2" in note and "cancel" in note for note in notes.notes)
     assert kinds(store)[-1] == "job_orphaned"
+
+
+def test_a_late_owner_whose_key_makes_one_job_leaves_none_behind(store: Store) -> None:
+    """Another run gave its attempt up meanwhile: the next one, with the same key, gets the same job."""
+    tuner = Tuner("idempotent", lambda tuner, key: Register(store, key).settle(1, Outcome(kind="abandoned")))
+    assert submission(tuner, store).job().id == "job-1"
+    assert (tuner.posts, len(tuner.jobs)) == (2, 1)
+    assert Register(store, "key").orphans() == []
 
 
 def test_the_grace_is_by_the_stores_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
