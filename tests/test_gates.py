@@ -306,10 +306,25 @@ def test_so_many_prompts_do_decide_most_of_the_time() -> None:
     assert 0.7 < passes / 200 < 0.95
 
 
-@pytest.mark.parametrize(("value", "passed"), [(1.0, True), (0.999, False)])
-def test_perfection_is_judged_by_what_was_measured(value: float, passed: bool) -> None:
-    verdict = judged("accuracy", with_interval(value - 0.05, value, 1.0), min=1.0)
-    assert (verdict.passed, verdict.outcome) == (passed, "PASS" if passed else "FAIL")
+@pytest.mark.parametrize(
+    ("bound", "value", "outcome"),
+    [
+        ({"min": 1.0}, 1.0, "PASS"),
+        ({"min": 1.0}, 0.999, "FAIL"),
+        ({"max": 0.0}, 0.0, "PASS"),
+        ({"max": 0.0}, 0.001, "FAIL"),
+    ],
+)
+def test_perfection_is_judged_by_what_was_measured(bound: dict[str, float], value: float, outcome: str) -> None:
+    """All pass, or none does."""
+    found = with_interval(max(0.0, value - 0.05), value, min(1.0, value + 0.05))
+    assert judged("accuracy", found, **bound).outcome == outcome
+
+
+def test_an_interval_that_ends_at_the_bound_is_too_thin_to_fail() -> None:
+    """Its end is a value that may be the true one."""
+    assert judged("accuracy", with_interval(0.7, 0.8, 0.9), min=0.9).outcome == "INSUFFICIENT_EVIDENCE"
+    assert judged("accuracy", with_interval(0.1, 0.2, 0.3), max=0.1).outcome == "INSUFFICIENT_EVIDENCE"
 
 
 def test_a_gate_that_did_not_pass_names_the_worst_cases() -> None:
