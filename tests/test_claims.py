@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from runs import Notes
 
-from ftspec.common.errors import Ambiguous, Rejected, StoreError, Transient
+from ftspec.common.errors import Ambiguous, ProviderError, Rejected, StoreError, Transient
 from ftspec.common.jobs import DataFile, Job, ModelRef, RemoteFile, Request
 from ftspec.state.journal import WRITER, Journal
 from ftspec.state.store import Store
@@ -221,13 +221,16 @@ def test_who_left_a_submission_open_is_named(store: Store) -> None:
     assert notes.notes == [f"{WRITER} is submitting this job; waiting for what comes of it"]
 
 
-def test_a_look_that_fails_for_now_is_taken_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", [Transient("503"), Ambiguous("connection reset")], ids=["refused", "lost"])
+def test_a_look_that_fails_for_now_is_taken_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, fault: ProviderError
+) -> None:
     tuner, looks = Tuner("findable", lost), []
 
     def find(self: Tuner, request: Request, *, key: str) -> Sequence[Job]:
         looks.append(key)
         if len(looks) < 4:
-            raise Transient("503")
+            raise fault
         return [job for name, job in self.jobs if name == key]
 
     Register(store, "key").claim(1)
