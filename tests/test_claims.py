@@ -188,7 +188,7 @@ def test_a_lost_answer_is_sent_again_where_that_is_safe(store: Store) -> None:
     tuner, notes = Tuner("idempotent", lost, vanished), Notes()
     assert submission(tuner, store, notes=notes).job().id == "job-1"
     assert (tuner.posts, len(tuner.jobs)) == (3, 1)
-    assert notes.notes == ["submitted job job-1"], "nobody looks for it"
+    assert notes.notes == ["no answer: trying again for up to 2.0 s", "submitted job job-1"], "nobody looks for it"
 
 
 def test_a_lost_answer_is_looked_up_where_it_can_be(store: Store) -> None:
