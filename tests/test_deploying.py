@@ -8,20 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from runs import Notes, run
 
 from ftspec import registry
 from ftspec.builtin.simulated.tuner import Simulated
 from ftspec.cli import guard
-from ftspec.common.errors import FtspecError, PluginFault, ProviderError, Transient
+from ftspec.common.errors import Ambiguous, FtspecError, PluginFault, ProviderError, Transient
+from ftspec.common.jobs import ModelRef, TunedModel
 from ftspec.common.messages import Generation, Message
 from ftspec.common.progress import Quiet
-from ftspec.costs.spending import Entry
+from ftspec.contracts.abilities import Deployment
+from ftspec.costs.spending import Entry, Purse
 from ftspec.run import reopen
+from ftspec.state.journal import decode
 from ftspec.state.workspace import Workspace
 from ftspec.tuning import deploying
 from ftspec.tuning.deploying import Deployer, Waits
@@ -231,8 +236,6 @@ def test_one_that_another_process_uses_is_left_to_it(spec: Path) -> None:
     opened = reopen.open_run(str(spec), None, registry.load())
     provider = Simulated(deploy=True)
     provider.attach(opened.workspace.home("simulated"))
-    from ftspec.costs.spending import Purse
-
     purse = Purse(opened.store, "shared", None, "USD")
 
     def deployer() -> Deployer:
@@ -245,3 +248,124 @@ def test_one_that_another_process_uses_is_left_to_it(spec: Path) -> None:
         deployer().sweep()
         assert len(standing(spec)) == 1
     assert standing(spec) == []
+
+
+# ---- by hand
+
+
+class Host:
+    """Puts models up at once, but says of each first what stands in `said`."""
+
+    endpoint = "host"
+
+    def __init__(self, *said: Deployment | Exception | None) -> None:
+        self.said = list(said)
+        self.up: dict[str, Deployment] = {}
+        self.calls: list[str] = []
+
+    def deploys(self, model: ModelRef | TunedModel) -> bool:
+        return True
+
+    def deploy(self, model: TunedModel, *, key: str) -> Deployment:
+        self.calls.append(f"deploy {model.id}")
+        self.up[key] = Deployment(id=f"d-{model.id}", model=model, ready=not self.said)
+        return self.up[key]
+
+    def find_deployment(self, *, key: str) -> Deployment | None:
+        return self.up.get(key)
+
+    def deployment(self, deployment: Deployment) -> Deployment | None:
+        said = self.said.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def undeploy(self, deployment: Deployment) -> None:
+        self.calls.append(f"undeploy {deployment.id}")
+        self.up = {key: one for key, one in self.up.items() if one.id != deployment.id}
+
+
+MODEL = TunedModel(id="m", base=ModelRef(id="base"))
+PENDING = Deployment(id="d-m", model=MODEL, ready=False)
+QUICK = Waits(ready=0.2, patience=5.0, leave=0.1, first=0.001, longest=0.01)
+
+
+def deployer(host: Host, workspace: Workspace, run: str = "run-1", progress: Quiet | None = None) -> Deployer:
+    purse = Purse(workspace.store, run, None, "USD")
+    found = Deployer(host, workspace, run, purse=purse, hourly=1.0, progress=progress or Quiet())
+    found.waits = QUICK
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ([PENDING, Transient("away"), Ambiguous("reset"), Deployment(id="d-m", model=MODEL)], ""),
+        ([PENDING, None], "deployment d-m is gone before it was ready"),
+        ([PENDING, Deployment(id="d-m", model=MODEL, ready=False, error="no room")], "d-m failed: no room"),
+        ([PENDING] * 1000, "deployment d-m is not ready after"),
+    ],
+)
+def test_one_that_is_put_up_is_looked_at_until_it_is_ready(
+    said: list[Deployment | Exception | None], error: str, tmp_path: Path
+) -> None:
+    host, workspace = Host(*said), Workspace(tmp_path / "state")
+    expected = pytest.raises(FtspecError, match=error) if error else nullcontext()
+    with expected, deployer(host, workspace).up(MODEL) as model:
+        assert model == MODEL and host.up
+        [known] = deploying.Register(workspace.store).standing()
+        assert known.state == "up" and known.deployment and known.deployment.id == "d-m"
+    assert host.calls == ["deploy m", "undeploy d-m"]
+    [known] = deploying.Register(workspace.store).all()
+    assert (known.state, known.run, known.endpoint, known.host) == ("down", "run-1", "host", deploying.HOST)
+    assert 0 < known.since <= known.ended
+    assert deploying.Register(workspace.store).standing() == []
+
+
+def test_each_model_of_each_run_stands_by_itself(tmp_path: Path) -> None:
+    host, workspace, other = Host(), Workspace(tmp_path / "state"), msgspec.structs.replace(MODEL, id="other")
+    with deployer(host, workspace).up(MODEL), deployer(host, workspace, "run-2").up(MODEL):
+        with deployer(host, workspace).up(other):
+            assert len(host.up) == 3
+            assert [one.run for one in deploying.Register(workspace.store).all("run-2")] == ["run-2"]
+        assert host.calls[3:] == ["undeploy d-other"]
+    with deployer(host, workspace).up(MODEL):
+        pass
+    assert host.calls.count("deploy m") == 3, "one that was taken down is put up anew"
+    assert deploying.key_of("r", "e", MODEL) != deploying.key_of("r", "f", MODEL)
+    with deployer(host, workspace).up(MODEL.base) as asked:
+        assert asked == MODEL.base and not host.up
+
+
+def test_one_that_two_use_is_paid_for_once_until_it_falls(tmp_path: Path) -> None:
+    host, workspace = Host(), Workspace(tmp_path / "state")
+    with deployer(host, workspace).up(MODEL):
+        time.sleep(1.1)  # entries are named by the second
+        with deployer(host, workspace).up(MODEL):
+            assert host.calls == ["deploy m"]
+        assert len(host.up) == 1
+    assert host.calls == ["deploy m", "undeploy d-m"]
+    [known] = deploying.Register(workspace.store).all()
+    [paid] = [decode(workspace.store, stored.key, Entry) for stored in workspace.store.list("spent/run-1")]
+    assert (paid.what, paid.hourly, paid.since, paid.ended) == ("deployment", 1.0, known.since, known.ended)
+
+
+def test_what_others_have_put_up_is_left_to_them(tmp_path: Path) -> None:
+    """Another machine's, and what stands at another endpoint; of what this one has left it is said."""
+    host, workspace, notes = Host(), Workspace(tmp_path / "state"), Notes()
+    register = deploying.Register(workspace.store)
+    left = {
+        "mine": {},
+        "theirs": {"host": "another"},
+        "elsewhere": {"endpoint": "elsewhere"},
+        "gone": {"state": "down"},
+    }
+    for name, more in left.items():
+        model = msgspec.structs.replace(MODEL, id=name)
+        host.deploy(model, key=name)
+        standing = deploying.Standing(key=name, run="run-0", endpoint="host", model=model, since=1.0)
+        register.put(msgspec.structs.replace(standing, **more))
+    deployer(host, workspace, progress=notes).sweep()
+    assert host.calls[4:] == ["undeploy d-mine"]
+    assert notes.notes == ["took down a deployment of mine that an earlier process had left"]
+    assert {one.key for one in register.standing()} == {"theirs", "elsewhere"}
