@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -147,13 +148,15 @@ def test_a_run_whose_plugin_is_gone_says_what_to_install(spec: Path, capsys: pyt
     assert " cannot be opened: no provider named 'openay' is installed; did you mean 'openai'?" in said
 
 
-def test_it_asks_before_it_deletes(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_it_asks_before_it_deletes(
+    answer: str, spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     outcome = run(spec)
     cleanup.remove(Workspace.beside(spec, None), outcome.run.id)
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert guard.run(["gc", "--delete"]) == 130
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    assert guard.run(["gc", "--delete"]) == 2
+    assert "in a script add --yes" in capsys.readouterr().err
     assert len(server(spec, "files")) == 1
 
 

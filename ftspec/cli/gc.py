@@ -43,9 +43,18 @@ def gc_command(store: str | None, format_: str, delete_: bool, yes: bool, foreig
     if not delete_ or not everything:
         return
     if not yes:
-        click.confirm(f"Delete {plural(len(everything), 'thing')}? This cannot be undone", abort=True, err=True)
+        _confirm(len(everything))
     results = [result for space, each in found for result in cleanup.delete(space, installed, each.litter)]
     _told(results, format_)
+
+
+def _confirm(count: int) -> None:
+    try:
+        click.confirm(f"Delete {plural(count, 'thing')}? This cannot be undone", abort=True, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError("--delete asks first, and nobody said yes here: in a script add --yes") from None
 
 
 def _tell(found: Sequence[Found], delete_: bool) -> None:
