@@ -42,21 +42,21 @@ class Patience:
         return self._since is None
 
     def retry(self, call: Callable[[], T], progress: Progress | None = None) -> T:
-        """What a call that may be repeated returns; that it is repeated is told once, for it may take minutes."""
+        """What a call that may be repeated returns."""
         self.reset()
         while True:
             try:
                 return call()
             except (Transient, Ambiguous) as error:
-                first = self.fresh
-                delay = self.delay(error)
-                if first and progress:
-                    progress.note(f"{mask(error.message)}: trying again for up to {duration(self.total)}")
-                time.sleep(delay)
+                self.wait(error, progress)
 
-    def wait(self, error: ProviderError) -> None:
-        """Sleep as long as the error says, or as its turn is. Raises the error when that would be too long."""
-        time.sleep(self.delay(error))
+    def wait(self, error: ProviderError, progress: Progress | None = None) -> None:
+        """Sleep as long as the error says, or as its turn is; that it is tried again is told once, for it may take
+        minutes. Raises the error when that would be too long."""
+        first, delay = self.fresh, self.delay(error)
+        if first and progress:
+            progress.note(f"{mask(error.message)}: trying again for up to {duration(self.total)}")
+        time.sleep(delay)
 
     def delay(self, error: ProviderError) -> float:
         """How long to wait until the next try, in seconds. Raises the error when that would be too long."""
@@ -74,4 +74,5 @@ def with_wait(error: ProviderError) -> ProviderError:
     asked = error.retry_after
     if asked is None or not LONG <= asked < math.inf:
         return error
-    return type(error)(f"{error.message}; it asks to wait {duration(asked)}", error.hint, retry_after=asked)
+    kind = Ambiguous if isinstance(error, Ambiguous) else Transient
+    return kind(f"{error.message}; it asks to wait {duration(asked)}", error.hint, retry_after=asked)

@@ -110,14 +110,7 @@ class Submission:
         """Nothing was sent, or nothing was done: the next attempt may be made, a little later."""
         if self.provider.submission != "idempotent":
             self.register.settle(number, _rejection(error, transient=True))
-        self._wait(error)
-
-    def _wait(self, error: ProviderError) -> None:
-        """Until it may be sent again; that it will be is told once, for it may take minutes."""
-        first, delay = self.patience.fresh, self.patience.delay(error)
-        if first:
-            self.progress.note(f"{mask(error.message)}: trying again for up to {duration(self.patience.total)}")
-        time.sleep(delay)
+        self.patience.wait(error, self.progress)
 
     def _unknown(self, error: Ambiguous) -> None:
         """It may have been made. The claim stays open, and from here on we are like anyone else who finds it so."""
@@ -128,7 +121,7 @@ class Submission:
         if self.provider.submission == "blind":
             raise self._ask(error.message)
         if self.provider.submission == "idempotent":
-            self._wait(error)
+            self.patience.wait(error, self.progress)
 
     def _open(self, attempt: Attempt, *, resubmit: bool) -> Job | None:
         """An attempt without outcome, of another run or of one that died."""
