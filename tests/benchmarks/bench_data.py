@@ -120,7 +120,7 @@ def script(name: str, file: str, python: Path, out: Path, *, text: bool = False)
     )
 
 
-def data_juicer(environment: Path, out: Path) -> Job:
+def data_juicer(python: Path, out: Path) -> Job:
     def command(source: Path) -> list[str]:
         sys.path.insert(0, str(PEERS))
         import job
@@ -131,7 +131,7 @@ def data_juicer(environment: Path, out: Path) -> Job:
         config.write_text(
             text.replace("DATASET", str(as_text(source))).replace("EXPORT", str(out / "dj" / "out.jsonl"))
         )
-        return [str(environment / "bin" / "dj-process"), "--config", str(config)]
+        return [str(python.with_name("dj-process")), "--config", str(config)]
 
     return Job("data-juicer", command, lambda: shutil.rmtree(out / "dj", ignore_errors=True))
 
@@ -147,28 +147,34 @@ def as_text(source: Path) -> Path:
     return made
 
 
-def install(folder: Path) -> None:
-    """The peers' environments, each made once."""
-    for name, packages in ENVIRONMENTS.items():
-        if not (folder / name / ".installed").exists():
-            print(f"installing {name}: {', '.join(packages)}", file=sys.stderr, flush=True)
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder / name)], check=True)
-            for package in packages:
-                command = [str(folder / name / "bin" / "python"), "-m", "pip", "install", "-q", package]
-                subprocess.run(command, check=True)
-            (folder / name / ".installed").touch()
+def environment(folder: Path, name: str) -> Path:
+    """The Python of a peer's environment, which is made once."""
+    python = folder / name / "bin" / "python"
+    if not (folder / name / ".installed").exists():
+        packages = ENVIRONMENTS[name]
+        print(f"installing {name}: {', '.join(packages)}", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder / name)], check=True)
+        for package in packages:
+            subprocess.run([str(python), "-m", "pip", "install", "-q", package], check=True)
+        (folder / name / ".installed").touch()
+    return python
 
 
-def peers(folder: Path, out: Path) -> list[Job]:
-    install(folder)
-    plain = folder / "plain" / "bin" / "python"
-    return [
-        script("Polars", "with_polars.py", plain, out),
-        script("plain Python", "plain_python.py", plain, out),
-        script("HF datasets", "huggingface.py", plain, out),
-        script("datatrove", "with_datatrove.py", folder / "datatrove" / "bin" / "python", out, text=True),
-        data_juicer(folder / "datajuicer", out),
-    ]
+def orjson(folder: Path, out: Path) -> Job:
+    return script("orjson", "copy_orjson.py", environment(folder, "plain"), out)
+
+
+def peers(folder: Path, out: Path, wanted: list[str]) -> list[Job]:
+    """Those that are wanted; all, where none is named."""
+    made: dict[str, Callable[[], Job]] = {
+        "Polars": lambda: script("Polars", "with_polars.py", environment(folder, "plain"), out),
+        "plain Python": lambda: script("plain Python", "plain_python.py", environment(folder, "plain"), out),
+        "HF datasets": lambda: script("HF datasets", "huggingface.py", environment(folder, "plain"), out),
+        "datatrove": lambda: script("datatrove", "with_datatrove.py", environment(folder, "datatrove"), out, text=True),
+        "data-juicer": lambda: data_juicer(environment(folder, "datajuicer"), out),
+        "orjson": lambda: orjson(folder, out),
+    }
+    return [make() for name, make in made.items() if not wanted or name in wanted]
 
 
 # ---- the tables
@@ -178,9 +184,7 @@ def compare(count: int, place: Path, peers_folder: Path, rounds: int, limit: flo
     source = generated(place, count)
     out = place / "out"
     out.mkdir(exist_ok=True)
-    plain = peers_folder / "plain" / "bin" / "python"
-    jobs = [ftspec(place), *peers(peers_folder, out), script("orjson", "copy_orjson.py", plain, out)]
-    jobs = [job for job in jobs if not tools or job.name in ("ftspec", *tools)]
+    jobs = [ftspec(place), *peers(peers_folder, out, tools)]
     took: dict[str, list[Took]] = {job.name: [] for job in jobs}
     for turn in range(rounds):
         for job in jobs:
@@ -203,17 +207,18 @@ def curve(counts: list[int], place: Path, peers_folder: Path, rounds: int, limit
         "| rows | MB | ftspec CPU s | µs a row | wall s | memory MB | orjson CPU s | ftspec / orjson |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    install_orjson = peers_folder / "plain" / "bin" / "python"
-    python = install_orjson if install_orjson.exists() else Path(sys.executable)
     out = place / "out"
     out.mkdir(exist_ok=True)
+    floor_job = orjson(peers_folder, out)
     for count in counts:
         source = generated(place, count)
         floors, runs = [], []
         for _ in range(rounds if count <= 1_000_000 else 1):
-            floors.append(one(script("orjson", "copy_orjson.py", python, out), source, limit).cpu)
+            floors.append(one(floor_job, source, limit))
             runs.append(one(ftspec(place), source, limit))
-        cpu, floor = statistics.median(run.cpu for run in runs), statistics.median(floors)
+        if any(took.code for took in (*floors, *runs)):
+            raise SystemExit(f"of {count:,} rows a run failed")
+        cpu, floor = (statistics.median(took.cpu for took in each) for each in (runs, floors))
         wall, memory = statistics.median(run.wall for run in runs), max(run.megabytes for run in runs)
         figures = (
             f"{count:,}", f"{source.stat().st_size / 1e6:,.0f}", f"{cpu:.1f}", f"{cpu / count * 1e6:.1f}",
