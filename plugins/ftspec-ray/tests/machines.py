@@ -40,6 +40,8 @@ def missing() -> str:
         return "needs Linux and root"
     if absent := [tool for tool in TOOLS if shutil.which(tool) is None]:
         return f"needs {', '.join(absent)}"
+    if Path(sys.executable).is_relative_to("/tmp"):
+        return "needs an environment outside of /tmp, which each machine has for itself"
     tried = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True)
     return "may make no namespaces here" if tried.returncode else ""
 
