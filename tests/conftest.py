@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from servers.fixtures import _aimock, aimock, proxied
 
-from ftspec.builtin.compiled import native, objects
+from ftspec.compiled import native, objects
 
 __all__ = ["_aimock", "aimock", "proxied"]
 

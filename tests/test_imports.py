@@ -207,11 +207,11 @@ def test_a_run_until_its_data_imports_nothing_of_what_follows(tmp_path: Path) ->
     }
 
 
-def test_builtin_components_import_only_what_any_plugin_may() -> None:
+def test_builtin_components_import_only_what_any_plugin_may_and_machine_code() -> None:
     allowed = {"ftspec", "ftspec.api", "ftspec.rows", "ftspec.builtin"}
     for path in (ROOT / "ftspec/builtin").rglob("*.py"):
         for name in _imported(path):
-            inside = name.startswith("ftspec.builtin.")
+            inside = name.startswith(("ftspec.builtin.", "ftspec.compiled"))
             assert not name.startswith("ftspec") or name in allowed or inside, f"{path} imports {name}"
 
 

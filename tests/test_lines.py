@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftspec import api, rows
-from ftspec.builtin.compiled import native
 from ftspec.builtin.files import Lines
 from ftspec.builtin.sources import lines, machine
 from ftspec.builtin.sources.layout import Layout
+from ftspec.compiled import native
 
 
 @pytest.fixture(scope="module", params=["machine code", "Arrow"], autouse=True)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ftspec import api, rows
 from ftspec.builtin import marks, text
-from ftspec.builtin.compiled import entitykernels, native, scankernels
 from ftspec.builtin.marks import Marks, Shape
+from ftspec.compiled import entitykernels, native, scankernels
 
 EVERY = [chr(code) for code in range(scankernels.OTHERS) if not 0xD800 <= code < 0xE000]
 MESSY = st.text(

@@ -20,11 +20,11 @@ from test_cleaners import batch_of, chat
 from test_pipeline import prepare, spec_of, write
 
 from ftspec import rows
-from ftspec.builtin.compiled import characters
 from ftspec.builtin.dedupe import near_dedupe
 from ftspec.builtin.near import crowds, groups, join, minhash, sets, words
 from ftspec.builtin.near.duplicates import Near
 from ftspec.builtin.recurring import recurring
+from ftspec.compiled import characters
 
 WORDS = [f"word{number}" for number in range(20_000)]
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_near_dedupe import LETTERS, dropped, texts_of
 
-from ftspec.builtin.compiled import native, objects, setkernels
-from ftspec.builtin.compiled.hashes import Hashes
 from ftspec.builtin.near import minhash, sets, words
+from ftspec.compiled import native, objects, setkernels
+from ftspec.compiled.hashes import Hashes
 
 pytest.importorskip("numba")
 ODD = st.one_of(
@@ -123,7 +123,7 @@ def test_it_makes_no_difference_when_they_come(
 
 LOAD = """
 import sys
-from ftspec.builtin.compiled import objects
+from ftspec.compiled import objects
 print(objects.engine(compiles=False) is not None, "numba" in sys.modules)
 """
 

@@ -14,11 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftspec import rows
-from ftspec.builtin.compiled import native
 from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials, identities, telephones
 from ftspec.builtin.redaction.entities import digits, find
 from ftspec.builtin.redaction.numerals import Numerals
 from ftspec.builtin.redaction.sieve import Sieve, tables
+from ftspec.compiled import native
 from ftspec.layout.textmaps import map_text
 
 EVERYTHING = catalogue.sieve(["pii", "secrets"])

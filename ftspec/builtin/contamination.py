@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
-from ftspec import api, rows
-from ftspec.builtin import compiled
+from ftspec import api, compiled, rows
 from ftspec.builtin.columns import Columns
 from ftspec.builtin.near import texts
 from ftspec.builtin.near import words as word

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from ftspec import rows
-from ftspec.builtin import compiled
-from ftspec.builtin.compiled import native, scankernels
+from ftspec import compiled, rows
+from ftspec.compiled import native, scankernels
 
 if TYPE_CHECKING:
     import numpy as np

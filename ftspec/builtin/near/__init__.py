@@ -1,6 +1,6 @@
 """Texts that are nearly the same: words, shingles, MinHash, and the exact comparison. Pure functions over arrays."""
 
-from ftspec.builtin import compiled
+from ftspec import compiled
 
 ROOMS = (
     "crowds", "duplicates", "groups", "join", "keys", "minhash", "sets", "spread", "spreadwork", "texts", "words",

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ftspec.builtin.compiled.hashes import distinct
 from ftspec.builtin.near.groups import Groups, sizes_allow
 from ftspec.builtin.near.sets import Sets, cut
+from ftspec.compiled.hashes import distinct
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.compiled import hashes
 from ftspec.builtin.near import join, minhash, sets, texts, words
 from ftspec.builtin.recurring import recurring
+from ftspec.compiled import hashes
 
 if TYPE_CHECKING:
     import numpy as np

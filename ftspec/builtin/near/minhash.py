@@ -11,8 +11,8 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from ftspec.builtin.compiled import native
-from ftspec.builtin.compiled.hashes import RADIX, Hashes, mix
+from ftspec.compiled import native
+from ftspec.compiled.hashes import RADIX, Hashes, mix
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.compiled import native
-from ftspec.builtin.compiled.hashes import Hashes, distinct
+from ftspec.compiled import native
+from ftspec.compiled.hashes import Hashes, distinct
 
 if TYPE_CHECKING:
     import numpy as np

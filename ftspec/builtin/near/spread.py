@@ -18,12 +18,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftspec import api, rows
-from ftspec.builtin.compiled.hashes import distinct
 from ftspec.builtin.near import crowds
 from ftspec.builtin.near import spreadwork as work
 from ftspec.builtin.near.duplicates import Near
 from ftspec.builtin.near.groups import Groups
 from ftspec.builtin.near.sets import read_sets
+from ftspec.compiled.hashes import distinct
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ftspec import rows
-from ftspec.builtin.compiled.hashes import distinct
 from ftspec.builtin.near import crowds, join
 from ftspec.builtin.near.duplicates import Near
 from ftspec.builtin.near.groups import Groups, sizes_allow
 from ftspec.builtin.near.keys import Keys
 from ftspec.builtin.near.sets import read_sets
+from ftspec.compiled.hashes import distinct
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftspec.builtin.compiled import native
-from ftspec.builtin.compiled.characters import beyond_ascii, small_letters
-from ftspec.builtin.compiled.hashes import LONGEST, RADIX, Hashes, mix, of_bytes
+from ftspec.compiled import native
+from ftspec.compiled.characters import beyond_ascii, small_letters
+from ftspec.compiled.hashes import LONGEST, RADIX, Hashes, mix, of_bytes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,10 +7,10 @@ from functools import cache
 from string import ascii_letters, ascii_uppercase, digits
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.compiled import entitykernels
 from ftspec.builtin.redaction.entities import Entity, Telling, announced, free, many_digits, numbers
 from ftspec.builtin.redaction.numerals import signs
 from ftspec.builtin.spaced import SPACED
+from ftspec.compiled import entitykernels
 
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.compiled import entitykernels
 from ftspec.builtin.redaction.entities import Entity, Span, Telling, words
 from ftspec.builtin.spaced import SPACED
+from ftspec.compiled import entitykernels
 
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals

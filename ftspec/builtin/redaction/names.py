@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ftspec.builtin import compiled
+from ftspec import compiled
 
 Secret = Literal["private_key", "jwt", "api_key", "password"]
 Identity = Literal[

@@ -8,10 +8,10 @@ from string import ascii_letters, ascii_uppercase, digits, hexdigits, whitespace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
-from ftspec.builtin.compiled import entitykernels, native
 from ftspec.builtin.redaction import accounts, telephones
 from ftspec.builtin.redaction.entities import Entity, Found, Telling, find
 from ftspec.builtin.redaction.numerals import Numerals, signs
+from ftspec.compiled import entitykernels, native
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ftspec import rows
-from ftspec.builtin.compiled import entitykernels
 from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Telling, digits, numbers, some_digits
 from ftspec.builtin.redaction.numerals import signs
 from ftspec.builtin.spaced import SPACED
+from ftspec.compiled import entitykernels
 
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ftspec import api, rows
-from ftspec.builtin import compiled
+from ftspec import api, compiled, rows
 from ftspec.builtin.files import File, Lines, Read, each, no_row, or_empty, read_lines
 from ftspec.builtin.sources.layout import Layout
 

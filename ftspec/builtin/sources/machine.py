@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ftspec import rows
-from ftspec.builtin.compiled import native
+from ftspec.compiled import native
 
 if TYPE_CHECKING:
     import pyarrow as pa

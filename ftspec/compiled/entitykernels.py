@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.builtin.compiled.scankernels import STRIDE, is_ascii
+from ftspec.compiled.scankernels import STRIDE, is_ascii
 
 if TYPE_CHECKING:
     import numpy as np

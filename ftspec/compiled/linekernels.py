@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.builtin.compiled.wordkernels import HIGHS, ONES, eight, encoded, lowest
+from ftspec.compiled.wordkernels import HIGHS, ONES, eight, encoded, lowest
 
 if TYPE_CHECKING:
     import numpy as np

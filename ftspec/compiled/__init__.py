@@ -5,7 +5,7 @@ Without it NumPy, Arrow and RE2 do the same where these are used, with the same 
 """
 
 CODE = [
-    f"ftspec.builtin.compiled.{name}"
+    f"ftspec.compiled.{name}"
     for name in (
         "characters", "entitykernels", "hashes", "linekernels", "native", "objects", "scankernels", "setkernels",
         "wordkernels",

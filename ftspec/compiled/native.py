@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftspec import rows
-from ftspec.builtin.compiled import hashes, linekernels, objects, setkernels, wordkernels
-from ftspec.builtin.compiled.hashes import LONGEST, Hashes
+from ftspec.compiled import characters, hashes, linekernels, objects, setkernels, wordkernels
+from ftspec.compiled.hashes import LONGEST, Hashes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,7 +184,7 @@ class Native:
         made: NDArray[np.uint8] = np.empty(int(ends[-1]), np.uint8)
         self._decoded(_at(data), len(data), _at(starts), _at(ends), len(starts) - 1, _at(made))
         missing = starts[1:] == linekernels.MISSING
-        valid = rows.from_numpy(~missing).buffers()[1] if missing.any() else None
+        valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
         offsets = pa.py_buffer(ends.astype(np.int32))
         return pa.Array.from_buffers(pa.string(), len(missing), [valid, offsets, pa.py_buffer(made)])
 
@@ -198,12 +197,7 @@ def _most(offsets: NDArray[np.int64]) -> int:
 
 
 def _hashed(word: bytes) -> int:
-    import pyarrow.compute as pc
-
-    if word.isascii():
-        return hashes.of_bytes(word.lower())
-    low: str = pc.utf8_lower(rows.strings([word.decode()]))[0].as_py()
-    return hashes.of_bytes(low.encode())
+    return hashes.of_bytes(word.lower() if word.isascii() else characters.in_lower_case(word.decode()).encode())
 
 
 def _at(values: NDArray[Any]) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.builtin.compiled.characters import ALONE, APART, CASED, IDEOGRAPHS_END, MIXED, WORD
-from ftspec.builtin.compiled.hashes import LONGEST, MULTIPLIER, RADIX
+from ftspec.compiled.characters import ALONE, APART, CASED, IDEOGRAPHS_END, MIXED, WORD
+from ftspec.compiled.hashes import LONGEST, MULTIPLIER, RADIX
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from ftspec import api
-from ftspec.builtin.compiled import characters, entitykernels, hashes, linekernels, scankernels, setkernels, wordkernels
+from ftspec.compiled import characters, entitykernels, hashes, linekernels, scankernels, setkernels, wordkernels
+from ftspec.files import usercache
 
 MODULES = (wordkernels, setkernels, scankernels, entitykernels, linekernels)
 """Each has kernels by their SIGNATURES, and the HELPERS that these call."""
@@ -32,15 +32,15 @@ def engine(compiles: bool) -> Any:
     import pyarrow as pa
 
     made_by = [version("numba"), version("llvmlite"), pa.__version__, unicodedata.unidata_version]
-    folder = api.usercache.folder("native")
+    folder = usercache.folder("native")
     if not compiles and not any(folder.glob("*.o")):
         return None
     place = folder / f"{_digest(made_by)}.o"
-    code = api.usercache.read(place)
+    code = usercache.read(place)
     if code is None and compiles:
         code = compiled()
-        api.usercache.write(place, code)
-        api.usercache.forget(folder, OURS)
+        usercache.write(place, code)
+        usercache.forget(folder, OURS)
     return None if code is None else _loaded(code)
 
 

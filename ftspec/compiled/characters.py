@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from ftspec import api, rows
+from ftspec.files import usercache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,15 +77,25 @@ def small_letters() -> bytes:
     return small + bytes(range(0x80, 0x100))
 
 
+def in_lower_case(text: str) -> str:
+    """As Arrow does it, which has one small letter for each capital."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    builder = pa.lib.StringBuilder()  # `pa.array` imports pandas too
+    builder.append(text)
+    lower: str = pc.utf8_lower(builder.finish())[0].as_py()
+    return lower
+
+
 @cache
 def lowered() -> NDArray[np.uint32]:
-    """The lower case of each code point below CASED, by Arrow, which knows one for each."""
+    """The lower case of each code point below CASED."""
     import numpy as np
-    import pyarrow.compute as pc
 
     codes: NDArray[np.uint32] = np.arange(CASED, dtype=np.uint32)
     some = (codes < 0xD800) | (codes >= 0xE000)
-    text = pc.utf8_lower(rows.strings([codes[some].tobytes().decode("utf-32-le")]))[0].as_py()
+    text = in_lower_case(codes[some].tobytes().decode("utf-32-le"))
     codes[some] = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     return codes
 
@@ -112,11 +122,11 @@ def _categories() -> bytes:
     thousand rows."""
     import unicodedata
 
-    place = api.usercache.folder("unicode") / f"{unicodedata.unidata_version}-{CASED:x}"
-    names = api.usercache.read(place)
+    place = usercache.folder("unicode") / f"{unicodedata.unidata_version}-{CASED:x}"
+    names = usercache.read(place)
     if names is None:
         names = "".join(map(unicodedata.category, map(chr, range(CASED)))).encode()
-        api.usercache.write(place, names)
+        usercache.write(place, names)
     return names
 
 
