@@ -118,3 +118,17 @@ def test_a_bound_decides_as_counting_does(rows_of: list[list[str]], most: int) -
         exact = counting.tokens(tokenizer, [], 1, None)(batch).to_pylist()
         bounded = counting.tokens(tokenizer, [], 0, most)(batch).to_pylist()
         assert [size > most for size in exact] == [size > most for size in bounded]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=4), st.integers(0, 30), st.integers(1, 60) | st.none())
+def test_bytes_decide_as_characters_do(rows_of: list[list[str]], least: int, most: int | None) -> None:
+    for values in ([talk(*turns) for turns in rows_of], [{"a": turns[0], "b": "".join(turns)} for turns in rows_of]):
+        batch = batch_of(values)
+        names = [name for name in ("messages", "a", "b") if name in batch.schema.names]
+        exact = [
+            sum(sizes) for sizes in zip(*(rows.lengths(batch.column(name)).to_pylist() for name in names), strict=True)
+        ]
+        bounded = counting.characters([], least, most)(batch).to_pylist()
+        assert [size < least for size in exact] == [size < least for size in bounded]
+        assert most is None or [size > most for size in exact] == [size > most for size in bounded]

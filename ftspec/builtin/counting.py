@@ -1,4 +1,4 @@
-"""Characters and tokens of rows. Tokens are counted only where a bound by bytes does not decide already."""
+"""Characters and tokens of rows, which are counted only where a bound by bytes does not decide already."""
 
 from __future__ import annotations
 
@@ -20,18 +20,33 @@ def counted_columns(batch: pa.RecordBatch) -> list[str]:
     return [name for name in rows.visible(batch) if batch.schema.field(name).type == pa.string()]
 
 
-def characters(columns: list[str]) -> Callable[[pa.RecordBatch], pa.Array]:
-    """Characters per row, over all columns."""
+def characters(columns: list[str], least: int, most: int | None) -> Callable[[pa.RecordBatch], pa.Array]:
+    """Characters per row, over all columns; bytes of one that cannot have fewer than `least` or more than `most`."""
 
     def sizes(batch: pa.RecordBatch) -> pa.Array:
         import pyarrow.compute as pc
 
-        total = rows.repeated(0, batch.num_rows)
-        for name in columns or counted_columns(batch):
-            total = pc.add(total, rows.lengths(rows.column(batch, name)))
+        said = [rows.column(batch, name) for name in columns or counted_columns(batch)]
+        total = _total(said, batch.num_rows, of_bytes=True)
+        # A character has one byte to four.
+        unsure = pc.less(total, rows.scalar(4 * least))
+        if most is not None:
+            unsure = pc.or_(unsure, pc.greater(total, rows.scalar(most)))
+        if count := unsure.true_count:
+            exact = _total([column.filter(unsure) for column in said], count, of_bytes=False)
+            total = pc.replace_with_mask(total, unsure, exact)
         return total
 
     return sizes
+
+
+def _total(columns: list[pa.Array], count: int, *, of_bytes: bool) -> pa.Array:
+    import pyarrow.compute as pc
+
+    total = rows.repeated(0, count)
+    for column in columns:
+        total = pc.add(total, rows.lengths(column, of_bytes=of_bytes))
+    return total
 
 
 def tokens(

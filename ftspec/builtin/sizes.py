@@ -56,7 +56,7 @@ def length(
     rows of columns the one column of `columns` is cut at its end.
     """
     tokenizer = _tokenizer(tuner) if unit == "tokens" else None
-    sizes = counting.tokens(tokenizer, columns, min, max) if tokenizer else counting.characters(columns)
+    sizes = counting.tokens(tokenizer, columns, min, max) if tokenizer else counting.characters(columns, min, max)
     cut = (lambda text: tokenizer.cut(text, max or 0)) if tokenizer else (lambda text: text[:max])
 
     def step(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -41,13 +41,14 @@ def _other_as_text(column: pa.Array) -> pa.Array:
     return strings([None if value is None else to_json(value) for value in column.to_pylist()])
 
 
-def lengths(column: pa.Array) -> pa.Array:
-    """Characters per row: of the text, or of all contents of the messages."""
+def lengths(column: pa.Array, *, of_bytes: bool = False) -> pa.Array:
+    """Characters per row, or bytes of UTF-8: of the text, or of all contents of the messages."""
     import pyarrow.compute as pc
 
+    measure = pc.binary_length if of_bytes else pc.utf8_length
     if column.type == chat.messages_type():
-        return _summed(column, pc.coalesce(pc.utf8_length(contents(column)), scalar(0)))
-    return pc.coalesce(pc.utf8_length(as_text(column)), scalar(0))
+        return _summed(column, pc.coalesce(measure(contents(column)), scalar(0)))
+    return pc.coalesce(measure(as_text(column)), scalar(0))
 
 
 def _summed(messages: pa.Array, values: pa.Array) -> pa.Array:
