@@ -98,6 +98,18 @@ def test_the_users_table_counts_first_and_only_for_its_endpoint(spec: Path) -> N
     assert known.price("tuning", "https://elsewhere.example", "some-model") is None
 
 
+@pytest.mark.parametrize("named", ["local", "local*", "local?precision=bf16"])
+def test_a_table_for_an_endpoint_is_for_each_way_to_compute_there(spec: Path, named: str) -> None:
+    table = spec.with_name("house.yaml")
+    table.write_text(TABLE.replace("simulated*", named))
+    known = tables.read([table])
+    mine = known.price("tuning", "local?precision=bf16", "some-model")
+    assert mine and known.is_own(mine)
+    assert known.ends("local?precision=bf16", "some-model")
+    other = known.price("tuning", "local?precision=fp32", "some-model")
+    assert other and known.is_own(other) == (named != "local?precision=bf16"), "ours says that it is free, too"
+
+
 def test_tables_in_the_users_folder_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "ftspec" / "prices"
     folder.mkdir(parents=True)

@@ -96,7 +96,7 @@ class Tables(msgspec.Struct, frozen=True):
         found = [
             end
             for end in self.retirements
-            if _matches(end.endpoints, endpoint) and (end.what == "tuning" or _matches(end.models, model))
+            if _is_for(end.endpoints, endpoint) and (end.what == "tuning" or _matches(end.models, model))
         ]
         return sorted(found, key=lambda end: end.day)
 
@@ -104,10 +104,15 @@ class Tables(msgspec.Struct, frozen=True):
 def _says(price: Price, field: str, endpoint: str, model: str, method: str) -> bool:
     return (
         getattr(price, field) is not None
-        and _matches(price.endpoints, endpoint)
+        and _is_for(price.endpoints, endpoint)
         and _matches(price.models, model)
         and _matches(price.methods, method)
     )
+
+
+def _is_for(patterns: Iterable[str], endpoint: str) -> bool:
+    """Whether they match an endpoint, as it is or without its `?…`: who has an account there, and how it computes."""
+    return _matches(patterns, endpoint) or _matches(patterns, endpoint.partition("?")[0])
 
 
 def _matches(patterns: Iterable[str], text: str) -> bool:
