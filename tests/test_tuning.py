@@ -36,7 +36,7 @@ from ftspec.tuning.following import Follow, history
 from ftspec.tuning.submission import Times
 from ftspec.tuning.tuning import tune
 
-QUICK = Times(fresh=0.5, grace=0.6, patience=5.0)
+QUICK = Times(fresh=60.0, grace=0.6, patience=5.0)
 PROCESS = Path(__file__).with_name("tuning_process.py")
 
 
