@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import planted
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,8 +18,8 @@ from ftspec import rows
 from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials, identities, telephones
 from ftspec.builtin.redaction.entities import digits, find
 from ftspec.builtin.redaction.numerals import Numerals
-from ftspec.builtin.redaction.sieve import Sieve, tables
-from ftspec.compiled import native
+from ftspec.builtin.redaction.sieve import CASED, NUMERALS, Sieve, automaton, tables
+from ftspec.compiled import entitykernels, native
 from ftspec.layout.textmaps import map_text
 
 EVERYTHING = catalogue.sieve(["pii", "secrets"])
@@ -140,6 +141,27 @@ def test_every_text_with_a_telephone_number_is_marked(compiled: native.Native, t
     said, sieve = rows.strings(texts), catalogue.sieve(["phone"])
     marks = sieve.by_meshes(said).keys() & sieve.by_machine(compiled, said)
     assert {place for place, text in enumerate(texts) if list(telephones.ENTITIES["phone"].spans(text))} <= marks
+
+
+STEMS = automaton(telephones.ALL_STEMS)
+PIECES = [*telephones.ALL_STEMS, *(stem.upper() for stem in telephones.ALL_STEMS), *CASED, "a", " ", "\xc3", "机"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES).flatmap(lambda piece: st.sampled_from([piece, piece[:-1], piece[1:]]))))
+@example(["fo", "foon"])
+@example(["mess", "mobil"])
+def test_an_automaton_finds_the_words_that_re2_finds(pieces: list[str]) -> None:
+    text, state = "".join(pieces), 0
+    for byte in text.encode():
+        state = entitykernels.FOUND if state == entitykernels.FOUND else int(STEMS[state, byte])
+    wanted = pc.match_substring_regex(rows.strings([text]), telephones.STEM)[0].as_py() or any(map(text.count, CASED))
+    assert (state == entitykernels.FOUND) == wanted
+
+
+def test_digits_beyond_ascii_begin_as_it_says() -> None:
+    every = (chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000)
+    assert {each.encode()[0] for each in every if each.isdecimal()} == set(NUMERALS)
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,31 +11,34 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIGNATURES = {"telling": "nothing uint8 int64 number uint32 uint32 uint8"}
+SIGNATURES = {"telling": "nothing uint8 int64 number uint32 uint8 uint8 uint8"}
 HELPERS = (
-    "is_ascii", "is_silent", "is_all", "is_mail", "is_account", "is_address", "is_named", "groups", "phone",
+    "is_ascii", "is_silent", "is_all", "is_mail", "is_account", "is_card", "is_address", "is_said", "is_announced",
+    "groups", "is_phone", "has_numerals",
 )  # fmt: skip
 
 DIGIT, HEX, CAPITAL, LETTER, SPACE = 1, 2, 4, 8, 16
 SIGN, COLON, OPEN, EDGE = 32, 64, 128, 256
-BETWEEN, JOINT, SAID, NAMING = 512, 1024, 2048, 4096
+BETWEEN, JOINT, SAID, NUMERAL = 512, 1024, 2048, 4096
 FIRST, INNER = 8192, 16384
 """What a byte is, to `telling`.
 
 SIGN: an @. OPEN: a sign before a telephone number. EDGE: one behind which none begins, as behind a LETTER.
 BETWEEN: two at most stand between two digits of a telephone number. JOINT: one at most between two of a card's, and
-behind the head of an account's. SAID: stands between a word and the number that it announces. NAMING: between a number
-and what names it.
+behind the head of an account's. SAID: stands between a word and the number that it announces.
+NUMERAL: begins a digit beyond ASCII, or may.
 FIRST: a digit that a card's number begins with, if INNER is not before it.
 """
-MAIL, ACCOUNT, ADDRESS, PHONE, CARD, PERHAPS = 1, 2, 4, 8, 16, 32
-"""What may be in a text. CARD: digits enough for one. PERHAPS: a telephone number, if a word says so."""
+MAIL, ACCOUNT, ADDRESS, PHONE, CARD = 1, 2, 4, 8, 16
+"""What may be in a text."""
 FEWEST, MOST = 7, 15
 """Digits of a telephone number."""
-LONG = 12
-"""Digits of a card's number, at least."""
-NAMES = 9
-"""Names that `is_named` knows."""
+SHORT, LONG = 12, 19
+"""Digits of a card's number."""
+REACH, NAMED = 40, 24
+"""Characters before a telephone number in which it is announced, and bytes behind it in which it is named."""
+FOUND = 255
+"""The state in which a word is found."""
 
 
 def is_silent(data: NDArray[np.uint8], start: int) -> bool:
@@ -77,6 +80,28 @@ def is_account(data: NDArray[np.uint8], start: int, at: int, end: int, kinds: ND
     return behind + 4 <= end and is_all(data, behind, behind + 4, kinds, CAPITAL | DIGIT)
 
 
+def is_card(data: NDArray[np.uint8], at: int, end: int, kinds: NDArray[np.uint32]) -> bool:
+    """Whether a card's number may begin with a digit: so many digits pass Luhn's check, and no other follows."""
+    even: Any = 0
+    odd: Any = 0
+    count = 0
+    while count < LONG:
+        value = np.int64(data[at]) & 15
+        doubled = 2 * value - 9 * (value > 4)
+        even, odd = (even + value, odd + doubled) if count % 2 == 0 else (even + doubled, odd + value)
+        follows = at + 1 < end and kinds[data[at + 1]] & DIGIT != 0
+        # Of the digits up to one at an even place, those at even places count once, and the other way round.
+        if count + 1 >= SHORT and not follows and (even if count % 2 == 0 else odd) % 10 == 0:
+            return True
+        if not follows:
+            if at + 2 >= end or kinds[data[at + 1]] & JOINT == 0 or kinds[data[at + 2]] & DIGIT == 0:
+                return False
+            at += 1
+        at += 1
+        count += 1
+    return False
+
+
 def is_address(
     data: NDArray[np.uint8], start: int, colon: int, at: int, end: int, kinds: NDArray[np.uint32]
 ) -> bool:  # fmt: skip
@@ -88,18 +113,23 @@ def is_address(
     return bool(at + 1 < end and kinds[data[colon - 1]] & kinds[data[at + 1]] & HEX != 0)
 
 
-def is_named(
-    data: NDArray[np.uint8], at: int, end: int, kinds: NDArray[np.uint32], names: NDArray[np.uint32]
-) -> bool:  # fmt: skip
-    """Whether the first three letters of a name stand there, behind four of NAMING at most. The bits of `names`: of
-    which names a byte may be the first, the second, and the third."""
-    last = min(at + 4, end)
-    while at < last and kinds[data[at]] & NAMING != 0:
-        at += 1
-    if at + 3 > end:
-        return False
-    among = names[data[at]] & (names[data[at + 1]] >> NAMES) & (names[data[at + 2]] >> 2 * NAMES)
-    return bool(among & ((1 << NAMES) - 1) != 0)
+def is_said(data: NDArray[np.uint8], at: int, end: int, states: NDArray[np.uint8]) -> bool:
+    """Whether there is one of the words that `states` (by state and byte the next state) finds."""
+    state: Any = 0
+    for place in range(at, end):
+        state = states[(np.int64(state) << 8) | data[place]]
+        if state == FOUND:
+            return True
+    return False
+
+
+def is_announced(data: NDArray[np.uint8], start: int, at: int, states: NDArray[np.uint8]) -> bool:
+    """Whether one of the words is among the last REACH characters."""
+    begin, count = at, 0
+    while begin > start and count < REACH:
+        begin -= 1
+        count += data[begin] & 0xC0 != 0x80
+    return is_said(data, begin, at, states)
 
 
 def groups(data: NDArray[np.uint8], at: int, end: int, kinds: NDArray[np.uint32]) -> Any:
@@ -129,36 +159,48 @@ def groups(data: NDArray[np.uint8], at: int, end: int, kinds: NDArray[np.uint32]
     return 0
 
 
-def phone(data: NDArray[np.uint8], start: int, at: int, end: int, kinds: NDArray[np.uint32]) -> int:
-    """PHONE, if a telephone number may begin with a digit, by how it is written; PERHAPS, if a letter stands before."""
+def is_phone(
+    data: NDArray[np.uint8], start: int, at: int, end: int, kinds: NDArray[np.uint32], stems: NDArray[np.uint8]
+) -> bool:  # fmt: skip
+    """Whether a telephone number may begin with a digit, by how it is written, or by what stands before it."""
     if at > start and kinds[data[at - 1]] & (LETTER | EDGE) != 0:
-        return 0
+        return False
     written = groups(data, at, end, kinds)
     if written == 0:
-        return 0
+        return False
     american = written == 0x43 or written == 0x133 or (written >> 4 == 0x33 and written & 15 > 3)
     if american or (data[at] == 0x30 and kinds[data[at + 1]] & DIGIT != 0):
-        return PHONE
+        return True
     if at == start:
-        return 0
+        return False
     if kinds[data[at - 1]] & OPEN != 0:
-        return PHONE
+        return True
     back = at - 1
     while back > start and at - back < 7 and kinds[data[back]] & SAID != 0:
         back -= 1
-    return PERHAPS if kinds[data[back]] & (SAID | LETTER) != 0 or data[back] >= 0x80 else 0
+    said = kinds[data[back]] & (SAID | LETTER) != 0 or data[back] >= 0x80
+    return said and is_announced(data, start, at, stems)
+
+
+def has_numerals(data: NDArray[np.uint8], start: int, end: int, kinds: NDArray[np.uint32]) -> bool:
+    """Whether there may be a digit beyond ASCII."""
+    some = False
+    if not is_ascii(data, start, end):
+        for at in range(start, end):
+            some |= kinds[data[at]] & NUMERAL != 0
+    return some
 
 
 def telling(
     data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, kinds: NDArray[np.uint32],
-    names: NDArray[np.uint32], made: NDArray[np.uint8],
+    stems: NDArray[np.uint8], names: NDArray[np.uint8], made: NDArray[np.uint8],
 ) -> None:  # fmt: skip
-    """Of each text what may be in it, from MAIL to PERHAPS."""
+    """Of each text what may be in it, from MAIL to CARD. A telephone number is announced by the words of `stems`, and
+    named behind it by those of `names`."""
     for text in range(texts):
         start, end = bounds[text], bounds[text + 1]
         digit = colon = start - 9
-        seven = twelve = dots = most = 0
-        named = False
+        seven = dots = most = 0
         found: Any = 0
         stop = start
         while stop < end:
@@ -182,18 +224,17 @@ def telling(
                     linked = linked or (gap == 3 and before & kinds[data[at - 2]] & BETWEEN != 0)
                     seven = seven + 1 if linked else 1
                     most = max(most, seven)
-                    if gap > 1:
-                        dots = dots + 1 if gap == 2 and data[at - 1] == 0x2E else 0
-                    if gap > 2 or (gap == 2 and before & JOINT == 0):
-                        twelve = 0
-                    twelve += twelve > 0 or (kinds[data[at]] & FIRST != 0 and before & INNER == 0)
-                    found |= (CARD * (twelve == LONG)) | (ADDRESS * (dots == 3))
+                    if found & CARD == 0 and kinds[data[at]] & FIRST != 0 and before & INNER == 0:
+                        found |= CARD * is_card(data, at, end, kinds)
                     if gap == 1:
                         found |= ACCOUNT * is_account(data, start, at, end, kinds)
                     else:
-                        found |= phone(data, start, at, end, kinds)
-                    if not named and (at + 1 == end or kinds[data[at + 1]] & DIGIT == 0):
-                        named = is_named(data, at + 1, end, kinds, names)
-        if most >= FEWEST and found & PHONE == 0 and (named or not is_ascii(data, start, end)):
-            found |= PERHAPS
+                        dots = dots + 1 if gap == 2 and data[at - 1] == 0x2E else 0
+                        found |= ADDRESS * (dots == 3)
+                        if found & PHONE == 0:
+                            found |= PHONE * is_phone(data, start, at, end, kinds, stems)
+                    if most >= FEWEST and found & PHONE == 0 and (at + 1 == end or kinds[data[at + 1]] & DIGIT == 0):
+                        found |= PHONE * is_said(data, at + 1, min(at + 1 + NAMED, end), names)
+        if most >= FEWEST and found & PHONE == 0:
+            found |= PHONE * has_numerals(data, start, end, kinds)
         made[text] = found

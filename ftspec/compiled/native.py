@@ -140,13 +140,14 @@ class Native:
         data: NDArray[np.uint8],
         bounds: NDArray[np.int64],
         kinds: NDArray[np.uint32],
-        names: NDArray[np.uint32],
+        stems: NDArray[np.uint8],
+        names: NDArray[np.uint8],
     ) -> NDArray[np.uint8]:
         """Of each text what may be in it: see `entitykernels.telling`."""
         import numpy as np
 
         made: NDArray[np.uint8] = np.empty(len(bounds) - 1, np.uint8)
-        self._telling(_at(data), _at(bounds), len(made), _at(kinds), _at(names), _at(made))
+        self._telling(_at(data), _at(bounds), len(made), _at(kinds), _at(stems), _at(names), _at(made))
         return made
 
     def lines(self, data: bytes, names: Sequence[bytes], columns: int, messages: int) -> Lines | None:

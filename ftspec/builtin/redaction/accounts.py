@@ -7,7 +7,7 @@ from functools import cache
 from string import ascii_letters, ascii_uppercase, digits
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.redaction.entities import Entity, Telling, announced, free, many_digits, numbers
+from ftspec.builtin.redaction.entities import Entity, announced, free, many_digits, numbers
 from ftspec.builtin.redaction.numerals import signs
 from ftspec.builtin.spaced import SPACED
 from ftspec.compiled import entitykernels
@@ -102,29 +102,27 @@ JOINT = " -"
 """What may stand between two digits of an account's or a card's number, or between letters of the one."""
 FIRST = "1234568"
 """Digits that a card's number begins with."""
-FEWEST, MOST = 12, 19
-"""Digits of a card's number."""
 
 
 def _may_have_card(numerals: Numerals) -> Numbers:
     """The places of the texts with enough digits, of which the first is a network's and begins no later in a number."""
-    begin = numerals.series(FEWEST, JOINT, 1)
+    begin = numerals.series(entitykernels.SHORT, JOINT, 1)
     begin = begin[signs(FIRST)[numerals.after(begin, 0)] & ~signs(INNER)[numerals.before(begin)]]
     return numerals.places(begin[_end_right(numerals, begin)])
 
 
 def _end_right(numerals: Numerals, begin: Numbers) -> Numbers:
-    """Whether some number of digits from FEWEST to MOST passes Luhn's check, and no other digit follows."""
+    """Whether some number of digits from SHORT to LONG passes Luhn's check, and no other digit follows."""
     import numpy as np
 
-    place = np.arange(MOST)
+    place = np.arange(entitykernels.LONG)
     digits = begin[:, None] + place
     values = numerals.bytes[numerals.at[np.minimum(digits, len(numerals.at) - 1)]] - ord("0")
     doubled = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9])[values]
     # Of the digits up to one at an even place, those at even places count once, and the other way round.
     even, odd = (np.cumsum(np.where(place % 2 == parity, values, doubled), axis=1) for parity in (0, 1))
     right: Numbers = (np.where(place % 2 == 0, even, odd) % 10 == 0) & (numerals.gaps[digits] != 1)
-    some: Numbers = np.any(right[:, FEWEST - 1 :], axis=1)
+    some: Numbers = np.any(right[:, entitykernels.SHORT - 1 :], axis=1)
     return some
 
 
@@ -146,7 +144,7 @@ ENTITIES: dict[str, Entity] = {
         numbers(IBAN, _is_iban, _next_iban),
         re.compile(r"[A-Z][A-Z]\d\d[ -]?[A-Z0-9]{4}", re.ASCII).search,
         strict=True,
-        telling=Telling(entitykernels.ACCOUNT),
+        telling=entitykernels.ACCOUNT,
     ),
-    "card": Entity(_may_have_card, numbers(CARD, _is_card), many_digits, telling=Telling(perhaps=entitykernels.CARD)),
+    "card": Entity(_may_have_card, numbers(CARD, _is_card), many_digits, telling=entitykernels.CARD),
 }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftspec.builtin.redaction.entities import Entity, Span, Telling, words
+from ftspec.builtin.redaction.entities import Entity, Span, words
 from ftspec.builtin.spaced import SPACED
 from ftspec.compiled import entitykernels
 
@@ -93,6 +93,6 @@ def has_at(text: str) -> bool:
 
 
 ENTITIES: dict[str, Entity] = {
-    "email": Entity(r"@[^\s@]+\.\S", _emails, has_at, telling=Telling(entitykernels.MAIL)),
-    "ip": Entity(_may_have_address, _addresses, GROUPS.search, telling=Telling(entitykernels.ADDRESS)),
+    "email": Entity(r"@[^\s@]+\.\S", _emails, has_at, telling=entitykernels.MAIL),
+    "ip": Entity(_may_have_address, _addresses, GROUPS.search, telling=entitykernels.ADDRESS),
 }

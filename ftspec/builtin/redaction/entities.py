@@ -18,20 +18,13 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 
 
-class Telling(NamedTuple):
-    """Bits of `entitykernels.telling`: of texts that may have an entity, and of those of which its hint decides."""
-
-    here: int = 0
-    perhaps: int = 0
-
-
 class Entity(NamedTuple):
     """`hint` finds every text with such an entity, and few others: an RE2 pattern, or a function of the digits of many
     texts that gives places of texts; `spans` finds where in a text they are.
 
     `gate` is a quick look that every such text passes too: entities that share one are asked once per text. Where it
     says more than `hint` does, it is `strict`. `wide` is an RE2 pattern that finds all that one as `hint` does, and is
-    quicker for those that share it ("": there is none). `telling`: what `compiled.entitykernels.telling` says
+    quicker for those that share it ("": there is none). `telling`: the bit that `compiled.entitykernels.telling` sets
     of every such text, if it knows the entity.
     """
 
@@ -40,7 +33,7 @@ class Entity(NamedTuple):
     gate: Callable[[str], object] | None = None
     wide: str = ""
     strict: bool = False
-    telling: Telling = Telling()
+    telling: int = 0
 
 
 class Later:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import rows
 from ftspec.builtin.redaction import accounts, telephones
-from ftspec.builtin.redaction.entities import Entity, Found, Telling, find
+from ftspec.builtin.redaction.entities import Entity, Found, find
 from ftspec.builtin.redaction.numerals import Numerals, signs
 from ftspec.compiled import entitykernels, native
 
@@ -27,7 +27,7 @@ class Mesh(NamedTuple):
 
     hint: str | Callable[[Numerals], Numbers]
     mark: int = 0
-    telling: Telling = Telling()
+    telling: int = 0
     finer: Sequence[Mesh] = ()
 
 
@@ -39,7 +39,7 @@ class Sieve:
         self.entities = entities
         self.meshes = meshes
         self.marked: dict[int, Sequence[Named]] = {}
-        self.telling = all(any(entity.telling) for _, entity in entities)
+        self.telling = all(entity.telling for _, entity in entities)
 
     def __call__(self, texts: pa.Array) -> dict[int, int]:
         if texts.null_count == len(texts):
@@ -48,15 +48,9 @@ class Sieve:
         return self.by_machine(kernels, texts) if kernels else self.by_meshes(texts)
 
     def by_machine(self, kernels: native.Native, texts: pa.Array) -> dict[int, int]:
-        """`by_meshes`, for which machine code does nearly all: its hints find some texts more."""
-        import numpy as np
-
+        """`by_meshes`, whose hints find a few texts more."""
         told = kernels.telling(*native.laid_out(texts), *tables())
-        marks: Numbers = self.by_telling.take(told)
-        for mesh in self.meshes:
-            if len(some := np.flatnonzero((told & mesh.telling.perhaps != 0) & (marks & mesh.mark == 0))):
-                marks[some] |= _sifted(texts.take(rows.from_numpy(some)), [mesh])
-        return _marked(texts, marks)
+        return _marked(texts, self.by_telling.take(told))
 
     @cached_property
     def by_telling(self) -> Numbers:
@@ -66,7 +60,7 @@ class Sieve:
         told = np.arange(256)
         made: Numbers = np.zeros(len(told), dtype=np.int64)
         for mesh in self.meshes:
-            made[told & mesh.telling.here != 0] |= mesh.mark
+            made[told & mesh.telling != 0] |= mesh.mark
         return made
 
     def by_meshes(self, texts: pa.Array) -> dict[int, int]:
@@ -124,9 +118,9 @@ def _sift(numerals: Numerals, places: Numbers | None, mesh: Mesh, marks: Numbers
 
 
 @cache
-def tables() -> tuple[Numbers, Numbers]:
-    """For `entitykernels.telling`: what each byte is, and of which names it may be the first letter, the second, the
-    third."""
+def tables() -> tuple[Numbers, Numbers, Numbers]:
+    """For `entitykernels.telling`: what each byte is, and what finds the words that announce a telephone number, and
+    those that name it."""
     import numpy as np
 
     kinds: Numbers = np.zeros(256, dtype=np.uint32)
@@ -135,13 +129,38 @@ def tables() -> tuple[Numbers, Numbers]:
         (entitykernels.LETTER, ascii_letters), (entitykernels.SPACE, whitespace), (entitykernels.SIGN, "@"),
         (entitykernels.COLON, ":"), (entitykernels.OPEN, telephones.OPEN), (entitykernels.EDGE, telephones.EDGE),
         (entitykernels.BETWEEN, telephones.BETWEEN), (entitykernels.JOINT, accounts.JOINT),
-        (entitykernels.SAID, telephones.JOINTS), (entitykernels.NAMING, " ,-("), (entitykernels.FIRST, accounts.FIRST),
+        (entitykernels.SAID, telephones.JOINTS), (entitykernels.FIRST, accounts.FIRST),
         (entitykernels.INNER, accounts.INNER),
     ):  # fmt: skip
         kinds |= np.where(signs(characters), np.uint32(kind), np.uint32(0))
-    names: Numbers = np.zeros(256, dtype=np.uint32)
-    names[0x80:] = 0xFFFFFFFF
-    for number, name in enumerate(telephones.NAMES):
-        for place, letter in enumerate(name):
-            names[list(f"{letter}{letter.upper()}".encode())] |= np.uint32(1 << (number + entitykernels.NAMES * place))
-    return kinds, names
+    kinds[list(NUMERALS)] |= np.uint32(entitykernels.NUMERAL)
+    return kinds, automaton(telephones.ALL_STEMS), automaton(telephones.NAMES)
+
+
+NUMERALS = b"\xd9\xdb\xdf\xe0\xe1\xea\xef\xf0"
+"""What digits beyond ASCII begin with in UTF-8."""
+CASED = "İ", "ı", "ſ", "\u212a"
+"""What is equal to a letter of ASCII where case is ignored."""
+
+
+def automaton(words: Sequence[str]) -> Numbers:
+    """By state and byte of UTF-8 the next state (Aho and Corasick's): entitykernels.FOUND behind one of the words, in
+    capitals too, and behind one of CASED."""
+    import numpy as np
+
+    written = {form.encode().lower() for word in words for form in (word, word.upper())}
+    written |= {letter.encode() for letter in CASED}
+    written = {word for word in written if not any(each in word for each in written - {word})}
+    heads = sorted({word[:end] for word in written for end in range(len(word))}, key=len)
+    number = {head: state for state, head in enumerate(heads)} | dict.fromkeys(written, entitykernels.FOUND)
+    longer: dict[bytes, list[bytes]] = {}
+    for each in number:
+        longer.setdefault(each[:-1], []).append(each)
+    states: Numbers = np.zeros((len(heads), 256), dtype=np.uint8)
+    for state, head in enumerate(heads):
+        # Another word may begin within this one: the rows of shorter heads are complete.
+        states[state] = states[next((number[head[at:]] for at in range(1, len(head)) if head[at:] in number), 0)]
+        for each in longer[head]:
+            if each:
+                states[state, list({each[-1], *each[-1:].upper()})] = number[each]
+    return states

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftspec import rows
-from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Telling, digits, numbers, some_digits
+from ftspec.builtin.redaction.entities import TURKISH_I, Entity, digits, numbers, some_digits
 from ftspec.builtin.redaction.numerals import signs
 from ftspec.builtin.spaced import SPACED
 from ftspec.compiled import entitykernels
@@ -42,11 +42,11 @@ STEM = f"(?i:{'|'.join(ALL_STEMS).replace('i', TURKISH_I)})"
 """One of these stands in whatever ANNOUNCED matches: most numbers in prose are told by that not to be announced."""
 JOINTS = " .:#=\"'(\n"
 """What may stand between an announcement and the number, beside words."""
-REACH = 40
+REACH = entitykernels.REACH
 """Characters before a number in which it is announced."""
 NAMED = r"[ ,]{0,2}[-(]? ?(?:is (?:my|his|her|their|our|the) )?(?:(?:tele)?phone|mobile|cell|fax|tel|office|home|work)"
-NAMES = ("is ", "tel", "pho", "mob", "cel", "fax", "off", "hom", "wor")
-"""What NAMED begins with, behind its signs."""
+NAMES = ("phone", "mobile", "cell", "fax", "tel", "office", "home", "work")
+"""One of these stands in whatever NAMED matches."""
 NAMED_AFTER = re.compile(rf"{NAMED}\b", re.IGNORECASE)
 OTHERWISE = re.compile(
     r"\b(?:invoice|order|ticket|sku|ref(?:erence)?|article|part|isbn|case|serial|tracking|rechnung|factura|facture|id)\b"
@@ -215,6 +215,6 @@ ENTITIES: dict[str, Entity] = {
         _may_have,
         numbers(PHONE, _is_phone, _next_phone),
         some_digits,
-        telling=Telling(entitykernels.PHONE, entitykernels.PERHAPS),
+        telling=entitykernels.PHONE,
     ),
 }
