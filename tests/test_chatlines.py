@@ -1,8 +1,9 @@
-"""Lines and words of conversations, told by columns: what row by row makes of each, to the byte."""
+"""Lines and words of conversations, by machine code and by columns: what row by row makes of each, to the byte."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 
 from ftspec import api, hosted, rows
 from ftspec.builtin.simulated import COMPONENTS
+from ftspec.compiled import native
 from ftspec.layout import chatlines
 
 SPACES = "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2003\u2007\u2028\u2029\u202f\u205f\u3000\u200b\u180e"
 TEXT = st.one_of(
     st.text(st.sampled_from('aé語😀 \t\n\r\x0b\x0c\x00\x01\x7f"\\/{}[],:.' + SPACES), max_size=12),
+    st.text(st.sampled_from('aé語😀 \t\n\r\x7f"\\/' + SPACES[4:]), max_size=40),
     st.text(max_size=8),
 )
 MESSAGE = st.fixed_dictionaries(
@@ -38,6 +41,18 @@ ROW = st.one_of(
     st.fixed_dictionaries({"messages": st.lists(MESSAGE, max_size=3), "tools": st.just([{"type": "function"}])}),
 )
 TABLE = st.lists(ROW, max_size=12)
+
+
+@pytest.fixture(scope="module", params=["machine code", "columns"], autouse=True)
+def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What does it in every test of this file."""
+    made = None
+    if request.param == "machine code":
+        pytest.importorskip("numba")
+        made = request.getfixturevalue("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "loaded", lambda more=0, compiles=True: made)
+        yield
 
 
 def batch_of(table: list[dict[str, Any]]) -> pa.RecordBatch:
@@ -84,6 +99,14 @@ def test_words_of_a_long_text_are_all_counted(words: int) -> None:
     said = [{"role": "user", "content": content} for content in ("a b", " a" * words, "")]
     [part] = rows.parts(batch_of([{"messages": said}]))
     assert part.plain.words().tolist() == [2, words, 0]
+
+
+def test_every_character_parts_words_as_split_has_it() -> None:
+    """Beside others, at each place of eight bytes, and at the end of a text."""
+    codes = [*range(0x20, 0xD800), *range(0xE000, 0x11000)]
+    texts = [f"{'x' * (code % 8)}{chr(code)}a {chr(code)}" for code in codes]
+    [part] = rows.parts(batch_of([{"messages": [{"role": "user", "content": text} for text in texts]}]))
+    assert part.plain.words().tolist() == [len(text.split()) for text in texts]
 
 
 def test_all_but_control_characters_parts_and_tools_is_plain() -> None:

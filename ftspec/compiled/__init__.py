@@ -1,5 +1,5 @@
-"""Loops that the extra `fast` makes machine code of: to read JSON lines, for near-duplicates and for what texts
-are searched for.
+"""Loops that the extra `fast` makes machine code of: to read and write JSON lines, for near-duplicates and for what
+texts are searched for.
 
 Without it NumPy, Arrow and RE2 do the same where these are used, with the same results.
 """
@@ -7,8 +7,8 @@ Without it NumPy, Arrow and RE2 do the same where these are used, with the same 
 CODE = [
     f"ftspec.compiled.{name}"
     for name in (
-        "characters", "entitykernels", "hashes", "linekernels", "native", "objects", "scankernels", "setkernels",
-        "wordkernels",
+        "characters", "chatkernels", "entitykernels", "hashes", "linekernels", "native", "objects", "scankernels",
+        "setkernels", "wordkernels",
     )
 ]  # fmt: skip
 """What a component is made of that uses them."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftspec.compiled import characters, hashes, linekernels, objects, setkernels, wordkernels
+from ftspec.compiled import characters, chatkernels, hashes, linekernels, objects, setkernels, wordkernels
 from ftspec.compiled.hashes import LONGEST, Hashes
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Native:
         self._engine = engine  # frees the code when it goes
         functions = (self._function(name) for name in objects.signatures())
         self._words, self._shingles, self._sketch, self._sets, self._shared, *others = functions
-        self._marks, self._telling, self._lines, self._decoded = others
+        self._marks, self._telling, self._lines, self._decoded, self._controlled, self._spoken, self._joined = others
 
     def _function(self, name: str) -> Any:
         import ctypes
@@ -188,6 +188,35 @@ class Native:
         valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
         offsets = pa.py_buffer(ends.astype(np.int32))
         return pa.Array.from_buffers(pa.string(), len(missing), [valid, offsets, pa.py_buffer(made)])
+
+    def controlled(self, texts: pa.Array) -> bool:
+        """Whether a text holds a control character of ASCII that is not a line feed, a tab or a carriage return."""
+        data, bounds = laid_out(texts)
+        return bool(self._controlled(_at(data), int(bounds[0]), int(bounds[-1])))
+
+    def spoken(self, texts: pa.Array) -> NDArray[np.int64]:
+        """How many words each text has, as `str.split` makes them. Texts have no control characters but white space."""
+        import numpy as np
+
+        data, bounds = laid_out(texts)
+        made: NDArray[np.int64] = np.empty(len(texts), np.int64)
+        self._spoken(_at(data), _at(bounds), len(texts), _at(made))
+        return made
+
+    def joined(self, texts: pa.Array, which: NDArray[np.int64], heads: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Each text as JSON writes it, behind one of the heads; the last head behind all. Of control characters texts
+        have line feeds, tabs and carriage returns."""
+        import numpy as np
+
+        data, bounds = laid_out(texts)
+        wide = np.array([len(head) for head in heads], np.int64)
+        parts = np.cumsum([0, *wide], dtype=np.int64)
+        all_heads = np.frombuffer(b"".join(heads) + bytes(chatkernels.BEHIND), np.uint8)
+        # Of this room no more is touched than there is to be written.
+        room = 2 * int(bounds[-1] - bounds[0]) + int(wide[which].sum() + wide[-1]) + chatkernels.BEHIND
+        made: NDArray[np.uint8] = np.empty(room, np.uint8)
+        inputs = (_at(data), _at(bounds), len(texts), _at(which), _at(all_heads), _at(parts), len(heads) - 1)
+        return made[: self._joined(*inputs, _at(made))]
 
 
 def _most(offsets: NDArray[np.int64]) -> int:

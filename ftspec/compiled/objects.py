@@ -13,11 +13,20 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from ftspec.compiled import characters, entitykernels, hashes, linekernels, scankernels, setkernels, wordkernels
+from ftspec.compiled import (
+    characters,
+    chatkernels,
+    entitykernels,
+    hashes,
+    linekernels,
+    scankernels,
+    setkernels,
+    wordkernels,
+)
 from ftspec.files import usercache
 
-MODULES = (wordkernels, setkernels, scankernels, entitykernels, linekernels)
-"""Each has kernels by their SIGNATURES, and the HELPERS that these call."""
+MODULES = (wordkernels, setkernels, scankernels, entitykernels, linekernels, chatkernels)
+"""Each has kernels by their SIGNATURES, and the HELPERS that these call, some of them a module's before it."""
 OURS = re.compile(r"[0-9a-f]{16}\.o")
 """Names of object code, which other versions may have left."""
 
@@ -55,10 +64,14 @@ def compiled() -> bytes:
     tables = {"np": np, "LOWERED": characters.lowered(), "KINDS": kinds, "PAGES": characters.pages()}
     machine = _machine()
     whole = llvm.parse_assembly("")
+    helpers: dict[Any, Any] = {}
     for module in MODULES:
         scope = {**vars(module), **tables}
         for name in module.HELPERS:
-            scope[name] = numba.njit(_in(scope, name), error_model="numpy")
+            function = scope[name]
+            if function not in helpers:
+                helpers[function] = numba.njit(_in(scope, name), error_model="numpy")
+            scope[name] = helpers[function]
         for name, signature in module.SIGNATURES.items():
             made = numba.cfunc(_type(signature), error_model="numpy")(_in(scope, name))
             whole.link_in(_optimised(made, name, machine))
