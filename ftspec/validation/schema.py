@@ -14,7 +14,7 @@ from ftspec.contracts.components import KINDS, TITLES, Component, Kind
 from ftspec.contracts.provider import Method
 from ftspec.document.document import Document
 from ftspec.registry import Registry
-from ftspec.validation import glance, requires, violations
+from ftspec.validation import requires, violations
 from ftspec.validation.fragments import URN, Fragments
 from ftspec.validation.keys import DEFAULT_METHOD, KEYS, REQUIRED
 from ftspec.validation.places import SIBLINGS, SPLIT_PROMPTS, Schema
@@ -57,24 +57,17 @@ def check(document: Document, registry: Registry) -> list[Problem]:
     if newer:
         return [newer]
     missing = requires.problems(data)
-    composed = compose(registry, set(words(data)))
-    if glance.follows(data, composed):
-        return missing
     translator = violations.Translator(document, registry)
-    found = translator.problems(validator(composed).iter_errors(data))
+    found = translator.problems(_validator()(compose(registry, set(_words(data)))).iter_errors(data))
     if missing:
         # What is unknown now may be known to what is not installed.
         found = [problem for problem in found if problem not in translator.unknowns.found]
     return [*missing, *found]
 
 
-def validator(schema: Schema) -> Any:
-    """jsonschema's: Draft 2020-12, but 3.0 is not an integer, for msgspec refuses it too."""
-    return _validators()(schema)
-
-
 @cache
-def _validators() -> Callable[[Schema], Any]:
+def _validator() -> Callable[[Schema], Any]:
+    """Draft 2020-12, but 3.0 is not an integer: msgspec refuses it too."""
     from jsonschema import Draft202012Validator, validators
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
@@ -85,7 +78,7 @@ def _validators() -> Callable[[Schema], Any]:
     return made
 
 
-def words(data: Any) -> Iterator[str]:
+def _words(data: Any) -> Iterator[str]:
     """Every text of a document, keys too."""
     left = [data]
     while left:
