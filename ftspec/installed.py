@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
+from ftspec.common import distributions
 from ftspec.contracts.components import Component
 
 PLAIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?: *>= *(?P<least>[0-9]{1,9}(?:\.[0-9]{1,9})*))?")
@@ -69,8 +70,8 @@ def version(requirement: str) -> str:
 
 def _version(name: str) -> str | None:
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        return distributions.version(name)
+    except PackageNotFoundError:
         return None
 
 

@@ -18,6 +18,7 @@ import msgspec
 import pluggy
 
 from ftspec import hookspecs
+from ftspec.common import distributions
 from ftspec.common.errors import FtspecError, PluginError
 from ftspec.common.faults import kind_of, raised
 from ftspec.common.wording import did_you_mean, suggestion, with_article
@@ -120,10 +121,7 @@ def find() -> list[Found]:
 
 
 def _attributed(entry: importlib.metadata.EntryPoint) -> Found:
-    if entry.dist is None:
-        return Found(entry, "?", "?")
-    metadata = entry.dist.metadata  # parsed each time that it is asked for
-    return Found(entry, metadata["Name"], metadata["Version"])
+    return Found(entry, *(("?", "?") if entry.dist is None else distributions.named(entry.dist)))
 
 
 def _import(found: Found) -> object:

@@ -334,14 +334,14 @@ def test_doctor_leaves_nothing_behind(spec: Path, capsys: pytest.CaptureFixture[
 
 def _without(monkeypatch: pytest.MonkeyPatch, distribution: str, module: str) -> None:
     """As where the distribution is not installed."""
-    there = importlib.metadata.version
+    there = importlib.metadata.distribution
 
-    def version(name: str) -> str:
+    def found(name: str) -> importlib.metadata.Distribution:
         if name == distribution:
             raise importlib.metadata.PackageNotFoundError(name)
         return there(name)
 
-    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "distribution", found)
     monkeypatch.setitem(sys.modules, module, None)
 
 

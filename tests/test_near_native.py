@@ -174,10 +174,10 @@ def test_code_that_cannot_be_kept_is_used_all_the_same(
 
 
 def test_without_numba_it_goes_on(process: native.Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> str:
+    def missing(name: str) -> importlib.metadata.Distribution:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(importlib.metadata, "version", missing)
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
     assert process.native(native.LOADED) is None
     assert process.native(native.COMPILED) is None
     monkeypatch.undo()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from plugged import Acme, plug
 
 from ftspec import api, registry
 from ftspec.authoring import starter
+from ftspec.common import distributions
 from ftspec.document import document
 from ftspec.registry import Registry
 from ftspec.spec import Spec, Waiver
@@ -249,7 +249,7 @@ def test_requirements_are_met_by_what_is_installed(installed: Registry) -> None:
 def test_versions_are_compared_as_packaging_does(
     installed_version: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: installed_version)
+    monkeypatch.setattr(distributions, "version", lambda name: installed_version)
     met = SpecifierSet(wanted.strip()).contains(installed_version, prereleases=True)
     assert bool(requires.problems({"requires": [f"thing{wanted}"]})) is not met
 

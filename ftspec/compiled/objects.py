@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from ftspec.common import distributions
 from ftspec.compiled import (
     characters,
     chatkernels,
@@ -36,11 +37,9 @@ def engine(compiles: bool) -> Any:
 
     Raises whatever Numba and LLVM do, and where they are not installed.
     """
-    from importlib.metadata import version
-
     import pyarrow as pa
 
-    made_by = [version("numba"), version("llvmlite"), pa.__version__, unicodedata.unidata_version]
+    made_by = [*map(distributions.version, ("numba", "llvmlite")), pa.__version__, unicodedata.unidata_version]
     folder = usercache.folder("native")
     if not compiles and not any(folder.glob("*.o")):
         return None
