@@ -6,7 +6,7 @@ that OpenAI's `/chat/completions` made common. Images in messages are in `hosted
 
 from ftspec.hosted.asides import Asides
 from ftspec.hosted.chat import ChatModel, chat_answer, chat_body
-from ftspec.hosted.clients import Clients, http_client
+from ftspec.hosted.clients import Clients, http_client, no_connection
 from ftspec.hosted.failures import GONE, Hints, calling, error, key, page_of, retry_after, unanswered, unreadable
 from ftspec.hosted.lines import DROP, Unfit, chat_message, only_answer, pair, text_of, write_lines
 from ftspec.hosted.names import PREFIX, name_of, timestamp
@@ -31,6 +31,7 @@ __all__ = [
     "http_client",
     "key",
     "name_of",
+    "no_connection",
     "only_answer",
     "origin",
     "page_of",
