@@ -116,7 +116,7 @@ class FireworksProvider(Serving, Cleanup):
 
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines: conversations, or preference pairs."""
-        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example), lines.ROLES)
+        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example), hosted.ROLES)
 
     # ---- the job
 

@@ -105,7 +105,7 @@ class TogetherProvider(Serving, Cleanup):
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines: conversations, or preference pairs."""
         line = partial(lines.line, request.method, model=request.model.id)
-        return hosted.write_lines(batches, out, line, lines.ROLES)
+        return hosted.write_lines(batches, out, line, hosted.ROLES)
 
     # ---- the job
 
