@@ -1,4 +1,4 @@
-"""What a failed call means: a key that no header can carry, a status, no answer or none that can be read, a late call."""
+"""What a failed call means: a key that no header can carry, a status, no answer or none to be read, a late call."""
 
 from __future__ import annotations
 
