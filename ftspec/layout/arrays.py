@@ -100,14 +100,19 @@ def with_texts(texts: pa.Array, places: Sequence[int], values: Sequence[str]) ->
         for place in places:
             mask[place] = 1
         return pc.replace_with_mask(texts, flags(mask), strings(values))
-    whole = memoryview(data or b"")
-    edges = zip([bounds[0], *bounds[at + 1].tolist()], [*bounds[at].tolist(), bounds[-1]], strict=True)
-    pieces: list[bytes | memoryview] = [b""] * (2 * len(encoded) + 1)
-    pieces[::2] = [whole[begin:end] for begin, end in edges]
-    pieces[1::2] = encoded
     made: np.ndarray[Any, Any] = np.zeros(len(bounds), np.int32)
     np.cumsum(lengths, out=made[1:])
-    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(made), pa.py_buffer(b"".join(pieces))])
+    # Arrow's memory is used again and again; what `bytes.join` makes of some MB is new to the process each time.
+    room = pa.allocate_buffer(int(made[-1]))
+    into, whole = (memoryview(each).cast("B") for each in (room, data or b""))
+    written, kept = 0, int(bounds[0])
+    edges = (each.tolist() for each in (made[at], bounds[at], bounds[at + 1]))
+    for value, put, begin, end in zip(encoded, *edges, strict=True):
+        into[written:put] = whole[kept:begin]
+        written, kept = put + len(value), end
+        into[put:written] = value
+    into[written:] = whole[kept : int(bounds[-1])]
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(made), room])
 
 
 def json_texts(values: Sequence[str | None]) -> pa.Array:
