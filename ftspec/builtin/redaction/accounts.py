@@ -56,11 +56,13 @@ def _is_card(match: re.Match[str]) -> bool:
 
 def _is_luhn(number: str) -> bool:
     """Whether the digits pass Luhn's check (ISO/IEC 7812-1), as python-stdnum says too, in a tenth of its time."""
-    return (sum(map(int, number[::-2])) + sum(map(int, number[-2::-2].translate(DOUBLED)))) % 10 == 0
+    said = number.encode()
+    return (sum(said[::-2].translate(ONCE)) + sum(said[-2::-2].translate(TWICE))) % 10 == 0
 
 
-DOUBLED = str.maketrans(digits, "0246813579")
-"""Twice each digit, and of that the sum of its digits."""
+ONCE = bytes.maketrans(digits.encode(), bytes(range(10)))
+TWICE = bytes.maketrans(digits.encode(), bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
+"""The values of digits, and twice these, and of that the sum of its digits."""
 
 
 def _is_iban(match: re.Match[str]) -> bool:

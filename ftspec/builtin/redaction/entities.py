@@ -63,17 +63,20 @@ class Found(NamedTuple):
 def find(text: str, entities: Iterable[tuple[str, Entity]]) -> list[Found]:
     """All entities of a text by position. What one has found is blank for those after it, so none overlap."""
     found: list[Found] = []
+    fresh: list[Found] = []
     passed: dict[Callable[[str], object], object] = {}
     for name, entity in entities:
+        for start, end, _ in fresh:
+            text = f"{text[:start]}{BLANK * (end - start)}{text[end:]}"
+        fresh = []
         gate = entity.gate
         if gate is not None:
             if gate not in passed:
                 passed[gate] = gate(text)
             if not passed[gate]:
                 continue
-        for start, end in list(entity.spans(text)):
-            found.append(Found(start, end, name))
-            text = f"{text[:start]}{BLANK * (end - start)}{text[end:]}"
+        fresh = [Found(start, end, name) for start, end in entity.spans(text)]
+        found += fresh
     return sorted(found) if len(found) > 1 else found
 
 
@@ -145,9 +148,9 @@ def _shorter(match: re.Match[str], accept: Callable[[re.Match[str]], bool]) -> r
     return None
 
 
-def digits(text: str) -> str:
-    """The ASCII digits of a text, and nothing else of it."""
-    return "".join(filter(DIGITS.__contains__, text))
+def count_digits(text: str) -> int:
+    """How many digits of ASCII a text has."""
+    return sum(map(DIGITS.__contains__, text))
 
 
 DIGITS = frozenset("0123456789")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
 from typing import TYPE_CHECKING
 
 from ftspec import rows
-from ftspec.builtin.redaction.entities import TURKISH_I, Entity, digits, numbers, some_digits
+from ftspec.builtin.redaction.entities import TURKISH_I, Entity, count_digits, numbers, some_digits
 from ftspec.builtin.redaction.numerals import signs
 from ftspec.builtin.spaced import SPACED
 from ftspec.compiled import entitykernels
@@ -48,6 +49,8 @@ NAMED = r"[ ,]{0,2}[-(]? ?(?:is (?:my|his|her|their|our|the) )?(?:(?:tele)?phone
 NAMES = ("phone", "mobile", "cell", "fax", "tel", "office", "home", "work")
 """One of these stands in whatever NAMED matches."""
 NAMED_AFTER = re.compile(rf"{NAMED}\b", re.IGNORECASE)
+NAMED_FIRST = frozenset("tpmcfohwiTPMCFOHWIİı")
+"""What NAMED begins with, behind its signs."""
 OTHERWISE = re.compile(
     r"\b(?:invoice|order|ticket|sku|ref(?:erence)?|article|part|isbn|case|serial|tracking|rechnung|factura|facture|id)\b"
     r"(?:[ .:#=]|\b(?:number|no|nr)\b){0,4}$",
@@ -91,18 +94,19 @@ def _is_phone(match: re.Match[str]) -> bool:
         return False
     if "x" in text:
         text = EXTENSION.sub("", text)
-    count = len(digits(text))
+    count = count_digits(text)
+    if text.startswith(("+", "(+")):
+        return 8 <= count <= 15
     if not 7 <= count <= 15 or (count <= 10 and DATE.fullmatch(text)) or text == "0123456789":
         return False
-    if text.startswith(("+", "(+")):
-        return count >= 8
-    if not GROUPED.fullmatch(text) and _is_part(match):
+    grouped = GROUPED.fullmatch(text)
+    if not grouped and _is_part(match):
         return False
     if text.startswith("00") and count >= 10 and not text.isdigit():
         return True
-    if GROUPED.fullmatch(text) and 9 <= count <= 13:
+    if grouped and 9 <= count <= 13:
         return not OTHERWISE.search(match.string, max(0, match.start() - 24), match.start())
-    return _announced(match.string, match.start()) or bool(NAMED_AFTER.match(match.string, match.end()))
+    return _announced(match.string, match.start()) or _is_named(match.string, match.end())
 
 
 def _is_part(match: re.Match[str]) -> bool:
@@ -111,6 +115,11 @@ def _is_part(match: re.Match[str]) -> bool:
     return (text[start - 1 : start] == "," and text[max(0, start - 2) : start - 1].isdigit()) or (
         text[end : end + 1] == "," and text[end + 1 : end + 2].isdigit()
     )
+
+
+def _is_named(text: str, end: int) -> bool:
+    """Whether a word says what the number before it is: in most texts its first letter says that it does not."""
+    return text[end : end + 5].lstrip(" ,-(")[:1] in NAMED_FIRST and bool(NAMED_AFTER.match(text, end))
 
 
 def _announced(text: str, start: int) -> bool:
@@ -140,8 +149,6 @@ OPEN, EDGE = "+(", "_./-"
 """What says before a digit that a number begins there, and what says that none does."""
 BETWEEN = " ./()-"
 """What may stand between two digits, two of it at most."""
-DIGITS = "0123456789"
-LETTERS = "".join(map(chr, [*range(65, 91), *range(97, 123)]))
 MOST = 15
 """Digits of a number (ITU-T E.164)."""
 LATER = rf"\d(?i:{NAMED.replace('i', TURKISH_I)})|[^\P{{Nd}}0-9]"
@@ -171,7 +178,9 @@ def _stands_alone(numerals: Numerals, digits: Numbers) -> Numbers:
 
     ends = np.flatnonzero(numerals.gaps[: len(numerals.at)] != 1)
     end = ends[np.searchsorted(ends, digits + 6)]
-    alone: Numbers = ~signs(DIGITS + LETTERS + EDGE)[numerals.before(digits)] & (end - digits < MOST)
+    alone: Numbers = ~signs(string.digits + string.ascii_letters + EDGE)[numerals.before(digits)] & (
+        end - digits < MOST
+    )
     return alone
 
 
@@ -201,7 +210,7 @@ def _announced_ones(numerals: Numerals, digits: Numbers) -> Numbers:
     for _ in range(6):
         back += joints[numerals.before(digits, back)]
     before = numerals.before(digits, back)
-    digits = digits[signs(LETTERS + JOINTS)[before] | (before >= 0x80)]
+    digits = digits[signs(string.ascii_letters + JOINTS)[before] | (before >= 0x80)]
     said = numerals.said(digits, REACH)
     if not (narrow := rows.as_numpy(pc.string_is_ascii(said))).all():
         # A character beyond ASCII has four bytes at most.
