@@ -1,5 +1,6 @@
 """What plugins of hosted tuners share: what a failed call means, JSON lines, names."""
 
+import contextlib
 import io
 import types
 
@@ -156,3 +157,23 @@ def test_what_a_job_tells_beside_its_state_is_not_worth_its_end():
     found, (event,) = asides.read(job, "log", lambda: fail(down), ended=True)
     assert found is None and event.message == "the job's log cannot be read: oops" and event.level == "warning"
     assert asides.read(job, "losses", lambda: fail(api.NotFound("none")), ended=True)[0] is None
+
+
+@pytest.mark.parametrize("late", [api.JobState.SUCCEEDED, api.JobState.CANCELLING, None])
+def test_a_cancellation_that_comes_too_late_is_none(late):
+    """Services refuse it; one that is refused while the job goes on is told."""
+    sent = []
+
+    def refuse():
+        sent.append("cancel")
+        raise api.Rejected("the job has ended")
+
+    hosted.cancel(contextlib.nullcontext, refuse, lambda: late or api.JobState.SUCCEEDED)
+    assert not sent
+    states = [late, api.JobState.RUNNING]
+    if late:
+        hosted.cancel(contextlib.nullcontext, refuse, states.pop)
+    else:  # a state that nobody here knows is no end
+        with pytest.raises(api.Rejected, match="has ended"):
+            hosted.cancel(contextlib.nullcontext, refuse, states.pop)
+    assert not states and sent == ["cancel"]

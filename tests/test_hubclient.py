@@ -117,8 +117,11 @@ def test_a_proxy_that_is_none_is_not_called_a_fault_of_ours(
     with pytest.raises(FtspecError, match="proxy or certificates that the environment names: ") as raised:
         hubclient._session(httpx.Client)
     assert "HTTPS_PROXY" in raised.value.hint
-    with pytest.raises(api.Rejected, match="proxy or certificates that the environment names: "):
+    with pytest.raises(api.Rejected, match="proxy or certificates that the environment names: ") as refused:
         hosted.http_client(httpx.AsyncClient)
+    socks = said.startswith("socks")
+    assert ("one for SOCKS" in refused.value.message) is socks, "and not which package httpx wants"
+    assert ("name one for HTTP" in refused.value.hint) is socks
 
 
 def test_a_silence_is_told_of_some_times(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -51,10 +51,17 @@ def http_client(make: Callable[..., T], **how: Any) -> T:
     try:
         return make(**how)
     except Exception as error:  # httpx has several kinds for that
-        said = f"{type(error).__name__}: {error}"
-        message = f"no connection can be made with the proxy or certificates that the environment names: {said}"
-        hint = "correct or take away HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE"
-        raise api.Rejected(message, hint) from error
+        raise no_connection(f"{type(error).__name__}: {error}") from error
+
+
+def no_connection(said: str) -> api.Rejected:
+    """The error for a proxy or certificates of the environment of which a client says that it cannot use them; and for
+    a proxy's address, if that is one for SOCKS: what is spoken to it otherwise is HTTP, again and again."""
+    hint = "correct or take away HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE"
+    if "socks" in said.lower():  # each client has other words for it, and packages that it wants
+        said, hint = "the proxy is one for SOCKS, which is not spoken here", "name one for HTTP by HTTPS_PROXY"
+    message = f"no connection can be made with the proxy or certificates that the environment names: {said}"
+    return api.Rejected(message, hint)
 
 
 def _read(response: Any) -> None:

@@ -1,12 +1,12 @@
-"""What a failed call means: a key that no header can carry, a status, an answer that did not come or cannot be read."""
+"""What a failed call means: a key that no header can carry, a status, no answer or none to be read, a late call."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -78,6 +78,26 @@ def error(
     if 300 <= status < 400:
         return api.Rejected(text, ELSEWHERE)
     return (api.NotFound if status in GONE else api.Rejected)(text, hints.request)
+
+
+def cancel(
+    calling: Callable[[], AbstractContextManager[None]],
+    send: Callable[[], object],
+    state: Callable[[], api.JobState | None],
+) -> None:
+    """Ask for a job to be cancelled; one that has ended, or is ending, is left alone: services refuse that."""
+
+    def ending() -> bool:
+        now = state() or api.JobState.UNKNOWN
+        return now.terminal or now is api.JobState.CANCELLING
+
+    if not ending():
+        try:
+            with calling():
+                send()
+        except (api.Rejected, api.Ambiguous):
+            if not ending():
+                raise
 
 
 def unanswered(error: BaseException) -> api.ProviderError:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_FINDINGS = 100
+ROLES = frozenset({"system", "user", "assistant", "tool"})
+"""Roles of messages that services of OpenAI's shape take as they are."""
 DROP = "drop the row in `cleaning`"
 """The hint where nothing else helps."""
 
@@ -97,9 +99,31 @@ def only_answer(side: Sequence[api.Message] | None) -> api.Message:
     return side[0]
 
 
-def pair(asked: Mapping[str, Any], example: api.Example) -> dict[str, Any]:
-    """A preference pair in OpenAI's shape: what was asked, and two answers of text alone. Raises Unfit."""
-    said: dict[str, Any] = {"input": asked}
-    for name, side in (("preferred_output", example.chosen), ("non_preferred_output", example.rejected)):
-        said[name] = [{"role": "assistant", "content": text_of(only_answer(side))}]
+def chat_line(service: str, method: str, example: api.Example, content: Callable[[api.Message], Any]) -> dict[str, Any]:
+    """A conversation in OpenAI's shape, for a service that knows ROLES and weights of 0 and 1; of the method "dpo" a
+    preference pair: what was asked, and two answers of text alone. Raises Unfit.
+
+    `content`: what is sent of a content in parts."""
+    said = [_learned(service, message, content) for message in example.messages]
+    asked = {"messages": said, **({"tools": example.tools} if example.tools else {})}
+    if method == "dpo":
+        sides = {"preferred_output": example.chosen, "non_preferred_output": example.rejected}
+        answers = {name: text_of(only_answer(side)) for name, side in sides.items()}
+        return {"input": asked, **{name: [{"role": "assistant", "content": text}] for name, text in answers.items()}}
+    if said[-1]["role"] != "assistant":
+        raise Unfit("the last message is not the assistant's", DROP)
+    return asked
+
+
+def _learned(service: str, message: api.Message, content: Callable[[api.Message], Any]) -> dict[str, Any]:
+    said = chat_message(message, weights=True)
+    said["role"] = "system" if said["role"] == "developer" else said["role"]
+    if said["role"] not in ROLES:
+        raise Unfit(f"{service} knows no role '{said['role']}'", f"use one of {', '.join(sorted(ROLES))}")
+    if message.weight not in {None, 0, 1}:
+        raise Unfit(f"a weight is {message.weight}, and {service} knows 0 and 1", "set it to 0 or 1")
+    if message.weight is not None:
+        said["weight"] = int(message.weight)
+    if isinstance(message.content, list):
+        said["content"] = content(message)
     return said

@@ -177,6 +177,8 @@ def parts(batch: pa.RecordBatch, usual: Callable[[Conversations], Numbers] | Non
         piece = batch.slice(start, PIECE)
         plain = _plain(piece)
         part = Part(piece, plain)
+        if len(part.plain.roles) > len(MARKS) // 2:
+            part = Part(piece, plain & False)
         if usual is not None and len(part.places):
             kept = usual(part.plain)
             if not kept.all():
@@ -196,7 +198,7 @@ def _plain(batch: pa.RecordBatch) -> Numbers:
     if "tools" in batch.schema.names and batch.column("tools").null_count < batch.num_rows:
         plain &= as_numpy(batch.column("tools").is_null())
     fields = chat.children(messages)
-    if fields["content"].nbytes > LARGEST or len(pc.unique(fields["role"])) > len(MARKS) // 2:
+    if fields["content"].nbytes > LARGEST:
         return np.zeros(batch.num_rows, np.bool_)
     odd = _odd(fields)
     if odd is not None:

@@ -91,9 +91,8 @@ def calling() -> Iterator[None]:
         raise _refused(fault.response) from fault
     except (*connection, *damaged) as fault:
         name = type(fault).__name__
-        if name == "ProxyConnectionError" and "//socks" in str(fault):  # boto3 speaks HTTP to it
-            said = "no connection can be made with the environment's proxy, which is one for SOCKS"
-            raise api.Rejected(said, "name one for HTTP by HTTPS_PROXY") from fault
+        if name == "ProxyConnectionError" and "//socks" in str(fault):
+            raise hosted.no_connection(str(fault)) from fault
         if name in UNSENT:
             raise api.Transient(f"no answer: {fault}") from fault
         raise api.Ambiguous(f"no answer: {name}: {fault}") from fault

@@ -224,15 +224,11 @@ class BedrockProvider(Serving, Cleanup):
         )
 
     def cancel(self, job: api.Job) -> None:
-        """Stop the job if it runs; Bedrock refuses to stop one that has ended in between."""
-        if self._get(job.id).get("status") != "InProgress":
-            return
-        try:
-            with calling():
-                self.aws.client("bedrock").stop_model_customization_job(jobIdentifier=job.id)
-        except (api.Rejected, api.Ambiguous):
-            if self._get(job.id).get("status") == "InProgress":
-                raise
+        """Ask for it; a job that has ended, or is ending, is left alone."""
+        stop = self.aws.client("bedrock").stop_model_customization_job
+        hosted.cancel(
+            calling, lambda: stop(jobIdentifier=job.id), lambda: STATES.get(self._get(job.id).get("status", ""))
+        )
 
     # ---- private
 

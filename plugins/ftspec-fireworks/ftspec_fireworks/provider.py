@@ -116,7 +116,7 @@ class FireworksProvider(Serving, Cleanup):
 
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines: conversations, or preference pairs."""
-        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example), lines.ROLES)
+        return hosted.write_lines(batches, out, lambda example: lines.line(request.method, example), hosted.ROLES)
 
     # ---- the job
 
@@ -179,14 +179,8 @@ class FireworksProvider(Serving, Cleanup):
 
     def cancel(self, job: api.Job) -> None:
         """Ask for it; a job that has ended, or is ending, is left alone."""
-        if self._ending(job):
-            return
-        try:
-            with calling():
-                self._jobs(job.details["method"]).cancel(job.id, body={})
-        except (api.Rejected, api.Ambiguous):
-            if not self._ending(job):
-                raise
+        jobs = self._jobs(job.details["method"])
+        hosted.cancel(calling, lambda: jobs.cancel(job.id, body={}), lambda: STATES.get(str(self._get(job).state)))
 
     # ---- private
 
@@ -215,10 +209,6 @@ class FireworksProvider(Serving, Cleanup):
         if said is None:
             raise api.NotFound(f"Fireworks does not know job {job.id}", "its page lists all: https://app.fireworks.ai")
         return said
-
-    def _ending(self, job: api.Job) -> bool:
-        state = STATES.get(str(self._get(job).state), api.JobState.UNKNOWN)
-        return state.terminal or state is api.JobState.CANCELLING
 
     def _metrics(self, job: api.Job, said: Any) -> str:
         """The metrics file, "" before there is one."""

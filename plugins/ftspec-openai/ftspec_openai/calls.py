@@ -95,9 +95,8 @@ class Address(Struct, frozen=True, kw_only=True):
 
         from ftspec_openai.sending import Sender, Wire
 
-        if proxy_of(self.base_url).lower().startswith("socks"):  # it would be spoken HTTP to, again and again
-            said = "the proxy of the environment is one for SOCKS, which is not spoken where models are asked"
-            raise api.Rejected(said, "name one for HTTP by HTTPS_PROXY")
+        if (proxy := proxy_of(self.base_url)).lower().startswith("socks"):
+            raise hosted.no_connection(proxy)
         if getproxies().keys() - {"no"}:
             limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
             hooks = hosted.asynchronous_hooks()

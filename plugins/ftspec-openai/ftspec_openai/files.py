@@ -43,6 +43,7 @@ class Files:
     def __init__(self, client: openai.OpenAI, preset: Preset) -> None:
         self.client, self.preset = client, preset
         self.waiting = WAITING | ({"uploaded"} if preset.says_processed else set())
+        self.awaited: set[str] = set()  # ids: one that turns out to be bad is not sent once more
 
     def bring(self, file: api.DataFile) -> api.RemoteFile:
         """The file, which is there when this returns, and may have to be waited for."""
@@ -53,7 +54,9 @@ class Files:
             )
         found = self._found(file)
         there = found or self._sent(file)
-        return api.RemoteFile(id=there.id, sha256=file.sha256, bytes=file.bytes, waiting=self._waiting(there))
+        if waiting := self._waiting(there):
+            self.awaited.add(there.id)
+        return api.RemoteFile(id=there.id, sha256=file.sha256, bytes=file.bytes, waiting=waiting)
 
     def all(self) -> Iterator[Any]:
         """Every file of ours."""
@@ -74,7 +77,7 @@ class Files:
             return self.client.files.content(identity).read()
 
     def _found(self, file: api.DataFile) -> Any | None:
-        """A file of the same content that can be used and will live long enough; the oldest."""
+        """A file of the same content that can be used, or was waited for, and will live long enough; the oldest."""
         name, until = name_of(file.sha256), time.time() + LASTS
         fits = [
             entry
@@ -82,10 +85,10 @@ class Files:
             if entry.filename == name
             and entry.bytes == file.bytes
             and (getattr(entry, "purpose", None) or PURPOSE) == PURPOSE
-            and getattr(entry, "status", None) not in BAD
+            and (_is_good(entry) or entry.id in self.awaited)
             and (getattr(entry, "expires_at", None) or until) >= until
         ]
-        return min(fits, key=lambda entry: (calls.made_at(entry), entry.id), default=None)
+        return min(fits, key=lambda entry: (not _is_good(entry), calls.made_at(entry), entry.id), default=None)
 
     def _sent(self, file: api.DataFile) -> Any:
         above = self.preset.uploads_above
@@ -116,9 +119,13 @@ class Files:
     def _waiting(self, entry: Any) -> str:
         """The service's word for a file that cannot be used yet, "" for one that can. Raises Rejected for a bad one."""
         status = str(getattr(entry, "status", None) or "")
-        if status in BAD:
+        if not _is_good(entry):
             why = getattr(entry, "status_details", None) or "it says no more"
             raise api.Rejected(
                 f"the service could not process the file {entry.id}: {str(why)[:300]}", "mend the rows that it names"
             )
         return status if status in self.waiting else ""
+
+
+def _is_good(entry: Any) -> bool:
+    return getattr(entry, "status", None) not in BAD

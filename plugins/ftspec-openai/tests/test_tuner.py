@@ -76,6 +76,18 @@ def test_a_file_is_waited_for_until_it_has_been_processed(server: Described, tun
     assert tuner.upload(file) == msgspec.structs.replace(held, waiting="")
 
 
+def test_a_file_that_turns_out_to_be_bad_is_told_and_not_sent_again(
+    server: Described, tuner: Any, tmp_path: Path
+) -> None:
+    server.waits = 1
+    file = a_file(tmp_path)
+    held = tuner.upload(file)
+    server.files[held.id] |= {"status": "error", "status_details": "line 3 has no messages"}
+    with pytest.raises(api.Rejected, match="could not process the file file-1: line 3 has no messages"):
+        tuner.upload(file)
+    assert len(server.files) == 1
+
+
 @pytest.mark.parametrize(
     "spoiled", [{"expires_at": int(time.time()) + 60}, {"status": "error"}, {"bytes": 1}, {"filename": "other.jsonl"}]
 )

@@ -105,7 +105,7 @@ class TogetherProvider(Serving, Cleanup):
     def write(self, request: api.Request, batches: Iterable[pa.RecordBatch], out: BinaryIO) -> api.Written:
         """JSON lines: conversations, or preference pairs."""
         line = partial(lines.line, request.method, model=request.model.id)
-        return hosted.write_lines(batches, out, line, lines.ROLES)
+        return hosted.write_lines(batches, out, line, hosted.ROLES)
 
     # ---- the job
 
@@ -186,14 +186,8 @@ class TogetherProvider(Serving, Cleanup):
 
     def cancel(self, job: api.Job) -> None:
         """Ask for it; a job that has ended, or is ending, is left alone."""
-        if _ending(self._get(job.id)):
-            return
-        try:
-            with calling():
-                self.clients.sync().fine_tuning.cancel(job.id)
-        except (api.Rejected, api.Ambiguous):
-            if not _ending(self._get(job.id)):
-                raise
+        jobs = self.clients.sync().fine_tuning
+        hosted.cancel(calling, lambda: jobs.cancel(job.id), lambda: STATES.get(str(self._get(job.id).status)))
 
     def _log(self, job: api.Job) -> Sequence[Any]:
         with calling():
@@ -210,11 +204,6 @@ class TogetherProvider(Serving, Cleanup):
         if not getattr(said, "status", None):
             raise hosted.unreadable(said)
         return said
-
-
-def _ending(said: Any) -> bool:
-    state = STATES.get(str(said.status), api.JobState.UNKNOWN)
-    return state.terminal or state is api.JobState.CANCELLING
 
 
 def _job(id: str, created: Any, model: api.ModelRef) -> api.Job:

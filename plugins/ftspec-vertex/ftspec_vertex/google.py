@@ -17,7 +17,6 @@ HINTS = hosted.Hints(
     quota="raise the quota of concurrent tuning jobs in the console, or wait until others have ended",
     request="see Google's words above; its page on tuning lists models and regions",
 )
-PROXY = "correct or take away HTTPS_PROXY or ALL_PROXY"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -131,8 +130,7 @@ def calling() -> Iterator[None]:
             raise api.Transient(f"Google gives no token for now: {fault}") from fault  # so the call was never sent
         raise api.Unauthorized(f"no Google credentials: {fault}", HINTS.key) from fault
     except (ImportError, requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL) as fault:
-        # httpx and requests want a package for SOCKS that nobody has installed: asking again helps nobody.
-        raise api.Rejected(f"no connection can be made with the environment's proxy: {fault}", PROXY) from fault
+        raise hosted.no_connection(str(fault)) from fault
     except (httpx2.HTTPError, requests.RequestException, OSError) as fault:
         raise hosted.unanswered(fault) from fault
     except (pydantic.ValidationError, ValueError, AttributeError, TypeError) as fault:

@@ -191,15 +191,8 @@ class VertexProvider:
 
     def cancel(self, job: api.Job) -> None:
         """Ask for it; a job that has ended, or is ending, is left alone."""
-        if self._ending(job):
-            return
-        try:
-            client = self.google.genai()
-            with calling():
-                client.tunings.cancel(name=job.id)
-        except (api.Rejected, api.Ambiguous):
-            if not self._ending(job):
-                raise
+        jobs = self.google.genai().tunings
+        hosted.cancel(calling, lambda: jobs.cancel(name=job.id), lambda: STATES.get(_value(self._get(job.id).state)))
 
     # ---- the model
 
@@ -259,10 +252,6 @@ class VertexProvider:
         client = self.google.genai()
         with calling():
             return list(client.tunings.list(config={"filter": filter}))
-
-    def _ending(self, job: api.Job) -> bool:
-        state = STATES.get(_value(self._get(job.id).state), api.JobState.UNKNOWN)
-        return state.terminal or state is api.JobState.CANCELLING
 
 
 def _value(state: Any) -> str:
