@@ -177,3 +177,10 @@ def test_a_cancellation_that_comes_too_late_is_none(late):
         with pytest.raises(api.Rejected, match="has ended"):
             hosted.cancel(contextlib.nullcontext, refuse, states.pop)
     assert not states and sent == ["cancel"]
+
+
+def test_a_refusal_is_what_the_model_said():
+    question = api.Question(prompt=api.Prompt(id="p", messages=[]), repeat=0, seed=0)
+    said = {"role": "assistant", "content": None, "refusal": "I cannot"}
+    answer = hosted.chat_answer(question, {"choices": [{"message": said, "finish_reason": "stop"}]}, 0.1)
+    assert (answer.text, answer.finish_reason) == ("I cannot", "refusal")

@@ -29,16 +29,17 @@ def chat_body(model: str, question: api.Question, generation: api.Generation) ->
 
 
 def chat_answer(question: api.Question, said: Any, seconds: float) -> api.Answer:
-    """The answer in what `/chat/completions` said. Raises Ambiguous where there is none."""
+    """The answer in what `/chat/completions` said; a refusal is one too. Raises Ambiguous where there is none."""
     try:
         choice = said["choices"][0]
         message, usage = choice["message"], said.get("usage") or {}
+        refusal = message.get("refusal")
         return api.Answer(
             prompt=question.prompt.id,
             repeat=question.repeat,
-            text=message.get("content") or "",
+            text=str(refusal) if refusal else message.get("content") or "",
             tool_calls=message.get("tool_calls") or None,
-            finish_reason=choice.get("finish_reason") or "",
+            finish_reason="refusal" if refusal else choice.get("finish_reason") or "",
             prompt_tokens=usage.get("prompt_tokens"),
             completion_tokens=usage.get("completion_tokens"),
             seconds=seconds,

@@ -64,7 +64,7 @@ class ChatModel:
                 )
         except api.Rejected as error:
             return self._refused(question, error)
-        return answer_of(question, decoded(given.content, WHAT), time.monotonic() - started)
+        return hosted.chat_answer(question, decoded(given.content, WHAT), time.monotonic() - started)
 
     def _open(self) -> openai.AsyncOpenAI:
         client = self._client = self.address.asking(self.limits.concurrency)
@@ -100,10 +100,3 @@ class ChatModel:
         if self.tuned and any(word in said for word in NEW):
             raise api.Transient(error.message, "a model that was just made may take a moment to be known") from error
         raise error
-
-
-def answer_of(question: api.Question, said: Any, seconds: float) -> api.Answer:
-    """The answer in a chat completion; a refusal is a text of its own. Raises Ambiguous for what is none."""
-    answer = hosted.chat_answer(question, said, seconds)
-    refusal = said["choices"][0]["message"].get("refusal")
-    return msgspec.structs.replace(answer, text=str(refusal), finish_reason="refusal") if refusal else answer

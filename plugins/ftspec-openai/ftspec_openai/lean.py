@@ -13,7 +13,7 @@ import msgspec
 from ftspec import api, hosted
 from ftspec_openai import faults
 from ftspec_openai.calls import CONNECT, decoded
-from ftspec_openai.chat import WHAT, ChatModel, answer_of
+from ftspec_openai.chat import WHAT, ChatModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -33,7 +33,7 @@ class LeanChatModel(ChatModel):
             said = await self._call(session, body)
         except api.Rejected as error:
             return self._refused(question, error)
-        return answer_of(question, said, time.monotonic() - started)
+        return hosted.chat_answer(question, said, time.monotonic() - started)
 
     async def close(self) -> None:
         """Let go of connections."""
