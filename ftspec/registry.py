@@ -60,7 +60,7 @@ class Registry:
     """What is installed: components by kind and name, and the plugin manager for the other hooks."""
 
     def __init__(self) -> None:
-        self.manager, self._scratch = _manager(), _manager()
+        self.manager = _manager()
         self.components: dict[Kind, dict[str, Loaded]] = {kind: {} for kind in KINDS}
         self.plugins: list[Found] = []
 
@@ -78,11 +78,14 @@ class Registry:
 
     def add(self, found: Found, plugin: object) -> None:
         """Register one plugin, all of it or nothing. Raises PluginError naming the culprit."""
-        offered = _try_out(self._scratch, found, plugin)
-        for kind, components in offered.items():
-            for name, component in components.items():
-                self._claim(found, kind, name, component)
-        self.manager.register(plugin, name=found.origin)
+        try:
+            for kind, components in _tried(self.manager, found, plugin).items():
+                for name, component in components.items():
+                    self._claim(found, kind, name, component)
+        except PluginError:
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
+            raise
         self.plugins.append(found)
 
     def callers(self, hook: str, **facts: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -164,20 +167,17 @@ def _traced(hook: str, one: pluggy.HookImpl, facts: Mapping[str, Any]) -> Any:
     return answer
 
 
-def _try_out(scratch: pluggy.PluginManager, found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]]:
-    """What the plugin offers, asked in a scratch manager: a rejected plugin must leave no hook behind."""
+def _tried(manager: pluggy.PluginManager, found: Found, plugin: object) -> dict[Kind, Mapping[str, Component]]:
+    """Register the plugin, and ask what it offers."""
     try:
         _verify_hooks(plugin)
-        scratch.register(plugin, name=found.origin)
-        scratch.check_pending()
-        return {kind: _offered(scratch, kind, found.entry.name == BUILTIN) for kind in KINDS}
+        manager.register(plugin, name=found.origin)
+        manager.check_pending()
+        return {kind: _offered(manager, found, kind) for kind in KINDS}
     except (Exception, SystemExit) as error:
         hint = getattr(error, "hint", "") or f"report it to the authors of {found.distribution}"
         said = str(error) if isinstance(error, FtspecError | pluggy.PluginValidationError) else _told(error, found)
         raise PluginError(f"plugin {found.origin} breaks its contract: {said}", hint) from error
-    finally:
-        if scratch.is_registered(plugin):
-            scratch.unregister(plugin)
 
 
 def _told(error: BaseException, found: Found) -> str:
@@ -195,11 +195,13 @@ def _verify_hooks(plugin: object) -> None:
             raise PluginError(f"there is no hook '{name}'", suggestion(name, HOOKS))
 
 
-def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str, Component]:
-    """The components of a kind. Their options are built now, so that a fault is found at load and names its plugin;
+def _offered(manager: pluggy.PluginManager, found: Found, kind: Kind) -> dict[str, Component]:
+    """The plugin's components of a kind. Their options are built now, so that a fault is found at load and names it;
     not those of ftspec's own, which its tests have tried: all of them would be a fifth of what `validate` takes."""
     offered = dict[str, Component]()
-    for _, call in _callers(manager, HOOK_OF[kind], {}):
+    for plugin, call in _callers(manager, HOOK_OF[kind], {}):
+        if plugin != found.origin:
+            continue
         components = call()
         if not isinstance(components, Mapping):
             given = "None" if components is None else with_article(type(components).__name__)
@@ -214,7 +216,7 @@ def _offered(manager: pluggy.PluginManager, kind: Kind, tried: bool) -> dict[str
                     f"make it one with `@api.{'text_step' if kind == 'cleaner' else kind}` or its like",
                 )
             component = component.called(name)
-            if not tried:
+            if found.entry.name != BUILTIN:
                 verify(component)
             offered[name] = component
     return offered
