@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -273,6 +272,8 @@ def findings(batch: pa.RecordBatch, faults: Mapping[int, str]) -> list[api.Findi
 
 def _meant(reason: str, names: list[str]) -> str:
     """What to do about a column that is none of `names`, and like one of them; "" where it is like none."""
+    from difflib import get_close_matches
+
     missed = MISSED.match(reason)
     if missed is None or missed[1] in names:
         return ""

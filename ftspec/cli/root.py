@@ -46,8 +46,7 @@ class Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        near = did_you_mean(name, MODULES)
-        if name not in MODULES and near and not name.startswith("-"):
+        if name not in MODULES and not name.startswith("-") and (near := did_you_mean(name, MODULES)):
             ctx.fail(f"no such command '{name}'; {near}")
         return super().resolve_command(ctx, args)
 

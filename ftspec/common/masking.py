@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -135,6 +134,8 @@ def signatures(text: str) -> list[str]:
 def _forms(value: str) -> Iterator[str]:
     """The value as it is written elsewhere, where that differs: in JSON, in HTML, by Python, in an address (JSON and
     addresses also within another of their kind), as hexadecimal digits, in base64."""
+    import html  # most runs have no secret
+
     data = value.encode("utf-8", "surrogateescape")
     spelt, plain = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
     yield from (spelt, plain, repr(value)[1:-1], ascii(value)[1:-1], repr(data)[2:-1])

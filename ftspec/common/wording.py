@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +62,8 @@ def dotted(path: Iterable[str | int]) -> str:
 
 def nearest(value: Any, known: Iterable[str]) -> str:
     """The known name that the value is probably meant to be, "" where none is near."""
+    from difflib import get_close_matches
+
     close = get_close_matches(value[:SHOWN], known, n=1) if isinstance(value, str) else []
     return close[0] if close else ""
 

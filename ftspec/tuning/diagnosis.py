@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from ftspec.common.figures import number
@@ -174,6 +173,8 @@ def _sooner(best: int, last: int, hyperparameters: Mapping[str, Any]) -> str:
 
 def _bins(points: Sequence[Point]) -> list[Point]:
     """Medians of BINS stretches of the curve, fewer where there are few points; each at the step of its middle."""
+    from statistics import median
+
     count = min(BINS, max(2, len(points) // 2))
     edges = [round(index * len(points) / count) for index in range(count + 1)]
     stretches = [points[start:end] for start, end in pairwise(edges)]
@@ -186,6 +187,8 @@ def _noise(points: Sequence[Point]) -> float:
     For independent normal noise that median is 0.954 sigma (0.6745 x sqrt 2), and a median of n values has a standard
     error of 1.2533 sigma / sqrt n.
     """
+    from statistics import median
+
     steps = [abs(two.loss - one.loss) for one, two in pairwise(points)]
     each = max(1.0, len(points) / min(BINS, max(2, len(points) // 2)))
     return 1.2533 * median(steps) / 0.954 / math.sqrt(each)

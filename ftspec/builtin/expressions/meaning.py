@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
 from ftspec import rows
@@ -124,6 +123,8 @@ def _in(node: Node) -> Kind:
 def _call(node: Node) -> Kind:
     known = FUNCTIONS.get(node.value)
     if known is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(node.value, FUNCTIONS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(FUNCTIONS)}"
         raise Fault(node.at, f"no function '{node.value}': {hint}")

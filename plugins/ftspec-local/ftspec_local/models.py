@@ -10,8 +10,8 @@ import hashlib
 import importlib.util
 import json
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ftspec_local import children, hub
 from ftspec_local.hub import ModelError
@@ -20,8 +20,7 @@ SAMPLED = 64 * 1024  # bytes taken from a large file at each of SAMPLES places t
 SAMPLES = 64
 
 
-@dataclass(frozen=True)
-class Alias:
+class Alias(NamedTuple):
     """A model in a wheel: the file `file` of the package `package`, installed by `install`."""
 
     package: str

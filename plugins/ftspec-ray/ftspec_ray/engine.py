@@ -8,13 +8,11 @@ What a dead node had is computed again elsewhere: Ray tries a task again, and th
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import socket
 import weakref
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,6 +61,8 @@ class Ray:
 
     def map(self, work: api.Work, items: Iterable[Any]) -> Iterator[Any]:
         """Results in the items' order; an exception of `work` is raised where its result would stand."""
+        from concurrent.futures import ThreadPoolExecutor
+
         waiting = iter(items)
         first = list(islice(waiting, 1))
         if not first:
@@ -122,6 +122,8 @@ def _connect(address: str, cpus: int) -> float:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     for name, value in ({} if address else SLOW).items():
         os.environ.setdefault(name, value)
+    import logging
+
     import ray
     import ray.data
 
