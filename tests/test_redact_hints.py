@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import re
+import sys
 from collections.abc import Iterator
 
 import planted
@@ -19,6 +20,7 @@ from ftspec.builtin.redaction import accounts, catalogue, contacts, credentials,
 from ftspec.builtin.redaction.entities import count_digits, find
 from ftspec.builtin.redaction.numerals import Numerals
 from ftspec.builtin.redaction.sieve import CASED, NUMERALS, Sieve, automaton, tables
+from ftspec.builtin.spaced import SPACED
 from ftspec.compiled import entitykernels, native
 from ftspec.layout.textmaps import map_text
 
@@ -328,6 +330,14 @@ def test_accounts_of_every_length_are_those_of_stdnum() -> None:
     for number in (faker.iban() for _ in range(20)):
         match = accounts.IBAN.fullmatch(number)
         assert match and accounts._is_iban(match) and iban.is_valid(number)
+
+
+def test_a_script_parts_words_by_spaces_or_it_does_not() -> None:
+    ours = re.compile(SPACED)
+    unspaced = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    excluded = re.compile(rf"[^\W{unspaced}]")
+    odd = [code for code in range(sys.maxunicode + 1) if bool(ours.match(chr(code))) != bool(excluded.match(chr(code)))]
+    assert not odd
 
 
 def test_every_vendors_keys_have_the_lead() -> None:

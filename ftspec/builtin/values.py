@@ -20,7 +20,7 @@ CODE = ["ftspec.builtin.answers", "ftspec.builtin.jsongraders", "ftspec.builtin.
 
 Text = Annotated[str, Meta(min_length=1)]
 Tolerance = Annotated[float, Meta(ge=0)]
-NUMBER = re.compile(
+NUMBER = (
     rf"(?<!{SPACED})(?<!\.)([-+−]?)[$€£¥]?"
     r"((?>(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?))"
     rf"(?!{SPACED}|[十百千万萬亿億兆십백천만억조])"
@@ -53,11 +53,12 @@ def number(
     several numbers counts: models reason first, so it is the last one. `field` reads it at a path of a JSON answer.
     `1,234.5` is read as English text writes it.
     """
+    numbers = re.compile(NUMBER)
 
     def read(text: str) -> float | None:
         if field:
             return _json_number(text, field)
-        found = NUMBER.findall(text)
+        found = numbers.findall(text)
         if not found or (which == "only" and len(found) > 1):
             return None
         sign, digits = found[0 if which == "first" else -1]

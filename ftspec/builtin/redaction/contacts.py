@@ -26,7 +26,7 @@ def _emails(text: str) -> Iterator[Span]:
 
 ADDRESS = re.compile(
     rf"(?<!{SPACED})(?<![.:-])"
-    rf"(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?!{SPACED}|-|\.\d)|(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}[0-9A-Fa-f]{{0,4}}(?!{SPACED}|:))"
+    rf"(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?!-|\.\d)|(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}[0-9A-Fa-f]{{0,4}}(?!:))(?!{SPACED})"
 )
 VERSION_BEFORE = re.compile(
     r"(?:\bv|\bver\.?|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§|版本|バージョン|버전)[ :=]*$", re.IGNORECASE

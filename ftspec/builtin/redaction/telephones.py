@@ -64,8 +64,8 @@ PHONE = re.compile(
 )
 
 
-BEGIN = rf"\d(?<!{SPACED}\d)(?<![./-]\d)" + r"[ ./()-]{0,2}\d" * 6
-LEAD, ASCII_LEAD = re.compile(BEGIN), re.compile(BEGIN, re.ASCII)
+MORE = r"(?<![./-]\d)" + r"[ ./()-]{0,2}\d" * 6
+LEAD, ASCII_LEAD = re.compile(rf"\d(?<!{SPACED}\d){MORE}"), re.compile(rf"\d(?<!\w\d){MORE}", re.ASCII)
 
 
 def _next_phone(text: str, start: int) -> re.Match[str] | None:
