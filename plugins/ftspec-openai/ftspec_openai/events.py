@@ -8,10 +8,11 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ftspec import api
+from ftspec import api, hosted
 from ftspec_openai.calls import calling, made_at, pages
 from ftspec_openai.files import Files
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     import openai
 
 PAGE = 100
-PATIENCE = 3
-"""Failures in a row after which a job is followed without what could not be read."""
-
 METRICS = {
     "train_loss": "train_loss",
     "train_accuracy": "train_accuracy",
@@ -44,11 +42,11 @@ LEVELS: Mapping[str, Literal["info", "warning", "error"]] = {"warn": "warning", 
 class Log:
     """What one job has told so far, in the order in which we learned it: a cursor is how much of it is known."""
 
-    def __init__(self, client: openai.OpenAI, identity: str) -> None:
-        self.client, self.identity = client, identity
+    def __init__(self, client: openai.OpenAI, job: api.Job) -> None:
+        self.client, self.job = client, job
+        self.asides = hosted.Asides()
         self.events: list[api.TrainingEvent] = []
         self.seen: set[str] = set()
-        self.failures = 0
         self.results_read = False
 
     def after(self, cursor: str | None) -> tuple[api.TrainingEvent, ...]:
@@ -58,27 +56,26 @@ class Log:
     def cursor(self) -> str:
         return str(len(self.events))
 
-    def refresh(self, *, everything: bool) -> bool:
-        """Read what is new; with `everything` to the last page. True when there was anything.
+    def refresh(self, *, ended: bool) -> bool:
+        """Read what is new; of a job that has ended to the last page. True when there was anything."""
+        before = len(self.events)
+        _, unread = self.asides.read(self.job, "events", partial(self._read, everything=ended), ended=ended)
+        self._keep(unread)
+        return len(self.events) > before
 
-        Raises Transient, but not for ever: what cannot be read must not keep the end of a job from us."""
-        before, found = len(self.events), []
+    def _read(self, *, everything: bool) -> None:
+        found: list[api.TrainingEvent] = []
         what = "read the job's events"
         try:
             with calling(what):
-                page = self.client.fine_tuning.jobs.list_events(self.identity, limit=PAGE)
+                page = self.client.fine_tuning.jobs.list_events(self.job.id, limit=PAGE)
             for entries in pages(page, what):
                 found += [event_of(entry) for entry in entries]
                 # Their order is not documented: only where newer ones come first does a page without news end it.
                 if not everything and _falling(entries) and all(entry.id in self.seen for entry in entries):
                     break
-        except (api.Transient, api.Ambiguous, api.Rejected) as error:
+        finally:
             self._keep(found)
-            self._give_up_after_a_while("events", error)
-        else:
-            self.failures = 0
-        self._keep(found)
-        return len(self.events) > before
 
     def read_results(self, files: Files, identities: list[str]) -> None:
         """Add the metrics of the job's result files for steps of which no event told any."""
@@ -86,26 +83,18 @@ class Log:
             return
         told = {event.step for event in self.events if event.metrics}
         for identity in identities:
-            try:
-                rows = result_rows(files.content(identity))
-            except (api.Transient, api.Ambiguous, api.Rejected) as error:
-                self._give_up_after_a_while(f"result file {identity}", error)
-                continue
-            self._keep([_of_row(identity, row, self._latest()) for row in rows if row[0] not in told])
+            content, unread = self.asides.read(
+                self.job, f"result file {identity}", partial(files.content, identity), ended=True
+            )
+            rows = result_rows(content or b"")
+            self._keep([*unread, *(_of_row(identity, row, self._latest()) for row in rows if row[0] not in told)])
         self.results_read = True
 
-    def _keep(self, events: list[api.TrainingEvent]) -> None:
+    def _keep(self, events: Sequence[api.TrainingEvent]) -> None:
         """Keep those that are new, oldest first."""
         new = [event for event in events if event.id not in self.seen]
         self.seen.update(event.id for event in new)
         self.events += sorted(new, key=lambda event: (event.at, event.step or 0))
-
-    def _give_up_after_a_while(self, what: str, error: api.ProviderError) -> None:
-        self.failures += 1
-        if not isinstance(error, api.Rejected) and self.failures < PATIENCE:
-            raise error
-        message = f"the {what} cannot be read: {error.message}"
-        self._keep([api.TrainingEvent(id=f"unread {what}", at=self._latest(), message=message, level="warning")])
 
     def _latest(self) -> float:
         return max((event.at for event in self.events), default=0.0)

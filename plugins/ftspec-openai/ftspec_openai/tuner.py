@@ -145,8 +145,8 @@ class Tuner:
         """The job's state first, so that an end never comes without what was told before it."""
         said = self.jobs.look(job.id)
         state = wire.state_of(said.status)
-        log = self._logs.setdefault(job.id, Log(self.client, job.id))
-        news = log.refresh(everything=state.terminal)
+        log = self._logs.setdefault(job.id, Log(self.client, job))
+        news = log.refresh(ended=state.terminal)
         if state is api.JobState.SUCCEEDED:
             log.read_results(self.files, list(getattr(said, "result_files", None) or ()))
         base = api.ModelRef(id=job.details.get("model", said.model))

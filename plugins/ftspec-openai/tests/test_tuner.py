@@ -15,7 +15,7 @@ from typing import Any
 import ftspec_openai
 import msgspec
 import pytest
-from described import MOMENT, STEPS, Described
+from described import MOMENT, STEPS, Described, Refusal
 from ftspec_openai import calls, events, faults, files, jobs, models, presets, tokens
 from ftspec_openai.graders import Multi, StringCheck
 
@@ -137,6 +137,30 @@ def test_events_come_once_in_whatever_order_they_are_listed(
     assert told[-1].metrics["train_accuracy"] == STEPS / 10
     assert told[-1].metrics["validation_loss"] == 4 / STEPS
     assert told[-1].total_steps == STEPS
+
+
+def test_events_that_cannot_be_read_keep_no_state_from_us(
+    server: Described, tuner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: Any, **__: Any) -> None:
+        raise Refusal(500, "server_error", "no log today")
+
+    job = tuner.submit(a_request(tuner, tmp_path), key=KEYS[0])
+    monkeypatch.setattr(server, "events", down)
+    states, raised, told = [], 0, []
+    for _ in range(20):
+        try:
+            update = tuner.poll(job, cursor=None)
+        except api.Ambiguous:
+            raised += 1
+            continue
+        states.append(update.state)
+        told = [event.message for event in update.events if event.level == "warning"]
+        if update.state.terminal:
+            break
+    assert states[0] is not states[-1] is api.JobState.SUCCEEDED
+    assert raised == 2, "only once the job has ended: what it told last may come yet"
+    assert len(told) == 1 and told[0].startswith("the job's events cannot be read: ")
 
 
 @pytest.mark.parametrize("tells", ["results", "base64"])
