@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -177,6 +178,17 @@ def test_the_code_of_the_tuner_counts_where_a_step_asks_it(tmp_path: Path, monke
     assert prefixes.marks(of[0])[1] != newer[0]
 
 
+def test_all_of_our_code_that_makes_rows_counts() -> None:
+    ours = Path(prefixes.__file__).parents[1]
+    used = {
+        room
+        for path in ours.glob("builtin/**/*.py")
+        for room in re.findall(r"^(?:from|import) ftspec\.(\w+)", path.read_text(), re.MULTILINE)
+        if (ours / room).is_dir()
+    }
+    assert used <= {*prefixes.ROOMS}
+
+
 # ---- what cannot be kept
 
 
@@ -291,3 +303,13 @@ def test_another_item_makes_another_name(tmp_path: Path) -> None:
     skipping = [item("cleaner", "strip", on_error="skip")]
     run(type(spec)(**{**{f: getattr(spec, f) for f in spec.__struct_fields__}, "cleaning": tuple(skipping)}), cache)
     assert len(names(cache)) == 3 * len(before)
+
+
+@pytest.mark.parametrize("numbers", [[4, 5, 6, 7], [4, 6, 5, 9]])
+def test_rows_are_known_by_their_positions(numbers: list[int]) -> None:
+    places = blocks._Places(rows.integers(numbers))
+    assert places.array(rows.integers(numbers[::-1])).to_pylist() == [3, 2, 1, 0]
+    assert places.array(rows.integers([])).to_pylist() == []
+    for foreign in (min(numbers) - 1, max(numbers) + 1):
+        with pytest.raises(blocks.ForeignRowError):
+            places.one(foreign)

@@ -23,7 +23,7 @@ from ftspec.plans.stepkeys import code_of
 from ftspec.registry import Registry
 from ftspec.spec import Item
 
-ROOMS = ("builtin", "common", "contracts", "data", "files", "layout")
+ROOMS = ("builtin", "common", "compiled", "contracts", "data", "files", "layout")
 """Folders whose code makes of a batch what is kept, beside the modules that stand in none."""
 
 
