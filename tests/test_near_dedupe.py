@@ -232,6 +232,20 @@ def test_groups_are_those_of_all_pairs(find: Find, values: list[list[int]], thre
     assert found.of.tolist() == expected.of.tolist()
 
 
+def test_sets_that_share_several_bands_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[list[tuple[int, int]]] = []
+
+    def jaccard(flat: sets.Sets, one: Any, other: Any) -> Any:
+        compared.append(list(zip(one.tolist(), other.tolist(), strict=True)))
+        return sets.jaccard(flat, one, other)
+
+    monkeypatch.setattr(groups, "jaccard", jaccard)
+    flat = sets.Sets(np.arange(8, dtype=np.uint32), np.arange(0, 9, 2))
+    bands = np.array([[1, 1, 1], [1, 1, 2], [3, 1, 2], [4, 2, 2]], np.uint32)
+    join.join(flat, bands, 0.5, groups.Groups(4))
+    assert sorted(pair for each in compared for pair in each) == [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
+
+
 def test_parts_and_chunks_do_not_change_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(5)
     texts = [" ".join(draw.choices(WORDS, k=50)) for _ in range(60)]

@@ -36,7 +36,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> native.Process:
 
 
 def found(values: list[str], rows: list[int], size: int) -> list[list[list[int]]]:
-    """By row the words, the shingles, their set and the sketch of texts, of which each of `rows` has so many."""
+    """By row the words, shingles, their set, sketch and bands of texts, of which each of `rows` has so many."""
     texts = words.Texts(texts_of(values).values, np.concatenate([[0], np.cumsum(rows)]).astype(np.int64))
     made: list[list[list[int]]] = []
     for start, end, said in words.blocks(texts):
@@ -46,9 +46,11 @@ def found(values: list[str], rows: list[int], size: int) -> list[list[list[int]]
         sketches = minhash.Sketches.empty(40, end + 1)
         sketches.add(start, several)
         sketches.add(start + 1, several)
+        bands = minhash.band_keys(sketches.least, minhash.Bands(10, 4))
         for row in range(end - start):
             parts = (each.values[each.offsets[row] : each.offsets[row + 1]] for each in (together, several, numbers))
             sketch = [*sketches.least[:, start + row].tolist(), int(sketches.totals[start + row])]
+            sketch += bands[start + row].tolist()
             made.append([*(part.tolist() for part in parts), sketch])
             assert made[-1][2] == sorted({value >> 32 for value in made[-1][1]})
     return made

@@ -42,7 +42,7 @@ class Native:
     def __init__(self, engine: Any) -> None:
         self._engine = engine  # frees the code when it goes
         functions = (self._function(name) for name in objects.signatures())
-        self._words, self._shingles, self._sketch, self._sets, self._shared, *others = functions
+        self._words, self._shingles, self._sketch, self._sets, self._shared, self._banded, *others = functions
         self._marks, self._telling, self._lines, self._decoded, self._controlled, self._spoken, self._joined = others
 
     def _function(self, name: str) -> Any:
@@ -114,6 +114,14 @@ class Native:
 
         made: NDArray[np.int64] = np.empty(len(one), np.int64)
         self._shared(_at(values), _at(offsets), _at(one), _at(other), len(one), _at(made))
+        return made
+
+    def banded(self, least: NDArray[np.uint32], rows: int) -> NDArray[np.uint32]:
+        """(groups, bands): see `minhash.band_keys`; `least` is (groups, permutations)."""
+        import numpy as np
+
+        made: NDArray[np.uint32] = np.empty((len(least), least.shape[1] // rows), np.uint32)
+        self._banded(_at(least), made.size, rows, _at(made))
         return made
 
     def marks(

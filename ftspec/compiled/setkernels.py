@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ftspec.compiled.hashes import RADIX
+from ftspec.compiled.wordkernels import mix
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -12,8 +15,9 @@ SIGNATURES = {
     "sketch": "nothing uint64 int64 number uint32 number uint32 uint32 uint64",
     "sets": "nothing uint64 int64 number int64 uint32 uint32 uint32 int64",
     "shared": "nothing uint32 int64 int64 int64 number int64",
+    "banded": "nothing uint32 number number uint32",
 }
-HELPERS = ("few", "more")
+HELPERS = ("mix", "few", "more")
 
 EIGHT = 8
 """Values of a group that are looked at together: of each permutation's least one only what is less is written."""
@@ -142,3 +146,12 @@ def shared(
             left += np.int64(first <= second)
             right += np.int64(second <= first)
         made[pair] = count
+
+
+def banded(least: NDArray[np.uint32], bands: int, rows: int, made: NDArray[np.uint32]) -> None:
+    """`minhash.band_keys` of so many bands of so many rows, which stand one behind the other."""
+    for band in range(bands):
+        value = np.uint64(0)
+        for at in range(band * rows, band * rows + rows):
+            value = value * np.uint64(RADIX) + np.uint64(least[at])
+        made[band] = np.uint32(mix(value) >> np.uint64(32))

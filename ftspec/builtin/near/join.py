@@ -31,11 +31,13 @@ def join(sets: Sets, bands: NDArray[np.uint32], threshold: float, groups: Groups
     import numpy as np
 
     crowded: NDArray[np.bool_] = np.zeros(len(bands), np.bool_)
-    for band in bands.T:
+    for index, band in enumerate(bands.T):
         shared = sharing(band)
         crowded[shared.places[shared.sizes > FEW]] = True
         for one, other in of_few(shared):
-            groups.join_similar(sets, one, other, threshold)
+            before = (bands[one, :index] == bands[other, :index]).any(axis=1)
+            fresh = crowded[one] | ~before  # the others were compared when they shared that band
+            groups.join_similar(sets, one[fresh], other[fresh], threshold)
     crowds.join(sets, np.flatnonzero(crowded), threshold, groups)
 
 

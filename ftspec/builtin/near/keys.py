@@ -86,11 +86,11 @@ def keys_of(parts: Shingles, count: int, bands: minhash.Bands) -> pa.Array:
     for start, end, shingles in parts:
         sketches.add(start, shingles)
         given[start:end] |= np.diff(shingles.offsets) > 0
-    totals = sketches.totals.view(np.uint32).reshape(count, 2)
-    table = np.concatenate([totals, minhash.band_keys(sketches.least, bands)], axis=1)
-    validity = pa.py_buffer(np.packbits(given, bitorder="little").tobytes())
-    width = TOTAL_BYTES + 4 * bands.number
-    return pa.Array.from_buffers(pa.binary(width), count, [validity, pa.py_buffer(table.tobytes())])
+    table: NDArray[np.uint32] = np.empty((count, TOTAL_BYTES // 4 + bands.number), np.uint32)
+    table[:, : TOTAL_BYTES // 4] = sketches.totals.view(np.uint32).reshape(count, 2)
+    table[:, TOTAL_BYTES // 4 :] = minhash.band_keys(sketches.least, bands)
+    validity = pa.py_buffer(np.packbits(given, bitorder="little"))
+    return pa.Array.from_buffers(pa.binary(table.itemsize * table.shape[1]), count, [validity, pa.py_buffer(table)])
 
 
 def lists_of(parts: Shingles, count: int) -> pa.Array:

@@ -105,7 +105,11 @@ def band_keys(signatures: NDArray[np.uint32], cut: Bands) -> NDArray[np.uint32]:
     """(groups, bands): each band's minima as one number of 32 bits."""
     import numpy as np
 
-    banded = np.ascontiguousarray(signatures[: cut.permutations].T).reshape(-1, cut.rows)
+    least = np.ascontiguousarray(signatures[: cut.permutations].T)
+    compiled = native.loaded()
+    if compiled:
+        return compiled.banded(least, cut.rows)
+    banded = least.reshape(-1, cut.rows)
     together: NDArray[np.uint64] = np.zeros(len(banded), np.uint64)
     for row in range(cut.rows):
         together *= np.uint64(RADIX)
