@@ -117,7 +117,8 @@ def _normalising(
 ) -> Iterator[Part]:
     """The parts, in order.
 
-    Neither `unicode` form nor `blanks` makes blanks at the end of a line that were none before.
+    Neither `unicode` form nor `blanks` makes blanks at the end of a line that were none before. NFC makes none of what
+    is none.
     """
     if line_ends or invisible:
         odd = (LINE_END if line_ends else "") + (INVISIBLE if invisible else "")
@@ -127,7 +128,7 @@ def _normalising(
         yield Part("trailing", Shape(BLANK, r"\n", ends=True), _without_trailing, ("empty_lines",))
     if unicode != "none":
         others = NOT_NFC if unicode == "NFC" else r"^\x00-\x7f"
-        yield Part("unicode", Shape(others), _normal_form(unicode), ("blanks",))
+        yield Part("unicode", Shape(others), _normal_form(unicode), ("blanks",) if unicode == "NFKC" else ())
     if blanks:
         yield Part("blanks", Shape(BLANK, BLANK), _without_runs)
     if empty_lines is not None:
@@ -148,7 +149,7 @@ def _normal_form(form: Any) -> Callable[[str], str]:
     return lambda text: text if text.isascii() else unicodedata.normalize(form, text)
 
 
-RUN = re.compile(rf"[{BLANK}](?<=\S.)[{BLANK}]+")
+RUN = re.compile(rf"[{BLANK}][{BLANK}](?<=\S..)[{BLANK}]*")
 SPACES = re.compile(r"  (?<=\S..) *")
 """RUN where there are no blanks but spaces. Python searches fast for patterns that begin with a set of characters, and
 faster for those that begin with a text: where one looks back, that comes second."""
