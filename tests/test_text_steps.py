@@ -84,6 +84,14 @@ def test_normalise_finds_all_that_it_changes_and_leaves_nothing_to_do(
     assert step.function(once) == once
 
 
+def test_nfc_makes_blanks_of_blanks_alone() -> None:
+    """No run of them, which `normalise` would have to look for afterwards."""
+    forms = {each: unicodedata.normalize("NFC", each) for each in map(chr, range(0x110000))}
+    others = {each: form for each, form in forms.items() if form != each}
+    blanks = set(text.BLANKS)
+    assert all(blanks.isdisjoint(form) if each not in blanks else form in blanks for each, form in others.items())
+
+
 def test_normalise_finds_every_character_that_has_another_form() -> None:
     characters = [chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
     wanted = [each for each in characters if unicodedata.combining(each) or unicodedata.normalize("NFC", each) != each]

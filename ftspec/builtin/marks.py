@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftspec import compiled, rows
-from ftspec.compiled import native, scankernels
+from ftspec.compiled import characters, native, scankernels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +78,13 @@ class Marks:
     def tables(self) -> Tables:
         return tables(self.shapes)
 
+    @cached_property
+    def open(self) -> np.uint32:
+        """The bits of shapes of which machine code asks only for the beginning."""
+        import numpy as np
+
+        return np.uint32(sum(1 << bit for bit, shape in enumerate(self.shapes) if shape.more))
+
     def __call__(self, texts: pa.Array) -> dict[int, int]:
         kernels = native.loaded(texts.nbytes // native.SEARCHED)
         return self.by_machine(kernels, texts) if kernels else dict.fromkeys(self.by_pattern(texts), ALL)
@@ -98,10 +105,15 @@ class Marks:
     def by_machine(self, kernels: native.Native, texts: pa.Array) -> dict[int, int]:
         """The texts in which a shape may be, each with its mark."""
         import numpy as np
+        import pyarrow.compute as pc
 
         marks = kernels.marks(*native.laid_out(texts), *self.tables, self.beyond_ascii)
         if texts.null_count:
             marks[rows.as_numpy(texts.is_null())] = 0
+        if len(unsure := np.flatnonzero((marks & self.open != 0) & (marks & ~self.open == 0))):
+            more = "|".join(shape.pattern for shape in self.shapes if shape.more)
+            here = pc.match_substring_regex(texts.take(rows.from_numpy(unsure)), more)
+            marks[unsure[~rows.as_numpy(here)]] = 0
         found = np.flatnonzero(marks)
         return dict(zip(found.tolist(), marks[found].tolist(), strict=True))
 
@@ -164,10 +176,8 @@ def _code(character: str) -> int:
 @cache
 def _marks() -> NDArray[np.bool_]:
     """Of each code point below scankernels.OTHERS whether it is of Unicode's category M."""
-    import unicodedata
-
     import numpy as np
 
-    names = "".join(map(unicodedata.category, map(chr, range(scankernels.OTHERS)))).encode()
-    marks: NDArray[np.bool_] = np.frombuffer(names, np.uint8)[::2] == ord("M")
+    names = np.frombuffer(characters.categories(), np.uint8)
+    marks: NDArray[np.bool_] = names[: 2 * scankernels.OTHERS : 2] == ord("M")
     return marks

@@ -106,7 +106,7 @@ def kinds_of_all() -> NDArray[np.uint8]:
     letter: no newer Python is to change much."""
     import numpy as np
 
-    first, second = np.frombuffer(_categories(), np.uint8).reshape(-1, 2).T
+    first, second = np.frombuffer(categories(), np.uint8).reshape(-1, 2).T
     word = np.isin(first, np.frombuffer(b"LMNS", np.uint8)) | ((first == ord("C")) & (second == ord("n")))
     kinds: NDArray[np.uint8] = np.full(0x110000, WORD, np.uint8)
     kinds[:CASED][~word] = APART
@@ -117,7 +117,7 @@ def kinds_of_all() -> NDArray[np.uint8]:
     return kinds
 
 
-def _categories() -> bytes:
+def categories() -> bytes:
     """Two letters for each code point below CASED, kept in the user's cache: to ask for each takes as long as a
     thousand rows."""
     import unicodedata
