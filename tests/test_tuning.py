@@ -179,6 +179,22 @@ def test_every_event_is_kept_once_however_often_it_comes(bench: Bench) -> None:
     assert steps == [None, *range(5, 1001, 5)]
 
 
+def test_what_a_job_told_while_nobody_followed_it_is_kept(bench: Bench) -> None:
+    """The first answer to whoever takes it up again holds nothing but what is known already."""
+    hyperparameters = {**bench.request.hyperparameters, "epochs": 50, "batch_size": 1}
+    bench.request = msgspec.structs.replace(bench.request, hyperparameters=hyperparameters)
+    provider = bench.provider()
+    poll = provider.poll
+    running = {"state": JobState.RUNNING, "model": None}
+    provider.poll = lambda job, cursor: msgspec.structs.replace(poll(job, cursor=cursor), **running)
+    with pytest.raises(StillRunning):
+        bench.run(provider, follow=Follow(detach=True))
+    first = len(history(bench.store, bench.key))
+    bench.run()
+    steps = [event.step for event in history(bench.store, bench.key)]
+    assert steps == [None, *range(5, 1001, 5)] and 1 < first < len(steps)
+
+
 def test_odd_states_and_late_models_are_waited_for(bench: Bench) -> None:
     faults = [{"call": "poll", "kind": "odd_status", "times": 2}, {"call": "poll", "kind": "late_model", "times": 2}]
     assert bench.run(bench.provider(faults=faults)).id

@@ -120,6 +120,7 @@ class Following:
         self.follow = follow
         self.segments = Segments(store, f"jobs/{key}")
         self.events = {event.id: event for event in history(store, key)}
+        self.heard: set[str] = set()  # of those, what this process was told: old ones come first, and news after them
         self.hyperparameters = hyperparameters
         self._diagnosed = 0
         self.patience = Patience(follow.patience, first=follow.first, longest=follow.longest)
@@ -192,12 +193,14 @@ class Following:
         return Transient(said, "where it never does, that is a fault of the provider: report it to its authors")
 
     def _keep(self, update: JobUpdate) -> bool:
-        """Keep the events that are new and show the latest; True when there were any."""
+        """Keep the events that are new and show the latest; True when there were any that we had not been told."""
+        told = {event.id for event in update.events} - self.heard
+        self.heard |= told
         new = [event for event in update.events if event.id not in self.events]
         self.segments.append(new)
         self.events |= {event.id: event for event in new}
         self._show(new)
-        return bool(new)
+        return bool(told)
 
     def _show(self, new: Sequence[TrainingEvent]) -> None:
         """How far the job is, and its latest loss; before there is one, its latest message."""
