@@ -287,7 +287,7 @@ class Host:
 
 MODEL = TunedModel(id="m", base=ModelRef(id="base"))
 PENDING = Deployment(id="d-m", model=MODEL, ready=False)
-QUICK = Waits(ready=0.2, patience=5.0, leave=0.1, first=0.001, longest=0.01)
+QUICK = Waits(ready=60.0, patience=5.0, leave=0.1, first=0.001, longest=0.01)
 
 
 def deployer(host: Host, workspace: Workspace, run: str = "run-1", progress: Quiet | None = None) -> Deployer:
@@ -303,7 +303,7 @@ def deployer(host: Host, workspace: Workspace, run: str = "run-1", progress: Qui
         ([PENDING, Transient("away"), Ambiguous("reset"), Deployment(id="d-m", model=MODEL)], ""),
         ([PENDING, None], "deployment d-m is gone before it was ready"),
         ([PENDING, Deployment(id="d-m", model=MODEL, ready=False, error="no room")], "d-m failed: no room"),
-        ([PENDING] * 1000, "deployment d-m is not ready after"),
+        ([PENDING] * 1000, "deployment d-m is not ready after 0.2 s"),
     ],
 )
 def test_one_that_is_put_up_is_looked_at_until_it_is_ready(
@@ -311,7 +311,10 @@ def test_one_that_is_put_up_is_looked_at_until_it_is_ready(
 ) -> None:
     host, workspace = Host(*said), Workspace(tmp_path / "state")
     expected = pytest.raises(FtspecError, match=error) if error else nullcontext()
-    with expected, deployer(host, workspace).up(MODEL) as model:
+    found = deployer(host, workspace)
+    if "after 0.2 s" in error:
+        found.waits = msgspec.structs.replace(QUICK, ready=0.2)
+    with expected, found.up(MODEL) as model:
         assert model == MODEL and host.up
         [known] = deploying.Register(workspace.store).standing()
         assert known.state == "up" and known.deployment and known.deployment.id == "d-m"
