@@ -5,8 +5,10 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from ftspec import api, hosted
 
@@ -20,7 +22,7 @@ def data_url(mime: str) -> str:
     return f"data:{mime};base64,"
 
 
-class Image(NamedTuple):
+class Image(msgspec.Struct, frozen=True):
     """An image of a message: its address, its MIME type ("" where that does not tell), its bytes in a data: URL."""
 
     url: str

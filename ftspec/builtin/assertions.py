@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ftspec.builtin import templates
 
 Json = dict[str, Any]
@@ -104,7 +106,7 @@ def _rendered(value: Any, variables: Mapping[str, Any], judged: Judged) -> Any:
     return value
 
 
-class _Value(NamedTuple):
+class _Value(msgspec.Struct, frozen=True):
     """What an assertion compares with."""
 
     kind: str

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
+
+import msgspec
 
 from ftspec import api
 
@@ -43,7 +45,7 @@ CRUMB = 64
 Read = Iterator[api.Chunk | api.Finding]
 
 
-class File(NamedTuple):
+class File(msgspec.Struct, frozen=True):
     """One file of a source: `name` is its origin in chunks and findings, `path` where it lies on this machine.
 
     `member` is the name of a file in a zip archive, which then is at `path`.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -119,7 +119,7 @@ def equal(expected: Any, given: Any, tolerance: float) -> bool:
     return bool(expected == given) and expected is not MISSING
 
 
-class _Schema(NamedTuple):
+class _Schema(msgspec.Struct, frozen=True):
     """A schema, or the file that holds it: exactly one of the two is given."""
 
     inline: dict[str, Any] | None

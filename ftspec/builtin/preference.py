@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from ftspec import api, rows
@@ -21,7 +22,7 @@ Messages = list[dict[str, Any]]
 MISSING = "column '{}' is missing or null"
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True):
     """What one option says of every row: messages, None where there are none, and faults by row index."""
 
     values: list[Messages | None]

@@ -13,6 +13,8 @@ from functools import cached_property
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from ftspec import api, rows
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ SHOWN = 8
 """Names of columns that a hint lists."""
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, frozen=True):
     """A part of a plain template: literal text, or a column, shown as it is or as JSON."""
 
     text: str = ""

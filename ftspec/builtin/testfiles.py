@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from glob import has_magic
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from ftspec import api, rows
 from ftspec.builtin.assertions import ASSERTIONS, INSTEAD, Unmapped
@@ -33,7 +35,7 @@ SEPARATOR = re.compile(r"^[ \t]*---[ \t]*$", re.MULTILINE)
 OPTIONS = {"__prefix": "prefix", "__suffix": "suffix"}
 
 
-class Test(NamedTuple):
+class Test(msgspec.Struct, frozen=True):
     """A test, and where it stands; `node` is its part of a YAML document."""
 
     test: Any

@@ -6,8 +6,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from ftspec import api, rows
@@ -98,7 +99,7 @@ def normalise(
     return api.Text(clean if unicode == "NFKC" else mojibake.sparing(clean), prefilter=prefilter, nested=False)
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True):
     """One thing that `normalise` does: its `shape` stands in every text with something to do, and where it has changed
     a text, there may be something to do for the later parts that it `brings`."""
 

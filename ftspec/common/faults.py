@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import PurePath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,7 +27,7 @@ MACHINE = frozenset(
 """What the operating system refuses for reasons of its own: no bug, and to be seen to by whoever looks after it."""
 
 
-class Culprit(NamedTuple):
+class Culprit(msgspec.Struct, frozen=True):
     """Whose code it is: how a message names it, what to do about it, and what turns its errors into faults.
 
     `guard` takes the name of the method that is called, "" where it is the only one.

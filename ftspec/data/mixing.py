@@ -12,7 +12,9 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from ftspec import rows
 from ftspec.common.errors import DataError, Finding
@@ -26,7 +28,7 @@ SMALL = 16 << 20
 """Bytes of a source that is kept whole."""
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, frozen=True):
     """Some rows of one file of a source; `lines[i]` is the line of row i."""
 
     batch: pa.RecordBatch
@@ -34,7 +36,7 @@ class Piece(NamedTuple):
     lines: Sequence[int]
 
 
-class Mixed(NamedTuple):
+class Mixed(msgspec.Struct, frozen=True):
     """Some rows of the mixture with their files and lines; `counts` says how many come from each source."""
 
     batch: pa.RecordBatch

@@ -11,7 +11,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ftspec import rows
 from ftspec.files.kept import nameless
@@ -23,7 +25,7 @@ FILE = "origins.arrow"
 BLOCK_ROWS = 1 << 16
 
 
-class Stretch(NamedTuple):
+class Stretch(msgspec.Struct, frozen=True):
     """Rows from `first` on: consecutive lines of one file from `line` on, or, with `at`, what stands on disk there."""
 
     first: int

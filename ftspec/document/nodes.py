@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import yaml
 
 from ftspec.common.errors import Problem, SpecPath
@@ -24,7 +25,7 @@ Event = Any  # PyYAML's stubs leave most attributes of events out
 PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True):
     """A stretch of one line: line and column count from 1, the length is in characters."""
 
     line: int

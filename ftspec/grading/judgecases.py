@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -21,7 +20,7 @@ Replies = Mapping[str, Answer]
 """By a question's id."""
 
 
-class Case(NamedTuple):
+class Case(msgspec.Struct, frozen=True):
     """One judge, called `name`, and what it is to judge."""
 
     name: str

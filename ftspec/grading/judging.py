@@ -6,7 +6,8 @@ judges ─ questions ─► one bench per (provider, model, generation) ─ ask 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from ftspec.common.evaluation import Grade, JudgeUse
 from ftspec.common.messages import Answer, Prompt
@@ -17,7 +18,7 @@ from ftspec.grading.judgeuse import uses_of
 from ftspec.spec import Item
 
 
-class Settled(NamedTuple):
+class Settled(msgspec.Struct, frozen=True):
     """Graders that need nobody any more, for every prompt and by prompt id; and what was asked for them."""
 
     graders: list[tuple[Item, Grader]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -48,7 +47,7 @@ class Timing(Record):
     seconds: float
 
 
-class Asking(NamedTuple):
+class Asking(msgspec.Struct, frozen=True):
     """What is asked in one step, and who grades the answers: the spec's own evaluation, or a suite."""
 
     prompts: Sequence[Prompt]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import msgspec
 
@@ -41,7 +40,7 @@ def purse_of(site: Site, run: str) -> Purse:
     return Purse(site.store, run, budget.max if budget else None, budget.currency if budget else "USD")
 
 
-class Prompted(NamedTuple):
+class Prompted(msgspec.Struct, frozen=True):
     """What the evaluation's prompts themselves say of its costs: the judges that they bring along, and what is still to
     be asked of a step."""
 

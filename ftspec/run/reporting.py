@@ -6,7 +6,8 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 import ftspec
 from ftspec import report
@@ -25,7 +26,7 @@ from ftspec.tuning.diagnosis import diagnose
 from ftspec.validation.validate import Loaded
 
 
-class Judged(NamedTuple):
+class Judged(msgspec.Struct, frozen=True):
     """What the evaluation came to; nothing where the spec has none."""
 
     evaluation: Evaluation | None = None

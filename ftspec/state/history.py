@@ -167,7 +167,7 @@ def locate(target: str | None, where: str | None, *, trains: bool = False) -> Lo
     return Located(*(exact or found)[-1])
 
 
-class _Begun(NamedTuple):
+class _Begun(msgspec.Struct, frozen=True):
     """How a run was begun, and by which file."""
 
     run: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from ftspec.common.evaluation import Interval
 from ftspec.stats.statistics import Share, Sums, Z
@@ -26,7 +27,7 @@ HALVINGS = 40
 """Of the interval from -1 to 1: its ends are exact to 1e-12."""
 
 
-class PairSums(NamedTuple):
+class PairSums(msgspec.Struct, frozen=True):
     """Both sides over the prompts that both answered, and sums over these of what the pairs are worth.
 
     `won` and `lost` are the weighted shares of pairs of answers to one prompt (each of the tuned model's beside each of

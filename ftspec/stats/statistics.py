@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from ftspec.common.evaluation import Interval, Quadrant
 
 Z = 1.959963984540054
@@ -63,7 +65,7 @@ def wilson(share: float, n: float) -> Interval:
     return Interval(low=max(0.0, low), high=min(1.0, high))
 
 
-class Sums(NamedTuple):
+class Sums(msgspec.Struct, frozen=True):
     """What the intervals need to know of a sample of Shares, summed over its prompts, each times its weight.
 
     `worth` is how many prompts of equal weight the weighted ones are worth: Kish (1965), Survey Sampling, 11.2C.

@@ -12,7 +12,6 @@ import hashlib
 import re
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -35,7 +34,7 @@ class Item(Record):
     reject: tuple[str, ...] = ()
 
 
-class Suite(NamedTuple):
+class Suite(msgspec.Struct, frozen=True):
     """Prompts, tagged with the suite's name and their kind, and how they are asked: once, greedily, briefly."""
 
     name: str

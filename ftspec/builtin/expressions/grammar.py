@@ -17,7 +17,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 DEEPEST = 50
 LONGEST = 10_000
@@ -44,7 +46,7 @@ class Fault(ValueError):
         return f"character {self.at}: {self.message}"
 
 
-class Node(NamedTuple):
+class Node(msgspec.Struct, frozen=True):
     """A part of an expression.
 
     `what` is literal, list, column, call, field, item, not, minus, and, or, in, null, or an operator; `value` is the
@@ -57,7 +59,7 @@ class Node(NamedTuple):
     parts: tuple[Node, ...] = ()
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, frozen=True):
     what: str
     text: str
     at: int

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from ftspec import rows
 from ftspec.builtin.expressions.grammar import COMPARE, Fault, Node
@@ -14,7 +16,7 @@ Kind = Literal["text", "number", "truth", "any"]
 TITLES = {"text": "a text", "number": "a number", "truth": "true or false", "any": "a value"}
 
 
-class Function(NamedTuple):
+class Function(msgspec.Struct, frozen=True):
     """A function's result, and what it takes: at least `least` values, of which the `given` are texts in quotes."""
 
     gives: Kind

@@ -6,7 +6,9 @@ Numbers are 64-bit floats.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ftspec import rows
 from ftspec.builtin.expressions import calls
@@ -20,7 +22,7 @@ CALLED = {
 }  # fmt: skip
 
 
-class Value(NamedTuple):
+class Value(msgspec.Struct, frozen=True):
     """One value per row. `kind` is text, number (float64), truth, messages, json (a Python list), or null (nothing).
 
     `column` is where it stands as it is in a column.

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from ftspec.builtin.redaction.entities import (
     SIX_DIGITS,
@@ -25,7 +27,7 @@ from ftspec.builtin.redaction.entities import (
 )
 
 
-class Format(NamedTuple):
+class Format(msgspec.Struct, frozen=True):
     """One country's number.
 
     Args:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from string import ascii_letters, ascii_uppercase, digits, hexdigits, whitespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from ftspec import rows
 from ftspec.builtin.redaction import accounts, telephones
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 Named = tuple[str, Entity]
 
 
-class Mesh(NamedTuple):
+class Mesh(msgspec.Struct, frozen=True):
     """What can be in the texts that a hint finds: the entity of bit `mark`, or what `finer` meshes find, all of which
     the hint finds too. Finer ones have patterns. `telling` is the entity's."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from ftspec import api, rows
@@ -30,7 +31,7 @@ def excel(*, path: api.Path, sheet: str | int = 0, header: Annotated[int, Meta(g
 HEADER = "name each column once, or say in `header` which row of the sheet has the names"
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """A row of a sheet that has values: the columns' names, what it has of them, its number from 1, and the file with
     the sheet's name."""
 

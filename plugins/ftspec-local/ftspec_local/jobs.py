@@ -25,7 +25,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from ftspec_local import children
 
@@ -33,7 +35,7 @@ START_TIMEOUT = 60.0  # seconds for a worker to take its lock: it does so before
 LOCK_PATIENCE = 2.0  # seconds a worker tries to take the lock: somebody may be looking whether it is free
 
 
-class Best(NamedTuple):
+class Best(msgspec.Struct, frozen=True):
     """A model that was kept on the way."""
 
     folder: Path

@@ -11,7 +11,8 @@ import importlib.util
 import json
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from ftspec_local import children, hub
 from ftspec_local.hub import ModelError
@@ -20,7 +21,7 @@ SAMPLED = 64 * 1024  # bytes taken from a large file at each of SAMPLES places t
 SAMPLES = 64
 
 
-class Alias(NamedTuple):
+class Alias(msgspec.Struct, frozen=True):
     """A model in a wheel: the file `file` of the package `package`, installed by `install`."""
 
     package: str

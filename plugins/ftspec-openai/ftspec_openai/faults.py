@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+import msgspec
 
 from ftspec import api, hosted
 
 SLOW = "the service asks to slow down"
 
 
-class Refusal(NamedTuple):
+class Refusal(msgspec.Struct, frozen=True):
     """How a refused call is told: `code` and `text` are regular expressions for the error's code and message."""
 
     code: str
@@ -89,7 +91,7 @@ HINTS = hosted.Hints(
 MISSING = "check `base_url`, and that what is asked for exists for this key"
 
 
-class Ending(NamedTuple):
+class Ending(msgspec.Struct, frozen=True):
     """How a job that failed is explained: a regular expression for its error's code and message."""
 
     text: str
