@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ftspec import api, rows
 from ftspec.builtin import marks, text
 from ftspec.builtin.marks import Marks, Shape
-from ftspec.compiled import entitykernels, native, scankernels
+from ftspec.compiled import entitykernels, native, scankernels, wordkernels
 
 EVERY = [chr(code) for code in range(scankernels.OTHERS) if not 0xD800 <= code < 0xE000]
 MESSY = st.text(
@@ -93,13 +93,20 @@ def test_a_shape_is_a_pattern() -> None:
 
 
 @given(st.binary(min_size=1, max_size=scankernels.STRIDE))
-def test_bytes_are_dull_or_silent_together(some: bytes) -> None:
+def test_bytes_are_dull_together(some: bytes) -> None:
     """What is compared at once, one by one."""
     data = np.frombuffer(some.ljust(scankernels.STRIDE + 1, b"x"), np.uint8)
     assert scankernels.is_dull(data, 1) == bool(re.fullmatch(rb".(?:[!-~]|(?<=[!-~])[\t\n ])*", bytes(data), re.DOTALL))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entitykernels, "np", np, raising=False)
-        assert entitykernels.is_silent(data, 1) == (re.search(rb"[0-@]", bytes(data[1:])) is None)
+
+
+@given(st.binary(max_size=20) | st.binary().map(lambda some: b"x" * 9 + some), st.integers(0, 3))
+def test_the_next_sign_is_found_eight_bytes_at_once(some: bytes, at: int) -> None:
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+        for kernels in (entitykernels, wordkernels):
+            patch.setattr(kernels, "np", np, raising=False)
+        found = re.compile(rb"[0-@]").search(some, at)
+        wanted = found.start() if found else max(at, len(some))
+        assert entitykernels.next_sign(np.frombuffer(some, np.uint8), at, len(some)) == wanted
 
 
 def test_nothing_is_skipped_that_has_bits() -> None:

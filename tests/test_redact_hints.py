@@ -52,7 +52,7 @@ def mangled(draw: st.DrawFn) -> str:
 
 STRETCHES = st.sampled_from(["x" * 31, "words, and more: " * 3, "12 pages " * 4, "٣é" * 16, ""])
 LONGER = st.tuples(STRETCHES, mangled(), STRETCHES).map("".join)
-"""With bytes enough for `entitykernels.is_silent`."""
+"""With bytes enough for `entitykernels.next_sign`."""
 
 
 def same(sieve: Sieve, texts: pa.Array, marks: dict[int, int]) -> None:

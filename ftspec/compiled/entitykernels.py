@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.compiled.scankernels import STRIDE, is_ascii
+from ftspec.compiled.scankernels import is_ascii
+from ftspec.compiled.wordkernels import HIGHS, LOWS, ONES, eight, lowest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 SIGNATURES = {"telling": "nothing uint8 int64 number uint32 uint8 uint8 uint8"}
 HELPERS = (
-    "is_ascii", "is_silent", "is_all", "is_mail", "is_account", "is_card", "is_address", "is_said", "is_announced",
-    "groups", "is_phone", "has_numerals",
+    "eight", "lowest", "is_ascii", "next_sign", "is_all", "is_mail", "is_account", "is_card", "is_address", "is_said",
+    "is_announced", "groups", "is_phone", "numbers", "has_numerals",
 )  # fmt: skip
 
 DIGIT, HEX, CAPITAL, LETTER, SPACE = 1, 2, 4, 8, 16
@@ -37,21 +38,28 @@ SHORT, LONG = 12, 19
 """Digits of a card's number."""
 REACH, NAMED = 40, 24
 """Characters before a telephone number in which it is announced, and bytes behind it in which it is named."""
+UPPER = 0x70 * ONES
+"""Added to eight bytes below 0x80 it leaves a bit above each that is 0x10 or more."""
 FOUND = 255
 """The state in which a word is found."""
 
 
-def is_silent(data: NDArray[np.uint8], start: int) -> bool:
-    """Whether there is no digit, colon, @, nor one of ; < = > ? among the STRIDE bytes from there on.
-
-    By arithmetic on bytes, which LLVM makes of all at once; of comparisons it makes one after the other.
-    """
-    high = np.uint8(0x80)
-    for at in range(start, start + STRIDE):
-        digit, sign = data[at] ^ 0x30, data[at] ^ 0x40
-        # The highest bit is set where the first is 0x10 or more, and where the other is not 0.
-        high = np.uint8(high & (((digit & 0x70) + 0x70) | digit) & (((sign & 0x7F) + 0x7F) | sign))
-    return bool(high == 0x80)
+def next_sign(data: NDArray[np.uint8], at: int, end: int) -> int:
+    """Where the next digit, colon, @, or one of ; < = > ? is, or the end."""
+    while at + 8 <= end:
+        value = eight(data, at)
+        digit, sign = value ^ np.uint64(0x30 * ONES), value ^ np.uint64(0x40 * ONES)
+        # The highest bit of a byte is set where the first is 0x10 or more, and where the other is not 0.
+        others = (digit & np.uint64(UPPER)) + np.uint64(UPPER) | digit
+        others &= (sign & np.uint64(LOWS)) + np.uint64(LOWS) | sign
+        found = ~others & np.uint64(HIGHS)
+        if found:
+            at += lowest(found) >> 3
+            return at
+        at += 8
+    while at < end and not 0x30 <= data[at] <= 0x40:
+        at += 1
+    return at
 
 
 def is_all(data: NDArray[np.uint8], start: int, end: int, kinds: NDArray[np.uint32], wanted: int) -> bool:
@@ -182,6 +190,24 @@ def is_phone(
     return said and is_announced(data, start, at, stems)
 
 
+def numbers(
+    data: NDArray[np.uint8], start: int, first: int, last: int, end: int, kinds: NDArray[np.uint32],
+    stems: NDArray[np.uint8], names: NDArray[np.uint8],
+) -> Any:  # fmt: skip
+    """PHONE and CARD, if they may be among digits that are near one another, from the first to the last."""
+    found: Any = 0
+    for at in range(first, last + 1):
+        if kinds[data[at]] & DIGIT != 0:
+            before = kinds[data[at - 1]] if at > start else 0
+            if found & CARD == 0 and kinds[data[at]] & FIRST != 0 and before & INNER == 0:
+                found |= CARD * is_card(data, at, end, kinds)
+            if found & PHONE == 0 and before & DIGIT == 0:
+                found |= PHONE * is_phone(data, start, at, end, kinds, stems)
+            if found & PHONE == 0 and (at + 1 == end or kinds[data[at + 1]] & DIGIT == 0):
+                found |= PHONE * is_said(data, at + 1, min(at + 1 + NAMED, end), names)
+    return found
+
+
 def has_numerals(data: NDArray[np.uint8], start: int, end: int, kinds: NDArray[np.uint32]) -> bool:
     """Whether there may be a digit beyond ASCII."""
     some = False
@@ -200,41 +226,40 @@ def telling(
     for text in range(texts):
         start, end = bounds[text], bounds[text + 1]
         digit = colon = start - 9
-        seven = dots = most = 0
+        first = count = dots = 0
+        some = False
         found: Any = 0
-        stop = start
-        while stop < end:
-            begin, stop = stop, min(stop + STRIDE, end)
-            if stop - begin == STRIDE and is_silent(data, begin):
-                continue
-            for at in range(begin, stop):
-                kind = kinds[data[at]] & (DIGIT | SIGN | COLON)
-                if kind == 0:
-                    continue
-                if kind == SIGN:
-                    found |= MAIL * is_mail(data, at, end, kinds)
-                elif kind == COLON:
-                    found |= ADDRESS * is_address(data, start, colon, at, end, kinds)
-                    colon = at
-                else:
-                    gap = at - digit
-                    digit = at
-                    before = kinds[data[at - 1]] if at > start else 0
-                    linked = gap == 1 or (gap == 2 and before & BETWEEN != 0)
-                    linked = linked or (gap == 3 and before & kinds[data[at - 2]] & BETWEEN != 0)
-                    seven = seven + 1 if linked else 1
-                    most = max(most, seven)
-                    if found & CARD == 0 and kinds[data[at]] & FIRST != 0 and before & INNER == 0:
-                        found |= CARD * is_card(data, at, end, kinds)
-                    if gap == 1:
-                        found |= ACCOUNT * is_account(data, start, at, end, kinds)
-                    else:
-                        dots = dots + 1 if gap == 2 and data[at - 1] == 0x2E else 0
-                        found |= ADDRESS * (dots == 3)
-                        if found & PHONE == 0:
-                            found |= PHONE * is_phone(data, start, at, end, kinds, stems)
-                    if most >= FEWEST and found & PHONE == 0 and (at + 1 == end or kinds[data[at + 1]] & DIGIT == 0):
-                        found |= PHONE * is_said(data, at + 1, min(at + 1 + NAMED, end), names)
-        if most >= FEWEST and found & PHONE == 0:
+        at = next_sign(data, start, end)
+        while at < end:
+            kind = kinds[data[at]] & (DIGIT | SIGN | COLON)
+            if kind == SIGN:
+                found |= MAIL * is_mail(data, at, end, kinds)
+            elif kind == COLON:
+                found |= ADDRESS * is_address(data, start, colon, at, end, kinds)
+                colon = at
+            elif kind == DIGIT:
+                gap, group = at - digit, at
+                near = gap == 2 and kinds[data[at - 1]] & BETWEEN != 0
+                near = near or (gap == 3 and kinds[data[at - 1]] & kinds[data[at - 2]] & BETWEEN != 0)
+                if not near:
+                    if count >= FEWEST:
+                        found |= numbers(data, start, first, digit, end, kinds, stems, names)
+                        some = True
+                    first, count = at, 0
+                dots = dots + 1 if gap == 2 and data[at - 1] == 0x2E else 0
+                found |= ADDRESS * (dots == 3)
+                while at + 1 < end and kinds[data[at + 1]] & DIGIT != 0:
+                    at += 1
+                digit = at
+                count += at + 1 - group
+                if at > group:
+                    found |= ACCOUNT * is_account(data, start, group + 1, end, kinds)
+                if some and found & PHONE == 0:
+                    found |= PHONE * is_said(data, at + 1, min(at + 1 + NAMED, end), names)
+            at = next_sign(data, at + 1, end)
+        if count >= FEWEST:
+            found |= numbers(data, start, first, digit, end, kinds, stems, names)
+            some = True
+        if some and found & PHONE == 0:
             found |= PHONE * has_numerals(data, start, end, kinds)
         made[text] = found
