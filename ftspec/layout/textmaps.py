@@ -85,6 +85,8 @@ def mapped(
 
 def _united(found: Sequence[Sequence[int] | None]) -> Sequence[int] | None:
     """All places, rising; None where some are not known."""
+    if len(found) == 1:
+        return found[0]
     known = [places for places in found if places is not None]
     return sorted(set().union(*known)) if len(known) == len(found) else None
 
@@ -206,7 +208,7 @@ def _map_messages(column: pa.Array, change: Change, nested: bool) -> Mapped:
     after = {**{name: each.array for name, each in texts.items()}, **others}
     after = {name: child for name, child in after.items() if child is not before[name]}
     flat = _united([texts[name].places if name in texts else None for name in after])
-    rows = flat and sorted(set(chat.parents(column).take(integers(flat)).to_pylist()))
+    rows = flat and chat.parents(column).take(integers(flat)).unique().to_pylist()  # the flat ones rise, so these do
     return Mapped(chat.with_children(column, after), rows)
 
 
