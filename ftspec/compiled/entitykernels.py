@@ -19,12 +19,13 @@ HELPERS = (
 )  # fmt: skip
 
 DIGIT, HEX, CAPITAL, LETTER, SPACE = 1, 2, 4, 8, 16
-SIGN, COLON, OPEN, EDGE = 32, 64, 128, 256
+SIGN, COLON, WORD, EDGE = 32, 64, 128, 256
 BETWEEN, JOINT, SAID, NUMERAL = 512, 1024, 2048, 4096
 FIRST, INNER = 8192, 16384
 """What a byte is, to `telling`.
 
-SIGN: an @. OPEN: a sign before a telephone number. EDGE: one behind which none begins, as behind a LETTER.
+SIGN: an @. WORD: a letter behind which no telephone number ends: none of an extension. EDGE: a sign behind which none
+begins, as behind a LETTER.
 BETWEEN: two at most stand between two digits of a telephone number. JOINT: one at most between two of a card's, and
 behind the head of an account's. SAID: stands between a word and the number that it announces.
 NUMERAL: begins a digit beyond ASCII, or may.
@@ -157,10 +158,10 @@ def groups(data: NDArray[np.uint8], at: int, end: int, kinds: NDArray[np.uint32]
         if step != 1:
             made = made * 16 + group
             group = 0
+            if step == 0 and (count < FEWEST or (at + 1 < end and kinds[data[at + 1]] & WORD != 0)):
+                return 0
             if count >= FEWEST:
                 return made
-            if step == 0:
-                return 0
         at += step
         count += 1
         group += 1
@@ -181,7 +182,7 @@ def is_phone(
         return True
     if at == start:
         return False
-    if kinds[data[at - 1]] & OPEN != 0:
+    if data[at - 1] == 0x2B or (data[at - 1] == 0x28 and (written == 0x244 or written == 0x254)):
         return True
     back = at - 1
     while back > start and at - back < 7 and kinds[data[back]] & SAID != 0:

@@ -135,7 +135,8 @@ def tables() -> tuple[Numbers, Numbers, Numbers]:
     for kind, characters in (
         (entitykernels.DIGIT, digits), (entitykernels.HEX, hexdigits), (entitykernels.CAPITAL, ascii_uppercase),
         (entitykernels.LETTER, ascii_letters), (entitykernels.SPACE, whitespace), (entitykernels.SIGN, "@"),
-        (entitykernels.COLON, ":"), (entitykernels.OPEN, telephones.OPEN), (entitykernels.EDGE, telephones.EDGE),
+        (entitykernels.COLON, ":"), (entitykernels.WORD, ascii_letters.replace("x", "").replace("e", "")),
+        (entitykernels.EDGE, telephones.EDGE),
         (entitykernels.BETWEEN, telephones.BETWEEN), (entitykernels.JOINT, accounts.JOINT),
         (entitykernels.SAID, telephones.JOINTS), (entitykernels.FIRST, accounts.FIRST),
         (entitykernels.INNER, accounts.INNER),
