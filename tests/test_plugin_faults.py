@@ -34,6 +34,7 @@ from ftspec.data.segments import Segment
 from ftspec.state.store import Store
 from ftspec.tuning import control, following
 from ftspec.tuning.claims import Register
+from ftspec.validation import validate
 
 HERE = f"{__name__.replace('.', '/')}.py"
 
@@ -986,6 +987,30 @@ def test_a_provider_without_what_all_have_is_told(kind: Any, said: str) -> None:
     with pytest.raises(PluginError) as caught:
         installed(ftspec_providers=lambda: {"acme": api.provider(kind)})
     assert caught.value.message.startswith(f"plugin acme[acme] breaks its contract: {said}")
+
+
+class Odd(msgspec.Struct):
+    rate: complex = 0j
+
+
+class Unfinished(msgspec.Struct):
+    rate: Nowhere = 0  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (api.Method(Odd, Nothing), "its hyperparameters have no JSON Schema: type <class 'complex'> is not supported"),
+        (api.Method(Nothing, Unfinished), "its options have no JSON Schema: name 'Nowhere' is not defined"),
+    ],
+)
+def test_a_method_whose_options_have_no_schema_is_told(method: api.Method, said: str) -> None:
+    found = installed(
+        ftspec_providers=lambda: {"acme": api.provider(type("Strange", (Acme,), {"methods": {"sft": method}}))}
+    )
+    with pytest.raises(PluginError) as caught:
+        validate.load_text("version: 1\nname: x\nprovider: acme\n", Path("spec.yaml"), found)
+    assert caught.value.message.startswith(f"provider 'acme', method 'sft': {said}")
 
 
 def test_a_provider_is_a_class() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, get_args
 
 import msgspec
@@ -71,12 +70,5 @@ def _odd(method: Method) -> str:
             return f"its {name} are {kind_of(struct)}; a class is wanted that derives from msgspec.Struct"
     if method.data not in get_args(Shape):
         return f"there is no shape of rows '{method.data}': there are {', '.join(get_args(Shape))}"
-    known = _names(method.hyperparameters)
-    unknown = [one for one in method.shapes_data if one not in known]
+    unknown = [one for one in method.shapes_data if one not in method.hyperparameters.__struct_fields__]
     return f"shapes_data names {every(unknown)}, which is no hyperparameter of it" if unknown else ""
-
-
-@cache
-def _names(struct: type[msgspec.Struct]) -> set[str]:
-    """The struct's fields, which providers and methods share. Raises where an annotation cannot be evaluated."""
-    return {field.name for field in msgspec.structs.fields(struct)}

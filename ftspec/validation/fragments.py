@@ -6,11 +6,12 @@ this way every fault has its own path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+from ftspec.common.errors import PluginError
 from ftspec.contracts.components import Component
 from ftspec.validation.places import OR_TYPES, Schema
 
@@ -20,14 +21,17 @@ URN = "urn:ftspec"
 class Fragments:
     """JSON Schemas of option structs, self-contained: no reference leaves a fragment, so its `$id` changes nothing."""
 
-    def __init__(self, components: Iterable[Component]) -> None:
+    def __init__(self, components: Sequence[Component]) -> None:
         structs: list[type[msgspec.Struct]] = []
         for component in components:
             structs.append(component.options)
             for method in component.methods.values():
                 structs += [method.hyperparameters, method.options]
         distinct = list(dict.fromkeys(structs))
-        schemas, self.definitions = msgspec.json.schema_components(distinct)
+        try:
+            schemas, self.definitions = msgspec.json.schema_components(distinct)
+        except Exception as error:  # an annotation that cannot be evaluated, or a type that JSON has nothing for
+            raise _fault(components) or error from error
         self.schemas = dict(zip(distinct, schemas, strict=True))
 
     def component(self, component: Component) -> Schema:
@@ -53,6 +57,22 @@ class Fragments:
         if "properties" in made:
             made.setdefault("additionalProperties", False)
         return _chain(made) if "anyOf" in made else made
+
+
+def _fault(components: Iterable[Component]) -> PluginError | None:
+    """Which method has hyperparameters or options without a JSON Schema; a component's own are verified at load."""
+    for component in components:
+        for name, method in component.methods.items():
+            for what, struct in (("hyperparameters", method.hyperparameters), ("options", method.options)):
+                try:
+                    msgspec.json.schema(struct)
+                except Exception as error:
+                    reason = str(error).strip().rpartition("\n")[2]
+                    return PluginError(
+                        f"provider '{component.name}', method '{name}': its {what} have no JSON Schema: {reason}",
+                        "report it to the plugin's authors",
+                    )
+    return None
 
 
 def _chain(schema: Schema) -> Schema:
