@@ -46,7 +46,7 @@ class Sieve:
     def __call__(self, texts: pa.Array) -> dict[int, int]:
         if texts.null_count == len(texts):
             return {}
-        kernels = native.loaded(texts.nbytes // native.SEARCHED) if self.telling else None
+        kernels = native.loaded(texts.nbytes // native.SIFTED) if self.telling else None
         return self.by_machine(kernels, texts) if kernels else self.by_meshes(texts)
 
     def by_machine(self, kernels: native.Native, texts: pa.Array) -> dict[int, int]:
