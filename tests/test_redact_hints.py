@@ -145,6 +145,19 @@ def test_every_text_with_a_telephone_number_is_marked(compiled: native.Native, t
     assert {place for place, text in enumerate(texts) if list(telephones.ENTITIES["phone"].spans(text))} <= marks
 
 
+def test_a_telephone_number_is_marked_however_it_is_written(compiled: native.Native) -> None:
+    import rstr
+
+    draw, sieve = rstr.Rstr(random.Random(1)), catalogue.sieve(["phone"])
+    written = [draw.xeger(telephones.GROUPED.pattern) for _ in range(2000)]
+    written += ["+(49) 30 1234567", "+((49) 30 1234567", "(+(49) 30 1234567", "(+49) 30 1234567", "+49 (30) 1234567"]
+    texts = [around.format(each) for each in written for around in ("{}", "a {}, b", "({}", "{}\n")]
+    found = {place for place, text in enumerate(texts) if sieve.find(text)}
+    assert len(found) > len(written)
+    assert found <= sieve.by_machine(compiled, rows.strings(texts)).keys()
+    assert found <= sieve.by_meshes(rows.strings(texts)).keys()
+
+
 STEMS = automaton(telephones.ALL_STEMS)
 PIECES = [*telephones.ALL_STEMS, *(stem.upper() for stem in telephones.ALL_STEMS), *CASED, "a", " ", "\xc3", "机"]
 

@@ -182,7 +182,11 @@ def is_phone(
         return True
     if at == start:
         return False
-    if data[at - 1] == 0x2B or (data[at - 1] == 0x28 and (written == 0x244 or written == 0x254)):
+    back = at - 1
+    while back > start and data[back] == 0x28:
+        back -= 1
+    brazilian = data[at - 1] == 0x28 and (written == 0x244 or written == 0x25)
+    if brazilian or data[back] == 0x2B:  # +49, and +(49) too
         return True
     back = at - 1
     while back > start and at - back < 7 and kinds[data[back]] & SAID != 0:
