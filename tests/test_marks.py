@@ -27,7 +27,7 @@ MESSY = st.text(
 )
 STRETCHES = st.sampled_from(["x" * 31, "words, and more: " * 3, "a line\n" * 6, "a\tb " * 9, "a b" * 11])
 LONGER = st.lists(STRETCHES | MESSY, max_size=4).map("".join)
-"""With bytes enough for `scankernels.is_dull`."""
+"""With bytes enough for `scankernels.next_odd`."""
 STEPS: list[tuple[api.Component, dict[str, Any]]] = [
     (text.normalise, {"blanks": True, "empty_lines": 1}),
     (text.normalise, {"empty_lines": 0, "unicode": "NFKC", "invisible": False}),
@@ -92,13 +92,6 @@ def test_a_shape_is_a_pattern() -> None:
     assert Shape("a", r"\n", ends=True).pattern == r"[a](?:[\n]|\z)"
 
 
-@given(st.binary(min_size=1, max_size=scankernels.STRIDE))
-def test_bytes_are_dull_together(some: bytes) -> None:
-    """What is compared at once, one by one."""
-    data = np.frombuffer(some.ljust(scankernels.STRIDE + 1, b"x"), np.uint8)
-    assert scankernels.is_dull(data, 1) == bool(re.fullmatch(rb".(?:[!-~]|(?<=[!-~])[\t\n ])*", bytes(data), re.DOTALL))
-
-
 @given(st.binary(max_size=20) | st.binary().map(lambda some: b"x" * 9 + some), st.integers(0, 3))
 def test_the_next_sign_is_found_eight_bytes_at_once(some: bytes, at: int) -> None:
     with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
@@ -107,6 +100,16 @@ def test_the_next_sign_is_found_eight_bytes_at_once(some: bytes, at: int) -> Non
         found = re.compile(rb"[0-@]").search(some, at)
         wanted = found.start() if found else max(at, len(some))
         assert entitykernels.next_sign(np.frombuffer(some, np.uint8), at, len(some)) == wanted
+
+
+@given(st.binary(min_size=2, max_size=30) | st.text("abc \t~\x7f", min_size=2, max_size=30).map(str.encode))
+def test_the_next_odd_byte_is_found_eight_bytes_at_once(some: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+        for kernels in (scankernels, wordkernels):
+            patch.setattr(kernels, "np", np, raising=False)
+        made = scankernels.next_odd(np.frombuffer(some, np.uint8), 1, len(some))
+    found = re.compile(rb"(?:[!-~]|(?<=[!-~]) )*").match(some, 1)
+    assert found and made == min(found.end(), 1 + (len(some) - 1) // 8 * 8)
 
 
 def test_nothing_is_skipped_that_has_bits() -> None:

@@ -141,11 +141,11 @@ def tables(shapes: Sequence[Shape]) -> Tables:
 
 
 def _skips(begins: NDArray[np.uint32], follows: NDArray[np.uint32]) -> bool:
-    """Whether there are no bits where `scankernels.is_dull` finds nothing: for a visible character behind whatever,
-    nor for a blank or line end behind a visible one."""
+    """Whether there are no bits where `scankernels.next_odd` finds nothing: for a visible character behind whatever,
+    nor for a space behind a visible one."""
     import numpy as np
 
-    visible, apart = slice(0x21, 0x7F), list(b"\t\n ")
+    visible, apart = slice(0x21, 0x7F), [ord(" ")]
     bits = [np.bitwise_or.reduce(each) for each in (begins, follows[visible], begins[visible], follows[apart])]
     return not (bits[0] & bits[1] or bits[2] & bits[3])
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ftspec.compiled.wordkernels import HIGHS, LOWS, ONES, eight, lowest
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 SIGNATURES = {"marks": "nothing uint8 int64 number uint32 uint32 number number number number uint32"}
-HELPERS = ("is_ascii", "is_dull")
+HELPERS = ("eight", "lowest", "is_ascii", "visible", "next_odd")
 
 OTHERS = 0x10000
 """The place in tables of all characters from there on."""
-STRIDE = 32
-"""Bytes that are looked at together: the processor compares so many at once."""
 
 
 def is_ascii(data: NDArray[np.uint8], start: int, end: int) -> bool:
@@ -25,15 +25,28 @@ def is_ascii(data: NDArray[np.uint8], start: int, end: int) -> bool:
     return bool(together < 0x80)
 
 
-def is_dull(data: NDArray[np.uint8], start: int) -> bool:
-    """Whether the STRIDE bytes from there on are ASCII's visible characters, and single blanks or line ends behind
-    these."""
-    dull = True
-    for at in range(start, start + STRIDE):
-        visible = (data[at] > 0x20) & (data[at] < 0x7F)
-        apart = (data[at] == 0x20) | (data[at] == 0x09) | (data[at] == 0x0A)
-        dull &= visible | (apart & (data[at - 1] > 0x20) & (data[at - 1] < 0x7F))
-    return dull
+def visible(value: Any) -> Any:
+    """The highest bit of each of eight bytes that is a visible character of ASCII."""
+    delete = value ^ np.uint64(0x7F * ONES)
+    some = (value & np.uint64(LOWS)) + np.uint64(0x5F * ONES)
+    return some & ((delete & np.uint64(LOWS)) + np.uint64(LOWS)) & ~value & np.uint64(HIGHS)
+
+
+def next_odd(data: NDArray[np.uint8], at: int, end: int) -> int:
+    """Where the next byte is that is none of ASCII's visible characters, nor a single space behind one; or the end, or
+    a place less than eight bytes before it."""
+    seen = np.uint64(0x20 < data[at - 1] < 0x7F) << np.uint64(7)
+    while at + 8 <= end:
+        value = eight(data, at)
+        here, space = visible(value), value ^ np.uint64(0x20 * ONES)
+        other = (space & np.uint64(LOWS)) + np.uint64(LOWS) | space
+        odd = ~(here | (~other & (here << np.uint64(8) | seen))) & np.uint64(HIGHS)
+        if odd:
+            at += lowest(odd) >> 3
+            return at
+        seen = here >> np.uint64(56)
+        at += 8
+    return at
 
 
 def marks(
@@ -46,7 +59,7 @@ def marks(
     single: bits that the beginning of a text begins.
     ends: bits that the end of a text follows.
     beyond: whether a text of ASCII alone has no bits.
-    skips: whether nothing that `is_dull` has bits.
+    skips: whether nothing that `next_odd` passes over has bits.
     """
     for text in range(texts):
         at, end = bounds[text], bounds[text + 1]
@@ -56,10 +69,11 @@ def marks(
         found, before = np.uint32(0), np.uint32(single)
         looked = at + 1 if skips else end
         while at < end:
-            if looked <= at and at + STRIDE <= end:
-                looked = at + STRIDE
-                if is_dull(data, at):
-                    at = looked
+            if looked <= at and data[at] < 0x80:
+                begin = at
+                at = next_odd(data, at, end)
+                looked = at + 1
+                if at > begin:
                     before = begins[data[at - 1]]
                     continue
             code: Any = np.int64(data[at])
