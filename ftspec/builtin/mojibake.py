@@ -143,7 +143,7 @@ def _of_badness() -> ModuleType:
     from importlib.util import find_spec, module_from_spec
 
     whole = find_spec("ftfy")
-    spec = PathFinder.find_spec("ftfy.badness", whole.submodule_search_locations if whole else None)
+    spec = whole and PathFinder.find_spec("ftfy.badness", whole.submodule_search_locations)
     if spec is None or spec.loader is None:
         raise ImportError("ftfy has no module 'badness'")
     module = module_from_spec(spec)
