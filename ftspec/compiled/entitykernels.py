@@ -39,26 +39,26 @@ SHORT, LONG = 12, 19
 """Digits of a card's number."""
 REACH, NAMED = 40, 24
 """Characters before a telephone number in which it is announced, and bytes behind it in which it is named."""
-UPPER = 0x70 * ONES
-"""Added to eight bytes below 0x80 it leaves a bit above each that is 0x10 or more."""
+BEYOND = 0x75 * ONES
+"""Added to eight bytes below 0x80 it leaves a bit above each that is 0x0B or more."""
 FOUND = 255
 """The state in which a word is found."""
 
 
 def next_sign(data: NDArray[np.uint8], at: int, end: int) -> int:
-    """Where the next digit, colon, @, or one of ; < = > ? is, or the end."""
+    """Where the next digit, colon or @ is, or the end."""
     while at + 8 <= end:
         value = eight(data, at)
         digit, sign = value ^ np.uint64(0x30 * ONES), value ^ np.uint64(0x40 * ONES)
-        # The highest bit of a byte is set where the first is 0x10 or more, and where the other is not 0.
-        others = (digit & np.uint64(UPPER)) + np.uint64(UPPER) | digit
+        # The highest bit of a byte is set where the first is beyond the colon's, and where the other is not 0.
+        others = (digit & np.uint64(LOWS)) + np.uint64(BEYOND) | digit
         others &= (sign & np.uint64(LOWS)) + np.uint64(LOWS) | sign
         found = ~others & np.uint64(HIGHS)
         if found:
             at += lowest(found) >> 3
             return at
         at += 8
-    while at < end and not 0x30 <= data[at] <= 0x40:
+    while at < end and not 0x30 <= data[at] <= 0x3A and data[at] != 0x40:
         at += 1
     return at
 
