@@ -7,7 +7,7 @@ import string
 from typing import TYPE_CHECKING
 
 from ftspec import rows
-from ftspec.builtin.redaction.entities import TURKISH_I, Entity, count_digits, numbers, some_digits
+from ftspec.builtin.redaction.entities import TURKISH_I, Entity, Later, Pattern, count_digits, numbers, some_digits
 from ftspec.builtin.redaction.numerals import signs
 from ftspec.builtin.spaced import SPACED
 from ftspec.compiled import entitykernels
@@ -15,18 +15,18 @@ from ftspec.compiled import entitykernels
 if TYPE_CHECKING:
     from ftspec.builtin.redaction.numerals import Numbers, Numerals
 
-DATE = re.compile(
+DATE = Later(
     r"(?:(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])[-/. ](?:0?[1-9]|[12]\d|3[01])[-/. ](?:19|20)\d\d)(?:[ T]+\d\d?)?"
 )
-GROUPED = re.compile(
+GROUPED = Later(
     r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"  # North America: (212) 555-0123
     r"|\(?0\d{1,4}\)?[ /-](?:\(0\))?\d{2,8}(?:[ .-]\d{2,8}){0,4}"  # national, area code with its 0: 030 1234567
     r"|\(\d{2}\) ?\d{4,5}-\d{4}"  # Brazil: (11) 91234-5678
     r"|0\d(?:[ .-]\d\d){4}"  # pairs: 06 12 34 56 78
     r"|0\d{9,10}"  # national, written in one go
 )
-ANNOUNCED = re.compile(
+ANNOUNCED = Later(
     r"(?:\b(?:(?:tele)?(?:phone|fon|foon|fax)|mobile|mobil|mobiel|cell|whatsapp|tel|call|ring|text|sms|dial|messages?|answering"
     r"|contact|reach|desk|registered|hotline|landline|t[eé]l[eé](?:fono|phone|fone)|cellulare|celular|m[óo]vil|portable|handy)\b"
     r"|电话|手机|電話|携帯|전화)"
@@ -48,16 +48,16 @@ REACH = entitykernels.REACH
 NAMED = r"[ ,]{0,2}[-(]? ?(?:is (?:my|his|her|their|our|the) )?(?:(?:tele)?phone|mobile|cell|fax|tel|office|home|work)"
 NAMES = ("phone", "mobile", "cell", "fax", "tel", "office", "home", "work")
 """One of these stands in whatever NAMED matches."""
-NAMED_AFTER = re.compile(rf"{NAMED}\b", re.IGNORECASE)
+NAMED_AFTER = Later(rf"{NAMED}\b", re.IGNORECASE)
 NAMED_FIRST = frozenset("tpmcfohwiTPMCFOHWIİı")
 """What NAMED begins with, behind its signs."""
-OTHERWISE = re.compile(
+OTHERWISE = Later(
     r"\b(?:invoice|order|ticket|sku|ref(?:erence)?|article|part|isbn|case|serial|tracking|rechnung|factura|facture|id)\b"
     r"(?:[ .:#=]|\b(?:number|no|nr)\b){0,4}$",
     re.IGNORECASE,
 )
 """What says that a number grouped like a telephone number is another one."""
-PHONE = re.compile(
+PHONE: Pattern = Later(
     rf"(?<!{SPACED})(?<![./+-])"
     r"(?:\(?\+\(?)?(?:\((?=[\d ]{1,6}\)))?\d" + r"[ ./()-]{0,2}\d" * 6 + r"(?:[ ./()-]{0,2}\d){0,8}"
     rf"(?:[ ,]*(?:x|ext\.?|extension)[ .:]*\d{{1,6}})?(?!{SPACED}|-\d|\.\d)"
@@ -65,7 +65,7 @@ PHONE = re.compile(
 
 
 MORE = r"(?<![./-]\d)" + r"[ ./()-]{0,2}\d" * 6
-LEAD, ASCII_LEAD = re.compile(rf"\d(?<!{SPACED}\d){MORE}"), re.compile(rf"\d(?<!\w\d){MORE}", re.ASCII)
+LEAD, ASCII_LEAD = Later(rf"\d(?<!{SPACED}\d){MORE}"), Later(rf"\d(?<!\w\d){MORE}", re.ASCII)
 
 
 def _next_phone(text: str, start: int) -> re.Match[str] | None:
@@ -142,7 +142,7 @@ def _has_stem(said: str) -> bool:
     return True
 
 
-EXTENSION = re.compile(r"[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$")
+EXTENSION = Later(r"[ ,]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$")
 
 
 OPEN, EDGE = "+(", "_./-"
