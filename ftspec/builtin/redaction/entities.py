@@ -163,14 +163,18 @@ def free(match: re.Match[str]) -> bool:
     """
     text, start, end = match.string, match.start(), match.end()
     before, after = text[start - 1 : start] if start else "", text[end : end + 2]
-    if before in ("_", "-", "/", "+", "$", "€", "£", "¥", "%", "@") or joins(before):
+    follows = after[:1]
+    if before in BEFORE or follows in BEHIND or joins(before) or joins(follows):
         return False
-    points = (".", ",") if _is_amount(match[0]) else (".",)
-    if before in points and text[max(0, start - 2) : start - 1].isdigit():
+    points = ",." if (before == "," or follows == ",") and _is_amount(match[0]) else "."
+    if before and before in points and text[max(0, start - 2) : start - 1].isdigit():
         return False
-    if after[:1] in ("_", "%", "@") or joins(after[:1]):
-        return False
-    return not (after[:1] in (*points, "-", "/") and after[1:].isalnum())
+    return not (follows and follows in f"{points}-/" and after[1:].isalnum())
+
+
+BEHIND = frozenset("_%@")
+BEFORE = BEHIND | frozenset("-/+$€£¥")
+"""What says, behind or before a number, that it is part of something else."""
 
 
 def joins(character: str) -> bool:
