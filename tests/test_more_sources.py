@@ -104,9 +104,10 @@ def test_arrays_that_are_none(
     assert (line, fault[1] in message) == (fault[0], True), message
 
 
-def test_a_large_array_does_not_stand_in_memory(tmp_path: Path) -> None:
+def test_a_large_array_does_not_stand_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tracemalloc
 
+    monkeypatch.setattr(files, "BLOCK", files.BLOCK // 2)
     with (tmp_path / "x.json").open("w") as file:
         file.write("[" + ",".join(json.dumps({"a": "x" * 2000, "n": number}) for number in range(16_000)) + "]")
     tracemalloc.start()

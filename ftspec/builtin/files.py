@@ -12,7 +12,7 @@ import msgspec
 
 from ftspec import api
 
-BLOCK = 4 << 20
+BLOCK = 8 << 20
 """Bytes per block of lines, and so about a batch: what is done once a batch costs too much in smaller ones."""
 
 BATCH_ROWS = 4096

@@ -16,7 +16,7 @@ from ftspec.compiled import native
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LARGEST = 64 << 20
+LARGEST = 128 << 20
 """Bytes of lines that are read at once, times names: of each there is room for as many texts as lines could hold."""
 MOST = 60
 """Columns and keys: the kernels have a bit for each."""
