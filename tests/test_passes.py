@@ -160,6 +160,9 @@ def test_memory_is_given_back_where_there_are_many_rows(tmp_path: Path, monkeypa
         monkeypatch.setattr(passes, "MANY", many)
         assert prepare(spec_of(tmp_path, cleaning=["dedupe", {"sample": {"count": 8}}])).size.rows == 8
         assert len(given) == times
+    given.clear()
+    prepare(spec_of(tmp_path, cleaning=["near_dedupe"]))
+    assert len(given) == 4, "what batches freed before details are put together, and those before they are compared"
 
 
 # ---- a second look

@@ -131,6 +131,7 @@ class Pass:
             for found, values in self.engine.map(work, self._again(wanted)):
                 looked.append(found)
                 self._append(stage, "details", details, values)
+            self._give_back()
             if self.sorted and len(looked):
                 order = in_order_of(looked.whole(), numbers.whole())
                 looked, details = (held.enter_context(closing(_taken(each, order))) for each in (looked, details))
