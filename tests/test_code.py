@@ -15,11 +15,11 @@ from ftspec import api, registry
 from ftspec.registry import Loaded
 
 BUILTIN = [each for each in registry.load().all() if each.entry == "builtin"]
-ROOM = "ftspec.builtin"
+ROOMS = ("ftspec.builtin", "ftspec.compiled")
 
 
 def imported(module: str) -> set[str]:
-    """The modules under ftspec.builtin that a module needs, and what those need; types alone do not count."""
+    """The modules of ROOMS that a module needs, and what those need; types alone do not count."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -35,7 +35,7 @@ def named(node: ast.AST) -> Iterator[str]:
     """Every name that an import may mean as a module."""
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
-    if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(ROOM):
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(ROOMS):
         yield node.module
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
     for child in ast.iter_child_nodes(node):
@@ -45,7 +45,7 @@ def named(node: ast.AST) -> Iterator[str]:
 def is_module(name: str) -> bool:
     """Whether it is a module with code of its own; a package's `__init__` only lists what is in it."""
     parent, _, last = name.rpartition(".")
-    if name == ROOM or not getattr(sys.modules.get(parent), "__path__", None):
+    if name in ROOMS or not getattr(sys.modules.get(parent), "__path__", None):
         return False
     found = importlib.util.find_spec(name)
     return bool(last) and found is not None and found.submodule_search_locations is None
