@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 
+import fenced
 import pytest
 from hypothesis import HealthCheck, settings
 from servers.fixtures import _aimock, aimock, proxied
@@ -94,8 +95,11 @@ def code() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def compiled(code: bytes, tmp_path_factory: pytest.TempPathFactory) -> native.Native:
+def compiled(code: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[native.Native]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objects, "compiled", lambda: code)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("objects")))
-        return native.Native(objects.engine(compiles=True))
+        engine = objects.engine(compiles=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "_at", fenced.at)
+        yield fenced.Fenced(engine)
