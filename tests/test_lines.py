@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftspec import api, rows
@@ -125,6 +125,7 @@ BROKEN = [
         max_size=5,
     )
 )
+@example([[b'{"messages":[]}'], [b'{"messages":null}', b"{}", b'{"tools":null}'], [b'{"messages":null}']])
 def test_a_line_is_read_the_same_way_by_arrow_and_by_itself(blocks: list[list[bytes]]) -> None:
     both([b"\n".join(block) for block in blocks])
 

@@ -160,11 +160,20 @@ def _together(batch: pa.RecordBatch | None, usual: Sequence[int], values: Mappin
     places = rows.integers([*usual, *values])
     columns: dict[str, pa.Array] = {}
     for name in dict.fromkeys([*batch.schema.names, *odd.schema.names]):
-        pair = _of_one_type(rows.column(batch, name), rows.column(odd, name))
+        pair = _of_one_type(_column(batch, name, odd), _column(odd, name, batch))
         if pair is None:
             return None
         columns[name] = pa.concat_arrays(pair).take(pc.sort_indices(places))
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _column(batch: pa.RecordBatch, name: str, other: pa.RecordBatch) -> pa.Array:
+    """The column; nulls of the other batch's type where only that has it."""
+    import pyarrow as pa
+
+    if name in batch.schema.names:
+        return batch.column(name)
+    return pa.nulls(batch.num_rows, other.column(name).type)
 
 
 def _of_one_type(one: pa.Array, other: pa.Array) -> list[pa.Array] | None:
