@@ -328,6 +328,15 @@ def test_a_column_has_the_type_of_its_first_value(tmp_path: Path) -> None:
         assert column.memory.used == 0
 
 
+def test_what_is_copied_goes_back_to_the_system_while_much_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    parts = [rows.integers(range(first, first + 4)) for first in range(0, 20, 4)]
+    monkeypatch.setattr(buffers, "give_back", lambda: given.append(len(parts)))
+    monkeypatch.setattr(buffers, "LEFT", 64)
+    assert buffers.joined(parts).to_pylist() == list(range(20))
+    assert given == [3, 1], "whenever two parts of 32 bytes have been copied"
+
+
 def test_texts_that_are_too_long_for_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers, "MOST", 5)
     for type_, large in ((pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())):

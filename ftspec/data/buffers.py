@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftspec.files.kept import nameless
+from ftspec.files.memory import give_back
 from ftspec.layout.arrays import integers
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST = 2**31 - 1
 """Bytes that the texts of an array have at the most, unless they are large ones."""
+LEFT = 128 << 20
+"""Bytes of parts that have been copied after which their memory is given back: it would be kept for later."""
 
 
 def joined(parts: list[pa.Array]) -> pa.Array:
@@ -60,12 +63,15 @@ def _moved(parts: list[pa.Array], size: int, bytes_of: Callable[[pa.Array], Any]
     import pyarrow as pa
 
     made = pa.allocate_buffer(size)
-    target, start = memoryview(made).cast("B"), 0
+    target, start, given = memoryview(made).cast("B"), 0, 0
     parts.reverse()
     while parts:
         values = memoryview(bytes_of(parts.pop())).cast("B")
         target[start : start + len(values)] = values
         start += len(values)
+        if start - given >= LEFT:
+            give_back()
+            given = start
     return made
 
 

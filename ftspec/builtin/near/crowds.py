@@ -25,7 +25,7 @@ SAMPLE = 10_000
 COMMON = 0.001
 NEIGHBOURS = 32
 """An element that more sets have in their prefixes than this: each is compared with so many, next in size."""
-PART = 1 << 23
+PART = 1 << 22
 """Elements of prefixes that are held at once."""
 PAIRS = 1 << 16
 """Pairs whose bitmaps are compared at once."""

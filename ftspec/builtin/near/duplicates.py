@@ -47,10 +47,10 @@ class Near(NamedTuple):
         places = _places(numbers, looked)
         groups = Groups(len(places))
         join.join(read_sets(details), found.bands[places], self.threshold, groups)
-        keeper = np.arange(len(keys))
+        keeper: NDArray[np.uint32] = np.arange(len(keys), dtype=np.uint32)
         keeper[places] = places[groups.of]
         because = keeper[firsts]
-        dropped = np.flatnonzero(because != np.arange(len(keys)))
+        dropped = np.flatnonzero(because != np.arange(len(keys), dtype=np.uint32))
         return api.Dropped(numbers.take(rows.from_numpy(dropped)), numbers.take(rows.from_numpy(because[dropped])))
 
 

@@ -41,7 +41,7 @@ class Keys(NamedTuple):
     def bands(self) -> NDArray[np.uint32]:
         return self.table[:, TOTAL_BYTES // 4 :]
 
-    def firsts(self) -> NDArray[np.int64]:
+    def firsts(self) -> NDArray[np.uint32]:
         """For each row, the first one with the same set (itself where it has no words)."""
         import numpy as np
 
@@ -51,7 +51,7 @@ class Keys(NamedTuple):
         order = np.argsort(totals, kind="stable")
         risen = np.concatenate([[True], totals[order[1:]] != totals[order[:-1]]])
         first = np.maximum.accumulate(np.where(risen, np.arange(len(order)), 0))
-        made = np.arange(len(self.given))
+        made: NDArray[np.uint32] = np.arange(len(self.given), dtype=np.uint32)
         made[places[order]] = places[order[first]]
         return made
 
@@ -60,12 +60,12 @@ class Keys(NamedTuple):
 
         return np.ascontiguousarray(self.table[places, : TOTAL_BYTES // 4]).view(np.uint64).ravel()
 
-    def candidates(self, firsts: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    def candidates(self, firsts: NDArray[np.uint32] | None = None) -> NDArray[np.int64]:
         """The first rows of their set that share a band with another such row, in order. One band at a time."""
         import numpy as np
 
         firsts = self.firsts() if firsts is None else firsts
-        alone = np.flatnonzero((firsts == np.arange(len(firsts))) & self.given)
+        alone = np.flatnonzero((firsts == np.arange(len(firsts), dtype=np.uint32)) & self.given)
         found: NDArray[np.bool_] = np.zeros(len(firsts), np.bool_)
         for band in self.bands.T:
             found[alone[join.sharing(band[alone]).places]] = True
