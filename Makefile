@@ -63,7 +63,7 @@ bench: $(VENV)/.dev ## Run the benchmarks of docs/benchmarks.md.
 	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
 bench-data: $(VENV)/.dev ## The data step: against its peers (installed apart), by size to 10M rows, and what it gets right.
-	@$(BIN)/python tests/benchmarks/bench_data.py --quality 1000000 --compare 100000 --curve 100000,1000000,10000000
+	@$(BIN)/python tests/benchmarks/bench_data.py --cores 1 --quality 1000000 --compare 100000 --curve 100000,1000000,10000000
 
 clean: ## Remove .venv and what tools left; state of runs (.ftspec) stays.
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

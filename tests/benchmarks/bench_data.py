@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--curve", default="", help="sizes for ftspec against orjson, with commas between")
     parser.add_argument("--quality", type=int, default=20_000, help="rows to hold against the planted truth; 0: not")
     parser.add_argument("--rounds", type=int, default=3, help="of the fast tools, and of sizes up to a million")
-    parser.add_argument("--cores", type=int, help="how many each tool may use; all when left out")
+    parser.add_argument("--cores", type=int, help="how many each tool may use, all when left out: two may share units")
     parser.add_argument("--limit", type=float, default=900, help="seconds after which a run is stopped")
     parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "ftspec-bench" / "peers")
     parser.add_argument("--docs", type=Path, help="the page whose tables of the same names are replaced")
