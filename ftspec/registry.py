@@ -78,6 +78,9 @@ class Registry:
 
     def add(self, found: Found, plugin: object) -> None:
         """Register one plugin, all of it or nothing. Raises PluginError naming the culprit."""
+        if self.manager.is_registered(plugin):
+            said = f"plugin {found.origin} is what {self.manager.get_name(plugin)} is already"
+            raise PluginError(said, f"report it to the authors of {found.distribution}")
         try:
             for kind, components in _tried(self.manager, found, plugin).items():
                 for name, component in components.items():

@@ -103,3 +103,15 @@ def compiled(code: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(native, "_at", fenced.at)
         yield fenced.Fenced(engine)
+
+
+@pytest.fixture(scope="module", params=["machine code", "without"])
+def kernels(request: pytest.FixtureRequest) -> Iterator[native.Native | None]:
+    """What does the work where machine code may, in tests that ask for it: all is the same with and without."""
+    made = None
+    if request.param == "machine code":
+        pytest.importorskip("numba")
+        made = request.getfixturevalue("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "loaded", lambda more=0, compiles=True: made)
+        yield made

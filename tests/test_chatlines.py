@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from ftspec import api, hosted, rows
 from ftspec.builtin.simulated import COMPONENTS
-from ftspec.compiled import native
 from ftspec.layout import chatlines
 
 SPACES = "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2003\u2007\u2028\u2029\u202f\u205f\u3000\u200b\u180e"
@@ -43,16 +41,7 @@ ROW = st.one_of(
 TABLE = st.lists(ROW, max_size=12)
 
 
-@pytest.fixture(scope="module", params=["machine code", "columns"], autouse=True)
-def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What does it in every test of this file."""
-    made = None
-    if request.param == "machine code":
-        pytest.importorskip("numba")
-        made = request.getfixturevalue("compiled")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, "loaded", lambda more=0, compiles=True: made)
-        yield
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 def batch_of(table: list[dict[str, Any]]) -> pa.RecordBatch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,7 @@ from ftspec.builtin.sources import lines, machine
 from ftspec.builtin.sources.layout import Layout
 from ftspec.compiled import native
 
-
-@pytest.fixture(scope="module", params=["machine code", "Arrow"], autouse=True)
-def kernels(request: pytest.FixtureRequest) -> Iterator[native.Native | None]:
-    """What is asked first in every test of this file."""
-    made = None
-    if request.param == "machine code":
-        pytest.importorskip("numba")
-        made = request.getfixturevalue("compiled")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, "loaded", lambda more=0, compiles=True: made)
-        yield made
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 class Never(Layout):

@@ -134,6 +134,17 @@ def test_a_refused_plugin_leaves_no_hook_behind(site: Path) -> None:
     assert loaded.manager.hook.ftspec_event.get_hookimpls() == []
 
 
+def test_a_plugin_that_is_there_already_is_refused_and_stays(site: Path) -> None:
+    install(site, "good", GOOD)
+    loaded = registry.Registry()
+    [found] = [found for found in registry.find() if found.entry.name == "good"]
+    plugin = registry._import(found)
+    loaded.add(found, plugin)
+    with pytest.raises(PluginError, match=r"is what .* is already"):
+        loaded.add(found, plugin)
+    assert loaded.manager.is_registered(plugin)
+
+
 def test_a_switch_disables_plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(site, "broken", "raise RuntimeError('no')")
     monkeypatch.setenv("FTSPEC_DISABLE_PLUGINS", "other, broken")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import unicodedata
 from typing import Any
 
@@ -203,20 +201,6 @@ def test_capitals_with_accents_are_no_mojibake_and_hide_none(times: int) -> None
     assert not mojibake.is_bad(capitals)
     assert mojibake.is_bad(f"{capitals}schÃ¶n") and mojibake.is_bad(f"schÃ¶n {capitals}")
     assert done(text.fix_text, f"{capitals}schÃ¶n") == [by_ftfy(f"{capitals}schÃ¶n")] == [f"{capitals}schön"]
-
-
-def test_what_is_known_of_ftfy_without_its_import() -> None:
-    assert mojibake._badness().pattern == BADNESS_RE.pattern
-    assert mojibake._of_badness().MOJIBAKE_CATEGORIES == MOJIBAKE_CATEGORIES
-    assert mojibake.config().max_decode_length == mojibake.LONGEST
-    some = bytes(each for each in range(0x100) if each != 0x1A)  # of which ftfy makes a replacement character
-    assert mojibake.WINDOWS_1252.replace("\x1a", "") == some.decode("sloppy-windows-1252")
-
-
-def test_ftfy_is_not_imported_for_the_common_repair() -> None:
-    code = "from ftspec.builtin import text; step = text.fix_text.build({}); print(step.function('schÃ¶n â‚¬'))"
-    asked = [sys.executable, "-c", f"import sys; {code}; print('ftfy' in sys.modules)"]
-    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "schön €\nFalse\n"
 
 
 def test_another_version_of_ftfy_is_asked_of_every_text(monkeypatch: pytest.MonkeyPatch) -> None:

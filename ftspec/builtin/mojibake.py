@@ -7,24 +7,16 @@ is made directly; only what is not mended by it goes to ftfy.
 
 from __future__ import annotations
 
-import codecs
 import re
 import zlib
 from collections.abc import Callable
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 from ftspec.builtin.marks import ALL, Marks, Shape
 
-LATIN_1 = bytes(range(0x100)).decode("latin-1")
-BEST = bytes(range(0x100)).decode("cp1252", "replace")
-WINDOWS_1252 = "".join(latin if best == "\ufffd" else best for latin, best in zip(LATIN_1, BEST, strict=True))
-"""As ftfy reads it: the bytes that it leaves out are Latin-1's."""
-COMMON = [codecs.charmap_build(LATIN_1), codecs.charmap_build(WINDOWS_1252)]
-"""What ftfy tries first, in its order: Latin-1, and its Windows-1252."""
-LONGEST = 1_000_000
-"""Characters of a line beyond which ftfy cuts it."""
+COMMON = ("latin-1", "sloppy-windows-1252")
+"""What ftfy tries first, in its order."""
 MOST = 8
 """Times that a text may have been read wrongly for the common repair."""
 
@@ -106,10 +98,11 @@ def _shown(text: str) -> str:
 @cache
 def _pairs() -> list[Shape]:
     """PAIRS, of the characters that are ftfy's; none where its pattern is another one than they were made for."""
+    from ftfy.badness import MOJIBAKE_CATEGORIES as CATEGORIES
+
     if zlib.crc32(_badness().pattern.encode()) != KNOWN:
         return []
-    categories = _of_badness().MOJIBAKE_CATEGORIES
-    names = {**categories, "odd": "".join(categories[name] for name in ODD)}
+    names = {**CATEGORIES, "odd": "".join(CATEGORIES[name] for name in ODD)}
     return [pair._replace(first=pair.first.format(**names), then=pair.then.format(**names)) for pair in PAIRS]
 
 
@@ -130,25 +123,11 @@ def _suspects() -> re.Pattern[str]:
 
 @cache
 def _badness() -> re.Pattern[str]:
-    """ftfy's pattern."""
-    pattern: re.Pattern[str] = _of_badness().BADNESS_RE
+    """ftfy's pattern. To import it once more takes a microsecond each time."""
+    from ftfy.badness import BADNESS_RE
+
+    pattern: re.Pattern[str] = BADNESS_RE
     return pattern
-
-
-@cache
-def _of_badness() -> ModuleType:
-    """ftfy's module of what is bad, and nothing else of it: to import all takes as long as to mend thousands of lines,
-    and is left to `by_ftfy`."""
-    from importlib.machinery import PathFinder
-    from importlib.util import find_spec, module_from_spec
-
-    whole = find_spec("ftfy")
-    spec = whole and PathFinder.find_spec("ftfy.badness", whole.submodule_search_locations)
-    if spec is None or spec.loader is None:
-        raise ImportError("ftfy has no module 'badness'")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def is_bad(line: str) -> bool:
@@ -163,7 +142,6 @@ def is_bad(line: str) -> bool:
     return False
 
 
-@cache
 def config(*, html: bool = False, quotes: bool = False) -> Any:
     """What ftfy is to do: fix encodings, and what is asked for."""
     import ftfy
@@ -188,18 +166,18 @@ def by_ftfy(text: str, config: Any) -> str:
     return str(ftfy.fix_text(text, config))
 
 
-def mended(text: str, mark: int = ALL) -> str:
-    """`by_ftfy`, where it does nothing but fix encodings. ftfy goes by lines, and cuts those that are longer than it
-    likes."""
+def mended(text: str, mark: int = ALL, *, config: Any) -> str:
+    """`by_ftfy`, where the config does nothing but fix encodings. ftfy goes by lines, and cuts those that are longer
+    than it likes."""
     if text.isascii():
         return text
-    if len(text) > LONGEST:
-        return by_ftfy(text, config())
+    if len(text) > config.max_decode_length:
+        return by_ftfy(text, config)
     lines = re.findall(r"[^\n]*\n|[^\n]+", text) if "\n" in text else [text]
-    return "".join(map(_mended_line, lines))
+    return "".join([_mended_line(line, config) for line in lines])
 
 
-def _mended_line(line: str) -> str:
+def _mended_line(line: str, config: Any) -> str:
     """The common repair, again and again as ftfy does it, until the line is not bad any more."""
     for _ in range(MOST):
         if line.isascii() or not is_bad(line):
@@ -208,7 +186,7 @@ def _mended_line(line: str) -> str:
         if repaired is None:
             break
         line = repaired
-    return by_ftfy(line, config())
+    return by_ftfy(line, config)
 
 
 def _repaired(line: str) -> str | None:
@@ -221,7 +199,7 @@ def _repaired(line: str) -> str | None:
         return None
     for encoding in COMMON:
         try:
-            return codecs.charmap_encode(line, "strict", encoding)[0].decode()
+            return line.encode(encoding).decode()
         except UnicodeError:
             continue
     return None

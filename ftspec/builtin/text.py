@@ -177,12 +177,12 @@ def fix_text(
     What looks wrong is what the library ftfy finds: sequences of characters that come of UTF-8 read as Windows-1252,
     Latin-1, Mac Roman, Windows-1250 to 1257 and others, several times over. Texts inside tool calls are repaired too.
     """
+    config = mojibake.config(html=html, quotes=quotes)
     suspects = mojibake.suspects()
     if html or quotes:
-        config = mojibake.config(html=html, quotes=quotes)
         hints = [suspects.pattern, *(["&"] if html else []), *(["[‘’ʼ“”]"] if quotes else [])]
         return api.Text(partial(mojibake.by_ftfy, config=config), prefilter="|".join(hints), beyond_ascii=not html)
-    return api.Text(mojibake.mended, prefilter=suspects, beyond_ascii=True)
+    return api.Text(partial(mojibake.mended, config=config), prefilter=suspects, beyond_ascii=True)
 
 
 def replace_rule(options: Mapping[str, Any]) -> Iterator[api.Clash]:

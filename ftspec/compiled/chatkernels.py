@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftspec.compiled.linekernels import special
+from ftspec.compiled.linekernels import pasted, special
 from ftspec.compiled.wordkernels import HIGHS, LOWS, ONES, eight, lowest
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SIGNATURES = {
     "joined": "number uint8 int64 number int64 uint8 int64 number uint8",
 }
 HELPERS = (
-    "eight", "lowest", "special", "visible", "is_wide_space", "has_wide_space", "ascii_parted", "parted", "pasted",
+    "eight", "lowest", "special", "beyond_space", "is_wide_space", "has_wide_space", "ascii_parted", "parted", "pasted",
     "headed",
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ def controlled(data: NDArray[np.uint8], start: int, end: int) -> bool:
     return found
 
 
-def visible(value: Any) -> Any:
+def beyond_space(value: Any) -> Any:
     """A bit for each of eight bytes that is beyond ASCII's space."""
     return ((value & np.uint64(LOWS)) + np.uint64(VISIBLE) | value) & np.uint64(HIGHS)
 
@@ -84,7 +84,7 @@ def ascii_parted(data: NDArray[np.uint8], start: int, end: int) -> tuple[Any, bo
     count, high, at = np.uint64(data[start] > 0x20), np.uint64(data[start]), start + 1
     while at + 8 <= end:
         value = eight(data, at)
-        begins = visible(value) & ~visible(eight(data, at - 1))
+        begins = beyond_space(value) & ~beyond_space(eight(data, at - 1))
         count += ((begins >> np.uint64(7)) * np.uint64(ONES)) >> np.uint64(56)
         high |= value
         at += 8
@@ -116,14 +116,6 @@ def spoken(data: NDArray[np.uint8], bounds: NDArray[np.int64], texts: int, made:
             made[text], beyond = ascii_parted(data, start, end)
         if beyond and has_wide_space(data, start, end):
             made[text] = parted(data, start, end)
-
-
-def pasted(data: NDArray[np.uint8], at: int, made: NDArray[np.uint8], to: int) -> Any:
-    """Copy eight bytes, and give them as a number."""
-    value = eight(data, at)
-    for place in range(8):
-        made[to + place] = np.uint8(value >> np.uint64(8 * place))
-    return value
 
 
 def headed(heads: NDArray[np.uint8], parts: NDArray[np.int64], which: int, made: NDArray[np.uint8], to: int) -> Any:

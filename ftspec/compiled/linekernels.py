@@ -20,7 +20,7 @@ SIGNATURES = {
 }
 HELPERS = (
     "eight", "lowest", "encoded", "blanks", "named", "special", "digits", "escape", "closing", "text", "said", "put",
-    "copied",
+    "pasted", "copied",
 )  # fmt: skip
 
 NO = -1
@@ -239,12 +239,17 @@ def put(made: NDArray[np.uint8], to: int, code: int) -> int:
     return to + width
 
 
-def copied(data: NDArray[np.uint8], at: int, escaped: bool, made: NDArray[np.uint8], to: int) -> int:
-    """Copy eight bytes, and say how many of them are before an escape."""
+def pasted(data: NDArray[np.uint8], at: int, made: NDArray[np.uint8], to: int) -> Any:
+    """Copy eight bytes, and give them as a number."""
     value = eight(data, at)
     for place in range(8):
         made[to + place] = np.uint8(value >> np.uint64(8 * place))
-    slashes = value ^ np.uint64(SLASHES)
+    return value
+
+
+def copied(data: NDArray[np.uint8], at: int, escaped: bool, made: NDArray[np.uint8], to: int) -> int:
+    """Copy eight bytes, and say how many of them are before an escape."""
+    slashes = pasted(data, at, made, to) ^ np.uint64(SLASHES)
     found = (slashes - np.uint64(ONES)) & ~slashes & np.uint64(HIGHS)
     return lowest(found) >> 3 if escaped and found else 8
 
